@@ -1,0 +1,1 @@
+"""Images and labels to batches. Knows nothing of models."""

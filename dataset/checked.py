@@ -1,0 +1,92 @@
+"""Manifests and episodes whose image files were looked at before anything is started."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dataset.episodes import Episodes, read_episodes
+from dataset.errors import UserError
+from dataset.inspection import inspect_files
+from dataset.manifest import Manifest, read_manifest
+
+
+@dataclass(frozen=True)
+class CheckedImages:
+    """A manifest with the EXIF orientation (1 .. 8) of each image: (N,) uint8, and what was left out, by path."""
+
+    manifest: Manifest
+    orientations: np.ndarray
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+
+@dataclass(frozen=True)
+class CheckedEpisodes:
+    """Episodes with the EXIF orientation of each of their images, and the images that cost episodes, by path."""
+
+    episodes: Episodes
+    orientations: np.ndarray
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def load_images(csv: Path, image_root: Path, check: str = "headers", on_corrupt: str = "error") -> CheckedImages:
+    """Reads a manifest and checks its files as `check_images` and `corrupt_images` say.
+
+    Raises:
+        UserError: naming the first bad file and how many there are.
+    """
+    manifest = read_manifest(csv, image_root)
+    inspection = inspect_files(manifest.files(), check)
+    skipped = _judge(inspection.problems, manifest.files(), csv, on_corrupt)
+    keep = np.setdiff1d(np.arange(len(manifest)), list(inspection.problems))
+    if not len(keep):
+        raise UserError(f"{csv}: none of its {len(manifest)} images can be read; the first: {next(iter(skipped))}")
+    return CheckedImages(manifest.select(keep), inspection.orientations[keep], skipped)
+
+
+def load_episodes(csv: Path, image_root: Path, check: str = "headers", on_corrupt: str = "error") -> CheckedEpisodes:
+    """Reads an episode file and checks its images; with on_corrupt "skip", episodes with a bad image are left out."""
+    episodes = read_episodes(csv, image_root)
+    inspection = inspect_files(episodes.files(), check)
+    skipped = _judge(inspection.problems, episodes.files(), csv, on_corrupt)
+    if skipped:
+        episodes = _without(episodes, set(inspection.problems))
+        if not len(episodes):
+            raise UserError(f"{csv}: every episode has an image that cannot be read; the first: {next(iter(skipped))}")
+    return CheckedEpisodes(episodes, inspection.orientations, skipped)
+
+
+def _judge(problems: dict[int, str], files: list[str], csv: Path, on_corrupt: str) -> dict[str, str]:
+    """Stops at bad files, or gives them back by path when they are to be skipped."""
+    if problems and on_corrupt == "error":
+        first = min(problems)
+        more = f" (and {len(problems) - 1} more bad images)" if len(problems) > 1 else ""
+        raise UserError(
+            f"{csv}: {files[first]}: {problems[first]}{more}; mend the file or the list, "
+            f"or set corrupt_images to 'skip' to leave such images out"
+        )
+    return {files[index]: problem for index, problem in sorted(problems.items())}
+
+
+def _without(episodes: Episodes, bad: set[int]) -> Episodes:
+    """The episodes that use none of the images in `bad`; the list of images stays as it is."""
+    parts = [episodes.negatives[a:b] for a, b in zip(episodes.offsets[:-1], episodes.offsets[1:], strict=True)]
+    keep = [
+        i
+        for i, negatives in enumerate(parts)
+        if bad.isdisjoint([episodes.anchors[i], episodes.positives[i], *negatives])
+    ]
+    chosen = [parts[i] for i in keep]
+    return Episodes(
+        names=episodes.names[keep],
+        paths=episodes.paths,
+        anchors=episodes.anchors[keep],
+        positives=episodes.positives[keep],
+        negatives=np.concatenate(chosen) if chosen else np.empty(0, dtype=int),
+        offsets=np.concatenate([[0], np.cumsum([len(n) for n in chosen], dtype=int)]),
+        image_root=episodes.image_root,
+        source=episodes.source,
+    )

@@ -1,0 +1,97 @@
+"""Episodes: a CSV file `episode,role,path`; the role is anchor, positive or negative.
+
+An episode asks: which of these candidates shows the anchor's identity? It has one anchor, one positive and at least
+one negative. The rows of an episode may stand anywhere in the file.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.files import replace_file
+from dataset.manifest import read_rows
+
+COLUMNS = ("episode", "role", "path")
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """E episodes over U different images.
+
+    Attributes:
+        names: (E,) name of each episode.
+        paths: (U,) the images, each once, relative to `image_root`.
+        anchors, positives: (E,) indices into `paths`.
+        negatives: (M,) indices into `paths`, episode after episode.
+        offsets: (E + 1,) episode i owns `negatives[offsets[i]:offsets[i + 1]]`.
+    """
+
+    names: np.ndarray
+    paths: np.ndarray
+    anchors: np.ndarray
+    positives: np.ndarray
+    negatives: np.ndarray
+    offsets: np.ndarray
+    image_root: Path
+    source: Path
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def files(self) -> list[str]:
+        """The full path of every image."""
+        root = str(self.image_root)
+        return [f"{root}/{path}" for path in self.paths]
+
+
+def read_episodes(path: Path, image_root: Path) -> Episodes:
+    """Reads an episode file and checks that every episode is complete.
+
+    Raises:
+        UserError: naming the file, the row or the episode.
+    """
+    path, rows = Path(path), read_rows(path)
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise UserError(f"{path}: the first line must be {','.join(COLUMNS)}")
+    if len(rows) == 1:
+        raise UserError(f"{path}: no episodes in it")
+    image_index: dict[str, int] = {}
+    episodes: dict[str, dict[str, list[int]]] = {}
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(COLUMNS):
+            raise UserError(f"{path}: row {number}: {len(row)} fields instead of {len(COLUMNS)}")
+        name, role, image = row
+        if role not in ("anchor", "positive", "negative"):
+            raise UserError(f"{path}: row {number}: role {role!r}; it must be anchor, positive or negative")
+        roles = episodes.setdefault(name, {"anchor": [], "positive": [], "negative": []})
+        roles[role].append(image_index.setdefault(image, len(image_index)))
+    for name, roles in episodes.items():
+        if len(roles["anchor"]) != 1 or len(roles["positive"]) != 1 or not roles["negative"]:
+            have = ", ".join(f"{len(images)} {role}" for role, images in roles.items())
+            raise UserError(f"{path}: episode {name!r} has {have}; it needs 1 anchor, 1 positive, 1 or more negatives")
+    values = list(episodes.values())
+    lengths = [len(roles["negative"]) for roles in values]
+    return Episodes(
+        names=np.array(list(episodes), dtype=object),
+        paths=np.array(list(image_index), dtype=object),
+        anchors=np.array([roles["anchor"][0] for roles in values]),
+        positives=np.array([roles["positive"][0] for roles in values]),
+        negatives=np.concatenate([roles["negative"] for roles in values]),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        image_root=Path(image_root),
+        source=path,
+    )
+
+
+def write_episodes(path: Path, episodes: list[tuple[str, str, list[str]]]) -> None:
+    """Writes (anchor, positive, negatives) triples of image paths, named by their position."""
+    with replace_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for number, (anchor, positive, negatives) in enumerate(episodes):
+            writer.writerow((number, "anchor", anchor))
+            writer.writerow((number, "positive", positive))
+            writer.writerows((number, "negative", negative) for negative in negatives)

@@ -1,0 +1,20 @@
+"""The one exception for a user's mistake."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something the user gave is wrong: one line that says what, where, and what to do."""
+
+
+def exit_code(command: Callable[[], int | None]) -> int:
+    """Runs a command; a `UserError` becomes one line on stderr and exit code 2, without a traceback."""
+    try:
+        return command() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

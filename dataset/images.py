@@ -1,0 +1,52 @@
+"""Image files to uint8 tensors: decode, turn upright, resize. TensorFlow graph code, for use inside tf.data."""
+
+import tensorflow as tf
+
+
+def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes the bytes of a JPEG or PNG file of any colour type: () string -> (H, W, channels) uint8.
+
+    CMYK becomes RGB, 16 bits become 8, colour becomes grey when `channels` is 1; an alpha channel is dropped.
+
+    Raises:
+        tf.errors.InvalidArgumentError: for data that is neither, or truncated. It cannot name the file.
+    """
+    # decode_jpeg looks at the data and reads PNG as well; INTEGER_ACCURATE equals libjpeg's default decoding.
+    image = tf.io.decode_jpeg(data, channels=channels, dct_method="INTEGER_ACCURATE")
+    image.set_shape([None, None, channels])
+    return image
+
+
+def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Undoes the EXIF orientation (1 .. 8) of a camera: (H, W, C) -> (H, W, C) or (W, H, C)."""
+
+    def transposed() -> tf.Tensor:
+        return tf.transpose(image, [1, 0, 2])
+
+    return tf.switch_case(
+        tf.cast(orientation, tf.int32) - 1,
+        [
+            lambda: image,
+            lambda: image[:, ::-1],
+            lambda: image[::-1, ::-1],
+            lambda: image[::-1],
+            transposed,
+            lambda: transposed()[:, ::-1],
+            lambda: transposed()[::-1, ::-1],
+            lambda: transposed()[::-1],
+        ],
+    )
+
+
+def resize(image: tf.Tensor, shape: tuple[int, int], pad_to_square: bool = False) -> tf.Tensor:
+    """Resizes with bilinear interpolation and antialiasing: (H, W, C) uint8 -> (*shape, C) uint8.
+
+    With `pad_to_square` the image is first centred on a black square of its longer side, instead of stretched.
+    """
+    if pad_to_square:
+        height, width = tf.shape(image)[0], tf.shape(image)[1]
+        side = tf.maximum(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+        image = tf.pad(image, [[top, side - height - top], [left, side - width - left], [0, 0]])
+    resized = tf.image.resize(image, shape, method="bilinear", antialias=True)
+    return tf.saturate_cast(tf.round(resized), tf.uint8)

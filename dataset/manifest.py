@@ -1,0 +1,110 @@
+"""The manifest: a CSV file `identity,path[,camera[,sequence]]`, one image a line.
+
+Paths are relative to an image root and use forward slashes; the file is UTF-8. The older headerless form
+`identity,path` is read as well. Identities, cameras and sequences are any strings.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.files import replace_file
+
+COLUMNS = ("identity", "path", "camera", "sequence")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Labelled images, in the order of the file.
+
+    Attributes:
+        identities: (N,) identity of each image.
+        paths: (N,) path of each image, relative to `image_root`.
+        image_root: the folder that the paths start from.
+        source: the CSV file, for messages.
+        cameras: (N,) or None.
+        sequences: (N,) or None.
+    """
+
+    identities: np.ndarray
+    paths: np.ndarray
+    image_root: Path
+    source: Path
+    cameras: np.ndarray | None = None
+    sequences: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def files(self) -> list[str]:
+        """The full path of every image."""
+        root = str(self.image_root)
+        return [f"{root}/{path}" for path in self.paths]
+
+    def select(self, keep: np.ndarray) -> "Manifest":
+        """The images chosen by a mask or by indices, in that order."""
+        return Manifest(
+            self.identities[keep],
+            self.paths[keep],
+            self.image_root,
+            self.source,
+            None if self.cameras is None else self.cameras[keep],
+            None if self.sequences is None else self.sequences[keep],
+        )
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """All rows of a CSV file, blank lines left out; errors name the file."""
+    path = Path(path)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return [row for row in csv.reader(file, strict=True) if row]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise UserError(f"{path}: malformed CSV: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def read_manifest(path: Path, image_root: Path) -> Manifest:
+    """Reads a manifest and checks its form: columns, empty fields, images named twice.
+
+    Raises:
+        UserError: naming the file, the line and the remedy.
+    """
+    path, rows = Path(path), read_rows(path)
+    header = bool(rows) and rows[0][:2] == list(COLUMNS[:2])
+    columns = rows.pop(0) if header else list(COLUMNS[:2])
+    if tuple(columns) != COLUMNS[: len(columns)]:
+        raise UserError(f"{path}: the header is {','.join(columns)!r}; it must be identity,path[,camera[,sequence]]")
+    if not rows:
+        raise UserError(f"{path}: no images in it; every line after the header names one as identity,path")
+
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows, start=1 + header):
+        if len(row) != len(columns):
+            what = f"{len(row)} fields instead of {len(columns)} ({','.join(columns)})"
+            raise UserError(f"{path}: row {number}: {what}")
+        if not row[0] or not row[1]:
+            raise UserError(f"{path}: row {number}: empty {'path' if row[0] else 'identity'}")
+        first = seen.setdefault(row[1], number)
+        if first != number:
+            raise UserError(f"{path}: row {number}: {row[1]!r} is already in row {first}; name every image once")
+    fields = [np.array(column, dtype=object) for column in zip(*rows, strict=True)]
+    fields += [None] * (len(COLUMNS) - len(fields))
+    return Manifest(fields[0], fields[1], Path(image_root), path, fields[2], fields[3])
+
+
+def write_manifest(path: Path, rows: list[tuple[str, ...]]) -> None:
+    """Writes rows (identity, path[, camera[, sequence]]), all of one length, under the matching header."""
+    width = len(rows[0])
+    with replace_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS[:width])
+        writer.writerows(rows)

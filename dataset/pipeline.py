@@ -1,0 +1,97 @@
+"""tf.data: batches for training and for embedding."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dataset import images
+from dataset.augmentation import compose
+from dataset.errors import UserError
+from dataset.sampling import PKSampler
+
+
+class _Loader:
+    """Loads image number `index` of a list of files: decoded, upright, resized."""
+
+    def __init__(self, files: list[str], orientations: np.ndarray, params: Any, shape: tuple[int, int]) -> None:
+        self._files = tf.constant(files)
+        # Almost no data set has rotated photographs; those that have none pay nothing.
+        self._orientations = tf.constant(orientations) if (orientations != 1).any() else None
+        self._params, self._shape = params, shape
+
+    def __call__(self, index: tf.Tensor) -> tf.Tensor:
+        """() int64 -> (*shape, C) uint8."""
+        image = images.decode(tf.io.read_file(self._files[index]), self._params.image_channels)
+        if self._orientations is not None:
+            image = images.turn_upright(image, self._orientations[index])
+        return images.resize(image, self._shape, self._params.pad_to_square)
+
+
+def training_batches(
+    files: list[str], orientations: np.ndarray, sampler: PKSampler, params: Any, start: int, stop: int
+) -> tf.data.Dataset:
+    """The batches of steps `start` .. `stop - 1`, a pure function of (seed, step).
+
+    Yields:
+        (images (B, H, W, C) uint8, labels (B,) int32, indices (B,) int64) with B = P * K.
+    """
+    batch_size = params.batch_p * params.batch_k
+    random_crop = "random_crop" in params.augmentation
+    load = _Loader(files, orientations, params, params.pre_crop_shape if random_crop else params.image_shape)
+    augment = compose(params.augmentation, params)
+    labels = tf.constant(sampler.codes, tf.int32)
+
+    def choose(step: tf.Tensor) -> tf.data.Dataset:
+        indices = tf.numpy_function(sampler.batch, [step], tf.int64, stateful=False)
+        indices.set_shape([batch_size])
+        seed = tf.stack([params.seed, tf.cast(step, tf.int32)])
+        seeds = tf.random.split(seed, batch_size)  # (B, 2)
+        return tf.data.Dataset.from_tensor_slices((indices, seeds))
+
+    def make(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        image = augment(load(index), seed)
+        image.set_shape([*params.image_shape, params.image_channels])
+        return image, labels[index], index
+
+    dataset = tf.data.Dataset.range(start, stop).flat_map(choose)
+    dataset = dataset.map(make, num_parallel_calls=params.num_parallel_calls or tf.data.AUTOTUNE, deterministic=True)
+    return dataset.batch(batch_size, drop_remainder=True).prefetch(params.prefetch_threads)
+
+
+def embedding_batches(files: list[str], orientations: np.ndarray, params: Any, batch_size: int) -> Iterator[tf.Tensor]:
+    """All images once, in order, without augmentation; the last batch is as small as it has to be.
+
+    Yields:
+        (n, H, W, C) uint8, n <= batch_size.
+
+    Raises:
+        UserError: when an image cannot be decoded; names its file.
+    """
+    load = _Loader(files, orientations, params, params.image_shape)
+    dataset = tf.data.Dataset.range(len(files))
+    dataset = dataset.map(load, num_parallel_calls=params.num_parallel_calls or tf.data.AUTOTUNE, deterministic=True)
+    batches = iter(dataset.batch(batch_size).prefetch(params.prefetch_threads))
+    for start in range(0, len(files), batch_size):
+        try:
+            batch = next(batches)
+        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+            raise broken_image(files[start : start + batch_size], error) from error
+        yield batch
+
+
+def broken_image(files: list[str], error: tf.errors.OpError) -> UserError:
+    """The clear error for a batch that failed: finds which of its files cannot be decoded.
+
+    A decoding op inside tf.data cannot name its file, so that the few candidates are tried one by one.
+    """
+    for file in files:
+        try:
+            images.decode(tf.io.read_file(file), 0)
+        except tf.errors.NotFoundError:
+            return UserError(f"{file}: no such file any more; restore it and run the same command again")
+        except tf.errors.InvalidArgumentError:
+            remedy = "replace it, or set check_images to 'full' and corrupt_images to 'skip' to leave such images out"
+            return UserError(f"{file}: corrupt image data; {remedy}")
+    return UserError(f"a batch could not be loaded: {error.message}")

@@ -1,0 +1,83 @@
+"""A prepared data set: a folder with `dataset.json`, `train.csv` and any number of evaluation sets.
+
+data/<name>/dataset.json        name, origin, licence, counts, image_root (relative to this folder, or absolute)
+data/<name>/train.csv           training images
+data/<name>/query.csv, gallery.csv      an evaluation set: every query against the gallery
+data/<name>/test.csv            an evaluation set: every image against all others
+data/<name>/episodes/<set>.csv  evaluation sets of episodes
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset.errors import UserError
+from dataset.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """One evaluation set: `kind` is episodes, query_gallery or all_vs_all; `files` its CSV files."""
+
+    name: str
+    kind: str
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """Where the parts of a prepared data set are."""
+
+    name: str
+    folder: Path
+    image_root: Path
+    evaluation_sets: tuple[EvaluationSet, ...]
+
+    @property
+    def train_csv(self) -> Path:
+        return self.folder / "train.csv"
+
+
+def open_prepared(dataset: str) -> PreparedDataset:
+    """Opens the folder `dataset`, or `data/<dataset>` when there is no such folder with a dataset.json.
+
+    Raises:
+        UserError: when neither is a prepared data set.
+    """
+    candidates = [Path(dataset), Path("data") / dataset]
+    folder = next((c for c in candidates if (c / "dataset.json").is_file()), None)
+    if folder is None:
+        places = " nor ".join(str(c / "dataset.json") for c in candidates)
+        remedy = "prepare one with python -m dataset.prepare.<name> (folder, omniglot, synthetic_vid)"
+        raise UserError(f"data set {dataset!r}: there is neither {places}; {remedy}")
+    info = read_json(folder / "dataset.json")
+    if not isinstance(info, dict) or not isinstance(info.get("image_root"), str):
+        raise UserError(f"{folder / 'dataset.json'}: it must be an object with a string 'image_root'")
+    return PreparedDataset(
+        name=str(info.get("name", folder.name)),
+        folder=folder,
+        image_root=folder / info["image_root"],
+        evaluation_sets=tuple(find_evaluation_sets(folder)),
+    )
+
+
+def find_evaluation_sets(folder: Path) -> list[EvaluationSet]:
+    """The evaluation sets of a prepared folder: episodes by name, then retrieval."""
+    found = [EvaluationSet(f.stem, "episodes", (f,)) for f in sorted((folder / "episodes").glob("*.csv"))]
+    query, gallery, test = folder / "query.csv", folder / "gallery.csv", folder / "test.csv"
+    if query.exists() != gallery.exists():
+        have, lack = (query, gallery) if query.exists() else (gallery, query)
+        raise UserError(f"{folder}: there is a {have.name} but no {lack.name}; retrieval needs both")
+    if query.exists():
+        found.append(EvaluationSet("query_gallery", "query_gallery", (query, gallery)))
+    if test.exists():
+        found.append(EvaluationSet("test", "all_vs_all", (test,)))
+    return found
+
+
+def write_dataset_json(
+    folder: Path, *, name: str, origin: str, licence: str, image_root: str, counts: dict[str, Any]
+) -> None:
+    """Writes dataset.json: the last file a preparation writes, so that a folder that has it is complete."""
+    value = {"name": name, "origin": origin, "licence": licence, "image_root": image_root, "counts": counts}
+    write_json(Path(folder) / "dataset.json", value)

@@ -1,0 +1,74 @@
+"""Evaluates every checkpoint of a run, beside its training or after it, on all evaluation sets of its data set."""
+
+import argparse
+import sys
+import time
+
+from dataset.errors import UserError, exit_code
+from model.checkpoint_files import list_checkpoints
+from model.run_folder import RunFolder
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Figures go to RUN/results.jsonl and TensorBoard, the best checkpoint to RUN/best. It ends when "
+        "training "
+        "is done, or after eval_timeout_secs without a new checkpoint.",
+    )
+    parser.add_argument("--model_dir", required=True, metavar="RUN", help="run folder")
+    parser.add_argument("--once", action="store_true", help="evaluate the latest checkpoint and end")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a parameter; VALUE is JSON; repeatable",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, gpu or gpu:N, such as the second GPU (default: auto)"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    run = RunFolder(args.model_dir)
+    params = run.load_params(args.set)  # a mistake in params.json is answered before anything is waited for
+    once = args.once or params.eval_run_once
+    if once and not list_checkpoints(run.checkpoints):
+        raise UserError(
+            f"{run.folder}: there is no checkpoint to evaluate yet; train.py --model_dir {run.folder} writes them"
+        )
+    if not wait_for_checkpoint(run, params.eval_interval_secs, params.eval_timeout_secs):
+        print(f"no checkpoint in {run.checkpoints} for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")
+        return 0
+    params = run.load_trained_params(args.set)
+
+    from model.devices import prepare
+
+    prepare(args.device, params.deterministic)
+    from model.evaluator import evaluate_all, evaluate_latest
+    from model.monitoring import Log
+    from model.results import table
+
+    (evaluate_latest if once else evaluate_all)(run, params, Log())
+    print(f"\n{table(run)}")
+    return 0
+
+
+def wait_for_checkpoint(run: RunFolder, interval: float, timeout: float) -> bool:
+    """Waits until the run has a checkpoint; False when it has none after `timeout` seconds."""
+    if list_checkpoints(run.checkpoints):
+        return True
+    print(f"waiting for the first checkpoint in {run.checkpoints}", flush=True)
+    end = time.monotonic() + timeout
+    while not list_checkpoints(run.checkpoints):
+        if time.monotonic() > end:
+            return False
+        time.sleep(min(interval, timeout))
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

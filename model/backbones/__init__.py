@@ -1,0 +1,10 @@
+"""Backbones: pixels to a feature map, one module per network.
+
+A module here is one backbone. It defines
+
+    CHANNELS                                    the image channels it needs: 3, or None for any
+    preprocess(pixels) -> pixels                float32 in 0 .. 255, scaled as its pretrained weights expect
+    build(image_shape, params) -> keras.Model   named "backbone", from such images (H, W, C) to features (h, w, F)
+
+and a backbone with ImageNet weights takes them by `build(..., weights="imagenet")`.
+"""

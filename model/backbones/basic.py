@@ -1,0 +1,28 @@
+"""A small plain convnet to train from scratch: per block 3x3 convolution, batch norm, ReLU, 2x2 max pooling."""
+
+from typing import Any
+
+import keras
+
+CHANNELS = None
+
+
+def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """0 .. 255 to -1 .. 1."""
+    return pixels / 127.5 - 1.0
+
+
+def build(image_shape: tuple[int, int, int], params: Any) -> keras.Model:
+    """(H, W, C) -> (H / 2^blocks, W / 2^blocks, channels of the last block), sides rounded up."""
+    channels = params.num_channels
+    if isinstance(channels, int):
+        channels = [channels, 2 * channels, 4 * channels, 8 * channels]
+    inputs = x = keras.Input(image_shape)
+    for block, width in enumerate(channels):
+        # Batch norm has a bias of its own.
+        x = keras.layers.Conv2D(width, 3, padding="same", use_bias=not params.use_batch_norm, name=f"conv_{block}")(x)
+        if params.use_batch_norm:
+            x = keras.layers.BatchNormalization(momentum=params.bn_momentum, name=f"batch_norm_{block}")(x)
+        x = keras.layers.ReLU(name=f"relu_{block}")(x)
+        x = keras.layers.MaxPooling2D(2, padding="same", name=f"pool_{block}")(x)
+    return keras.Model(inputs, x, name="backbone")

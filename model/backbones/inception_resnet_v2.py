@@ -1,0 +1,19 @@
+"""Inception-ResNet-V2 (Szegedy et al. 2016)."""
+
+from typing import Any
+
+import keras
+
+CHANNELS = 3
+
+
+def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """0 .. 255 to -1 .. 1."""
+    return keras.applications.inception_resnet_v2.preprocess_input(pixels)
+
+
+def build(image_shape: tuple[int, int, int], params: Any, weights: str | None = None) -> keras.Model:
+    """(H, W, 3) -> (about H / 32, W / 32, 1536)."""
+    return keras.applications.InceptionResNetV2(
+        include_top=False, weights=weights, input_shape=image_shape, name="backbone"
+    )

@@ -1,0 +1,73 @@
+"""Checkpoints as files: which there are, and which one a name means. Needs no TensorFlow."""
+
+import re
+from pathlib import Path
+
+from dataset.errors import UserError
+
+_LISTED = re.compile(r'^all_model_checkpoint_paths: "(.*)"$', re.MULTILINE)
+
+
+def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """The complete checkpoints of a folder: (step, path without suffix), oldest first.
+
+    TensorFlow replaces the file `checkpoint` in one move when a save is complete, so that its list is never ahead.
+    """
+    try:
+        names = _LISTED.findall((Path(folder) / "checkpoint").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    paths = [Path(folder) / Path(name).name for name in names]
+    return sorted((step_of(path), path) for path in paths if _exists(path))
+
+
+def step_of(checkpoint: Path) -> int:
+    """1200 of `ckpt-1200`."""
+    return int(Path(checkpoint).name.rpartition("-")[2])
+
+
+def find_checkpoint(run: Path, name: str = "latest") -> Path:
+    """The checkpoint of a run by name: "latest", "best", "ckpt-1200", or a path without suffix.
+
+    Raises:
+        UserError: when there is no such checkpoint; lists those there are.
+    """
+    run = Path(run)
+    listed = [path for _, path in list_checkpoints(run / "checkpoints")]
+    best = [index.with_suffix("") for index in (run / "best").glob("ckpt-*.index")]
+    if name == "latest" and listed:
+        return listed[-1]
+    if name == "best" and best:
+        return max(best, key=step_of)
+    for path in (run / "checkpoints" / name, run / "best" / name, Path(name)):
+        if _exists(path):
+            return path
+    have = ", ".join(["latest", *(path.name for path in listed)] if listed else []) or "none yet; train.py writes them"
+    raise UserError(f"{run}: there is no checkpoint {name!r}; there is {have}{' and best' if best else ''}")
+
+
+def find_weights(source: str) -> tuple[str, Path]:
+    """What `warm_start_from` names: ("imagenet", ...), ("weights", Keras file) or ("checkpoint", path without suffix).
+
+    A run folder stands for its best checkpoint, or for its latest when nothing has been evaluated yet.
+
+    Raises:
+        UserError: when there is nothing of that name.
+    """
+    path = Path(source)
+    if source == "imagenet":
+        return "imagenet", path
+    if (path / "checkpoints").is_dir():
+        return "checkpoint", find_checkpoint(path, "best" if (path / "best.json").exists() else "latest")
+    if _exists(path):
+        return "checkpoint", path
+    if path.is_file() and path.name.endswith((".h5", ".keras")):
+        return "weights", path
+    raise UserError(
+        f"warm_start_from {source!r}: no such thing; it must be 'imagenet', a Keras weights file (.weights.h5, .h5), "
+        f"a run folder, or a checkpoint such as RUN/checkpoints/ckpt-1200"
+    )
+
+
+def _exists(checkpoint: Path) -> bool:
+    return checkpoint.with_name(checkpoint.name + ".index").is_file()

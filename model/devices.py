@@ -1,0 +1,63 @@
+"""TensorFlow made quiet, and the devices it may use. Call `prepare` before anything else imports TensorFlow."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from types import ModuleType
+
+from dataset.errors import UserError
+
+
+def prepare(device: str = "auto", deterministic: bool = False) -> list[str]:
+    """Chooses the devices and imports TensorFlow; gives their names.
+
+    Args:
+        device: "auto" (all GPUs, else the CPU), "cpu", "gpu", or "gpu:1" for one of several.
+        deterministic: let every op give equal bits for equal input.
+
+    Raises:
+        UserError: for another name, or a GPU that is not there.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # only errors; Python still sees every exception
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "gpu") or (number and (kind != "gpu" or not number.isdigit())):
+        raise UserError(f"--device {device!r}: it must be auto, cpu, gpu or gpu:N")
+    tf = _import_tensorflow()
+    gpus = tf.config.list_physical_devices("GPU")
+    if kind == "gpu" and len(gpus) <= int(number or 0):
+        raise UserError(f"--device {device}: TensorFlow sees {len(gpus)} GPUs; use --device cpu, or check the driver")
+    chosen = [] if kind == "cpu" else gpus[int(number) : int(number) + 1] if number else gpus
+    tf.config.set_visible_devices(chosen, "GPU")
+    for gpu in chosen:
+        # Trainer and evaluator may share a GPU: take memory as it is needed.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    return [gpu.name.rpartition("physical_device:")[2] for gpu in chosen] or ["CPU"]
+
+
+def _import_tensorflow() -> ModuleType:
+    """Imports TensorFlow without the lines that its libraries write to stderr whatever the log level.
+
+    They come from C++ before logging is set up, so that only the file descriptor can stop them; when the import fails
+    they are shown.
+    """
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        try:
+            os.dup2(noise.fileno(), 2)
+            import tensorflow
+        except BaseException:
+            noise.seek(0)
+            os.write(kept, noise.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+    with contextlib.suppress(AttributeError):
+        tensorflow.get_logger().setLevel("ERROR")
+    return tensorflow

@@ -1,0 +1,106 @@
+"""The evaluation sets of a data set, ready to be evaluated again and again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dataset.checked import CheckedImages, load_episodes, load_images
+from dataset.errors import UserError
+from dataset.prepared import EvaluationSet, PreparedDataset
+from model.metrics.episodes import episode_accuracies
+from model.metrics.retrieval import evaluate_retrieval
+from model.params import Params
+
+
+class Figures(NamedTuple):
+    """What an evaluation gives: figures, what each means, and over how much it was taken, by name."""
+
+    metrics: dict[str, float]
+    definitions: dict[str, str]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class ReadySet:
+    """An evaluation set whose lists are read and checked.
+
+    Attributes:
+        name: its name, as in event files and results.
+        files: the images it needs.
+        orientations: their EXIF orientations.
+        evaluate: embeddings of `files` (N, D) -> its figures.
+        headline: its most telling metric.
+        skipped: the number of broken images left out.
+    """
+
+    name: str
+    files: list[str]
+    orientations: np.ndarray
+    evaluate: Callable[[np.ndarray], Figures]
+    headline: str
+    skipped: int
+
+
+def load_evaluation_sets(prepared: PreparedDataset, params: Params) -> list[ReadySet]:
+    """Reads and checks the sets that `eval_sets` names, or all.
+
+    Raises:
+        UserError: when there is none, or none of that name, or a list or image is broken.
+    """
+    by_name = {each.name: each for each in prepared.evaluation_sets}
+    if not by_name:
+        what = "episodes/*.csv, query.csv + gallery.csv, or test.csv"
+        raise UserError(f"{prepared.folder}: there is no evaluation set in it ({what})")
+    for name in params.eval_sets or []:
+        if name not in by_name:
+            raise UserError(f"eval_sets: {prepared.folder} has no set {name!r}; it has {', '.join(by_name)}")
+    chosen = [by_name[name] for name in params.eval_sets or by_name]
+    return [_load(each, prepared, params) for each in chosen]
+
+
+def _load(each: EvaluationSet, prepared: PreparedDataset, params: Params) -> ReadySet:
+    policy = (prepared.image_root, params.check_images, params.corrupt_images)
+    if each.kind == "episodes":
+        episodes = load_episodes(each.files[0], *policy)
+
+        def accuracies(embeddings: np.ndarray) -> Figures:
+            return _figures(episode_accuracies(embeddings, episodes.episodes, params.metric))
+
+        files, headline = episodes.episodes.files(), "general_accuracy"
+        return ReadySet(each.name, files, episodes.orientations, accuracies, headline, len(episodes.skipped))
+
+    parts = [load_images(file, *policy) for file in each.files]
+    query, gallery = parts[0], parts[-1]
+    together = each.kind == "all_vs_all"
+    excluder = "market1501" if not together and _has_cameras(query) and _has_cameras(gallery) else "diagonal"
+
+    def retrieval(embeddings: np.ndarray) -> Figures:
+        # All against all embeds its one list once; otherwise the gallery follows the query.
+        query_embeddings = embeddings[: len(query)]
+        gallery_embeddings = embeddings if together else embeddings[len(query) :]
+        result = evaluate_retrieval(
+            query_embeddings,
+            gallery_embeddings,
+            query.manifest,
+            gallery.manifest,
+            excluder,
+            params.metric,
+            params.eval_memory_gb,
+        )
+        return _figures(result)
+
+    parts = [query] if together else [query, gallery]
+    files = [file for part in parts for file in part.manifest.files()]
+    orientations = np.concatenate([part.orientations for part in parts])
+    return ReadySet(each.name, files, orientations, retrieval, "map", sum(len(part.skipped) for part in parts))
+
+
+def _has_cameras(images: CheckedImages) -> bool:
+    cameras = images.manifest.cameras
+    return cameras is not None and all(cameras)
+
+
+def _figures(result: Any) -> Figures:
+    return Figures(result.metrics, result.definitions, result.counts)

@@ -1,0 +1,297 @@
+"""Every parameter of a run: type, default, range and meaning.
+
+`params.json` is a flat object of them. `python -m model.params` prints this table as Markdown, `--schema` as a JSON
+Schema. Nothing here imports TensorFlow, so that a mistake is answered at once.
+"""
+
+import argparse
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dataset import by_name
+from dataset.errors import UserError
+from dataset.files import read_json
+
+
+def _one_of(package: str) -> AfterValidator:
+    """A string that names a module of `package`."""
+
+    def check(name: str) -> str:
+        names = by_name.choices(package)
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown name {name!r}{hint} The choices are {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
+
+
+Positive = Annotated[int, Field(ge=1)]
+Size = Positive | Annotated[list[Positive], Field(min_length=2, max_length=2)]
+
+
+class Params(BaseModel):
+    """The parameters of one run, checked. Unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    # Data
+    dataset: str = Field("synthetic_vid", description="Prepared data set: its folder, or its name under `data/`.")
+    image_size: Size = Field(64, description="Input of the network in pixels: a side, or `[height, width]`.")
+    image_channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB images.")
+    pre_crop_size: Size | None = Field(
+        None, description="Size that training images get before `random_crop`; null is 9/8 of `image_size`."
+    )
+    pad_to_square: bool = Field(False, description="Pad to a square before resizing, instead of stretching.")
+    augmentation: list[Annotated[str, _one_of("dataset.augmentation")]] = Field(
+        ["random_crop", "horizontal_flip"], description="Training augmentations by name, applied in this order."
+    )
+    scale_range: float = Field(0.2, ge=0, lt=1, description="`affine`: zoom by up to this fraction, in and out.")
+    translate_range: float = Field(0.1, ge=0, le=1, description="`affine`: shift by up to this fraction of a side.")
+    rotate_range: float = Field(15.0, ge=0, le=180, description="`affine`: rotation by up to so many degrees.")
+    shear_range: float = Field(10.0, ge=0, lt=90, description="`affine`: shear by up to so many degrees.")
+    check_images: Literal["headers", "full", "off"] = Field(
+        "headers",
+        description="Before training: look at the first and last bytes of every file, decode every file, or neither.",
+    )
+    corrupt_images: Literal["error", "skip"] = Field(
+        "error", description="What to do with images that `check_images` finds broken: stop, or leave out and count."
+    )
+    num_parallel_calls: Positive | None = Field(
+        None, description="Images decoded at the same time; null lets tf.data decide."
+    )
+    prefetch_threads: Positive = Field(4, description="Batches prepared ahead of the training step.")
+
+    # Batches: P identities, K images of each
+    batch_p: int = Field(18, ge=2, description="P: identities in a batch.")
+    batch_k: int = Field(4, ge=2, description="K: images of each identity in a batch.")
+
+    # Network
+    model_type: Annotated[str, _one_of("model.backbones")] = Field("basic", description="Backbone, by name.")
+    head: Annotated[str, _one_of("model.heads")] = Field(
+        "direct", description="What turns backbone features into the embedding, by name."
+    )
+    pooling: Literal["average", "max", "flatten"] = Field(
+        "average", description="How the head makes a vector of the backbone's feature map."
+    )
+    embedding_size: Positive = Field(128, description="D: dimensions of the embedding.")
+    preprocess: bool = Field(
+        True, description="Scale pixels as the backbone's pretrained weights expect; false feeds them as 0..1."
+    )
+    num_channels: Positive | Annotated[list[Positive], Field(min_length=1)] = Field(
+        32, description="`basic`: channels per block as a list; a number c is `[c, 2c, 4c, 8c]`."
+    )
+    use_batch_norm: bool = Field(True, description="`basic`: batch norm after every convolution.")
+    bn_momentum: float = Field(0.9, ge=0, lt=1, description="`basic`: momentum of the batch norm's moving averages.")
+    warm_start_from: str | None = Field(
+        None,
+        description='Weights to start from: "imagenet", a Keras weights file, a checkpoint, or another run.',
+    )
+    precision: Literal["float32", "mixed_bfloat16"] = Field(
+        "float32", description="Arithmetic of the backbone; the embedding and the loss are always float32."
+    )
+
+    # Loss
+    triplet_strategy: Annotated[str, _one_of("model.losses")] = Field(
+        "batch_hard", description="How triplets are chosen in the batch, by name."
+    )
+    margin: Annotated[float, Field(ge=0)] | Literal["soft", "none"] = Field(
+        "soft", description='Margin as a number (hinge), "soft" (softplus), or "none" (the plain difference).'
+    )
+    metric: Literal["euclidean", "sqeuclidean", "cityblock"] = Field(
+        "euclidean", description="Distance of embeddings, in training and evaluation."
+    )
+    squared: bool = Field(False, description="true is the older way to say `metric: sqeuclidean`.")
+
+    # Training
+    learning_rate: float = Field(3e-4, gt=0, description="Learning rate of Adam, before its schedule.")
+    learning_rate_schedule: Literal["constant", "exponential", "cosine"] = Field(
+        "constant", description="How the learning rate falls from `decay_start_step` to the last step."
+    )
+    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises linearly from 0.")
+    decay_start_step: int = Field(0, ge=0, description="Step from which the schedule lowers the learning rate.")
+    decay_final_fraction: float = Field(
+        0.001, gt=0, le=1, description="Learning rate at the last step, as a fraction of `learning_rate`."
+    )
+    adam_epsilon: float = Field(1e-7, gt=0, description="Adam's epsilon.")
+    num_epochs: Positive | None = Field(
+        None, description="Length of the training in passes over the identities; replaces `train_iterations`."
+    )
+    train_iterations: Positive | None = Field(25000, description="Length of the training in steps (batches).")
+    only_one_step: bool = Field(False, description="Stop after one step: a test of the whole set-up.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of initialisation, sampling and augmentation.")
+    deterministic: bool = Field(
+        False, description="Use deterministic ops only: equal runs give equal bits, on GPUs somewhat slower."
+    )
+    distribution: Literal["none", "mirrored"] = Field(
+        "none", description='"mirrored" trains on all local GPUs; every replica mines in the whole batch.'
+    )
+    jit_compile: bool = Field(False, description="Compile the training step with XLA: pays on GPUs, not on CPUs.")
+
+    # Logs and checkpoints
+    save_summary_steps: Positive = Field(50, description="Steps between lines of the log and points in TensorBoard.")
+    save_checkpoints_steps: Positive = Field(500, description="Steps between checkpoints.")
+    keep_checkpoints: Positive | None = Field(10, description="Newest checkpoints kept; null keeps all.")
+
+    # Evaluation
+    eval_sets: list[str] | None = Field(None, description="Evaluation sets to use, by name; null is all of them.")
+    eval_batch_size: Positive = Field(128, description="Images in a batch when embedding.")
+    eval_interval_secs: float = Field(10.0, gt=0, description="Seconds between looks for a new checkpoint.")
+    eval_timeout_secs: float = Field(
+        3600.0, gt=0, description="The evaluator ends after so many seconds without a new checkpoint."
+    )
+    eval_run_once: bool = Field(False, description="Evaluate the latest checkpoint and end, as `--once`.")
+    eval_memory_gb: float = Field(1.0, gt=0, description="Memory for blocks of distances, in gigabytes.")
+    best_metric: str = Field(
+        "auto",
+        description="What `best/` keeps: `<set>/<metric>`; `auto` is `val_eval/general_accuracy`, "
+        "else the first set's `general_accuracy` or `map`.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Params":
+        given = self.model_fields_set
+        if self.squared and self.metric != "sqeuclidean":
+            if "metric" in given:
+                raise ValueError(f"squared: true means metric sqeuclidean, but metric is {self.metric!r}; drop one")
+            object.__setattr__(self, "metric", "sqeuclidean")
+        if self.num_epochs is not None:
+            if "train_iterations" in given and self.train_iterations is not None:
+                raise ValueError("num_epochs and train_iterations are both given; keep one of them")
+            object.__setattr__(self, "train_iterations", None)
+        elif self.train_iterations is None:
+            raise ValueError("train_iterations and num_epochs are both null; give one of them")
+        if any(p < i for p, i in zip(self.pre_crop_shape, self.image_shape, strict=True)):
+            raise ValueError(f"pre_crop_size {self.pre_crop_size} is smaller than image_size {self.image_size}")
+        return self
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """(height, width) of the network's input."""
+        return _pair(self.image_size)
+
+    @property
+    def pre_crop_shape(self) -> tuple[int, int]:
+        """(height, width) of a training image before its random crop."""
+        if self.pre_crop_size is not None:
+            return _pair(self.pre_crop_size)
+        height, width = self.image_shape
+        return round(height * 9 / 8), round(width * 9 / 8)
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Number of training steps that the parameters ask for."""
+        if self.only_one_step:
+            return 1
+        return self.train_iterations or self.num_epochs * steps_per_epoch
+
+
+def _pair(size: int | list[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def load_params(path: Path, overrides: list[str] = ()) -> Params:
+    """Reads a params.json, lays `key=value` overrides over it, and checks the whole.
+
+    Raises:
+        UserError: one line that names the file, the key, what is wrong and what is right.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; a run is a folder with a params.json (copy one from experiments/)")
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: it must hold one JSON object of parameters, not a {type(values).__name__}")
+    return check_params(values | parse_overrides(overrides), source=str(path))
+
+
+def parse_overrides(overrides: list[str]) -> dict[str, Any]:
+    """`["margin=0.5", "head=direct"]` to a dictionary; values are JSON, and plain text stands for a string."""
+    values = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {override!r}: it must be key=value, such as --set learning_rate=1e-4")
+        try:
+            values[key] = json.loads(text)
+        except json.JSONDecodeError:
+            values[key] = text
+    return values
+
+
+def check_params(values: dict[str, Any], source: str) -> Params:
+    """Checks a dictionary of parameters; `source` names where they come from in messages."""
+    unknown = [key for key in values if key not in Params.model_fields]
+    if unknown:
+        key = unknown[0]
+        near = difflib.get_close_matches(key, Params.model_fields, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? ({Params.model_fields[near[0]].description})" if near else ""
+        raise UserError(f"{source}: unknown parameter {key!r}; {hint or 'python -m model.params lists all of them'}")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{source}: {_explain(error, values)}") from None
+
+
+def _explain(error: ValidationError, values: dict[str, Any]) -> str:
+    """One line for the first wrong parameter: its value, what it must be, and what it means."""
+    first = error.errors()[0]
+    if not first["loc"]:
+        return str(first["ctx"]["error"])
+    key = str(first["loc"][0])
+    field = Params.model_fields[key]
+    if first["type"] == "value_error":
+        return f"{key}: {first['ctx']['error']}"
+    return f"{key} is {json.dumps(values.get(key))}; it must be {_type_text(key)} ({field.description})"
+
+
+def _type_text(key: str) -> str:
+    """The type and range of a parameter in words, from its JSON schema."""
+    return _schema_text(Params.model_json_schema()["properties"][key])
+
+
+def _schema_text(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_schema_text(option) for option in schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return " or ".join(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
+    if schema["type"] == "array":
+        count = f" of {schema['minItems']}" if schema.get("minItems") == schema.get("maxItems") is not None else ""
+        return f"list{count} of {_schema_text(schema['items'])}"
+    text = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "string"}.get(
+        schema["type"], schema["type"]
+    )
+    signs = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
+    limits = [f"{sign} {schema[name]:g}" for name, sign in signs if name in schema]
+    return f"{text} {', '.join(limits)}" if limits else text
+
+
+def markdown_table() -> str:
+    """All parameters as a Markdown table."""
+    lines = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
+    packages = {"model_type": "model.backbones", "head": "model.heads", "triplet_strategy": "model.losses"}
+    for key, field in Params.model_fields.items():
+        named = packages.get(key)
+        kind = " or ".join(f'"{name}"' for name in by_name.choices(named)) if named else _type_text(key)
+        if key == "augmentation":
+            kind = "list of " + " or ".join(f'"{name}"' for name in by_name.choices("dataset.augmentation"))
+        lines.append(f"| `{key}` | {kind} | `{json.dumps(field.default)}` | {field.description} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m model.params", description="Prints all parameters of a run.")
+    parser.add_argument("--schema", action="store_true", help="a JSON Schema instead of a Markdown table")
+    if parser.parse_args().schema:
+        print(json.dumps(Params.model_json_schema(), indent=2))
+    else:
+        print("# Parameters\n\nThis page is the output of `python -m model.params`.\n")
+        print(markdown_table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The run folder: what is in it, and where."""
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dataset.errors import UserError
+from dataset.files import read_json, write_json
+from model.params import Params, check_params, load_params, parse_overrides
+
+# What params.resolved.json holds beside the parameters.
+_RECORD = ("versions", "git_commit")
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "pillow", "h5py", "scikit-learn", "pydantic")
+
+
+class RunFolder:
+    """Paths of one run; see docs/design.md for who writes and who reads each."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.params_json = self.folder / "params.json"
+        self.resolved_json = self.folder / "params.resolved.json"
+        self.checkpoints = self.folder / "checkpoints"
+        self.train_events = self.folder / "train"
+        self.train_log = self.folder / "train.log"
+        self.metrics = self.folder / "metrics.jsonl"
+        self.results = self.folder / "results.jsonl"
+        self.best_json = self.folder / "best.json"
+        self.best = self.folder / "best"
+        self.done = self.folder / "DONE"
+
+    def eval_events(self, name: str) -> Path:
+        return self.folder / "eval" / name
+
+    def load_params(self, overrides: list[str] = ()) -> Params:
+        """The parameters as the user wrote them: params.json with overrides."""
+        return load_params(self.params_json, overrides)
+
+    def load_trained_params(self, overrides: list[str] = ()) -> Params:
+        """The parameters that training used (params.resolved.json; before it started, params.json)."""
+        if not self.resolved_json.is_file():
+            return self.load_params(overrides)
+        values = read_json(self.resolved_json)
+        values = {key: value for key, value in values.items() if key not in _RECORD}
+        return check_params(values | parse_overrides(overrides), source=str(self.resolved_json))
+
+    def write_resolved(self, params: Params) -> None:
+        """Records every value used, the versions of the packages and the git commit."""
+        write_json(self.resolved_json, params.model_dump() | {"versions": _versions(), "git_commit": _git_commit()})
+
+    def changes(self, params: Params) -> list[str]:
+        """The parameters that differ from those of the last start, in words."""
+        if not self.resolved_json.is_file():
+            return []
+        before, now = read_json(self.resolved_json), params.model_dump()
+        return [
+            f"{key} {json.dumps(before.get(key))} -> {json.dumps(value)}"
+            for key, value in now.items()
+            if before.get(key) != value
+        ]
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps a second trainer out of the run; the operating system lets go of it when the process ends."""
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such locks: there the user must see to it
+            yield
+            return
+        with open(self.folder / ".train.lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(f"{self.folder}: another train.py is at work in this run") from error
+            yield
+
+    def check_writable(self) -> None:
+        """Raises a UserError unless files can be made in the folder."""
+        probe = self.folder / f".write-test.{os.getpid()}"
+        try:
+            for folder in (self.folder, self.checkpoints, self.train_events):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"cannot write into the run folder {self.folder}: {error.strerror or error}") from error
+
+
+def _versions() -> dict[str, str]:
+    versions: dict[str, Any] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git_commit() -> str | None:
+    """The commit of the code, with "+changes" when files differ from it; None outside a git checkout."""
+    root = Path(__file__).resolve().parent.parent
+    git = ["git", "-C", str(root)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changed.stdout.strip() else "")

@@ -1,0 +1,43 @@
+"""The learning rate as a function of the step."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from model.params import Params
+
+
+@keras.saving.register_keras_serializable("triplet")
+class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
+    """Warm-up, then constant, exponential or cosine decay; a pure function of the step.
+
+    With r the `learning_rate`, t the step, T the number of steps, t0 = `decay_start_step` and e =
+    `decay_final_fraction`, for t > t0:
+
+    - exponential: r * e^((t - t0) / (T - t0))        (Hermans et al., section 4.2)
+    - cosine: r * (e + (1 - e) * (1 + cos(pi * (t - t0) / (T - t0))) / 2)
+
+    During the first `warmup_steps` steps all of it is multiplied by (t + 1) / warmup_steps.
+    """
+
+    def __init__(self, params: Params, total_steps: int) -> None:
+        self._params, self._total = params, total_steps
+
+    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
+        """The learning rate of step 0, 1, ...: a float32 scalar."""
+        p = self._params
+        step = tf.cast(step, tf.float32)
+        length = max(self._total - p.decay_start_step, 1)
+        progress = tf.clip_by_value((step - p.decay_start_step) / length, 0.0, 1.0)
+        factor = tf.ones_like(progress)
+        if p.learning_rate_schedule == "exponential":
+            factor = tf.pow(tf.constant(p.decay_final_fraction), progress)
+        elif p.learning_rate_schedule == "cosine":
+            low = p.decay_final_fraction
+            factor = low + (1.0 - low) * (1.0 + tf.cos(math.pi * progress)) / 2.0
+        warmup = tf.minimum((step + 1.0) / max(p.warmup_steps, 1), 1.0)
+        return p.learning_rate * factor * warmup
+
+    def get_config(self) -> dict:
+        return {"params": self._params.model_dump(), "total_steps": self._total}

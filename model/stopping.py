@@ -1,0 +1,28 @@
+"""A clean stop on SIGINT and SIGTERM."""
+
+import signal
+from types import FrameType, TracebackType
+
+
+class StopRequest:
+    """While it is open, the first SIGINT or SIGTERM only sets `requested`; a second one ends the process."""
+
+    def __init__(self) -> None:
+        self.requested: str | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "StopRequest":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._request)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = signal.Signals(number).name
+        for other in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(other, signal.SIG_DFL)

@@ -1,0 +1,94 @@
+"""Trains the network that a run folder's params.json describes. Run it again to go on after a stop."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from dataset.errors import UserError, exit_code
+from dataset.training_set import load_training_set
+from model.checkpoint_files import find_weights, list_checkpoints
+from model.params import load_params
+from model.run_folder import RunFolder
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Beside it: evaluate.py --model_dir RUN, and tensorboard --logdir RUN. "
+        "All parameters: python -m model.params",
+    )
+    parser.add_argument("--model_dir", required=True, metavar="RUN", help="run folder: params.json in, everything out")
+    parser.add_argument(
+        "--params", metavar="FILE", help="start a new run: copy FILE to RUN/params.json first (such as params.json)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a parameter; VALUE is JSON; repeatable",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:N (default: auto)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    run = RunFolder(args.model_dir)
+    if args.params:
+        start_run(run, Path(args.params))
+    params = run.load_params(args.set)
+    if params.warm_start_from:
+        find_weights(params.warm_start_from)
+    data = load_training_set(params)
+    run.check_writable()
+    total = params.total_steps(data.sampler.steps_per_epoch)
+
+    with run.lock():
+        listed = list_checkpoints(run.checkpoints)
+        if listed and listed[-1][0] >= total and run.resolved_json.exists():
+            run.done.write_text(f"{listed[-1][0]}\n")
+            print(f"nothing to do: {listed[-1][1]} is at step {listed[-1][0]} of {total}")
+            return 0
+
+        from model.devices import prepare
+
+        devices = prepare(args.device, params.deterministic)
+        from model.monitoring import Log
+        from model.training import NonFiniteLossError, train
+
+        log = Log(run.train_log)
+        log.line(f"run: {run.folder}, devices: {', '.join(devices)}, {total:,} steps")
+        log.line(data.summary(params.batch_k))
+        for change in run.changes(params):
+            log.line(f"changed since the last start: {change}")
+        try:
+            train(run, params, data, log)
+        except NonFiniteLossError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 3
+        except UserError as error:
+            log.line(f"failed: {error}")
+            raise
+    return 0
+
+
+def start_run(run: RunFolder, source: Path) -> None:
+    """Copies a params.json into a new run folder; one that is there already must be the same."""
+    load_params(source)
+    if run.params_json.exists():
+        if run.params_json.read_bytes() != source.read_bytes():
+            raise UserError(
+                f"{run.params_json} exists and differs from {source}; leave out --params, or take a new run"
+            )
+        return
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, run.params_json)
+    except OSError as error:
+        raise UserError(f"cannot write into the run folder {run.folder}: {error.strerror or error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
