@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(
             f"{run.folder}: there is no checkpoint to evaluate yet; train.py --model_dir {run.folder} writes them"
         )
+    run.check_writable(run.folder / "eval")
     if not wait_for_checkpoint(run, params.eval_interval_secs, params.eval_timeout_secs):
         print(f"no checkpoint in {run.checkpoints} for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")
         return 0

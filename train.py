@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     if params.warm_start_from:
         find_weights(params.warm_start_from)
     data = load_training_set(params)
-    run.check_writable()
+    run.check_writable(run.checkpoints, run.train_events)
     total = params.total_steps(data.sampler.steps_per_epoch)
 
     with run.lock():

@@ -57,13 +57,20 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file; a last line cut short by a killed writer is left out."""
+    """The objects of a JSON-lines file; a last line cut short by a killed writer is left out.
+
+    Raises:
+        UserError: for another line that is no JSON.
+    """
     path = Path(path)
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
     complete = lines[:-1]  # what follows the last newline is empty or half a line
-    return [json.loads(line) for line in complete if line.strip()]
+    try:
+        return [json.loads(line) for line in complete if line.strip()]
+    except ValueError as error:
+        raise UserError(f"{path}: a damaged line: {error}; mend or remove it") from error
 
 
 def append_json_line(path: Path, value: Any) -> None:

@@ -88,7 +88,7 @@ def broken_image(files: list[str], error: tf.errors.OpError) -> UserError:
     """
     for file in files:
         try:
-            images.decode(tf.io.read_file(file), 0)
+            images.decode(tf.io.read_file(file), channels=3)
         except tf.errors.NotFoundError:
             return UserError(f"{file}: no such file any more; restore it and run the same command again")
         except tf.errors.InvalidArgumentError:

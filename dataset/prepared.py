@@ -72,6 +72,12 @@ def find_evaluation_sets(folder: Path) -> list[EvaluationSet]:
         found.append(EvaluationSet("query_gallery", "query_gallery", (query, gallery)))
     if test.exists():
         found.append(EvaluationSet("test", "all_vs_all", (test,)))
+    names = [each.name for each in found]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(
+            f"{folder / 'episodes' / twice[0]}.csv: the name {twice[0]!r} is taken by {found[-1].files[0].name}"
+        )
     return found
 
 

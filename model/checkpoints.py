@@ -66,18 +66,27 @@ class TrainingCheckpoints:
         return int(self._step.numpy())
 
 
+class UnreadableCheckpointError(UserError):
+    """The files of a checkpoint are gone, or damaged."""
+
+
 def restore_model(checkpoint: Path, model: keras.Model) -> None:
     """Restores the network alone.
 
     Raises:
         UserError: when the checkpoint is of another architecture.
-        tf.errors.NotFoundError: when its files are gone.
+        UnreadableCheckpointError: when its files are gone or damaged.
     """
     parts = tf.train.Checkpoint(backbone=model.get_layer("backbone"), head=model.get_layer("head"))
     try:
         parts.restore(str(checkpoint)).expect_partial().assert_existing_objects_matched()
     except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
         raise another_architecture(checkpoint, error) from error
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:
+        # TensorFlow's reader has a different error for every way in which files can vanish or end early.
+        gone = len(list(checkpoint.parent.glob(f"{checkpoint.name}.*"))) < 2
+        why = "was deleted before it could be read" if gone else f"cannot be read ({str(error).splitlines()[0]})"
+        raise UnreadableCheckpointError(f"{checkpoint} {why}") from error
 
 
 def another_architecture(checkpoint: str | Path, error: Exception) -> UserError:

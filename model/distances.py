@@ -20,8 +20,8 @@ def pairwise(a: tf.Tensor, b: tf.Tensor, metric: str) -> tf.Tensor:
     squares_a = tf.reduce_sum(tf.square(a), axis=1, keepdims=True)  # (A, 1)
     squares_b = tf.reduce_sum(tf.square(b), axis=1)  # (B,)
     squared = squares_a + squares_b - 2.0 * tf.matmul(a, b, transpose_b=True)  # (A, B)
-    positive = squared > 0.0  # rounding may leave small negative numbers
+    zero = squared <= 0.0  # rounding may leave small negative numbers; NaN stays NaN
     if metric == "sqeuclidean":
-        return tf.where(positive, squared, 0.0)
+        return tf.where(zero, 0.0, squared)
     # The inner where keeps the gradient of sqrt finite, the outer one takes it away.
-    return tf.where(positive, tf.sqrt(tf.where(positive, squared, 1.0)), 0.0)
+    return tf.where(zero, 0.0, tf.sqrt(tf.where(zero, 1.0, squared)))

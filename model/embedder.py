@@ -20,7 +20,7 @@ def build_embedder(params: Params, *, synchronized: bool = False, imagenet: bool
         imagenet: start with the backbone's ImageNet weights, downloaded by Keras.
 
     Raises:
-        UserError: when there are no such weights, or they cannot be downloaded.
+        UserError: when the images are too small for the backbone, there are no such weights, or they cannot be had.
     """
     module = by_name.load("model.backbones", params.model_type)
     head = by_name.load("model.heads", params.head).head
@@ -35,7 +35,13 @@ def build_embedder(params: Params, *, synchronized: bool = False, imagenet: bool
     pixels = module.preprocess(pixels) if params.preprocess else pixels / 255.0
 
     shape = (*params.image_shape, channels)
-    backbone = _with_imagenet(module, shape, params) if imagenet else module.build(shape, params)
+    if imagenet:
+        backbone = _with_imagenet(module, shape, params)
+    else:
+        try:
+            backbone = module.build(shape, params)
+        except ValueError as error:
+            raise UserError(f"{params.model_type} with image_size {params.image_size}: {error}") from error
     features = backbone(pixels)  # (B, h, w, F)
 
     head_input = keras.Input(features.shape[1:], dtype=features.dtype)

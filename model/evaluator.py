@@ -11,7 +11,7 @@ from dataset.files import append_json_line
 from dataset.prepared import open_prepared
 from model import results
 from model.checkpoint_files import list_checkpoints, step_of
-from model.checkpoints import restore_model
+from model.checkpoints import UnreadableCheckpointError, restore_model
 from model.embedder import build_embedder
 from model.embedding import Embedder
 from model.evaluation_sets import ReadySet, load_evaluation_sets
@@ -45,12 +45,12 @@ class Evaluator:
         return [path for path in listed if any((path.name, each.name) not in done for each in self._sets)]
 
     def evaluate(self, checkpoint: Path) -> bool:
-        """Evaluates one checkpoint; says whether it could. One that was rotated away meanwhile is left out."""
+        """Evaluates one checkpoint; says whether it could: one that was rotated away meanwhile is left out."""
         start = time.perf_counter()
         try:
             restore_model(checkpoint, self._model)
-        except tf.errors.NotFoundError:
-            self._log.line(f"{checkpoint.name} was deleted before it could be read; left out")
+        except UnreadableCheckpointError as error:
+            self._log.line(f"{error}; left out")
             return False
         embeddings = self._embedder.embed(self._files, self._orientations)
         done, metrics = results.evaluated(self._run), {}

@@ -80,11 +80,11 @@ class RunFolder:
                 raise UserError(f"{self.folder}: another train.py is at work in this run") from error
             yield
 
-    def check_writable(self) -> None:
-        """Raises a UserError unless files can be made in the folder."""
+    def check_writable(self, *folders: Path) -> None:
+        """Makes the folders, and raises a UserError unless files can be made in the run folder."""
         probe = self.folder / f".write-test.{os.getpid()}"
         try:
-            for folder in (self.folder, self.checkpoints, self.train_events):
+            for folder in (self.folder, *folders):
                 folder.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink()

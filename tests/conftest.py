@@ -33,7 +33,7 @@ TINY = {
 
 
 def make_dataset(folder: Path, identities: int = IDENTITIES, images: int = IMAGES, side: int = 24) -> Path:
-    """A prepared data set of noise around one colour per identity, with one evaluation set of each kind."""
+    """A prepared data set with one evaluation set of each kind: identities are colours, in changing light and noise."""
     random = np.random.default_rng(0)
     rows = []
     for identity in range(identities):
@@ -41,7 +41,7 @@ def make_dataset(folder: Path, identities: int = IDENTITIES, images: int = IMAGE
         for number in range(images):
             path = folder / "images" / f"id {identity}" / f"{number}.jpg"  # a space, as users have
             path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.clip(colour + random.integers(-40, 41, (side, side, 3)), 0, 255).astype(np.uint8)
+            pixels = np.clip(colour + random.integers(-60, 61) + random.integers(-40, 41, (side, side, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(path, quality=95)
             rows.append((f"id {identity}", path.relative_to(folder).as_posix()))
     write_manifest(folder / "train.csv", rows)
@@ -49,7 +49,9 @@ def make_dataset(folder: Path, identities: int = IDENTITIES, images: int = IMAGE
     write_manifest(folder / "query.csv", rows[::images])
     write_manifest(folder / "gallery.csv", [row for i, row in enumerate(rows) if i % images])
     paths = [path for _, path in rows]
-    episodes = [(paths[i], paths[i + 1], [paths[i - images], paths[i - 2 * images]]) for i in range(0, len(paths), images)]
+    episodes = [
+        (paths[i], paths[i + 1], [paths[i - images], paths[i - 2 * images]]) for i in range(0, len(paths), images)
+    ]
     write_episodes(folder / "episodes" / "val_eval.csv", episodes)
     counts = {"train_images": len(rows)}
     write_dataset_json(folder, name="tiny", origin="noise", licence="none", image_root=".", counts=counts)

@@ -158,6 +158,17 @@ def test_parts_of_a_batch_add_up(strategy):
         assert float(parts[0][1][name]) == pytest.approx(float(value), rel=1e-6)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_broken_embeddings_show_in_the_loss(strategy, metric, broken):
+    labels, embeddings = BATCHES["pk"]
+    embeddings = embeddings.copy()
+    embeddings[4, 2] = broken
+    loss, _ = triplet_loss(strategy, labels, tf.constant(embeddings, tf.float32), 0.3, metric)
+    assert math.isnan(float(loss))
+
+
 def test_labels_are_checked():
     embeddings = tf.zeros([4, 2])
     with pytest.raises(ValueError, match=r"\(4, 1\)"):

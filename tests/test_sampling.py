@@ -65,7 +65,7 @@ def test_cyclic_padding_repeats_evenly():
 
 
 def test_too_few_identities():
-    with pytest.raises(UserError, match="batch_p is 5.*only 4 identities"):
+    with pytest.raises(UserError, match=r"batch_p is 5.*only 4 identities"):
         PKSampler(labels_of([3] * 4), 5, 2, seed=0)
 
 

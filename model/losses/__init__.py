@@ -55,7 +55,8 @@ def triplet_loss(
     - `tf_batch_semi_hard`: mean over the (a, p) of f(D[a,p] - D[a,n*]), n* the nearest negative that is farther than
       p, else the farthest of all  (Schroff et al., FaceNet, section 3.2, as TensorFlow Addons defines it)
 
-    Without any positive or negative the loss is 0, and so is its gradient.
+    Without any positive or negative the loss is 0, and so is its gradient. With NaN or infinity in the embeddings it
+    is NaN.
 
     Args:
         strategy: the name of a module of this package.
@@ -91,7 +92,10 @@ def triplet_loss(
 
     terms = module.terms(distances, positives, negatives, excess_of(margin))
     # The count has no gradient: it may change only in jumps.
-    loss = terms.total / tf.maximum(all_reduce(tf.stop_gradient(terms.count)), 1.0)
+    # Comparisons with NaN are false, so that mining could pass over it: broken embeddings have no loss.
+    finite = tf.reduce_all(tf.math.is_finite(embeddings))
+    total = tf.where(finite, terms.total, float("nan"))
+    loss = total / tf.maximum(all_reduce(tf.stop_gradient(terms.count)), 1.0)
     monitors = _monitors(terms, distances, positives, negatives, all_reduce)
     return loss, {name: tf.stop_gradient(value) for name, value in monitors.items()}
 

@@ -1,0 +1,161 @@
+"""Looks at image files before they are used: are they there, JPEG or PNG, whole, and which way up?
+
+Three modes trade time for certainty. `headers` reads some 80 bytes of each file and decodes only the files whose end is
+suspicious; `full` decodes every image; `off` touches nothing.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from dataset.errors import UserError
+
+MODES = ("headers", "full", "off")
+
+HEAD_BYTES, TAIL_BYTES = 64, 16
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+EXIF_ORIENTATION = 0x0112
+
+# What a file that is neither JPEG nor PNG may be: bytes at an offset, and the name of the format.
+SIGNATURES = (
+    (0, b"GIF8", "a GIF image"),
+    (0, b"BM", "a BMP image"),
+    (8, b"WEBP", "a WebP image"),
+    (0, b"II*\0", "a TIFF image"),
+    (0, b"MM\0*", "a TIFF image"),
+    (4, b"ftypavi", "an AVIF image"),
+    (4, b"ftyphei", "a HEIC image"),
+    (4, b"ftypmif1", "a HEIC image"),
+    (0, b"\0\0\0\x0cjP", "a JPEG 2000 image"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"version https://git-lfs", "a Git LFS pointer"),
+)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was seen of N files.
+
+    Attributes:
+        orientations: (N,) uint8, the EXIF orientation 1..8 of each file; 1 (upright) where none is stated.
+        problems: position of a file -> what is wrong with it, without its name.
+    """
+
+    orientations: np.ndarray
+    problems: dict[int, str]
+
+
+def inspect_files(files: list[str], mode: str = "headers") -> Inspection:
+    """Checks every file, with a pool of threads.
+
+    Args:
+        files: full paths.
+        mode: `headers` (existence, format, end of the file: 13 000 files in about a second), `full` (decodes every
+            image) or `off` (nothing is read, existence is not checked, every orientation is 1).
+
+    Raises:
+        UserError: for another mode. A bad file is no error here but an entry of `problems`.
+    """
+    if mode not in MODES:
+        raise UserError(f"image check {mode!r}: it must be one of {', '.join(MODES)}")
+    orientations, problems = np.ones(len(files), np.uint8), {}
+    if mode == "off" or not files:
+        return Inspection(orientations, problems)
+
+    def inspect_slice(start: int) -> list[tuple[int, str | None]]:
+        return [inspect_file(file, mode == "full") for file in files[start : start + step]]
+
+    # Threads help where files answer slowly (network, cold disk) and in decoding; slices keep the overhead small.
+    threads = 4 * (os.cpu_count() or 1)
+    step = max(1, min(256, len(files) // threads))
+    with strict_decoding(), ThreadPoolExecutor(threads) as pool:
+        seen = (one for part in pool.map(inspect_slice, range(0, len(files), step)) for one in part)
+        for index, (orientation, problem) in enumerate(seen):
+            orientations[index] = orientation
+            if problem:
+                problems[index] = problem
+    return Inspection(orientations, problems)
+
+
+def inspect_file(file: str, full: bool) -> tuple[int, str | None]:
+    """EXIF orientation and problem (None: nothing found) of one file."""
+    try:
+        with open(file, "rb", buffering=0) as stream:
+            head = stream.read(HEAD_BYTES)
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - TAIL_BYTES))
+            tail = stream.read(TAIL_BYTES)
+    except FileNotFoundError:
+        return 1, "no such file"
+    except IsADirectoryError:
+        return 1, "is a folder, not an image"
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        return 1, f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    if not head:
+        return 1, "empty file"
+
+    jpeg = head.startswith(JPEG_START)
+    if not jpeg and not head.startswith(PNG_START):
+        return 1, f"not a JPEG or PNG{describe(head)}; convert it to one of them"
+    # Bytes after the end marker are harmless and common, so a missing marker is a suspicion and not yet a finding.
+    suspect = (JPEG_END if jpeg else PNG_END) not in tail
+    if (suspect or full) and (problem := decoding_problem(file, jpeg, suspect)):
+        return 1, problem
+    return (read_orientation(file) if jpeg and b"Exif\0\0" in head else 1), None
+
+
+def describe(head: bytes) -> str:
+    """` but a GIF image`, or nothing when the first bytes are not recognised."""
+    for offset, signature, name in SIGNATURES:
+        if head.startswith(signature, offset):
+            return f" but {name}"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype", b"<html", b"<head")):
+        return " but an HTML page (a failed download?)"
+    return " but an XML or SVG text" if text.startswith((b"<?xml", b"<svg")) else ""
+
+
+def decoding_problem(file: str, jpeg: bool, suspect: bool) -> str | None:
+    """Decodes the whole image; None when that works."""
+    try:
+        with Image.open(file, formats=("JPEG", "PNG")) as image:
+            image.load()
+    except Exception as error:  # damaged data reaches Pillow's decoders as OSError, SyntaxError, struct.error, zlib ...
+        reason = str(error) or type(error).__name__
+        cut = suspect or "truncated" in reason.lower()
+        return f"truncated or damaged at its end ({reason})" if cut else f"damaged ({reason})"
+    # Pillow takes a PNG that ends before its IEND chunk for whole; TensorFlow's decoder refuses it.
+    if suspect and not jpeg and PNG_END not in Path(file).read_bytes():
+        return "truncated or damaged at its end (a PNG without its IEND chunk)"
+    return None
+
+
+def read_orientation(file: str) -> int:
+    """EXIF orientation 1..8; 1 when the tag is absent or unreadable, as image viewers do."""
+    try:
+        with Image.open(file, formats=("JPEG",)) as image:
+            value = image.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # damaged metadata of a sound image raises the same variety of errors as damaged pixels
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+@contextmanager
+def strict_decoding() -> Iterator[None]:
+    """Pillow refuses truncated images, whatever the process has set, and is quiet about odd but sound files."""
+    tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")
+            yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = tolerant

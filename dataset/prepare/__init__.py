@@ -1,0 +1,1 @@
+"""One module per public data set: from its download to a prepared folder."""

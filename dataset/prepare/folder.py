@@ -1,0 +1,240 @@
+"""Any tree with one folder per class -> a prepared data set.
+
+    python -m dataset.prepare.folder --images pictures/shoes --out data/shoes
+
+Every folder that directly holds JPEG or PNG images is an identity, named by its path relative to --images. The
+identities are split at random into training and test ones: no identity is in both (train.csv and test.csv, the latter
+evaluated all against all).
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from dataset.errors import UserError, exit_code
+from dataset.files import read_json
+from dataset.inspection import inspect_files
+from dataset.manifest import COLUMNS, read_rows, write_manifest
+from dataset.prepared import write_dataset_json
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
+PRODUCTS = ("dataset.json", "train.csv", "test.csv")
+COPIES = "images"
+NAMED = 10  # how many files an error lists
+
+Row = tuple[str, str]  # identity, path relative to the image root
+
+
+def find_images(images: Path, out: Path) -> tuple[dict[str, list[str]], Counter[str], int]:
+    """The images of every identity, the other files by extension, and the images outside of any identity's folder.
+
+    Hidden files and folders and `__MACOSX` are passed over; links to folders are followed, each folder once.
+
+    Raises:
+        UserError: when `images` is no folder.
+    """
+    if not images.is_dir():
+        raise UserError(f"--images {images}: {'not a folder' if images.exists() else 'no such folder'}")
+    identities: dict[str, list[str]] = {}
+    others: Counter[str] = Counter()
+    loose, visited = 0, set()
+
+    def refuse(error: OSError) -> None:  # by default os.walk leaves out silently what it cannot read
+        raise UserError(f"{error.filename}: cannot be read: {error.strerror}")
+
+    for folder, children, files in os.walk(images, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in visited:
+            children.clear()
+            continue
+        visited.add(real)
+        children[:] = sorted(c for c in children if not c.startswith(".") and c != "__MACOSX")
+        visible = sorted(f for f in files if not f.startswith("."))
+        if Path(real) == out:
+            visible = [f for f in visible if f not in PRODUCTS]
+        pictures = [f for f in visible if Path(f).suffix.lower() in IMAGE_EXTENSIONS]
+        others.update(Path(f).suffix.lower() or "(no extension)" for f in visible if f not in set(pictures))
+        identity = Path(folder).relative_to(images).as_posix()
+        if identity == ".":
+            loose = len(pictures)
+        elif pictures:
+            identities[identity] = [f"{identity}/{f}" for f in pictures]
+    return dict(sorted(identities.items())), others, loose
+
+
+def drop_broken(images: Path, identities: dict[str, list[str]], skip: bool) -> tuple[dict[str, list[str]], int]:
+    """The identities without their broken images, and how many of those there were.
+
+    Raises:
+        UserError: naming the broken images, unless `skip`; and names that cannot be written as UTF-8.
+    """
+    paths = [path for group in identities.values() for path in group]
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{images}: the name {path!a} is not UTF-8; rename it") from None
+    problems = inspect_files([f"{images}/{path}" for path in paths], "headers").problems
+    if problems and not skip:
+        names = "; ".join(f"{paths[i]}: {problem}" for i, problem in list(problems.items())[:NAMED])
+        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+        remedy = "repair or remove them, or leave them out with --skip_broken"
+        raise UserError(f"{images}: {len(problems)} of {len(paths)} images are broken ({remedy}): {names}{more}")
+    broken = {paths[i] for i in problems}
+    kept = {name: [path for path in group if path not in broken] for name, group in identities.items()}
+    return {name: group for name, group in kept.items() if group}, len(broken)
+
+
+def split_identities(names: list[str], test_fraction: float, seed: int) -> tuple[set[str], set[str]]:
+    """Training and test identities: disjoint, at random, at least one each (no test identities for fraction 0)."""
+    count = int(test_fraction * len(names) + 0.5)
+    if test_fraction > 0:
+        count = min(max(count, 1), len(names) - 1)
+    order = np.random.default_rng(seed).permutation(sorted(names)).tolist()
+    return set(order[count:]), set(order[:count])
+
+
+def refuse_other_content(out: Path, root: Path, tables: dict[str, list[Row]], info: dict, copies: set[str]) -> None:
+    """Lets a preparation be repeated or completed, but never lets it write over something else.
+
+    Raises:
+        UserError: when `out` holds anything that this preparation would not write, or would write differently.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UserError(f"--out {out}: is a file")
+    remedy = "choose another --out, or delete that folder first"
+    ours = {*PRODUCTS} | ({COPIES} if copies else set())
+    present = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}
+    if root.is_relative_to(out) and root != out:
+        present.discard(root.relative_to(out).parts[0])  # the images themselves
+    foreign = sorted(present & {"query.csv", "gallery.csv", "episodes"} if root == out else present - ours)
+    if copies and (out / COPIES).is_dir():
+        there = (f.relative_to(out / COPIES).as_posix() for f in (out / COPIES).rglob("*") if f.is_file())
+        foreign += sorted(f"{COPIES}/{f}" for f in there if f not in copies and not f.endswith(".part"))
+    if foreign:
+        raise UserError(f"--out {out}: it already holds other files ({', '.join(foreign[:3])} ...); {remedy}")
+    for name in PRODUCTS[1:]:
+        table = [COLUMNS[:2], *tables[name]] if name in tables else []
+        if (out / name).exists() and [tuple(row) for row in read_rows(out / name)] != table:
+            raise UserError(f"--out {out}: its {name} is another one than this preparation makes; {remedy}")
+    if (out / "dataset.json").exists() and read_json(out / "dataset.json") != info:
+        raise UserError(f"--out {out}: it is another prepared data set (see its dataset.json); {remedy}")
+
+
+def copy_images(source: Path, target: Path, paths: list[str]) -> None:
+    """Copies what is not there yet; a copy takes its name only when it is whole."""
+    for path in paths:
+        old, new = source / path, target / path
+        stat = old.stat()
+        if new.exists() and (new.stat().st_size, new.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+            continue
+        new.parent.mkdir(parents=True, exist_ok=True)
+        part = new.with_name(new.name + ".part")
+        shutil.copy2(old, part)
+        part.replace(new)
+
+
+def prepare(args: argparse.Namespace) -> int:
+    """Reads the tree, checks it, splits it, writes the data set."""
+    if not 0 <= args.test_fraction < 1:
+        raise UserError(f"--test_fraction {args.test_fraction}: it must be at least 0 and less than 1")
+    images, out = Path(args.images).resolve(), Path(args.out).resolve()
+    if args.copy and (out.is_relative_to(images) or images.is_relative_to(out)):
+        raise UserError("--copy needs an --out apart from --images; leave --copy away to use the images where they are")
+
+    identities, others, loose = find_images(images, out)
+    if not identities:
+        where = "they lie directly in it, not in one folder per identity" if loose else "no JPEG or PNG in its folders"
+        seen = f" (there are {listed(others)})" if others else ""
+        raise UserError(f"--images {images}: no images of identities: {where}{seen}")
+    identities, broken = drop_broken(images, identities, args.skip_broken)
+    if len(identities) < 2:
+        raise UserError(f"--images {images}: {len(identities)} identities with images; at least 2 are needed")
+
+    train, test = split_identities(list(identities), args.test_fraction, args.seed)
+    tables = {
+        name: [(identity, path) for identity, group in identities.items() if identity in chosen for path in group]
+        for name, chosen in (("train.csv", train), ("test.csv", test))
+        if chosen
+    }
+    single = {name for name, group in identities.items() if len(group) == 1}
+    inside = images.is_relative_to(out)
+    root = COPIES if args.copy else images.relative_to(out).as_posix() if inside else images.as_posix()
+    counts = {
+        "train_images": len(tables["train.csv"]),
+        "train_identities": len(train),
+        "test_images": len(tables.get("test.csv", ())),
+        "test_identities": len(test),
+        "identities_with_one_image": len(single),
+        "broken_images_left_out": broken,
+        "images_without_identity_left_out": loose,
+        "other_files_left_out": dict(sorted(others.items())),
+        "split": {"test_fraction": args.test_fraction, "seed": args.seed},
+    }
+    info = {"name": args.name or out.name, "origin": f"class-per-folder tree {images.as_posix()}"}
+    info |= {"licence": args.licence, "image_root": root, "counts": counts}
+    paths = [path for group in identities.values() for path in group]
+    refuse_other_content(out, images, tables, info, set(paths) if args.copy else set())
+
+    try:
+        if args.copy:
+            copy_images(images, out / COPIES, paths)
+        for name, rows in tables.items():
+            write_manifest(out / name, rows)
+        write_dataset_json(out, **info)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror or error}") from error
+    report(args.out, counts, test <= single, len(single & test))
+    return 0
+
+
+def report(out: str, counts: dict, no_pairs: bool, single_test: int) -> None:
+    """Says what was made and what to do next."""
+    print(f"train.csv: {counts['train_images']} images of {counts['train_identities']} identities")
+    if counts["test_identities"]:
+        print(f"test.csv: {counts['test_images']} images of {counts['test_identities']} other identities")
+    if counts["identities_with_one_image"]:
+        print(f"identities with one image only: {counts['identities_with_one_image']} ({single_test} in test.csv)")
+    if counts["test_identities"] and no_pairs:
+        print("warning: every test identity has one image only: nothing can be retrieved, the evaluation will refuse")
+    if counts["broken_images_left_out"]:
+        print(f"{counts['broken_images_left_out']} broken images left out")
+    if counts["images_without_identity_left_out"]:
+        print(f"{counts['images_without_identity_left_out']} images left out: they lie in --images itself, in no class")
+    if counts["other_files_left_out"]:
+        print(f"other files left out: {listed(counts['other_files_left_out'])}")
+    print(f'next: write {{"dataset": "{out}"}} into experiments/NAME/params.json, then')
+    print("      python train.py --model_dir experiments/NAME")
+
+
+def listed(others: dict[str, int]) -> str:
+    """`12 .txt, 3 .gif`."""
+    return ", ".join(f"{count} {extension}" for extension, count in sorted(others.items(), key=lambda item: -item[1]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.folder", description=__doc__.split("\n")[0])
+    parser.add_argument("--images", required=True, metavar="DIR", help="the tree of images, one folder per identity")
+    parser.add_argument("--out", required=True, metavar="data/NAME", help="folder of the prepared data set")
+    parser.add_argument(
+        "--test_fraction", type=float, default=0.5, help="share of identities for test.csv (default 0.5; 0: no test)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the random split (default 0)")
+    parser.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
+    parser.add_argument("--skip_broken", action="store_true", help="leave broken images out (default: refuse)")
+    parser.add_argument("--name", help="name of the data set (default: the name of --out)")
+    parser.add_argument("--licence", default="not stated", help="licence of the images, for dataset.json")
+    args = parser.parse_args(argv)
+    return exit_code(lambda: prepare(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""Makes a small video data set from a seed: renders snippets in ImageNet VID's layout, crops them, curates them.
+
+    python -m dataset.prepare.synthetic_vid --out data/synthetic_vid
+
+The result is a prepared data set (see dataset.prepared) with the evaluation sets train_eval, val_eval, easy_val_eval
+and query_gallery. Instances in validation do not occur in training. The same settings give the same files, byte for
+byte; an interrupted run goes on when it is started again.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset.episodes import write_episodes
+from dataset.errors import UserError, exit_code
+from dataset.files import read_json, write_json
+from dataset.manifest import write_manifest
+from dataset.prepared import write_dataset_json
+from dataset.vid import curation
+from dataset.vid.annotations import Snippet, read_snippets
+from dataset.vid.crops import object_crops, run_parallel, write_all_crops
+from dataset.vid.render import RenderTask, render_snippet
+
+GENERATOR = 1  # raise it when the same settings give other files than before
+MIN_FRAMES = 3  # so that a snippet has a first third and a rest
+MAX_SNIPPETS = 99_999  # five digits in their names
+FRAMES_FOLDER = "vid"
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads and checks the command line.
+
+    Raises:
+        UserError: when a number is out of its range.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset.prepare.synthetic_vid",
+        description="Renders short videos of look-alike objects and makes a prepared data set of them.",
+    )
+    parser.add_argument("--out", required=True, type=Path, help="folder to make, such as data/synthetic_vid")
+    for name, default, text in (
+        ("seed", 0, "another seed gives other objects, videos and episodes"),
+        ("train_snippets", 150, "videos to train on"),
+        ("val_snippets", 60, "videos to validate on"),
+        ("frames", 8, "frames of each video"),
+        ("episodes", 500, "episodes of each of the three episode sets"),
+        ("workers", min(8, os.cpu_count() or 1), "processes"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default %(default)s)")
+    parser.add_argument(
+        "--keep_frames", action="store_true", help=f"keep frames and annotations, in OUT/{FRAMES_FOLDER}"
+    )
+    arguments = parser.parse_args(argv)
+    ranges = {
+        "seed": (0, 2**63 - 1),
+        "train_snippets": (1, MAX_SNIPPETS),
+        "val_snippets": (1, MAX_SNIPPETS),
+        "frames": (MIN_FRAMES, 999_999),
+        "episodes": (1, 10**6),
+        "workers": (1, 256),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(arguments, name)
+        if not low <= value <= high:
+            raise UserError(f"--{name} is {value}; it must be between {low} and {high}")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prepares the data set that the command line asks for.
+
+    Raises:
+        UserError: bad arguments, or OUT holds something else than this data set or a part of it.
+    """
+    arguments = parse_arguments(argv)
+    settings = {
+        "generator": GENERATOR,
+        **{name: getattr(arguments, name) for name in ("seed", "train_snippets", "val_snippets", "frames", "episodes")},
+        "keep_frames": arguments.keep_frames,
+    }
+    if already_prepared(arguments.out, settings):
+        print(f"{arguments.out}: already prepared")
+        return
+    started = time.monotonic()
+    write_json(arguments.out / "settings.json", settings)
+    counts = prepare(arguments.out, settings, arguments.workers)
+    print(f"\n{arguments.out}: prepared in {time.monotonic() - started:.0f} s")
+    for name, value in counts.items():
+        print(f"  {name:<24}{value:>8}")
+
+
+def already_prepared(out: Path, settings: dict[str, Any]) -> bool:
+    """True when `out` is complete and made with `settings`, False when it is to be made or to be finished.
+
+    Raises:
+        UserError: when `out` holds anything else.
+    """
+    try:
+        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+            return False
+        if not out.is_dir():
+            raise UserError(f"{out}: a file is in the place of the folder; give another --out")
+        if not (out / "settings.json").exists():
+            raise UserError(f"{out}: not empty and not made by this command; give another --out")
+    except OSError as error:
+        raise UserError(f"{out}: cannot be read: {error.strerror or error}") from error
+    found = read_json(out / "settings.json")
+    if found != settings:
+        found = found if isinstance(found, dict) else {}
+        names = [name for name in {**settings, **found} if settings.get(name) != found.get(name)]
+        differences = ", ".join(f"{name} {found.get(name)} instead of {settings.get(name)}" for name in names)
+        raise UserError(f"{out}: made with other settings ({differences}); give another --out or remove the folder")
+    return (out / "dataset.json").exists()
+
+
+def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]:
+    """Renders, crops, curates and writes everything below `out`; dataset.json comes last. Returns the counts."""
+    seed, root = settings["seed"], out / FRAMES_FOLDER
+    numbers = {"train": settings["train_snippets"], "val": settings["val_snippets"]}
+    tasks = [
+        RenderTask(root, split, number, settings["frames"], seed)
+        for split, count in numbers.items()
+        for number in range(count)
+    ]
+    report = _Progress("rendered", "snippets")
+    for done, _ in enumerate(run_parallel(render_snippet, tasks, workers), start=1):
+        report(done, len(tasks))
+
+    train, val = _read(root, "train"), _read(root, "val")
+    rows = curation.train_rows(train)
+    query, gallery = curation.query_gallery_rows(val, seed)
+    episode_sets = [
+        curation.object_episodes(train, "train_eval", settings["episodes"], seed),
+        curation.object_episodes(val, "val_eval", settings["episodes"], seed),
+        curation.random_crop_episodes(val, "easy_val_eval", settings["episodes"], seed),
+    ]
+    if not rows:
+        raise UserError("no object is seen twice in the training snippets; give more --train_snippets or --frames")
+
+    crops = [object_crops(root, out, frame) for snippet in train + val for frame in snippet.frames if frame.objects]
+    crops += [task for episodes in episode_sets for task in episodes.random_crop_tasks(root, out)]
+    cut = write_all_crops(crops, workers, _Progress("cropped", "frames"))
+    if cut.errors:
+        raise UserError(cut.errors[0])
+
+    write_manifest(out / "train.csv", rows)
+    if query:
+        write_manifest(out / "query.csv", query)
+        write_manifest(out / "gallery.csv", gallery)
+    else:
+        print("query_gallery: left out: no object is seen both early and late in a validation snippet")
+    for episodes in episode_sets:
+        if episodes.shortfall:
+            print(episodes.shortfall)
+        if episodes.episodes:
+            write_episodes(out / "episodes" / f"{episodes.name}.csv", episodes.episodes)
+    counts = {
+        "train snippets": len(train),
+        "train identities": len({identity for identity, *_ in rows}),
+        "train images": len(rows),
+        "validation snippets": len(val),
+        "query images": len(query),
+        "gallery images": len(gallery),
+        **{f"{episodes.name} episodes": len(episodes.episodes) for episodes in episode_sets},
+        "crops": cut.written + cut.existing,
+    }
+    if not settings["keep_frames"]:
+        shutil.rmtree(root)
+    write_dataset_json(
+        out,
+        name="synthetic_vid",
+        origin=f"rendered by dataset.prepare.synthetic_vid, seed {seed}",
+        licence="none needed: computer-generated",
+        image_root=".",
+        counts=counts,
+    )
+    return counts
+
+
+def _read(root: Path, split: str) -> list[Snippet]:
+    snippets, errors = read_snippets(root, split)
+    if errors:
+        raise errors[0]
+    return snippets
+
+
+class _Progress:
+    """Prints a line whenever another quarter is done."""
+
+    def __init__(self, verb: str, what: str):
+        self.verb, self.what, self.quarters = verb, what, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        if 4 * done // total > self.quarters:
+            self.quarters = 4 * done // total
+            print(f"{self.verb} {done} of {total} {self.what}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

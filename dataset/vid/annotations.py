@@ -1,0 +1,206 @@
+"""Annotations of ImageNet VID 2015: one XML file a frame, one folder of frames a snippet.
+
+ROOT/Annotations/VID/train/ILSVRC2015_VID_train_0000/ILSVRC2015_train_00000000/000000.xml
+ROOT/Annotations/VID/val/ILSVRC2015_val_00000000/000000.xml
+ROOT/Data/VID/...                                       the same tree with .JPEG files
+"""
+
+import itertools
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset.errors import UserError
+
+SPLITS = ("train", "val")
+
+
+class AnnotationError(UserError):
+    """One annotation file cannot be used; the message names it. A caller that walks many may count it and go on."""
+
+
+@dataclass(frozen=True)
+class VideoObject:
+    """One object of one frame. The box is in pixels of the frame and may reach beyond it.
+
+    Attributes:
+        trackid: number of the object, the same in all frames of the snippet.
+        category: WordNet id, such as n02691156.
+        occluded: a good part of the object is hidden.
+        generated: the box was interpolated, not drawn by a person.
+    """
+
+    trackid: int
+    category: str
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    occluded: bool
+    generated: bool
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """(xmin, ymin, xmax, ymax)."""
+        return self.xmin, self.ymin, self.xmax, self.ymax
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One annotated frame.
+
+    Attributes:
+        split: train or val.
+        folder: path of the snippet below the split, such as ILSVRC2015_VID_train_0000/ILSVRC2015_train_00000000.
+        name: file name without suffix, such as 000000.
+        width, height: size of the frame in pixels.
+        objects: sorted by trackid; empty for a frame without objects.
+    """
+
+    split: str
+    folder: str
+    name: str
+    width: int
+    height: int
+    objects: tuple[VideoObject, ...]
+
+    @property
+    def snippet(self) -> str:
+        """Name of the snippet, such as ILSVRC2015_train_00000000."""
+        return self.folder.rpartition("/")[2]
+
+    def image_file(self, root: Path) -> Path:
+        """The frame's picture below the VID root."""
+        return Path(root) / "Data" / "VID" / self.split / self.folder / f"{self.name}.JPEG"
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """One video: its frames in order of their names."""
+
+    split: str
+    folder: str
+    frames: tuple[Frame, ...]
+
+    @property
+    def name(self) -> str:
+        return self.folder.rpartition("/")[2]
+
+
+def annotation_files(root: Path, split: str) -> Iterator[Path]:
+    """The annotation files of one split, sorted by folder and name, read a folder at a time.
+
+    Raises:
+        UserError: when ROOT/Annotations/VID/<split> is no folder.
+    """
+    top = Path(root) / "Annotations" / "VID" / split
+    if not top.is_dir():
+        raise UserError(f"{top}: no such folder; give the folder that holds Annotations/VID and Data/VID")
+    yield from _xml_files(top)
+
+
+def _xml_files(folder: Path) -> Iterator[Path]:
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from _xml_files(entry)
+        elif entry.suffix == ".xml":
+            yield entry
+
+
+def read_frame(root: Path, path: Path) -> Frame:
+    """Reads one annotation file that `annotation_files(root, ...)` gave.
+
+    Split, snippet and frame name come from the path, which also leads to the image; the file must agree on its name.
+
+    Raises:
+        AnnotationError: naming the file and what is malformed or missing in it.
+    """
+    path = Path(path)
+    split, *folders = path.relative_to(Path(root) / "Annotations" / "VID").parent.parts
+    if not folders:
+        raise AnnotationError(f"{path}: it must be in the folder of a snippet")
+    try:
+        tree = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise AnnotationError(f"{path}: malformed XML: {error}") from error
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+    filename = _text(path, tree, "filename")
+    if Path(filename).stem != path.stem:
+        raise AnnotationError(f"{path}: its filename is {filename!r}; it belongs to another frame")
+    objects = sorted((_read_object(path, element) for element in tree.iterfind("object")), key=lambda o: o.trackid)
+    for first, second in itertools.pairwise(objects):
+        if first.trackid == second.trackid:
+            raise AnnotationError(f"{path}: two objects with trackid {first.trackid}")
+    return Frame(
+        split=split,
+        folder="/".join(folders),
+        name=path.stem,
+        width=int(_number(path, tree, "size/width", minimum=1)),
+        height=int(_number(path, tree, "size/height", minimum=1)),
+        objects=tuple(objects),
+    )
+
+
+def _read_object(path: Path, element: ElementTree.Element) -> VideoObject:
+    xmin, ymin, xmax, ymax = (_number(path, element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
+    if not (xmin < xmax and ymin < ymax):
+        raise AnnotationError(f"{path}: an object's box is empty: x {xmin:g} to {xmax:g}, y {ymin:g} to {ymax:g}")
+    trackid = _number(path, element, "trackid", minimum=0)
+    if trackid != int(trackid):
+        raise AnnotationError(f"{path}: trackid is {trackid:g}; it must be a whole number")
+    flags = [_number(path, element, flag) for flag in ("occluded", "generated")]
+    return VideoObject(
+        trackid=int(trackid),
+        category=_text(path, element, "name"),
+        xmin=xmin,
+        ymin=ymin,
+        xmax=xmax,
+        ymax=ymax,
+        occluded=flags[0] != 0,
+        generated=flags[1] != 0,
+    )
+
+
+def _text(path: Path, element: ElementTree.Element, field: str) -> str:
+    text = (element.findtext(field) or "").strip()
+    if not text:
+        raise AnnotationError(f"{path}: {element.tag} without {field}")
+    return text
+
+
+def _number(path: Path, element: ElementTree.Element, field: str, minimum: float = float("-inf")) -> float:
+    text = _text(path, element, field)
+    try:
+        value = float(text)
+    except ValueError:
+        raise AnnotationError(f"{path}: {field} is {text!r}; it must be a number") from None
+    if not minimum <= value < float("inf") or value == float("-inf"):  # NaN fails the first comparison
+        raise AnnotationError(f"{path}: {field} is {text}; it must be {'finite' if minimum < 0 else f'>= {minimum:g}'}")
+    return value
+
+
+def read_snippets(root: Path, split: str) -> tuple[list[Snippet], list[AnnotationError]]:
+    """All snippets of one split in sorted order, and an error for every file left out of them.
+
+    Raises:
+        UserError: when there is no annotation file at all.
+    """
+    frames: dict[str, list[Frame]] = {}
+    errors: list[AnnotationError] = []
+    for path in annotation_files(root, split):
+        try:
+            frame = read_frame(root, path)
+        except AnnotationError as error:
+            errors.append(error)
+        else:
+            frames.setdefault(frame.folder, []).append(frame)
+    if not frames and not errors:
+        raise UserError(f"{Path(root) / 'Annotations' / 'VID' / split}: no .xml files in it")
+    return [Snippet(split, folder, tuple(members)) for folder, members in frames.items()], errors

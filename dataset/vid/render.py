@@ -1,0 +1,241 @@
+"""Synthetic videos in the layout of ImageNet VID: look-alike objects that move, turn, shrink and hide each other.
+
+A snippet shows 3 to 5 instances of one category (or, now and then, a single one) before a cluttered background that the
+camera pans over. Light, contrast and colour cast change from frame to frame, so that colours alone do not tell the
+instances apart. Instances, backgrounds and paths are never shared between snippets.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from dataset.errors import UserError
+from dataset.vid.annotations import SPLITS, Frame, VideoObject
+from dataset.vid.objects import CATEGORIES, Instance, Pose, footprint, paint, random_instances
+
+WIDTH, HEIGHT = 192, 144  # of a frame, pixels
+
+_SINGLE_SHARE = 0.15  # of the snippets have one object
+_RADII = 15.0, 23.0  # of an object, pixels, before its changes of scale
+_OCCLUDED_FROM = 0.25  # share of an object's area that is hidden or outside the frame
+_ABSENT_FROM = 0.65  # share from which on it is not annotated: its crop would rather show what hides it
+_JPEG_QUALITY = 92
+_NOISE = 0.008  # standard deviation; pixel values are 0 to 1
+
+
+def snippet_folder(split: str, number: int) -> str:
+    """Folder of a snippet below its split, as in ImageNet VID."""
+    name = f"ILSVRC2015_{split}_{number:05d}000"
+    return f"ILSVRC2015_VID_train_0000/{name}" if split == "train" else name
+
+
+@dataclass(frozen=True)
+class RenderTask:
+    """One snippet to render below the VID root `root`."""
+
+    root: Path
+    split: str
+    number: int
+    frames: int
+    seed: int
+
+
+def render_snippet(task: RenderTask) -> None:
+    """Renders the frames and annotations of one snippet; files of the same name are written anew.
+
+    Raises:
+        UserError: when a file cannot be written.
+    """
+    rng = np.random.default_rng([task.seed, SPLITS.index(task.split), task.number])
+    scene = Scene(rng, task.frames)
+    folder = snippet_folder(task.split, task.number)
+    for index in range(task.frames):
+        pixels, objects = scene.frame(index)
+        frame = Frame(task.split, folder, f"{index:06d}", WIDTH, HEIGHT, tuple(objects))
+        annotation = Path(task.root) / "Annotations" / "VID" / task.split / folder / f"{frame.name}.xml"
+        image = frame.image_file(task.root)
+        try:
+            for path in (image, annotation):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(image, "JPEG", quality=_JPEG_QUALITY)
+            annotation.write_text(annotation_xml(frame), encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise UserError(f"cannot write to {task.root}: {error.strerror or error}") from error
+
+
+def annotation_xml(frame: Frame) -> str:
+    """The annotation file of a frame, element by element as in ImageNet VID."""
+    lines = [
+        "<annotation>",
+        f"\t<folder>{frame.folder}</folder>",
+        f"\t<filename>{frame.name}</filename>",
+        "\t<source>",
+        "\t\t<database>ILSVRC_2015</database>",
+        "\t</source>",
+        "\t<size>",
+        f"\t\t<width>{frame.width}</width>",
+        f"\t\t<height>{frame.height}</height>",
+        "\t</size>",
+    ]
+    for o in frame.objects:
+        lines += ["\t<object>", f"\t\t<trackid>{o.trackid}</trackid>", f"\t\t<name>{o.category}</name>", "\t\t<bndbox>"]
+        lines += [f"\t\t\t<{side}>{getattr(o, side):.0f}</{side}>" for side in ("xmax", "xmin", "ymax", "ymin")]
+        lines += ["\t\t</bndbox>", f"\t\t<occluded>{o.occluded:d}</occluded>"]
+        lines += [f"\t\t<generated>{o.generated:d}</generated>", "\t</object>"]
+    return "\n".join([*lines, "</annotation>", ""])
+
+
+class Scene:
+    """Everything of one snippet; `frame(i)` draws frame i. Frames must be asked for in order, each once."""
+
+    def __init__(self, rng: np.random.Generator, frames: int):
+        self.rng = rng
+        category = CATEGORIES[rng.integers(len(CATEGORIES))]
+        count = 1 if rng.uniform() < _SINGLE_SHARE else int(rng.integers(3, 6))
+        self.instances = random_instances(rng, category, count)
+        self.motions = [Motion(rng, home) for home in _homes(rng, count)]
+        self.occluders = [Occluder(rng) for _ in range(rng.integers(1, 3))]
+        self.background = clutter(rng, 2 * WIDTH, 2 * HEIGHT, 120)
+        self.pan = Sway(rng, period=(6, 14))
+
+    def frame(self, index: int) -> tuple[np.ndarray, list[VideoObject]]:
+        """Frame `index`: pixels (HEIGHT, WIDTH, 3) uint8, and its annotated objects."""
+        rng = self.rng
+        left, top = (self.pan(index) + 1) / 2 * (WIDTH, HEIGHT)
+        window = (left, top, left + WIDTH, top + HEIGHT)
+        view = self.background.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=window)
+        canvas = np.asarray(view) / 255.0  # (H, W, 3)
+        angle, strength = rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 0.35)
+        light = strength * math.cos(angle), strength * math.sin(angle)
+        poses = [motion.pose(index) for motion in self.motions]
+        visible: list[np.ndarray] = []
+        for instance, pose in zip(self.instances, poses, strict=True):
+            _hide(visible, coverage := paint(canvas, instance, pose, light))
+            visible.append(coverage)
+        for occluder in self.occluders:
+            _hide(visible, occluder.paint(canvas, index))
+        objects = [
+            annotated
+            for trackid, (instance, pose, seen) in enumerate(zip(self.instances, poses, visible, strict=True))
+            if (annotated := _annotate(trackid, instance, pose, float(seen.sum())))
+        ]
+        return _expose(rng, canvas), objects
+
+
+def _hide(visible: list[np.ndarray], coverage: np.ndarray) -> None:
+    for other in visible:
+        other *= 1 - coverage
+
+
+def _annotate(trackid: int, instance: Instance, pose: Pose, seen: float) -> VideoObject | None:
+    """The annotation of an object of which `seen` pixels show, its box cut at the frame; None when they are too few."""
+    area, box = footprint(instance, pose)
+    hidden = 1 - seen / area
+    if hidden >= _ABSENT_FROM:
+        return None
+    sides = np.clip(np.rint(box), 0, (WIDTH - 1, HEIGHT - 1, WIDTH - 1, HEIGHT - 1)).tolist()
+    return VideoObject(trackid, instance.category.name, *sides, occluded=hidden > _OCCLUDED_FROM, generated=False)
+
+
+def _expose(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
+    """Brightness, contrast, colour cast and noise of one frame. (H, W, 3) float to uint8."""
+    contrast = rng.uniform(0.7, 1.1)
+    gain = rng.uniform(0.65, 1.2) * np.exp(rng.normal(0, 0.13, 3))
+    seen = ((canvas - 0.5) * contrast + 0.5) * gain + _NOISE * rng.standard_normal(canvas.shape, np.float32)
+    return np.rint(255 * np.clip(seen, 0, 1)).astype(np.uint8)
+
+
+class Sway:
+    """A smooth path in [-1, 1] x [-1, 1]: a slow sine per axis, of random period (in frames) and phase."""
+
+    def __init__(self, rng: np.random.Generator, period: tuple[float, float]):
+        self.omega = 2 * math.pi / rng.uniform(*period, 2)
+        self.phase = rng.uniform(0, 2 * math.pi, 2)
+
+    def __call__(self, index: int) -> np.ndarray:
+        return np.sin(self.omega * index + self.phase)
+
+
+class Motion:
+    """Path, spin, changes of scale and tilting of one object."""
+
+    def __init__(self, rng: np.random.Generator, home: np.ndarray):
+        self.home = home
+        self.span = rng.uniform(0.15, 0.35, 2) * (WIDTH, HEIGHT)
+        self.path = Sway(rng, (7, 16))
+        self.form = Sway(rng, (5, 12))
+        self.radius = rng.uniform(*_RADII)
+        self.angle = rng.uniform(0, 2 * math.pi)
+        self.spin = rng.choice([-1, 1]) * rng.uniform(0.3, 1.1)  # radians a frame
+        self.tilt = rng.uniform(0, math.pi)
+
+    def pose(self, index: int) -> Pose:
+        x, y = self.home + self.span * self.path(index)
+        grow, turn = self.form(index)
+        return Pose(
+            x=float(x),
+            y=float(y),
+            radius=self.radius * 1.3 ** float(grow),
+            angle=self.angle + self.spin * index,
+            squeeze=0.85 + 0.15 * float(turn),
+            tilt=self.tilt,
+        )
+
+
+def _homes(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Centres of the objects' paths (count, 2), the best spread of a few random choices."""
+    draws = rng.uniform((0.22, 0.25), (0.78, 0.75), (20, count, 2)) * (WIDTH, HEIGHT)
+    gaps = np.linalg.norm(draws[:, :, None] - draws[:, None], axis=-1)  # (20, count, count)
+    gaps += 1e6 * np.eye(count)
+    return draws[np.argmax(gaps.min(axis=(1, 2)))]
+
+
+class Occluder:
+    """A cluttered bar or blob that passes in front of everything."""
+
+    def __init__(self, rng: np.random.Generator):
+        blob = rng.uniform() < 0.5
+        self.size = tuple(int(s) for s in (rng.integers(24, 44, 2) if blob else (rng.integers(12, 22), 2 * HEIGHT)))
+        picture = clutter(rng, *self.size, 25)
+        mask = Image.new("L", self.size, 255)
+        if blob:
+            mask = Image.new("L", (4 * self.size[0], 4 * self.size[1]), 0)
+            ImageDraw.Draw(mask).ellipse((0, 0, mask.width - 1, mask.height - 1), fill=255)
+            mask = mask.resize(self.size, Image.Resampling.BOX)
+        self.picture, self.mask = np.asarray(picture) / 255.0, np.asarray(mask) / 255.0
+        self.path = Sway(rng, (8, 20))
+
+    def paint(self, canvas: np.ndarray, index: int) -> np.ndarray:
+        """Paints on `canvas` (H, W, 3) in place. Returns the coverage (H, W)."""
+        w, h = self.size
+        at = (self.path(index) + 1) / 2 * (WIDTH, HEIGHT)
+        x, y = (int(v) for v in np.rint(at - np.array(self.size) / 2))
+        coverage = np.zeros((HEIGHT, WIDTH))
+        x0, x1, y0, y1 = max(0, x), min(WIDTH, x + w), max(0, y), min(HEIGHT, y + h)
+        part = slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)
+        coverage[y0:y1, x0:x1] = self.mask[part]
+        patch = canvas[y0:y1, x0:x1]
+        patch += self.mask[part][..., None] * (self.picture[part] - patch)
+        return coverage
+
+
+def clutter(rng: np.random.Generator, width: int, height: int, shapes: int) -> Image.Image:
+    """A background of overlapping shapes in all colours. RGB, (width, height)."""
+    image = Image.new("RGB", (width, height), tuple(int(c) for c in rng.integers(60, 180, 3)))
+    draw = ImageDraw.Draw(image)
+    for _ in range(shapes):
+        x, y = (int(v) for v in rng.integers((0, 0), (width, height)))
+        a, b = (int(v) for v in rng.integers(4, 26, 2))
+        colour = tuple(int(c) for c in rng.integers(40, 200, 3))
+        kind = rng.integers(3)
+        if kind == 0:
+            draw.ellipse((x - a, y - b, x + a, y + b), fill=colour)
+        elif kind == 1:
+            points = rng.integers(-26, 26, (4, 2)) + np.array([x, y])
+            draw.polygon([(int(px), int(py)) for px, py in points], fill=colour)
+        else:
+            draw.line((x - a, y - b, x + a, y + b), fill=colour, width=int(rng.integers(2, 7)))
+    return image.filter(ImageFilter.GaussianBlur(1.0))

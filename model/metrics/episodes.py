@@ -1,0 +1,102 @@
+"""Accuracies on episodes: is the candidate that shows the anchor's identity the nearest one?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset.episodes import Episodes
+from dataset.errors import UserError
+
+METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
+BLOCK_ELEMENTS = 1 << 20  # of the array of differences: 8 MB
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """Accuracies in [0, 1] by name, how each is defined, and how much they were computed from."""
+
+    metrics: dict[str, float]
+    definitions: dict[str, str]
+    counts: dict[str, int]
+
+
+def pair_distances(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray, metric: str) -> np.ndarray:
+    """Distances of P pairs of rows, (P,) float64, from differences: equal rows are at exactly equal distances.
+
+    Euclidean distances are left squared: the order is the same, and a square root can only make ties.
+
+    Args:
+        embeddings: (U, D).
+        first, second: (P,) indices of rows.
+        metric: one of `METRICS`; the cosine distance is 1 - cos, and 1 for a zero vector.
+    """
+    distances = np.empty(len(first))
+    step = max(1, BLOCK_ELEMENTS // max(1, embeddings.shape[1]))
+    for start in range(0, len(first), step):
+        block = slice(start, start + step)
+        a, b = embeddings[first[block]].astype(np.float64), embeddings[second[block]].astype(np.float64)  # (p, D)
+        if metric == "cosine":
+            norms = np.sqrt((a * a).sum(1) * (b * b).sum(1))
+            distances[block] = 1 - (a * b).sum(1) / np.where(norms == 0, 1, norms)
+        elif metric == "cityblock":
+            distances[block] = np.abs(a - b).sum(1)
+        else:
+            distances[block] = np.square(a - b).sum(1)
+    return distances
+
+
+def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) -> EpisodeResult:
+    """General and easy accuracy, with strict inequalities: a network that maps all images to one point scores 0.
+
+    An episode with anchor a, positive p and negatives n_1 .. n_m is solved when d(a, p) < d(a, n_i) for every i.
+    `general_accuracy` is the share of episodes solved; `easy_accuracy` the mean over episodes of the share of negatives
+    with d(a, n_i) > d(a, p). A pair with an embedding that is not finite counts as wrong.
+
+    Args:
+        embeddings: (U, D), one row for each of `episodes.paths`.
+        episodes: E episodes.
+        metric: `euclidean`, `sqeuclidean`, `cityblock` or `cosine`.
+
+    Returns:
+        The two accuracies; counts: `episodes`, `candidates` (positives and negatives), `images`, and
+        `episodes_with_non_finite`, those with an embedding that holds NaN or an infinity.
+
+    Raises:
+        UserError: for an unknown metric.
+        ValueError: when the embeddings are not (U, D).
+    """
+    if metric not in METRICS:
+        raise UserError(f"metric {metric!r}: it must be one of {', '.join(METRICS)}")
+    embeddings = np.asarray(embeddings)
+    if embeddings.ndim != 2 or len(embeddings) != len(episodes.paths):
+        raise ValueError(f"embeddings of shape {embeddings.shape} for {len(episodes.paths)} images; (U, D) expected")
+
+    starts, lengths = episodes.offsets[:-1], np.diff(episodes.offsets)  # (E,)
+    anchors = np.repeat(episodes.anchors, lengths)  # (M,)
+    finite = np.isfinite(embeddings).all(1)  # (U,)
+    negatives_finite = finite[anchors] & finite[episodes.negatives]  # (M,)
+    positives_finite = finite[episodes.anchors] & finite[episodes.positives]  # (E,)
+    with np.errstate(invalid="ignore", over="ignore"):
+        to_positive = pair_distances(embeddings, episodes.anchors, episodes.positives, metric)  # (E,)
+        to_negative = pair_distances(embeddings, anchors, episodes.negatives, metric)  # (M,)
+        farther = to_negative > np.repeat(to_positive, lengths)  # (M,)
+    farther &= negatives_finite & np.repeat(positives_finite, lengths)  # an infinity would pass for a far negative
+
+    solved = np.logical_and.reduceat(farther, starts)  # (E,)
+    share = np.add.reduceat(farther, starts, dtype=np.int64) / lengths  # (E,)
+    whole = positives_finite & np.logical_and.reduceat(negatives_finite, starts)
+    return EpisodeResult(
+        metrics={"general_accuracy": float(solved.mean()), "easy_accuracy": float(share.mean())},
+        definitions={
+            "general_accuracy": "share of episodes with d(anchor, positive) < d(anchor, n) for every negative n",
+            "easy_accuracy": "mean over episodes of the share of negatives n with d(anchor, n) > d(anchor, positive)",
+            "metric": metric,
+            "ties": "count as wrong",
+        },
+        counts={
+            "episodes": len(episodes),
+            "candidates": len(episodes) + len(episodes.negatives),
+            "images": len(episodes.paths),
+            "episodes_with_non_finite": int((~whole).sum()),
+        },
+    )

@@ -1,0 +1,195 @@
+"""The evaluator beside and after a training, and what it leaves."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, command, environment, make_run
+
+from dataset.checked import load_images
+from dataset.errors import UserError
+from dataset.files import read_json_lines
+from model import results
+from model.checkpoints import restore_model
+from model.embedder import build_embedder
+from model.embedding import Embedder
+from model.evaluator import Evaluator, evaluate_all
+from model.monitoring import Log
+from model.run_folder import RunFolder
+
+SETS = ["val_eval", "query_gallery", "test"]
+
+
+@pytest.fixture
+def run(trained, tmp_path) -> RunFolder:
+    """A copy of a trained run with nothing evaluated."""
+    for part in ("eval", "best", "results.jsonl", "best.json"):
+        assert not (trained / part).exists()
+    return RunFolder(shutil.copytree(trained, tmp_path / "run"))
+
+
+def test_every_checkpoint_and_set_oldest_first(run, capsys):
+    evaluate_all(run, run.load_trained_params(), Log())
+    lines = read_json_lines(run.results)
+    assert [(line["step"], line["set"]) for line in lines] == [(step, name) for step in (0, 2, 4) for name in SETS]
+    by_set = {line["set"]: line for line in lines}
+    assert set(by_set["val_eval"]["metrics"]) == {"general_accuracy", "easy_accuracy"}
+    wanted = {"cmc@1", "cmc@5", "cmc@10", "recall@1", "recall@2", "recall@4", "recall@8", "map", "map_market"}
+    for name in ("query_gallery", "test"):
+        assert wanted <= set(by_set[name]["metrics"])
+        assert {"map", "excluder", "metric", "ties"} <= set(by_set[name]["definitions"])
+        assert by_set[name]["counts"]["queries_used"] == {"query_gallery": 6, "test": 30}[name]
+    assert all(0 <= value <= 1 for line in lines for value in line["metrics"].values())
+    for name in SETS:
+        assert list(run.eval_events(name).glob("events.*"))
+    again = Evaluator(run, run.load_trained_params(), Log())
+    assert again.pending() == []
+    out = capsys.readouterr().out
+    assert "training has ended and all of its checkpoints are evaluated" in out
+    table = results.table(run)
+    assert "general / easy accuracy" in table
+    assert "cmc@10" in table
+    assert [line.split()[0] for line in table.splitlines() if line.strip()[:1].isdigit()] == ["0", "2", "4"] * 3
+
+
+def test_figures_equal_a_computation_by_hand(run, dataset):
+    """Recall@1 of the set test, from the network's embeddings, with loops."""
+    params = run.load_trained_params()
+    evaluate_all(run, params, Log())
+    images = load_images(dataset / "test.csv", dataset)
+    model = build_embedder(params)
+    restore_model(run.checkpoints / "ckpt-4", model)
+    emb = Embedder(model, params).embed(images.manifest.files(), images.orientations).astype(float)
+    hits = 0
+    for i in range(len(emb)):
+        d = np.linalg.norm(emb - emb[i], axis=1)
+        d[i] = np.inf
+        hits += images.manifest.identities[d.argmin()] == images.manifest.identities[i]
+    line = next(x for x in read_json_lines(run.results) if (x["step"], x["set"]) == (4, "test"))
+    assert line["metrics"]["recall@1"] == pytest.approx(hits / len(emb))
+
+
+def test_the_best_is_kept_apart(run):
+    params = run.load_trained_params(["best_metric=test/map"])
+    evaluate_all(run, params, Log())
+    lines = [x for x in read_json_lines(run.results) if x["set"] == "test"]
+    top = max(lines, key=lambda line: line["metrics"]["map"])
+    best = json.loads(run.best_json.read_text())
+    assert (best["set"], best["metric"], best["value"]) == ("test", "map", top["metrics"]["map"])
+    assert best["checkpoint"] == top["checkpoint"]
+    assert best["metrics"]["val_eval"]
+    shutil.rmtree(run.checkpoints)
+    names = {file.name for file in run.best.iterdir()}
+    assert names == {f"{top['checkpoint']}.index", f"{top['checkpoint']}.data-00000-of-00001"}
+    restore_model(run.best / top["checkpoint"], build_embedder(params))
+
+
+def test_best_metric_must_exist(run):
+    for wrong, part in (("test", "auto or"), ("other/map", "other/map"), ("test/general_accuracy", "that set has")):
+        params = run.load_trained_params([f"best_metric={wrong}"])
+        with pytest.raises(UserError, match=part):
+            evaluate_all(run, params, Log())
+
+
+def test_checkpoints_that_cannot_be_read_are_left_out(run, capsys):
+    evaluator = Evaluator(run, run.load_trained_params(), Log())
+    for file in run.checkpoints.glob("ckpt-2.data*"):
+        file.unlink()  # the index is still there: the moment of deletion
+    assert evaluator.evaluate(run.checkpoints / "ckpt-2") is False
+    data = run.checkpoints / "ckpt-0.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:100])  # and one whose disk was full
+    evaluate_all(run, run.load_trained_params(), Log())
+    assert {line["step"] for line in read_json_lines(run.results)} == {4}
+    out = capsys.readouterr().out
+    assert "ckpt-2 was deleted before it could be read; left out" in out
+    assert "ckpt-0 cannot be read" in out
+
+
+def test_nothing_is_evaluated_twice_after_an_interruption(run):
+    params = run.load_trained_params()
+    evaluate_all(run, params, Log())
+    whole = run.results.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    run.results.write_bytes(b"".join(lines[:4]) + lines[4][:20])  # killed while it wrote
+    evaluate_all(run, params, Log())
+    again = read_json_lines(run.results)
+    assert sorted((x["step"], x["set"]) for x in again) == sorted((s, n) for s in (0, 2, 4) for n in SETS)
+
+
+def test_one_set_only(run):
+    evaluate_all(run, run.load_trained_params(['eval_sets=["test"]']), Log())
+    assert {line["set"] for line in read_json_lines(run.results)} == {"test"}
+    with pytest.raises(UserError, match="no set 'tset'; it has val_eval, query_gallery, test"):
+        Evaluator(run, run.load_trained_params(['eval_sets=["tset"]']), Log())
+
+
+def test_once(run):
+    done = command("evaluate.py", "--model_dir", run.folder, "--once")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert {line["step"] for line in read_json_lines(run.results)} == {4}
+    assert "ckpt-4: val_eval general_accuracy" in done.stdout
+    again = command("evaluate.py", "--model_dir", run.folder, "--set", "eval_run_once=true")
+    assert "evaluated already" in again.stdout
+    assert "cmc@1" in again.stdout
+
+
+def test_it_ends_when_nothing_comes(run):
+    run.done.unlink()
+    done = command("evaluate.py", "--model_dir", run.folder, "--set", "eval_timeout_secs=0.5")
+    assert done.returncode == 0
+    assert "no new checkpoint for 0.5 s" in done.stdout
+    shutil.rmtree(run.checkpoints)
+    done = command("evaluate.py", "--model_dir", run.folder, "--set", "eval_timeout_secs=0.5")
+    assert done.returncode == 0
+    assert "no checkpoint in" in done.stdout
+
+
+def test_started_together_with_the_training(dataset, tmp_path):
+    """Both at the same moment on an empty run: it waits, evaluates every checkpoint kept, and ends by itself."""
+    run = make_run(tmp_path / "run", dataset, train_iterations=9)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, "--model_dir", str(run)],
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for script in ("evaluate.py", "train.py")
+    ]
+    (evaluated, errors), (_, train_errors) = [process.communicate(timeout=180) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors + train_errors
+    assert "waiting for the first checkpoint" in evaluated
+    assert sorted({line["step"] for line in read_json_lines(run / "results.jsonl")}) == [0, 2, 4, 6, 8, 9]
+    assert evaluated.count("val_eval general_accuracy") == 6
+
+
+def test_the_evaluator_writes_nothing_among_the_checkpoints(run):
+    before = {path: path.stat().st_mtime_ns for path in run.checkpoints.iterdir()}
+    evaluate_all(run, run.load_trained_params(), Log())
+    assert before == {path: path.stat().st_mtime_ns for path in run.checkpoints.iterdir()}
+
+
+def test_long_tables_show_the_first_the_best_and_the_latest(tmp_path):
+    run = RunFolder(tmp_path)
+    values = [
+        {"step": s, "set": "a", "checkpoint": f"ckpt-{s}", "metrics": {"general_accuracy": s / 100}} for s in range(60)
+    ]
+    run.results.write_text("".join(json.dumps(value) + "\n" for value in values))
+    run.best_json.write_text(json.dumps({"step": 7}))
+    shown = [line.split()[0] for line in results.table(run).splitlines() if line.strip()[:1].isdigit()]
+    assert shown == ["0", "7", *map(str, range(30, 60))]
+
+
+def test_a_folder_that_is_moved_keeps_working(trained, tmp_path):
+    moved = Path(shutil.copytree(trained, tmp_path / "somewhere else"))
+    run = RunFolder(moved)
+    assert [path.parent for path in Evaluator(run, run.load_trained_params(), Log()).pending()] == [
+        moved / "checkpoints"
+    ] * 3

@@ -1,0 +1,152 @@
+import json
+
+import numpy as np
+import pytest
+
+from dataset.episodes import read_episodes, write_episodes
+from dataset.errors import UserError
+from dataset.files import append_json_line, read_json_lines, replace_file
+from dataset.manifest import read_manifest, write_manifest
+from dataset.prepared import open_prepared
+
+
+def test_round_trip(tmp_path):
+    file = tmp_path / "list.csv"
+    rows = [("a, b", 'x/ä "1".jpg', "c1", "s"), ("-1", "y.png", "", "")]
+    write_manifest(file, rows)
+    assert file.read_bytes().startswith(b"identity,path,camera,sequence\n")
+    manifest = read_manifest(file, tmp_path / "images")
+    columns = (manifest.identities, manifest.paths, manifest.cameras, manifest.sequences)
+    assert list(zip(*columns, strict=True)) == rows
+    assert manifest.files()[1] == f"{tmp_path}/images/y.png"
+    assert list(manifest.select(np.array([1])).paths) == ["y.png"]
+
+
+def test_older_headerless_form_and_byte_order_mark(tmp_path):
+    file = tmp_path / "list.csv"
+    file.write_bytes(b"\xef\xbb\xbf0001,0001/a.jpg\r\n0002,0002/b.jpg\r\n\r\n")
+    manifest = read_manifest(file, tmp_path)
+    assert list(manifest.identities) == ["0001", "0002"]
+    assert manifest.cameras is None
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "no images"),
+        ("identity,path\n", "no images"),
+        ("identity,path\na,x.jpg\nb\n", "row 3: 1 fields instead of 2"),
+        ("a,x.jpg,c\n", "row 1: 3 fields"),
+        ("identity,path\n,x.jpg\n", "row 2: empty identity"),
+        ("identity,path\na,\n", "row 2: empty path"),
+        ("identity,path\na,x.jpg\nb,x.jpg\n", "row 3: 'x.jpg' is already in row 2"),
+        ("identity,path,colour\na,x.jpg,red\n", "header"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, part):
+    file = tmp_path / "list.csv"
+    file.write_text(text)
+    with pytest.raises(UserError, match=part) as error:
+        read_manifest(file, tmp_path)
+    assert str(file) in str(error.value)
+
+
+def test_missing_and_binary_files(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_manifest(tmp_path / "no.csv", tmp_path)
+    (tmp_path / "b.csv").write_bytes(b"a,\xff\xfe.jpg\n")
+    with pytest.raises(UserError, match="UTF-8"):
+        read_manifest(tmp_path / "b.csv", tmp_path)
+
+
+def test_episodes_round_trip(tmp_path):
+    file = tmp_path / "e.csv"
+    written = [("a.jpg", "p.jpg", ["n.jpg", "m.jpg"]), ("p.jpg", "a.jpg", ["n.jpg"])]
+    write_episodes(file, written)
+    episodes = read_episodes(file, tmp_path)
+    paths = episodes.paths
+    assert len(paths) == 4  # each image once
+    read = [
+        (paths[a], paths[p], list(paths[episodes.negatives[start:end]]))
+        for a, p, start, end in zip(
+            episodes.anchors, episodes.positives, episodes.offsets[:-1], episodes.offsets[1:], strict=True
+        )
+    ]
+    assert read == written
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        ("", "no episodes"),
+        ("0,anchor,a\n0,positive,b\n", "0 negative"),
+        ("0,anchor,a\n0,anchor,c\n0,positive,b\n0,negative,d\n", "2 anchor"),
+        ("0,anchor,a\n0,friend,b\n", "row 3: role 'friend'"),
+        ("0,anchor\n", "row 2: 2 fields"),
+        ("0,anchor,a\n0,positive,a\n0,negative,b\n", "as anchor and as positive"),
+    ],
+)
+def test_incomplete_episodes_are_named(tmp_path, rows, part):
+    file = tmp_path / "e.csv"
+    file.write_text("episode,role,path\n" + rows)
+    with pytest.raises(UserError, match=part):
+        read_episodes(file, tmp_path)
+
+
+def test_prepared_data_set(dataset, tmp_path, monkeypatch):
+    prepared = open_prepared(str(dataset))
+    kinds = {each.name: each.kind for each in prepared.evaluation_sets}
+    assert kinds == {"val_eval": "episodes", "query_gallery": "query_gallery", "test": "all_vs_all"}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "named").symlink_to(dataset)
+    monkeypatch.chdir(tmp_path)
+    assert open_prepared("named").folder.name == "named"
+    with pytest.raises(UserError, match=r"neither other/dataset.json nor data/other/dataset.json"):
+        open_prepared("other")
+
+
+def test_prepared_data_set_without_its_parts(own_dataset):
+    (own_dataset / "gallery.csv").unlink()
+    with pytest.raises(UserError, match=r"a query.csv but no gallery.csv"):
+        open_prepared(str(own_dataset))
+    (own_dataset / "dataset.json").write_text(json.dumps({"name": "x"}))
+    with pytest.raises(UserError, match="image_root"):
+        open_prepared(str(own_dataset))
+
+
+def test_two_evaluation_sets_of_one_name(own_dataset):
+    (own_dataset / "episodes" / "val_eval.csv").rename(own_dataset / "episodes" / "test.csv")
+    with pytest.raises(UserError, match="the name 'test' is taken"):
+        open_prepared(str(own_dataset))
+
+
+def test_files_are_whole_or_not_there(tmp_path):
+    file = tmp_path / "new folder" / "a.txt"
+    with replace_file(file) as out:
+        out.write("one")
+
+    def write_half() -> None:
+        with replace_file(file) as out:
+            out.write("half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        write_half()
+    assert file.read_text() == "one"
+    assert [f.name for f in file.parent.iterdir()] == ["a.txt"]
+    with pytest.raises(UserError, match="cannot write"), replace_file(file / "b.txt") as out:
+        out.write("x")
+
+
+def test_half_a_json_line_is_cut_off(tmp_path):
+    file = tmp_path / "a.jsonl"
+    append_json_line(file, {"step": 1})
+    with open(file, "ab") as out:
+        out.write(b'{"step": 2, "lo')  # the writer was killed here
+    assert read_json_lines(file) == [{"step": 1}]
+    append_json_line(file, {"step": 3})
+    assert read_json_lines(file) == [{"step": 1}, {"step": 3}]
+    with open(tmp_path / "b.jsonl", "wb") as out:
+        out.write(b'{"st')
+    append_json_line(tmp_path / "b.jsonl", {"step": 1})
+    assert read_json_lines(tmp_path / "b.jsonl") == [{"step": 1}]

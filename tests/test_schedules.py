@@ -1,0 +1,34 @@
+import math
+
+import pytest
+
+from model.params import check_params
+from model.schedules import LearningRate
+
+
+def rate(step, total=100, **values):
+    return float(LearningRate(check_params({"learning_rate": 0.5} | values, "x"), total)(step))
+
+
+def test_constant():
+    assert [rate(step) for step in (0, 50, 99)] == [0.5] * 3
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 1), (59, 1), (60, 1), (80, 0.1), (100, 0.01), (120, 0.01)])
+def test_exponential_decay_from_a_step(step, expected):
+    values = {"learning_rate_schedule": "exponential", "decay_start_step": 60, "decay_final_fraction": 0.01}
+    assert rate(step, **values) == pytest.approx(0.5 * expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("step", [0, 20, 45, 70, 100])
+def test_cosine_decay(step):
+    values = {"learning_rate_schedule": "cosine", "decay_start_step": 20, "decay_final_fraction": 0.1}
+    progress = (step - 20) / 80 if step > 20 else 0
+    expected = 0.5 * (0.1 + 0.9 * (1 + math.cos(math.pi * progress)) / 2)
+    assert rate(step, **values) == pytest.approx(expected, rel=1e-5)
+
+
+def test_warm_up_is_linear_and_multiplies_the_decay():
+    assert [rate(step, warmup_steps=4) for step in range(6)] == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
+    plain = rate(1, learning_rate_schedule="cosine")
+    assert rate(1, learning_rate_schedule="cosine", warmup_steps=4) == pytest.approx(plain / 2)

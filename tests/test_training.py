@@ -1,0 +1,232 @@
+"""Training as a user starts it: what it writes, how it stops, and that a resumed run equals an uninterrupted one."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT, command, environment, make_dataset, make_run
+
+from dataset.files import read_json_lines
+from model.run_folder import RunFolder
+
+
+def checkpoint_values(run: Path, step: int) -> dict[str, np.ndarray]:
+    """All tensors of a checkpoint by name."""
+    reader = tf.train.load_checkpoint(str(run / "checkpoints" / f"ckpt-{step}"))
+    names = [name for name in reader.get_variable_to_shape_map() if name != "_CHECKPOINTABLE_OBJECT_GRAPH"]
+    return {name: reader.get_tensor(name) for name in names if "save_counter" not in name}
+
+
+def assert_same_bits(one: Path, two: Path, step: int) -> None:
+    a, b = checkpoint_values(one, step), checkpoint_values(two, step)
+    assert a.keys() == b.keys()
+    assert len(a) >= 30  # network, Adam's two moments, step, learning rate
+    for name in a:
+        assert a[name].tobytes() == b[name].tobytes(), name
+
+
+def events(folder: Path) -> dict[str, list[tuple[int, str]]]:
+    """(step, kind) of all points in a folder's event files, by tag."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for file in sorted(folder.glob("events.*")):
+        for record in tf.compat.v1.io.tf_record_iterator(str(file)):
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, value.metadata.plugin_data.plugin_name))
+    return found
+
+
+def test_what_a_run_leaves(trained, dataset):
+    run = RunFolder(trained)
+    assert run.done.read_text() == "4\n"
+    resolved = json.loads(run.resolved_json.read_text())
+    assert resolved["embedding_size"] == 8
+    assert resolved["margin"] == "soft"  # a default, written down too
+    assert resolved["versions"]["keras"]
+    assert "git_commit" in resolved
+    assert run.load_trained_params().dataset == str(dataset)
+    lines = read_json_lines(run.metrics)
+    assert [line["step"] for line in lines] == [1, 2, 4]
+    wanted = {"loss", "active_fraction", "hardest_positive", "hardest_negative", "batch_top1", "batch_precision@K-1"}
+    wanted |= {"learning_rate", "images_per_second", "data_wait_share"}
+    assert wanted <= set(lines[0])
+    found = events(run.train_events)
+    assert wanted <= set(found)
+    assert found["loss"] == [(1, "scalars"), (2, "scalars"), (4, "scalars")]
+    assert found["batch"] == [(1, "images")]
+    assert found["parameters"] == [(0, "text")]
+    log = run.train_log.read_text()
+    assert "30 images of 6 identities" in log
+    assert "done: 4 steps" in log
+
+
+def test_a_finished_run_is_left_alone(trained):
+    before = {path: path.stat().st_mtime_ns for path in (trained / "checkpoints").iterdir()}
+    done = command("train.py", "--model_dir", trained)
+    assert done.returncode == 0
+    assert "nothing to do" in done.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in (trained / "checkpoints").iterdir()}
+
+
+def test_resuming_after_sigterm_changes_no_bit(dataset, tmp_path):
+    steps = 60
+    options = {"train_iterations": steps, "deterministic": True, "save_checkpoints_steps": 1000, "num_channels": [8, 8]}
+    options |= {"learning_rate_schedule": "cosine", "warmup_steps": 10, "save_summary_steps": 1}
+    whole = make_run(tmp_path / "whole", dataset, **options)
+    assert command("train.py", "--model_dir", whole).returncode == 0
+    stopped = make_run(tmp_path / "stopped", dataset, **options)
+    line = [sys.executable, "train.py", "--model_dir", str(stopped)]
+    process = subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)
+    at = random.randrange(1, steps // 2)
+    for text in process.stdout:
+        if text.startswith("step") and int(text.split()[1].partition("/")[0]) >= at:
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 0
+    assert "stopped by SIGTERM at step" in rest
+    reached = int(rest.partition("at step ")[2].split()[0])
+    assert at <= reached < steps
+    assert not (stopped / "DONE").exists()
+    again = command("train.py", "--model_dir", stopped)
+    assert again.returncode == 0, again.stderr
+    assert f"resumed from {stopped}/checkpoints/ckpt-{reached}" in again.stdout
+    assert (stopped / "DONE").exists()
+    assert_same_bits(whole, stopped, steps)
+    one, two = (read_json_lines(run / "metrics.jsonl") for run in (whole, stopped))
+    assert [line["step"] for line in two] == list(range(1, steps + 1))
+    assert [line["loss"] for line in one] == [line["loss"] for line in two]
+
+
+def test_lines_after_the_last_checkpoint_are_computed_again(dataset, tmp_path):
+    """A killed run leaves figures of steps that the next start repeats: each stands there once in the end."""
+    run = make_run(tmp_path / "run", dataset, save_summary_steps=1)
+    assert command("train.py", "--model_dir", run).returncode == 0
+    (run / "DONE").unlink()
+    state = run / "checkpoints" / "checkpoint"
+    text = state.read_text().replace('model_checkpoint_path: "ckpt-4"', 'model_checkpoint_path: "ckpt-2"', 1)
+    state.write_text(
+        "\n".join(line for line in text.splitlines() if 'all_model_checkpoint_paths: "ckpt-4"' not in line)
+    )
+    assert command("train.py", "--model_dir", run).returncode == 0
+    assert [line["step"] for line in read_json_lines(run / "metrics.jsonl")] == [1, 2, 3, 4]
+
+
+def test_training_goes_on_when_it_is_made_longer(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset)
+    assert command("train.py", "--model_dir", run, "--set", "train_iterations=2").returncode == 0
+    longer = command("train.py", "--model_dir", run, "--set", "train_iterations=3")
+    assert longer.returncode == 0
+    assert "changed since the last start: train_iterations 2 -> 3" in longer.stdout
+    assert (run / "DONE").read_text() == "3\n"
+
+
+def test_only_one_step_and_a_new_run_from_a_file(dataset, tmp_path):
+    source = make_run(tmp_path / "source", dataset) / "params.json"
+    run = tmp_path / "new run"
+    done = command("train.py", "--model_dir", run, "--params", source, "--set", "only_one_step=true")
+    assert done.returncode == 0, done.stderr
+    assert (run / "DONE").read_text() == "1\n"
+    assert (run / "params.json").read_bytes() == source.read_bytes()
+    source.write_text("{}")
+    differs = command("train.py", "--model_dir", run, "--params", source)
+    assert (differs.returncode, differs.stderr.count("\n")) == (2, 1)
+    assert "differs" in differs.stderr
+
+
+def test_a_second_trainer_is_refused(dataset, tmp_path):
+    run = RunFolder(make_run(tmp_path / "run", dataset))
+    with run.lock():
+        done = command("train.py", "--model_dir", run.folder)
+    assert done.returncode == 2
+    assert "another train.py is at work" in done.stderr
+
+
+def test_a_loss_that_is_no_number_stops_the_run(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, learning_rate=1e30, train_iterations=50)
+    done = command("train.py", "--model_dir", run)
+    assert done.returncode == 3, done.stdout
+    assert "at step" in done.stderr
+    assert ".jpg" in done.stderr
+    assert "the last good checkpoint is" in done.stderr
+    assert not (run / "DONE").exists()
+
+
+def test_training_learns(tmp_path):
+    """Colours are easy: in a few steps the loss falls and the nearest neighbour is right."""
+    data = make_dataset(tmp_path / "data", identities=8, images=6)
+    run = make_run(tmp_path / "run", data, train_iterations=80, batch_p=8, learning_rate=3e-3, save_summary_steps=40)
+    assert command("train.py", "--model_dir", run).returncode == 0
+    first, *_, last = read_json_lines(run / "metrics.jsonl")
+    assert last["loss"] < 0.5 * first["loss"]
+    assert last["batch_top1"] > 0.9
+
+
+def test_half_precision_keeps_learning(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, precision="mixed_bfloat16", train_iterations=30, learning_rate=3e-3)
+    assert command("train.py", "--model_dir", run).returncode == 0
+    first, *_, last = read_json_lines(run / "metrics.jsonl")
+    assert last["loss"] < first["loss"]
+
+
+TWO_DEVICES = """
+import sys, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+import train
+from dataset.errors import exit_code
+sys.exit(exit_code(train.main))
+"""
+
+
+@pytest.mark.parametrize("strategy", ["batch_hard", "batch_all", "tf_batch_semi_hard"])
+def test_two_devices_equal_one(dataset, tmp_path, strategy):
+    """Two replicas that gather their embeddings take the same steps as one device with the whole batch."""
+    # A margin of 1 leaves some triplets inactive, so that the replicas' counts differ. Adam divides by the size of
+    # the gradient: a large epsilon keeps rounding from being blown up.
+    options = {"margin": 1.0, "triplet_strategy": strategy, "adam_epsilon": 0.1, "learning_rate": 0.1}
+    one = make_run(tmp_path / "one", dataset, **options)
+    two = make_run(tmp_path / "two", dataset, distribution="mirrored", **options)
+    assert command("train.py", "--model_dir", one).returncode == 0
+    done = command("-c", TWO_DEVICES, "--model_dir", two)
+    assert done.returncode == 0, done.stderr
+    assert "on 2 devices" in done.stdout
+    for a, b in zip(*(read_json_lines(run / "metrics.jsonl") for run in (one, two)), strict=True):
+        for name in ("loss", "active_fraction", "hardest_positive", "hardest_negative", "batch_top1", "embedding_norm"):
+            assert a[name] == pytest.approx(b[name], rel=1e-4, abs=1e-5), name
+    assert 0 < a["active_fraction"] < 1
+    values = [checkpoint_values(run, 4) for run in (one, two)]
+    moved = [
+        np.abs(checkpoint_values(one, 0)[name] - value).max() for name, value in values[0].items() if value.ndim > 1
+    ]
+    assert max(moved) > 1e-2
+    for name in values[0]:
+        np.testing.assert_allclose(values[0][name], values[1][name], atol=2e-5, err_msg=name)
+
+
+def test_a_batch_that_devices_cannot_share(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, distribution="mirrored", batch_p=3, batch_k=3)
+    done = command("-c", TWO_DEVICES, "--model_dir", run)
+    assert done.returncode == 2
+    assert "9 images cannot be shared by 2 devices" in done.stderr
+
+
+def test_time_for_stopping_is_short(dataset, tmp_path):
+    """SIGINT before the first step is honoured as well."""
+    run = make_run(tmp_path / "run", dataset, train_iterations=100000)
+    line = [sys.executable, "train.py", "--model_dir", str(run)]
+    process = subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)
+    while not (run / "metrics.jsonl").exists():
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert "stopped by SIGINT" in rest

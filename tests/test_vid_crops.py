@@ -1,0 +1,140 @@
+"""Crops against an oracle that samples every output pixel in float64."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from dataset.errors import UserError
+from dataset.vid.annotations import Frame, VideoObject
+from dataset.vid.crops import FrameCrops, crop_path, crop_window, cut, object_crops, write_all_crops, write_crops
+
+WIDTH, HEIGHT = 120, 90
+FOLDER = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00007000"
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    noise = np.random.default_rng(0).uniform(0, 255, (HEIGHT, WIDTH, 3))
+    smooth = gaussian_filter(noise, (1, 1, 0))
+    return np.clip((smooth - smooth.mean()) * 3 + 100, 0, 255).astype(np.uint8)
+
+
+def oracle(picture: np.ndarray, box: tuple[float, float, float, float], size: int = 255) -> np.ndarray:
+    """The SiamFC crop, (size, size, 3) float64: the area is that of the box with 1% context, times (255 / 127)^2."""
+    w, h = box[2] - box[0], box[3] - box[1]
+    s_z = math.sqrt((w + 0.01 * (w + h)) * (h + 0.01 * (w + h)))
+    side = s_z * 255 / 127
+    offsets = np.arange(size) * side / (size - 1) - side / 2
+    y, x = np.meshgrid((box[1] + box[3]) / 2 + offsets, (box[0] + box[2]) / 2 + offsets, indexing="ij")
+    channels = []
+    for channel in range(3):
+        # The outside is the rounded mean; a border of it makes the blending at the edge a plain interpolation.
+        colour = np.rint(picture[..., channel].mean())
+        padded = np.pad(picture[..., channel].astype(float), 300, constant_values=colour)
+        channels.append(map_coordinates(padded, [y + 300, x + 300], order=1, mode="nearest"))
+    return np.stack(channels, axis=-1)
+
+
+BOXES = {
+    "inside": (40, 30, 70, 60),
+    "odd": (40.5, 31, 53, 66),
+    "tiny": (60, 40, 62, 43),
+    "left": (-6, 30, 20, 60),
+    "right": (105, 30, 125, 55),
+    "top": (50, -4, 80, 18),
+    "bottom": (50, 75, 80, 89),
+    "corner": (0, 0, 25, 30),
+    "larger": (-20, -30, 140, 120),
+    "whole": (0, 0, 119, 89),
+    "flat": (10, 44, 110, 47),
+    "far": (200, 200, 220, 215),
+}
+
+
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
+def test_cut_matches_the_oracle(picture, box):
+    crop = np.asarray(cut(Image.fromarray(picture), crop_window(box))).astype(float)
+    difference = np.abs(crop - oracle(picture, box))
+    assert crop.shape == (255, 255, 3)
+    assert difference.mean() <= 1
+    assert difference.max() <= 2  # rounding; no row or column of the border may be off
+
+
+def test_window_is_square_and_centred():
+    x0, y0, x1, y1 = crop_window((10, 20, 50, 30))
+    assert x1 - x0 == pytest.approx(y1 - y0) == pytest.approx(math.sqrt(40.5 * 10.5) * 255 / 127)
+    assert ((x0 + x1) / 2, (y0 + y1) / 2) == pytest.approx((30, 25))
+    with pytest.raises(ValueError, match="without area"):
+        crop_window((10, 20, 10, 30))
+
+
+def frame_of(root: Path, picture: np.ndarray, split: str = "train", folder: str = FOLDER) -> Frame:
+    objects = [VideoObject(i, "n1", *BOXES[name], False, False) for i, name in ((0, "inside"), (11, "left"))]
+    frame = Frame(split, folder, "000003", WIDTH, HEIGHT, tuple(objects))
+    frame.image_file(root).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(frame.image_file(root), "JPEG", quality=95)
+    return frame
+
+
+def test_files(tmp_path, picture, monkeypatch):
+    frame = frame_of(tmp_path, picture)
+    task = object_crops(tmp_path, tmp_path / "out", frame)
+    decoded = []
+    real_open = Image.open
+    monkeypatch.setattr(Image, "open", lambda path: decoded.append(path) or real_open(path))
+
+    assert write_crops(task).written == 2
+    assert len(decoded) == 1  # once for both objects
+    folder = tmp_path / "out" / "crops" / "b" / "ILSVRC2015_train_00007000"
+    assert sorted(f.name for f in folder.iterdir()) == ["000003.00.crop.x.jpg", "000003.11.crop.x.jpg"]
+    with Image.open(folder / "000003.00.crop.x.jpg") as crop, Image.open(frame.image_file(tmp_path)) as image:
+        assert (crop.size, crop.format) == ((255, 255), "JPEG")
+        assert np.abs(np.asarray(crop).astype(float) - oracle(np.asarray(image), BOXES["inside"])).mean() < 3
+        assert crop.quantization[0][0] == 3  # the luminance table's 16 at quality 90
+
+    decoded.clear()
+    (folder / "000003.11.crop.x.jpg").unlink()
+    counts = write_crops(task)
+    assert (counts.written, counts.existing) == (1, 1)
+    counts = write_crops(task)
+    assert (counts.written, counts.existing, len(decoded)) == (0, 2, 1)  # nothing missing, nothing decoded
+
+
+@pytest.mark.parametrize(
+    ("split", "folder", "letter"),
+    [("train", f"ILSVRC2015_VID_train_000{i}/s", letter) for i, letter in enumerate("abcd")] + [("val", "s", "e")],
+)
+def test_letters(split, folder, letter):
+    frame = Frame(split, folder, "000003", WIDTH, HEIGHT, ())
+    assert crop_path(frame, 5) == f"crops/{letter}/s/000003.05.crop.x.jpg"
+
+
+def test_unknown_folder():
+    with pytest.raises(UserError, match="ILSVRC2015_VID_train_0004"):
+        crop_path(Frame("train", "ILSVRC2015_VID_train_0004/s", "000003", WIDTH, HEIGHT, ()), 5)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_many_images_and_a_broken_one(tmp_path, picture, workers):
+    frames = [frame_of(tmp_path, picture, "val", f"s{i:02d}") for i in range(40)]
+    frames[7].image_file(tmp_path).write_bytes(frames[7].image_file(tmp_path).read_bytes()[:500])
+    frames[9].image_file(tmp_path).unlink()
+    reports = []
+    tasks = [object_crops(tmp_path, tmp_path / "out", frame) for frame in frames]
+    counts = write_all_crops(tasks, workers, lambda done, total: reports.append((done, total)))
+    assert counts.written == 2 * 38
+    assert [error.split(":")[0] for error in counts.errors] == [str(tasks[i].image) for i in (7, 9)]
+    assert reports[-1] == (40, 40)
+    assert len(list((tmp_path / "out").rglob("*"))) == 2 + 38 + 2 * 38  # crops/e, snippets, crops; no temporary files
+
+
+def test_folder_that_cannot_be_written(tmp_path, picture):
+    frame = frame_of(tmp_path, picture)
+    (tmp_path / "out").write_text("a file")
+    task = FrameCrops(frame.image_file(tmp_path), ((crop_window(BOXES["inside"]), tmp_path / "out" / "x.jpg"),))
+    with pytest.raises(UserError, match="cannot write"):
+        write_all_crops([task], workers=1)
