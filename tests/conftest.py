@@ -41,7 +41,9 @@ def make_dataset(folder: Path, identities: int = IDENTITIES, images: int = IMAGE
         for number in range(images):
             path = folder / "images" / f"id {identity}" / f"{number}.jpg"  # a space, as users have
             path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.clip(colour + random.integers(-60, 61) + random.integers(-40, 41, (side, side, 3)), 0, 255).astype(np.uint8)
+            pixels = np.clip(
+                colour + random.integers(-60, 61) + random.integers(-40, 41, (side, side, 3)), 0, 255
+            ).astype(np.uint8)
             Image.fromarray(pixels).save(path, quality=95)
             rows.append((f"id {identity}", path.relative_to(folder).as_posix()))
     write_manifest(folder / "train.csv", rows)
