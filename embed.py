@@ -6,11 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from dataset.checked import load_images
 from dataset.errors import UserError, exit_code
-from dataset.prepared import open_prepared
-from model.checkpoint_files import find_checkpoint, step_of
-from model.run_folder import RunFolder
+
+# What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -46,6 +44,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+
+    from dataset.checked import load_images
+    from model.checkpoint_files import find_checkpoint, step_of
+    from model.run_folder import RunFolder
+
     run, csv, out = RunFolder(args.model_dir), Path(args.dataset), Path(args.filename)
     params = run.load_trained_params(args.set)
     checkpoint = find_checkpoint(run.folder, args.checkpoint)
@@ -91,6 +94,8 @@ def image_root_of(csv: Path, given: str | None) -> Path:
     """Where a list's paths start: as given, as the dataset.json beside it says, or beside it."""
     if given is not None:
         return Path(given)
+    from dataset.prepared import open_prepared
+
     return open_prepared(str(csv.parent)).image_root if (csv.parent / "dataset.json").exists() else csv.parent
 
 

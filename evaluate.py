@@ -2,11 +2,10 @@
 
 import argparse
 import sys
-import time
 
 from dataset.errors import UserError, exit_code
-from model.checkpoint_files import list_checkpoints
-from model.run_folder import RunFolder
+
+# What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -33,6 +32,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+
+    from model.checkpoint_files import list_checkpoints, wait_for_checkpoint
+    from model.run_folder import RunFolder
+
     run = RunFolder(args.model_dir)
     params = run.load_params(args.set)  # a mistake in params.json is answered before anything is waited for
     once = args.once or params.eval_run_once
@@ -41,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
             f"{run.folder}: there is no checkpoint to evaluate yet; train.py --model_dir {run.folder} writes them"
         )
     run.check_writable(run.folder / "eval")
-    if not wait_for_checkpoint(run, params.eval_interval_secs, params.eval_timeout_secs):
+    if not wait_for_checkpoint(run.checkpoints, params.eval_interval_secs, params.eval_timeout_secs):
         print(f"no checkpoint in {run.checkpoints} for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")
         return 0
     params = run.load_trained_params(args.set)
@@ -56,19 +59,6 @@ def main(argv: list[str] | None = None) -> int:
     (evaluate_latest if once else evaluate_all)(run, params, Log())
     print(f"\n{table(run)}")
     return 0
-
-
-def wait_for_checkpoint(run: RunFolder, interval: float, timeout: float) -> bool:
-    """Waits until the run has a checkpoint; False when it has none after `timeout` seconds."""
-    if list_checkpoints(run.checkpoints):
-        return True
-    print(f"waiting for the first checkpoint in {run.checkpoints}", flush=True)
-    end = time.monotonic() + timeout
-    while not list_checkpoints(run.checkpoints):
-        if time.monotonic() > end:
-            return False
-        time.sleep(min(interval, timeout))
-    return True
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataset.errors import UserError, exit_code
-from dataset.training_set import load_training_set
-from model.checkpoint_files import find_weights, list_checkpoints
-from model.params import load_params
-from model.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from model.run_folder import RunFolder
+
+# What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -35,6 +37,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+
+    from dataset.training_set import load_training_set
+    from model.checkpoint_files import find_weights, list_checkpoints
+    from model.run_folder import RunFolder
+
     run = RunFolder(args.model_dir)
     if args.params:
         start_run(run, Path(args.params))
@@ -74,8 +81,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def start_run(run: RunFolder, source: Path) -> None:
+def start_run(run: "RunFolder", source: Path) -> None:
     """Copies a params.json into a new run folder; one that is there already must be the same."""
+    from model.params import load_params
+
     load_params(source)
     if run.params_json.exists():
         if run.params_json.read_bytes() != source.read_bytes():

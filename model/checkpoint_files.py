@@ -1,6 +1,7 @@
 """Checkpoints as files: which there are, and which one a name means. Needs no TensorFlow."""
 
 import re
+import time
 from pathlib import Path
 
 from dataset.errors import UserError
@@ -19,6 +20,18 @@ def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
         return []
     paths = [Path(folder) / Path(name).name for name in names]
     return sorted((step_of(path), path) for path in paths if _exists(path))
+
+
+def wait_for_checkpoint(folder: Path, interval: float, timeout: float) -> bool:
+    """Waits until the folder has a checkpoint, looking every `interval` seconds; False when none came in `timeout`."""
+    end = time.monotonic() + timeout
+    if not list_checkpoints(folder):
+        print(f"waiting for the first checkpoint in {folder}", flush=True)
+    while not list_checkpoints(folder):
+        if time.monotonic() > end:
+            return False
+        time.sleep(min(interval, timeout))
+    return True
 
 
 def step_of(checkpoint: Path) -> int:

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from dataset.errors import UserError
+from model.checkpoint_files import step_of
 
 
 def _seed_states(model: keras.Model) -> list[tf.Variable]:
@@ -43,11 +44,13 @@ class TrainingCheckpoints:
         """Path of the newest checkpoint, without suffix."""
         return self._manager.latest_checkpoint
 
-    def save(self, step: int) -> str:
-        """Writes `ckpt-<step>` and forgets the oldest ones; gives its path."""
+    def save(self, step: int) -> None:
+        """Writes `ckpt-<step>`, unless that was done just now, and forgets the oldest ones."""
+        if self.latest and step_of(self.latest) == step:
+            return
         self._step.assign(step)
         try:
-            return self._manager.save(checkpoint_number=step)
+            self._manager.save(checkpoint_number=step)
         except tf.errors.OpError as error:
             raise UserError(f"checkpoint {step} cannot be written: {error.message}") from error
 

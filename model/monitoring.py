@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 import time
 from datetime import datetime
@@ -35,7 +36,9 @@ def batch_statistics(labels: tf.Tensor, embeddings: tf.Tensor, metric: str, k: i
 
 
 def batch_picture(images: np.ndarray, batch_k: int) -> np.ndarray:
-    """The images of a PK batch as one picture, a column per identity: (P * K, H, W, C) -> (K * H, P * W, C)."""
+    """The images of a PK batch as one picture, a column per identity: (P * K, H, W, C) -> (K * H', P * W', C)."""
+    gap = max(1, images.shape[2] // 32)  # a grey frame, so that neighbours can be told apart
+    images = np.pad(images, [(0, 0), (gap, gap), (gap, gap), (0, 0)], constant_values=128)
     batch_p, (_, height, width, channels) = len(images) // batch_k, images.shape
     grid = images.reshape(batch_p, batch_k, height, width, channels).transpose(1, 2, 0, 3, 4)
     return grid.reshape(batch_k * height, batch_p * width, channels)
@@ -71,6 +74,8 @@ class Log:
         """One line; `progress` marks those that a terminal replaces by the next."""
         if self._terminal:
             end = "" if progress else "\n"
+            # A line that wraps could not be taken back.
+            text = text[: shutil.get_terminal_size().columns - 1] if progress else text
             print(f"\r\033[K{text}" if self._open or progress else text, end=end, flush=True)
             self._open = progress
         else:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dataset.errors import UserError
@@ -88,6 +89,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
             try:
                 images, labels, _ = next(batches)
             except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+                checkpoints.save(step)
                 raise broken_image(_files_of(data, step, step + params.prefetch_threads), error) from error
             waited = time.perf_counter() - before
             loss, monitors, embeddings, all_labels = train_step(images, labels)
@@ -101,7 +103,8 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
                     f"the images of the batch: {', '.join(_files_of(data, step - 1, step))}"
                 )
             if step == start + 1:
-                picture = batch_picture(strategy.experimental_local_results(images)[0].numpy(), params.batch_k)
+                parts = [part.numpy() for part in strategy.experimental_local_results(images)]
+                picture = batch_picture(np.concatenate(parts), params.batch_k)
                 monitor.picture("batch", picture, step)
             if step % params.save_summary_steps == 0 or step == total or step == 1:
                 speed = meter.read()
@@ -114,12 +117,9 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
                 log.line(progress_line(step, total, values | {"seconds_left": left}), progress=step < total)
             if step == start + 1:
                 meter = Meter()  # the next reading leaves out the compilation
-            if step % params.save_checkpoints_steps == 0 and step < total:
+            if step % params.save_checkpoints_steps == 0:
                 checkpoints.save(step)
-
-        # End: nothing of the finished steps is lost
-        if step > start:
-            checkpoints.save(step)
+        checkpoints.save(step)  # nothing of the finished steps is lost
     monitor.close()
     if step < total:
         log.line(f"stopped by {stop.requested} at step {step} of {total}; the same command goes on from there")
