@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
 
     from dataset.checked import load_images
+    from dataset.files import replace_file
     from model.checkpoint_files import find_checkpoint, step_of
     from model.run_folder import RunFolder
 
@@ -56,6 +57,11 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"--batch_size {args.batch_size}: it must be at least 1")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--filename {out}: the folder {out.absolute().parent} does not exist; make it first")
+    if out.is_dir():
+        raise UserError(f"--filename {out}: it is a folder; name a file in it, such as {out / 'embeddings.h5'}")
+    with replace_file(out.with_name(f".{out.name}.write-test")) as probe:  # before hours are spent
+        probe.write("")
+    out.with_name(f".{out.name}.write-test").unlink()
     images = load_images(csv, image_root_of(csv, args.image_root), params.check_images, params.corrupt_images)
 
     from model.devices import prepare

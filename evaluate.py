@@ -51,12 +51,13 @@ def main(argv: list[str] | None = None) -> int:
 
     from model.devices import prepare
 
-    prepare(args.device, params.deterministic)
-    from model.evaluator import evaluate_all, evaluate_latest
-    from model.monitoring import Log
-    from model.results import table
+    with run.lock("evaluate"):
+        prepare(args.device, params.deterministic)
+        from model.evaluator import evaluate_all, evaluate_latest
+        from model.monitoring import Log
+        from model.results import table
 
-    (evaluate_latest if once else evaluate_all)(run, params, Log())
+        (evaluate_latest if once else evaluate_all)(run, params, Log())
     print(f"\n{table(run)}")
     return 0
 

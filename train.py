@@ -46,24 +46,32 @@ def main(argv: list[str] | None = None) -> int:
     if args.params:
         start_run(run, Path(args.params))
     params = run.load_params(args.set)
-    if params.warm_start_from:
+    listed = list_checkpoints(run.checkpoints)
+    if params.warm_start_from and not listed:
         find_weights(params.warm_start_from)
+    if not listed and run.results.exists():
+        raise UserError(f"{run.results} has results of checkpoints that are gone; take a new --model_dir, or remove it")
     data = load_training_set(params)
     run.check_writable(run.checkpoints, run.train_events)
     total = params.total_steps(data.sampler.steps_per_epoch)
 
-    with run.lock():
+    if params.learning_rate_schedule != "constant" and params.decay_start_step >= total > 1:
+        raise UserError(f"decay_start_step is {params.decay_start_step}, but training ends at step {total}; lower it")
+
+    with run.lock("train"):
         listed = list_checkpoints(run.checkpoints)
         if listed and listed[-1][0] >= total and run.resolved_json.exists():
             run.done.write_text(f"{listed[-1][0]}\n")
             print(f"nothing to do: {listed[-1][1]} is at step {listed[-1][0]} of {total}")
             return 0
+        run.done.unlink(missing_ok=True)  # before anything slow: an evaluator started now must not end on it
 
         from model.devices import prepare
 
         devices = prepare(args.device, params.deterministic)
+        from model.checkpoints import NonFiniteError
         from model.monitoring import Log
-        from model.training import NonFiniteLossError, train
+        from model.training import train
 
         log = Log(run.train_log)
         log.line(f"run: {run.folder}, devices: {', '.join(devices)}, {total:,} steps")
@@ -72,7 +80,8 @@ def main(argv: list[str] | None = None) -> int:
             log.line(f"changed since the last start: {change}")
         try:
             train(run, params, data, log)
-        except NonFiniteLossError as error:
+        except NonFiniteError as error:
+            log.line(f"failed: {error}")
             print(f"error: {error}", file=sys.stderr)
             return 3
         except UserError as error:

@@ -52,11 +52,12 @@ def load_episodes(csv: Path, image_root: Path, check: str = "headers", on_corrup
     episodes = read_episodes(csv, image_root)
     inspection = inspect_files(episodes.files(), check)
     skipped = _judge(inspection.problems, episodes.files(), csv, on_corrupt)
-    if skipped:
-        episodes = _without(episodes, set(inspection.problems))
-        if not len(episodes):
-            raise UserError(f"{csv}: every episode has an image that cannot be read; the first: {next(iter(skipped))}")
-    return CheckedEpisodes(episodes, inspection.orientations, skipped)
+    if not skipped:
+        return CheckedEpisodes(episodes, inspection.orientations)
+    episodes, used = _without(episodes, set(inspection.problems))
+    if not len(episodes):
+        raise UserError(f"{csv}: every episode has an image that cannot be read; the first: {next(iter(skipped))}")
+    return CheckedEpisodes(episodes, inspection.orientations[used], skipped)
 
 
 def _judge(problems: dict[int, str], files: list[str], csv: Path, on_corrupt: str) -> dict[str, str]:
@@ -71,8 +72,8 @@ def _judge(problems: dict[int, str], files: list[str], csv: Path, on_corrupt: st
     return {files[index]: problem for index, problem in sorted(problems.items())}
 
 
-def _without(episodes: Episodes, bad: set[int]) -> Episodes:
-    """The episodes that use none of the images in `bad`; the list of images stays as it is."""
+def _without(episodes: Episodes, bad: set[int]) -> tuple[Episodes, np.ndarray]:
+    """The episodes that use none of the images in `bad`, and which images they use (indices into the old list)."""
     parts = [episodes.negatives[a:b] for a, b in zip(episodes.offsets[:-1], episodes.offsets[1:], strict=True)]
     keep = [
         i
@@ -80,13 +81,10 @@ def _without(episodes: Episodes, bad: set[int]) -> Episodes:
         if bad.isdisjoint([episodes.anchors[i], episodes.positives[i], *negatives])
     ]
     chosen = [parts[i] for i in keep]
-    return Episodes(
-        names=episodes.names[keep],
-        paths=episodes.paths,
-        anchors=episodes.anchors[keep],
-        positives=episodes.positives[keep],
-        negatives=np.concatenate(chosen) if chosen else np.empty(0, dtype=int),
-        offsets=np.concatenate([[0], np.cumsum([len(n) for n in chosen], dtype=int)]),
-        image_root=episodes.image_root,
-        source=episodes.source,
-    )
+    anchors, positives = episodes.anchors[keep], episodes.positives[keep]
+    negatives = np.concatenate(chosen) if chosen else np.empty(0, dtype=int)
+    used, new = np.unique(np.concatenate([anchors, positives, negatives]), return_inverse=True)
+    anchors, positives, negatives = np.split(new, [len(anchors), len(anchors) + len(positives)])
+    offsets = np.concatenate([[0], np.cumsum([len(n) for n in chosen], dtype=int)])
+    fields = (episodes.names[keep], episodes.paths[used], anchors, positives, negatives, offsets)
+    return Episodes(*fields, image_root=episodes.image_root, source=episodes.source), used

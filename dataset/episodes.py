@@ -72,8 +72,9 @@ def read_episodes(path: Path, image_root: Path) -> Episodes:
         if len(roles["anchor"]) != 1 or len(roles["positive"]) != 1 or not roles["negative"]:
             have = ", ".join(f"{len(images)} {role}" for role, images in roles.items())
             raise UserError(f"{path}: episode {name!r} has {have}; it needs 1 anchor, 1 positive, 1 or more negatives")
-        if roles["anchor"] == roles["positive"]:
-            raise UserError(f"{path}: episode {name!r} has one image as anchor and as positive")
+        images = [*roles["anchor"], *roles["positive"]]
+        if images[0] == images[1] or not set(images).isdisjoint(roles["negative"]):
+            raise UserError(f"{path}: episode {name!r} has one image in two roles")
     values = list(episodes.values())
     lengths = [len(roles["negative"]) for roles in values]
     return Episodes(

@@ -9,11 +9,14 @@ class UserError(Exception):
 
 
 def exit_code(command: Callable[[], int | None]) -> int:
-    """Runs a command; a `UserError` becomes one line on stderr and exit code 2, without a traceback."""
+    """Runs a command; a `UserError` or `OSError` becomes one line on stderr and exit code 2."""
     try:
         return command() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, a share that is gone: nothing that a traceback would explain better
+        print(f"error: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Looks at image files before they are used: are they there, JPEG or PNG, whole, and which way up?
 
-Three modes trade time for certainty. `headers` reads some 80 bytes of each file and decodes only the files whose end is
+Three modes trade time for certainty. `headers` reads both ends of each file and decodes only the files whose end is
 suspicious; `full` decodes every image; `off` touches nothing.
 """
 
@@ -19,7 +19,7 @@ from dataset.errors import UserError
 
 MODES = ("headers", "full", "off")
 
-HEAD_BYTES, TAIL_BYTES = 64, 16
+HEAD_BYTES, TAIL_BYTES = 4096, 16  # a page: EXIF may stand behind a thumbnail or a colour profile
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 EXIF_ORIENTATION = 0x0112

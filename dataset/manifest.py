@@ -81,7 +81,9 @@ def read_manifest(path: Path, image_root: Path) -> Manifest:
     path, rows = Path(path), read_rows(path)
     header = bool(rows) and rows[0][:2] == list(COLUMNS[:2])
     columns = rows.pop(0) if header else list(COLUMNS[:2])
-    if tuple(columns) != COLUMNS[: len(columns)]:
+    looks_like_header = bool(rows) and all(word.strip().lower() in COLUMNS for word in rows[0])
+    if tuple(columns) != COLUMNS[: len(columns)] or looks_like_header:
+        columns = rows[0] if looks_like_header else columns
         raise UserError(f"{path}: the header is {','.join(columns)!r}; it must be identity,path[,camera[,sequence]]")
     if not rows:
         raise UserError(f"{path}: no images in it; every line after the header names one as identity,path")

@@ -76,7 +76,7 @@ def embedding_batches(files: list[str], orientations: np.ndarray, params: Any, b
     for start in range(0, len(files), batch_size):
         try:
             batch = next(batches)
-        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        except tf.errors.OpError as error:
             raise broken_image(files[start : start + batch_size], error) from error
         yield batch
 
@@ -91,7 +91,9 @@ def broken_image(files: list[str], error: tf.errors.OpError) -> UserError:
             images.decode(tf.io.read_file(file), channels=3)
         except tf.errors.NotFoundError:
             return UserError(f"{file}: no such file any more; restore it and run the same command again")
-        except tf.errors.InvalidArgumentError:
+        except tf.errors.InvalidArgumentError:  # what the decoder says of data that it cannot use
             remedy = "replace it, or set check_images to 'full' and corrupt_images to 'skip' to leave such images out"
             return UserError(f"{file}: corrupt image data; {remedy}")
+        except tf.errors.OpError as problem:
+            return UserError(f"{file}: cannot be read: {problem.message}")
     return UserError(f"a batch could not be loaded: {error.message}")

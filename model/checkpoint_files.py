@@ -5,8 +5,13 @@ import time
 from pathlib import Path
 
 from dataset.errors import UserError
+from dataset.files import read_json
 
 _LISTED = re.compile(r'^all_model_checkpoint_paths: "(.*)"$', re.MULTILINE)
+
+
+class UnreadableCheckpointError(UserError):
+    """A checkpoint is gone, damaged or useless; others may be sound."""
 
 
 def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
@@ -40,18 +45,18 @@ def step_of(checkpoint: Path) -> int:
 
 
 def find_checkpoint(run: Path, name: str = "latest") -> Path:
-    """The checkpoint of a run by name: "latest", "best", "ckpt-1200", or a path without suffix.
+    """The checkpoint of a run by name: "latest", "best", "ckpt-1200", or a path such as RUN/checkpoints/ckpt-1200.
 
     Raises:
         UserError: when there is no such checkpoint; lists those there are.
     """
     run = Path(run)
     listed = [path for _, path in list_checkpoints(run / "checkpoints")]
-    best = [index.with_suffix("") for index in (run / "best").glob("ckpt-*.index")]
+    best = run / "best" / read_json(run / "best.json")["checkpoint"] if (run / "best.json").is_file() else None
     if name == "latest" and listed:
         return listed[-1]
     if name == "best" and best:
-        return max(best, key=step_of)
+        return best
     for path in (run / "checkpoints" / name, run / "best" / name, Path(name)):
         if _exists(path):
             return path
@@ -70,7 +75,7 @@ def find_weights(source: str) -> tuple[str, Path]:
     path = Path(source)
     if source == "imagenet":
         return "imagenet", path
-    if (path / "checkpoints").is_dir():
+    if (path / "params.json").is_file():
         return "checkpoint", find_checkpoint(path, "best" if (path / "best.json").exists() else "latest")
     if _exists(path):
         return "checkpoint", path
@@ -83,4 +88,4 @@ def find_weights(source: str) -> tuple[str, Path]:
 
 
 def _exists(checkpoint: Path) -> bool:
-    return checkpoint.with_name(checkpoint.name + ".index").is_file()
+    return Path(f"{checkpoint}.index").is_file() and checkpoint.name.rpartition("-")[2].isdigit()

@@ -7,10 +7,20 @@ and the state of Keras's seed generators, which Keras leaves out of TensorFlow c
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dataset.errors import UserError
-from model.checkpoint_files import step_of
+from model.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of
+
+
+class NonFiniteError(Exception):
+    """The loss or a weight became NaN or infinite."""
+
+    def __init__(self, what: str, last_good: Path | None) -> None:
+        super().__init__(
+            f"{what}; the last good checkpoint is {last_good}; lower the learning rate, or look at the data"
+        )
 
 
 def _seed_states(model: keras.Model) -> list[tf.Variable]:
@@ -29,6 +39,7 @@ class TrainingCheckpoints:
         optimizer: its optimizer, already built.
         keep: number of newest checkpoints that stay; None keeps all.
         """
+        self._folder, self._model = folder, model
         self._step = tf.Variable(0, dtype=tf.int64)
         self._checkpoint = tf.train.Checkpoint(
             backbone=model.get_layer("backbone"),
@@ -40,14 +51,22 @@ class TrainingCheckpoints:
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=keep)
 
     @property
-    def latest(self) -> str | None:
-        """Path of the newest checkpoint, without suffix."""
-        return self._manager.latest_checkpoint
+    def latest(self) -> Path | None:
+        """The newest checkpoint, without suffix."""
+        listed = list_checkpoints(self._folder)
+        return listed[-1][1] if listed else None
 
     def save(self, step: int) -> None:
-        """Writes `ckpt-<step>`, unless that was done just now, and forgets the oldest ones."""
+        """Writes `ckpt-<step>`, unless that was done just now, and forgets the oldest ones.
+
+        Raises:
+            NonFiniteError: when a weight is no number: such a checkpoint would take the place of a good one.
+        """
         if self.latest and step_of(self.latest) == step:
             return
+        for variable in self._model.variables:
+            if "float" in variable.dtype and not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
+                raise NonFiniteError(f"{variable.path} is not finite at step {step}", self.latest)
         self._step.assign(step)
         try:
             self._manager.save(checkpoint_number=step)
@@ -58,19 +77,12 @@ class TrainingCheckpoints:
         """Restores the newest checkpoint; gives its step, 0 when there is none.
 
         Raises:
-            UserError: when it is of another architecture.
+            UserError: when it is of another architecture, or damaged.
         """
         if self.latest is None:
             return 0
-        try:
-            self._checkpoint.restore(self.latest).assert_existing_objects_matched()
-        except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
-            raise another_architecture(self.latest, error) from error
+        _restore(self._checkpoint, self.latest, partial=False)
         return int(self._step.numpy())
-
-
-class UnreadableCheckpointError(UserError):
-    """The files of a checkpoint are gone, or damaged."""
 
 
 def restore_model(checkpoint: Path, model: keras.Model) -> None:
@@ -81,21 +93,24 @@ def restore_model(checkpoint: Path, model: keras.Model) -> None:
         UnreadableCheckpointError: when its files are gone or damaged.
     """
     parts = tf.train.Checkpoint(backbone=model.get_layer("backbone"), head=model.get_layer("head"))
+    _restore(parts, checkpoint, partial=True)
+
+
+def _restore(target: tf.train.Checkpoint, checkpoint: Path, partial: bool) -> None:
     try:
-        parts.restore(str(checkpoint)).expect_partial().assert_existing_objects_matched()
+        status = target.restore(str(checkpoint))
+        (status.expect_partial() if partial else status).assert_existing_objects_matched()
     except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
-        raise another_architecture(checkpoint, error) from error
+        reason = _first_line(error)
+        raise UserError(
+            f"{checkpoint}: a checkpoint of another architecture ({reason}); compare model_type, head, embedding_size "
+            f"and the network's other parameters with those of the run that wrote it, or use another --model_dir"
+        ) from error
     except (tf.errors.OpError, RuntimeError, IndexError) as error:
         # TensorFlow's reader has a different error for every way in which files can vanish or end early.
-        gone = len(list(checkpoint.parent.glob(f"{checkpoint.name}.*"))) < 2
-        why = "was deleted before it could be read" if gone else f"cannot be read ({str(error).splitlines()[0]})"
-        raise UnreadableCheckpointError(f"{checkpoint} {why}") from error
+        remedy = "delete its files to go on from the checkpoint before it"
+        raise UnreadableCheckpointError(f"{checkpoint} cannot be read ({_first_line(error)}); {remedy}") from error
 
 
-def another_architecture(checkpoint: str | Path, error: Exception) -> UserError:
-    """The clear error for weights that do not fit."""
-    reason = str(error).strip().splitlines()[0].rstrip(".")
-    return UserError(
-        f"{checkpoint}: a checkpoint of another architecture ({reason}); compare model_type, head, embedding_size and "
-        f"the network's other parameters with those of the run that wrote it, or use another --model_dir"
-    )
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

@@ -35,23 +35,19 @@ def build_embedder(params: Params, *, synchronized: bool = False, imagenet: bool
     pixels = module.preprocess(pixels) if params.preprocess else pixels / 255.0
 
     shape = (*params.image_shape, channels)
-    if imagenet:
-        backbone = _with_imagenet(module, shape, params)
-    else:
-        try:
-            backbone = module.build(shape, params)
-        except ValueError as error:
-            raise UserError(f"{params.model_type} with image_size {params.image_size}: {error}") from error
+    try:
+        backbone = _with_imagenet(module, shape, params) if imagenet else module.build(shape, params)
+    except ValueError as error:
+        raise UserError(f"{params.model_type} with image_size {params.image_size}: {error}") from error
     features = backbone(pixels)  # (B, h, w, F)
 
     head_input = keras.Input(features.shape[1:], dtype=features.dtype)
     head_model = keras.Model(head_input, head(head_input, params), name="head")
-    embedder = keras.Model(images, head_model(features), name="embedder")
     if synchronized:
-        for layer in embedder._flatten_layers():
+        for layer in [*backbone.layers, *head_model.layers]:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
-    return embedder
+    return keras.Model(images, head_model(features), name="embedder")
 
 
 def _with_imagenet(module: ModuleType, shape: tuple[int, int, int], params: Params) -> keras.Model:
@@ -59,6 +55,8 @@ def _with_imagenet(module: ModuleType, shape: tuple[int, int, int], params: Para
         raise UserError(f"warm_start_from is 'imagenet', but there are no ImageNet weights for {params.model_type!r}")
     try:
         return module.build(shape, params, weights="imagenet")
+    except ValueError:  # the images are too small
+        raise
     except Exception as error:  # Keras lets through whatever its downloader raises
         remedy = "download the file elsewhere and give its path as warm_start_from"
         raise UserError(f"the ImageNet weights of {params.model_type} cannot be had ({error}); {remedy}") from error

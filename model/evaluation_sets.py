@@ -10,8 +10,16 @@ from dataset.checked import CheckedImages, load_episodes, load_images
 from dataset.errors import UserError
 from dataset.prepared import EvaluationSet, PreparedDataset
 from model.metrics.episodes import episode_accuracies
-from model.metrics.retrieval import evaluate_retrieval
+from model.metrics.retrieval import CMC_RANKS, RECALL_RANKS, evaluate_retrieval
 from model.params import Params
+
+EPISODE_METRICS = ("general_accuracy", "easy_accuracy")
+RETRIEVAL_METRICS = (
+    "map",
+    *(f"cmc@{k}" for k in CMC_RANKS),
+    *(f"recall@{k}" for k in RECALL_RANKS),
+    *("map_market", "minp", "map@r", "r_precision"),
+)
 
 
 class Figures(NamedTuple):
@@ -31,7 +39,7 @@ class ReadySet:
         files: the images it needs.
         orientations: their EXIF orientations.
         evaluate: embeddings of `files` (N, D) -> its figures.
-        headline: its most telling metric.
+        metrics: the names of its figures, the most telling one first.
         skipped: the number of broken images left out.
     """
 
@@ -39,7 +47,7 @@ class ReadySet:
     files: list[str]
     orientations: np.ndarray
     evaluate: Callable[[np.ndarray], Figures]
-    headline: str
+    metrics: tuple[str, ...]
     skipped: int
 
 
@@ -68,8 +76,8 @@ def _load(each: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
         def accuracies(embeddings: np.ndarray) -> Figures:
             return _figures(episode_accuracies(embeddings, episodes.episodes, params.metric))
 
-        files, headline = episodes.episodes.files(), "general_accuracy"
-        return ReadySet(each.name, files, episodes.orientations, accuracies, headline, len(episodes.skipped))
+        files = episodes.episodes.files()
+        return ReadySet(each.name, files, episodes.orientations, accuracies, EPISODE_METRICS, len(episodes.skipped))
 
     parts = [load_images(file, *policy) for file in each.files]
     query, gallery = parts[0], parts[-1]
@@ -94,7 +102,9 @@ def _load(each: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
     parts = [query] if together else [query, gallery]
     files = [file for part in parts for file in part.manifest.files()]
     orientations = np.concatenate([part.orientations for part in parts])
-    return ReadySet(each.name, files, orientations, retrieval, "map", sum(len(part.skipped) for part in parts))
+    return ReadySet(
+        each.name, files, orientations, retrieval, RETRIEVAL_METRICS, sum(len(part.skipped) for part in parts)
+    )
 
 
 def _has_cameras(images: CheckedImages) -> bool:

@@ -10,8 +10,9 @@ import tensorflow as tf
 from dataset.files import append_json_line
 from dataset.prepared import open_prepared
 from model import results
-from model.checkpoint_files import list_checkpoints, step_of
-from model.checkpoints import UnreadableCheckpointError, restore_model
+from model.best import best_metric, borrowed, keep_best
+from model.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of
+from model.checkpoints import restore_model
 from model.embedder import build_embedder
 from model.embedding import Embedder
 from model.evaluation_sets import ReadySet, load_evaluation_sets
@@ -25,9 +26,9 @@ class Evaluator:
 
     def __init__(self, run: RunFolder, params: Params, log: Log) -> None:
         """Raises a UserError for a broken data set or an impossible best_metric."""
-        self._run, self._log = run, log
+        self._run, self._log, self._metric = run, log, params.metric
         self._sets = load_evaluation_sets(open_prepared(params.dataset), params)
-        self._best = results.best_metric(params.best_metric, {each.name: each.headline for each in self._sets})
+        self._best = best_metric(params.best_metric, {each.name: each.metrics for each in self._sets})
         self._files, self._orientations, self._rows = _union(self._sets)
         self._model: keras.Model = build_embedder(params)
         self._embedder = Embedder(self._model, params)
@@ -40,32 +41,38 @@ class Evaluator:
 
     def pending(self) -> list[Path]:
         """The checkpoints that lack a result for one of the sets, oldest first."""
-        done = results.evaluated(self._run)
+        done = results.evaluated(self._run, self._metric)
         listed = [path for _, path in list_checkpoints(self._run.checkpoints)]
         return [path for path in listed if any((path.name, each.name) not in done for each in self._sets)]
 
-    def evaluate(self, checkpoint: Path) -> bool:
-        """Evaluates one checkpoint; says whether it could: one that was rotated away meanwhile is left out."""
+    def evaluate(self, checkpoint: Path) -> None:
+        """Evaluates one checkpoint.
+
+        Raises:
+            UnreadableCheckpointError: when it is gone or damaged, or its embeddings are no numbers.
+        """
         start = time.perf_counter()
-        try:
-            restore_model(checkpoint, self._model)
-        except UnreadableCheckpointError as error:
-            self._log.line(f"{error}; left out")
-            return False
-        embeddings = self._embedder.embed(self._files, self._orientations)
-        done, metrics = results.evaluated(self._run), {}
-        for each in self._sets:
-            figures = each.evaluate(embeddings[self._rows[each.name]])
-            metrics[each.name] = figures.metrics
-            self._write_events(each.name, step_of(checkpoint), figures.metrics)
-            if (checkpoint.name, each.name) not in done:
-                line = {"step": step_of(checkpoint), "set": each.name, "checkpoint": checkpoint.name}
-                append_json_line(self._run.results, line | figures._asdict())
-        best = results.keep_best(self._run, checkpoint, *self._best, metrics)
-        shown = "  ".join(f"{each.name} {each.headline} {metrics[each.name][each.headline]:.1%}" for each in self._sets)
+        with borrowed(self._run, checkpoint) as files:
+            restore_model(files, self._model)
+            embeddings = self._embedder.embed(self._files, self._orientations)
+            broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
+            if broken:
+                raise UnreadableCheckpointError(
+                    f"{checkpoint}: {broken} of {len(embeddings)} embeddings are not finite"
+                )
+            figures = {each.name: each.evaluate(embeddings[self._rows[each.name]]) for each in self._sets}
+            metrics = {name: figure.metrics for name, figure in figures.items()}
+            # The best is kept before the figures count as done: killed in between, it is looked at again.
+            best = keep_best(self._run, files, *self._best, metrics)
+        done = results.evaluated(self._run, self._metric)
+        for name, figure in figures.items():
+            if (checkpoint.name, name) not in done:
+                line = {"step": step_of(checkpoint), "set": name, "checkpoint": checkpoint.name}
+                append_json_line(self._run.results, line | figure._asdict())
+                self._write_events(name, step_of(checkpoint), figure.metrics)
+        shown = "  ".join(f"{s.name} {s.metrics[0]} {metrics[s.name][s.metrics[0]]:.1%}" for s in self._sets)
         seconds = time.perf_counter() - start
         self._log.line(f"{checkpoint.name}: {shown}  ({seconds:.1f} s){'  best so far' if best else ''}")
-        return True
 
     def _write_events(self, name: str, step: int, metrics: dict[str, float]) -> None:
         with self._writers[name].as_default():
@@ -96,11 +103,15 @@ def evaluate_all(run: RunFolder, params: Params, log: Log) -> None:
         finished = run.done.exists()  # asked before the checkpoints are listed: the last one comes before DONE
         pending = [path for path in evaluator.pending() if path not in given_up]
         if pending:
-            if not evaluator.evaluate(pending[0]):
+            try:
+                evaluator.evaluate(pending[0])
+            except UnreadableCheckpointError as error:
+                log.line(f"{error}; left out")
                 given_up.add(pending[0])
             news = time.monotonic()
         elif finished:
-            log.line("training has ended and all of its checkpoints are evaluated")
+            but = f", except {', '.join(path.name for path in sorted(given_up))}" if given_up else ""
+            log.line(f"training has ended and all of its checkpoints are evaluated{but}")
             return
         elif time.monotonic() - news > params.eval_timeout_secs:
             log.line(f"no new checkpoint for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")

@@ -75,8 +75,8 @@ class Log:
         if self._terminal:
             end = "" if progress else "\n"
             # A line that wraps could not be taken back.
-            text = text[: shutil.get_terminal_size().columns - 1] if progress else text
-            print(f"\r\033[K{text}" if self._open or progress else text, end=end, flush=True)
+            shown = text[: shutil.get_terminal_size().columns - 1] if progress else text
+            print(f"\r\033[K{shown}" if self._open or progress else shown, end=end, flush=True)
             self._open = progress
         else:
             print(text, flush=True)

@@ -24,7 +24,7 @@ def _one_of(package: str) -> AfterValidator:
         names = by_name.choices(package)
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"unknown name {name!r}{hint} The choices are {', '.join(names)}")
         return name
 
@@ -47,9 +47,15 @@ class Params(BaseModel):
     pre_crop_size: Size | None = Field(
         None, description="Size that training images get before `random_crop`; null is 9/8 of `image_size`."
     )
-    pad_to_square: bool = Field(False, description="Pad to a square before resizing, instead of stretching.")
+    pad_to_square: bool = Field(
+        False, description="Pad to a square before resizing, instead of stretching; for a square `image_size`."
+    )
     augmentation: list[Annotated[str, _one_of("dataset.augmentation")]] = Field(
         ["random_crop", "horizontal_flip"], description="Training augmentations by name, applied in this order."
+    )
+    rotated_identities: bool = Field(
+        False,
+        description="Train also on every identity turned by 90, 180 and 270 degrees, each as one of its own.",
     )
     scale_range: float = Field(0.2, ge=0, lt=1, description="`affine`: zoom by up to this fraction, in and out.")
     translate_range: float = Field(0.1, ge=0, le=1, description="`affine`: shift by up to this fraction of a side.")
@@ -116,13 +122,15 @@ class Params(BaseModel):
     warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises linearly from 0.")
     decay_start_step: int = Field(0, ge=0, description="Step from which the schedule lowers the learning rate.")
     decay_final_fraction: float = Field(
-        0.001, gt=0, le=1, description="Learning rate at the last step, as a fraction of `learning_rate`."
+        0.001, gt=0, le=1, description="Where the schedule ends, as a fraction of `learning_rate`."
     )
     adam_epsilon: float = Field(1e-7, gt=0, description="Adam's epsilon.")
-    num_epochs: Positive | None = Field(
+    num_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
         None, description="Length of the training in passes over the identities; replaces `train_iterations`."
     )
-    train_iterations: Positive | None = Field(25000, description="Length of the training in steps (batches).")
+    train_iterations: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+        25000, description="Length of the training in steps (batches)."
+    )
     only_one_step: bool = Field(False, description="Stop after one step: a test of the whole set-up.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initialisation, sampling and augmentation.")
     deterministic: bool = Field(
@@ -139,11 +147,13 @@ class Params(BaseModel):
     keep_checkpoints: Positive | None = Field(10, description="Newest checkpoints kept; null keeps all.")
 
     # Evaluation
-    eval_sets: list[str] | None = Field(None, description="Evaluation sets to use, by name; null is all of them.")
+    eval_sets: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="Evaluation sets to use, by name; null is all of them."
+    )
     eval_batch_size: Positive = Field(128, description="Images in a batch when embedding.")
-    eval_interval_secs: float = Field(10.0, gt=0, description="Seconds between looks for a new checkpoint.")
+    eval_interval_secs: float = Field(10.0, gt=0, le=1e6, description="Seconds between looks for a new checkpoint.")
     eval_timeout_secs: float = Field(
-        3600.0, gt=0, description="The evaluator ends after so many seconds without a new checkpoint."
+        3600.0, gt=0, le=1e9, description="The evaluator ends after so many seconds without a new checkpoint."
     )
     eval_run_once: bool = Field(False, description="Evaluate the latest checkpoint and end, as `--once`.")
     eval_memory_gb: float = Field(1.0, gt=0, description="Memory for blocks of distances, in gigabytes.")
@@ -166,6 +176,12 @@ class Params(BaseModel):
             object.__setattr__(self, "train_iterations", None)
         elif self.train_iterations is None:
             raise ValueError("train_iterations and num_epochs are both null; give one of them")
+        if self.pre_crop_size is not None and "random_crop" not in self.augmentation:
+            raise ValueError(
+                "pre_crop_size has no effect without random_crop in augmentation; add it, or drop the size"
+            )
+        if self.pad_to_square and self.image_shape[0] != self.image_shape[1]:
+            raise ValueError(f"pad_to_square needs a square image_size, not {self.image_size}")
         if any(p < i for p, i in zip(self.pre_crop_shape, self.image_shape, strict=True)):
             raise ValueError(f"pre_crop_size {self.pre_crop_size} is smaller than image_size {self.image_size}")
         return self

@@ -1,76 +1,50 @@
-"""results.jsonl, best.json and the table of both."""
+"""results.jsonl, and the table of it."""
 
-import shutil
-from pathlib import Path
+import json
 from typing import Any
 
 from dataset.errors import UserError
-from dataset.files import read_json, read_json_lines, write_json
-from model.checkpoint_files import step_of
+from dataset.files import read_json, read_json_lines, replace_file
 from model.run_folder import RunFolder
 
 _SHOWN = 30  # rows of a table
 
 
-def evaluated(run: RunFolder) -> set[tuple[str, str]]:
-    """The (checkpoint, set) pairs that have a complete line in results.jsonl."""
-    return {(line["checkpoint"], line["set"]) for line in read_json_lines(run.results)}
-
-
-def best_metric(wanted: str, headlines: dict[str, str]) -> tuple[str, str]:
-    """(set, metric) that decides which checkpoint is the best.
-
-    Args:
-        wanted: the parameter best_metric, `<set>/<metric>` or "auto".
-        headlines: the most telling metric of each set.
+def read_results(run: RunFolder) -> list[dict[str, Any]]:
+    """The lines of results.jsonl.
 
     Raises:
-        UserError: when it names no evaluated set.
+        UserError: for a line of another form.
     """
-    if wanted == "auto":
-        name = "val_eval" if "val_eval" in headlines else next(iter(headlines))
-        return name, headlines[name]
-    name, slash, metric = wanted.partition("/")
-    if not slash or name not in headlines:
-        raise UserError(
-            f"best_metric {wanted!r}: it must be auto or <set>/<metric>, with a set of {', '.join(headlines)}"
-        )
-    return name, metric
+    lines = read_json_lines(run.results)
+    for number, line in enumerate(lines, start=1):
+        if not isinstance(line, dict) or not {"step", "set", "checkpoint", "metrics"} <= line.keys():
+            raise UserError(f"{run.results}: line {number} is not a result; remove it")
+    return lines
 
 
-def keep_best(run: RunFolder, checkpoint: Path, name: str, metric: str, metrics: dict[str, dict[str, float]]) -> bool:
-    """Copies a checkpoint to best/ if its figure is higher than the best so far; says whether it did.
+def evaluated(run: RunFolder, metric: str) -> set[tuple[str, str]]:
+    """The (checkpoint, set) pairs that have a complete line in results.jsonl, computed with the distance `metric`."""
+    lines = read_results(run)
+    return {(line["checkpoint"], line["set"]) for line in lines if line.get("definitions", {}).get("metric") == metric}
 
-    best.json always names files that are whole: they are copied first, then it is replaced, then older ones go.
 
-    Raises:
-        UserError: when the set has no such metric.
+def forget_results_after(run: RunFolder, step: int) -> int:
+    """Drops the results of steps that a training is going to repeat; gives their number.
+
+    Without this, checkpoints that are written anew under old names would count as evaluated.
     """
-    if metric not in metrics[name]:
-        raise UserError(f"best_metric {name}/{metric}: that set has {', '.join(metrics[name])}")
-    value = metrics[name][metric]
-    if run.best_json.exists():
-        best = read_json(run.best_json)
-        if (best["set"], best["metric"]) == (name, metric) and best["value"] >= value:
-            return False
-    run.best.mkdir(exist_ok=True)
-    copied = []
-    for source in sorted(checkpoint.parent.glob(f"{checkpoint.name}.*")):
-        temporary = run.best / f".{source.name}.tmp"
-        shutil.copyfile(source, temporary)
-        temporary.replace(run.best / source.name)
-        copied.append(source.name)
-    best = {"step": step_of(checkpoint), "checkpoint": checkpoint.name, "set": name, "metric": metric, "value": value}
-    write_json(run.best_json, best | {"metrics": metrics})
-    for old in run.best.iterdir():
-        if old.name not in copied:
-            old.unlink()
-    return True
+    lines = read_results(run)
+    kept = [line for line in lines if line["step"] <= step]
+    if len(kept) < len(lines):
+        with replace_file(run.results) as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in kept)
+    return len(lines) - len(kept)
 
 
 def table(run: RunFolder) -> str:
     """All results as text: a table of the episode sets and one for each retrieval set, a row per checkpoint."""
-    lines = read_json_lines(run.results)
+    lines = read_results(run)
     best = read_json(run.best_json)["step"] if run.best_json.exists() else None
     sets = list(dict.fromkeys(line["set"] for line in lines))
     by_step: dict[int, dict[str, dict[str, float]]] = {}

@@ -16,6 +16,7 @@ from model.params import Params, check_params, load_params, parse_overrides
 
 # What params.resolved.json holds beside the parameters.
 _RECORD = ("versions", "git_commit")
+_NOT_TRAINED = ("eval_", "best_metric", "check_images", "corrupt_images")
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "pillow", "h5py", "scikit-learn", "pydantic")
 
 
@@ -43,11 +44,16 @@ class RunFolder:
         return load_params(self.params_json, overrides)
 
     def load_trained_params(self, overrides: list[str] = ()) -> Params:
-        """The parameters that training used (params.resolved.json; before it started, params.json)."""
+        """The parameters that training used (params.resolved.json; before it started, params.json).
+
+        Those that training does not depend on are taken from params.json as it is now.
+        """
         if not self.resolved_json.is_file():
             return self.load_params(overrides)
         values = read_json(self.resolved_json)
         values = {key: value for key, value in values.items() if key not in _RECORD}
+        written = read_json(self.params_json) if self.params_json.is_file() else {}
+        values |= {key: value for key, value in written.items() if key.startswith(_NOT_TRAINED)}
         return check_params(values | parse_overrides(overrides), source=str(self.resolved_json))
 
     def write_resolved(self, params: Params) -> None:
@@ -66,18 +72,18 @@ class RunFolder:
         ]
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keeps a second trainer out of the run; the operating system lets go of it when the process ends."""
+    def lock(self, command: str) -> Iterator[None]:
+        """Keeps a second process of one command out of the run; the system lets go of it when the process ends."""
         try:
             import fcntl
         except ImportError:  # Windows has no such locks: there the user must see to it
             yield
             return
-        with open(self.folder / ".train.lock", "w") as file:
+        with open(self.folder / f".{command}.lock", "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise UserError(f"{self.folder}: another train.py is at work in this run") from error
+                raise UserError(f"{self.folder}: another {command}.py is at work in this run") from error
             yield
 
     def check_writable(self, *folders: Path) -> None:

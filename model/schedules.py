@@ -8,7 +8,6 @@ import tensorflow as tf
 from model.params import Params
 
 
-@keras.saving.register_keras_serializable("triplet")
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """Warm-up, then constant, exponential or cosine decay; a pure function of the step.
 
@@ -38,6 +37,3 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
             factor = low + (1.0 - low) * (1.0 + tf.cos(math.pi * progress)) / 2.0
         warmup = tf.minimum((step + 1.0) / max(p.warmup_steps, 1), 1.0)
         return p.learning_rate * factor * warmup
-
-    def get_config(self) -> dict:
-        return {"params": self._params.model_dump(), "total_steps": self._total}

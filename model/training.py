@@ -13,11 +13,12 @@ from dataset.errors import UserError
 from dataset.pipeline import broken_image, training_batches
 from dataset.training_set import TrainingSet
 from model.checkpoint_files import list_checkpoints
-from model.checkpoints import TrainingCheckpoints
+from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.embedder import build_embedder
 from model.losses import triplet_loss
 from model.monitoring import Log, Meter, TrainingMonitor, batch_picture, batch_statistics, progress_line
 from model.params import Params
+from model.results import forget_results_after
 from model.run_folder import RunFolder
 from model.schedules import LearningRate
 from model.stopping import StopRequest
@@ -26,16 +27,12 @@ from model.warm_start import warm_start
 Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]]
 
 
-class NonFiniteLossError(Exception):
-    """The loss became NaN or infinite; the message names the step, the images and the last good checkpoint."""
-
-
 def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
     """Trains until the last step, or until SIGINT or SIGTERM; goes on from the newest checkpoint of the run.
 
     Raises:
         UserError: when a checkpoint does not fit, weights cannot be loaded, or an image is broken.
-        NonFiniteLossError: when the loss is no number any more.
+        NonFiniteError: when the loss or a weight is no number any more.
     """
     total = params.total_steps(data.sampler.steps_per_epoch)
     batch_size = params.batch_p * params.batch_k
@@ -68,7 +65,9 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
     elif params.warm_start_from:
         log.line(warm_start(model, params.warm_start_from))
     run.write_resolved(params)  # only now: a run that cannot go on keeps its record
-    run.done.unlink(missing_ok=True)
+    forgotten = forget_results_after(run, start)
+    if forgotten:
+        log.line(f"{forgotten} results of later steps dropped from {run.results}: these steps are repeated")
     monitor = TrainingMonitor(run.train_events, run.metrics, start)
     monitor.text("parameters", f"```\n{json.dumps(params.model_dump(), indent=2)}\n```", start)
     if fresh:
@@ -88,7 +87,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
             before = time.perf_counter()
             try:
                 images, labels, _ = next(batches)
-            except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+            except tf.errors.OpError as error:
                 checkpoints.save(step)
                 raise broken_image(_files_of(data, step, step + params.prefetch_threads), error) from error
             waited = time.perf_counter() - before
@@ -98,10 +97,8 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
             meter.add(batch_size, waited)
 
             if not math.isfinite(loss):
-                raise NonFiniteLossError(
-                    f"the loss is {loss} at step {step}; the last good checkpoint is {checkpoints.latest}; "
-                    f"the images of the batch: {', '.join(_files_of(data, step - 1, step))}"
-                )
+                batch = ", ".join(_files_of(data, step - 1, step))
+                raise NonFiniteError(f"the loss is {loss} at step {step} (images: {batch})", checkpoints.latest)
             if step == start + 1:
                 parts = [part.numpy() for part in strategy.experimental_local_results(images)]
                 picture = batch_picture(np.concatenate(parts), params.batch_k)

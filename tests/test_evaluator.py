@@ -13,11 +13,14 @@ from conftest import ROOT, command, environment, make_run
 from dataset.checked import load_images
 from dataset.errors import UserError
 from dataset.files import read_json_lines
+from dataset.prepared import open_prepared
 from model import results
+from model.checkpoint_files import UnreadableCheckpointError, find_checkpoint
 from model.checkpoints import restore_model
 from model.embedder import build_embedder
 from model.embedding import Embedder
-from model.evaluator import Evaluator, evaluate_all
+from model.evaluation_sets import load_evaluation_sets
+from model.evaluator import Evaluator, evaluate_all, evaluate_latest
 from model.monitoring import Log
 from model.run_folder import RunFolder
 
@@ -88,18 +91,89 @@ def test_the_best_is_kept_apart(run):
     restore_model(run.best / top["checkpoint"], build_embedder(params))
 
 
+def test_the_best_stays_when_its_checkpoint_vanishes_during_the_evaluation(run, monkeypatch):
+    """The trainer may rotate a checkpoint away while it is evaluated."""
+    params = run.load_trained_params(["best_metric=test/map"])
+    evaluator = Evaluator(run, params, Log())
+    embed = evaluator._embedder.embed
+
+    def embed_slowly(*args):
+        for file in run.checkpoints.glob("ckpt-4.*"):
+            file.unlink()
+        return embed(*args)
+
+    monkeypatch.setattr(evaluator._embedder, "embed", embed_slowly)
+    evaluator.evaluate(run.checkpoints / "ckpt-4")
+    assert json.loads(run.best_json.read_text())["checkpoint"] == "ckpt-4"
+    restore_model(find_checkpoint(run.folder, "best"), build_embedder(params))
+    assert not (run.folder / ".evaluating").exists()
+
+
 def test_best_metric_must_exist(run):
     for wrong, part in (("test", "auto or"), ("other/map", "other/map"), ("test/general_accuracy", "that set has")):
         params = run.load_trained_params([f"best_metric={wrong}"])
         with pytest.raises(UserError, match=part):
             evaluate_all(run, params, Log())
+    assert not run.results.exists()
+
+
+def test_the_names_of_all_figures_are_known_beforehand(run):
+    params = run.load_trained_params()
+    evaluate_all(run, params, Log())
+    names = {each.name: set(each.metrics) for each in load_evaluation_sets(open_prepared(params.dataset), params)}
+    for line in read_json_lines(run.results):
+        assert set(line["metrics"]) == names[line["set"]]
+
+
+def test_another_distance_is_another_result(run):
+    evaluate_all(run, run.load_trained_params(), Log())
+    before = len(read_json_lines(run.results))
+    evaluate_latest(run, run.load_trained_params(["metric=cityblock"]), Log())
+    lines = read_json_lines(run.results)[before:]
+    assert [(line["step"], line["definitions"]["metric"]) for line in lines] == [(4, "cityblock")] * 3
+
+
+def test_embeddings_that_are_no_numbers_do_not_stop_the_evaluator(run, capsys, monkeypatch):
+    embed = Embedder.embed
+    calls = []
+
+    def broken_once(self, *args):
+        calls.append(1)
+        return embed(self, *args) * (np.nan if len(calls) == 1 else 1)
+
+    monkeypatch.setattr(Embedder, "embed", broken_once)
+    evaluate_all(run, run.load_trained_params(), Log())
+    assert {line["step"] for line in read_json_lines(run.results)} == {2, 4}
+    out = capsys.readouterr().out
+    assert "30 of 30 embeddings are not finite" in out
+    assert "all of its checkpoints are evaluated, except ckpt-0" in out
+
+
+def test_broken_images_are_left_out_of_every_set(run, own_dataset, capsys):
+    rows = (own_dataset / "test.csv").read_text().splitlines()[1:]
+    (own_dataset / rows[0].partition(",")[2]).unlink()
+    params = run.load_trained_params([f"dataset={own_dataset}", "corrupt_images=skip"])
+    evaluate_latest(run, params, Log())
+    counts = {line["set"]: line["counts"] for line in read_json_lines(run.results)}
+    assert counts["test"]["queries"] == 29
+    assert counts["query_gallery"]["queries"] == 5
+    assert 0 < counts["val_eval"]["episodes"] < 6
+    assert "29 different images" in capsys.readouterr().out
+
+
+def test_results_of_repeated_steps_are_forgotten(run):
+    evaluate_all(run, run.load_trained_params(), Log())
+    assert results.forget_results_after(run, 2) == 3
+    assert {line["step"] for line in read_json_lines(run.results)} == {0, 2}
+    assert results.forget_results_after(run, 2) == 0
 
 
 def test_checkpoints_that_cannot_be_read_are_left_out(run, capsys):
     evaluator = Evaluator(run, run.load_trained_params(), Log())
     for file in run.checkpoints.glob("ckpt-2.data*"):
         file.unlink()  # the index is still there: the moment of deletion
-    assert evaluator.evaluate(run.checkpoints / "ckpt-2") is False
+    with pytest.raises(UnreadableCheckpointError):
+        evaluator.evaluate(run.checkpoints / "ckpt-2")
     data = run.checkpoints / "ckpt-0.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:100])  # and one whose disk was full
     evaluate_all(run, run.load_trained_params(), Log())

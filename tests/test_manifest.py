@@ -41,6 +41,8 @@ def test_older_headerless_form_and_byte_order_mark(tmp_path):
         ("identity,path\na,\n", "row 2: empty path"),
         ("identity,path\na,x.jpg\nb,x.jpg\n", "row 3: 'x.jpg' is already in row 2"),
         ("identity,path,colour\na,x.jpg,red\n", "header"),
+        ("path,identity\nx.jpg,a\n", "header is 'path,identity'"),
+        ("Identity, Path\na,x.jpg\n", "header is 'Identity, Path'"),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, part):
@@ -83,7 +85,8 @@ def test_episodes_round_trip(tmp_path):
         ("0,anchor,a\n0,anchor,c\n0,positive,b\n0,negative,d\n", "2 anchor"),
         ("0,anchor,a\n0,friend,b\n", "row 3: role 'friend'"),
         ("0,anchor\n", "row 2: 2 fields"),
-        ("0,anchor,a\n0,positive,a\n0,negative,b\n", "as anchor and as positive"),
+        ("0,anchor,a\n0,positive,a\n0,negative,b\n", "one image in two roles"),
+        ("0,anchor,a\n0,positive,b\n0,negative,b\n", "one image in two roles"),
     ],
 )
 def test_incomplete_episodes_are_named(tmp_path, rows, part):

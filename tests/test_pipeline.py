@@ -1,14 +1,17 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from dataset.checked import load_episodes, load_images
 from dataset.errors import UserError
+from dataset.images import turn_upright
 from dataset.pipeline import broken_image, embedding_batches, training_batches
 from dataset.prepared import open_prepared
-from dataset.training_set import load_training_set
+from dataset.training_set import load_training_set, with_rotated_identities
 from model.params import check_params
 
 
@@ -130,6 +133,26 @@ def test_every_image_broken(own_dataset):
         Path(file).write_bytes(b"")
     with pytest.raises(UserError, match="none of its 30 images"):
         load_images(prepared.train_csv, prepared.image_root, on_corrupt="skip")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rotated_identities_are_turned_by_quarters(dataset, orientation):
+    images = load_images(dataset / "train.csv", dataset)
+    images = dataclasses.replace(images, orientations=np.full(30, orientation, np.uint8))
+    turned = with_rotated_identities(images)
+    assert len(turned) == 120
+    assert list(turned.manifest.identities[::30]) == ["id 0", "id 0@90", "id 0@180", "id 0@270"]
+    assert list(turned.manifest.paths[:30]) == list(turned.manifest.paths[90:])
+    picture = tf.reshape(tf.range(6), [2, 3, 1])
+    upright = turn_upright(picture, orientation).numpy()
+    for quarter in range(4):
+        shown = turn_upright(picture, turned.orientations[30 * quarter]).numpy()
+        np.testing.assert_array_equal(shown, np.rot90(upright, -quarter))
+
+
+def test_training_on_rotated_identities(dataset):
+    _, data = setup(dataset, rotated_identities=True)
+    assert len(data.sampler.identities) == 24
 
 
 def test_the_summary_counts(dataset):

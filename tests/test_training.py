@@ -2,18 +2,21 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT, command, environment, make_dataset, make_run
 
 from dataset.files import read_json_lines
+from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.run_folder import RunFolder
 
 
@@ -76,7 +79,7 @@ def test_a_finished_run_is_left_alone(trained):
 
 
 def test_resuming_after_sigterm_changes_no_bit(dataset, tmp_path):
-    steps = 60
+    steps = 300
     options = {"train_iterations": steps, "deterministic": True, "save_checkpoints_steps": 1000, "num_channels": [8, 8]}
     options |= {"learning_rate_schedule": "cosine", "warmup_steps": 10, "save_summary_steps": 1}
     whole = make_run(tmp_path / "whole", dataset, **options)
@@ -84,7 +87,7 @@ def test_resuming_after_sigterm_changes_no_bit(dataset, tmp_path):
     stopped = make_run(tmp_path / "stopped", dataset, **options)
     line = [sys.executable, "train.py", "--model_dir", str(stopped)]
     process = subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)
-    at = random.randrange(1, steps // 2)
+    at = random.randrange(1, 100)
     for text in process.stdout:
         if text.startswith("step") and int(text.split()[1].partition("/")[0]) >= at:
             process.send_signal(signal.SIGTERM)
@@ -110,13 +113,82 @@ def test_lines_after_the_last_checkpoint_are_computed_again(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset, save_summary_steps=1)
     assert command("train.py", "--model_dir", run).returncode == 0
     (run / "DONE").unlink()
-    state = run / "checkpoints" / "checkpoint"
-    text = state.read_text().replace('model_checkpoint_path: "ckpt-4"', 'model_checkpoint_path: "ckpt-2"', 1)
-    state.write_text(
-        "\n".join(line for line in text.splitlines() if 'all_model_checkpoint_paths: "ckpt-4"' not in line)
-    )
-    assert command("train.py", "--model_dir", run).returncode == 0
+    (run / "checkpoints" / "ckpt-4.data-00000-of-00001").write_bytes(b"cut short")
+    damaged = command("train.py", "--model_dir", run)
+    assert (damaged.returncode, damaged.stderr.count("\n")) == (2, 1), damaged.stderr
+    assert "ckpt-4 cannot be read" in damaged.stderr
+    assert "delete its files" in damaged.stderr
+    for file in (run / "checkpoints").glob("ckpt-4.*"):
+        file.unlink()
+    again = command("train.py", "--model_dir", run)
+    assert "resumed from" in again.stdout
+    assert "ckpt-2" in again.stdout
     assert [line["step"] for line in read_json_lines(run / "metrics.jsonl")] == [1, 2, 3, 4]
+
+
+def test_a_warm_start_needs_its_source_only_once(dataset, tmp_path, trained):
+    source = shutil.copytree(trained, tmp_path / "source")
+    run = make_run(tmp_path / "run", dataset, warm_start_from=str(source))
+    first = command("train.py", "--model_dir", run, "--set", "train_iterations=2")
+    assert "warm start: 12 of 12 variables (backbone and head)" in first.stdout
+    shutil.rmtree(source)
+    assert command("train.py", "--model_dir", run).returncode == 0
+
+
+def test_only_the_newest_checkpoints_stay(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, keep_checkpoints=2, save_checkpoints_steps=1)
+    assert command("train.py", "--model_dir", run).returncode == 0
+    assert sorted(file.name for file in (run / "checkpoints").glob("*.index")) == ["ckpt-3.index", "ckpt-4.index"]
+
+
+def test_results_of_checkpoints_that_are_gone_are_refused(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset)
+    (run / "results.jsonl").write_text("")
+    done = command("train.py", "--model_dir", run)
+    assert done.returncode == 2
+    assert "has results of checkpoints that are gone" in done.stderr
+
+
+def test_the_state_of_seed_generators_is_saved(tmp_path):
+    """Keras leaves it out of checkpoints: dropout would repeat its masks after a restart."""
+
+    def build():
+        parts = [
+            keras.Sequential([keras.layers.Dense(4)], name="backbone"),
+            keras.Sequential([keras.layers.Dropout(0.5, seed=3)], name="head"),
+        ]
+        model = keras.Sequential(parts)
+        model.build((None, 4))
+        optimizer = keras.optimizers.Adam()
+        optimizer.build(model.trainable_variables)
+        return model, TrainingCheckpoints(tmp_path, model, optimizer, keep=None)
+
+    x = np.ones((2, 4), np.float32)
+    model, checkpoints = build()
+    model(x, training=True)
+    checkpoints.save(1)
+    following = model(x, training=True).numpy()
+    again, checkpoints = build()
+    assert checkpoints.restore() == 1
+    np.testing.assert_array_equal(again(x, training=True).numpy(), following)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    model = keras.Sequential([keras.Sequential([keras.layers.Dense(2)], name=name) for name in ("backbone", "head")])
+    model.build((None, 2))
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    checkpoints = TrainingCheckpoints(tmp_path, model, optimizer, keep=None)
+    checkpoints.save(1)
+    model.variables[0].assign(np.full((2, 2), np.nan))
+    with pytest.raises(NonFiniteError, match=r"not finite at step 2; the last good checkpoint is .*ckpt-1"):
+        checkpoints.save(2)
+
+
+def test_compiled_by_xla(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, jit_compile=True)
+    done = command("train.py", "--model_dir", run)
+    assert done.returncode == 0, done.stderr
 
 
 def test_training_goes_on_when_it_is_made_longer(dataset, tmp_path):
@@ -143,7 +215,7 @@ def test_only_one_step_and_a_new_run_from_a_file(dataset, tmp_path):
 
 def test_a_second_trainer_is_refused(dataset, tmp_path):
     run = RunFolder(make_run(tmp_path / "run", dataset))
-    with run.lock():
+    with run.lock("train"):
         done = command("train.py", "--model_dir", run.folder)
     assert done.returncode == 2
     assert "another train.py is at work" in done.stderr
@@ -218,8 +290,7 @@ def test_a_batch_that_devices_cannot_share(dataset, tmp_path):
     assert "9 images cannot be shared by 2 devices" in done.stderr
 
 
-def test_time_for_stopping_is_short(dataset, tmp_path):
-    """SIGINT before the first step is honoured as well."""
+def test_sigint_stops_it_too(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset, train_iterations=100000)
     line = [sys.executable, "train.py", "--model_dir", str(run)]
     process = subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)
