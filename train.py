@@ -81,11 +81,11 @@ def main(argv: list[str] | None = None) -> int:
         try:
             train(run, params, data, log)
         except NonFiniteError as error:
-            log.line(f"failed: {error}")
+            log.line(f"failed: {error}", printed=False)
             print(f"error: {error}", file=sys.stderr)
             return 3
         except UserError as error:
-            log.line(f"failed: {error}")
+            log.line(f"failed: {error}", printed=False)
             raise
     return 0
 

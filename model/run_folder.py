@@ -17,11 +17,11 @@ from model.params import Params, check_params, load_params, parse_overrides
 # What params.resolved.json holds beside the parameters.
 _RECORD = ("versions", "git_commit")
 _NOT_TRAINED = ("eval_", "best_metric", "check_images", "corrupt_images")
-_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "pillow", "h5py", "scikit-learn", "pydantic")
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "tensorboard", "numpy", "scipy", "pillow", "h5py", "pydantic")
 
 
 class RunFolder:
-    """Paths of one run; see docs/design.md for who writes and who reads each."""
+    """Paths of one run; see docs/formats.md for who writes and who reads each."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -52,8 +52,9 @@ class RunFolder:
             return self.load_params(overrides)
         values = read_json(self.resolved_json)
         values = {key: value for key, value in values.items() if key not in _RECORD}
-        written = read_json(self.params_json) if self.params_json.is_file() else {}
-        values |= {key: value for key, value in written.items() if key.startswith(_NOT_TRAINED)}
+        if self.params_json.is_file():
+            written = self.load_params().model_dump(exclude_unset=True)
+            values |= {key: value for key, value in written.items() if key.startswith(_NOT_TRAINED)}
         return check_params(values | parse_overrides(overrides), source=str(self.resolved_json))
 
     def write_resolved(self, params: Params) -> None:

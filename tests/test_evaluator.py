@@ -161,6 +161,15 @@ def test_broken_images_are_left_out_of_every_set(run, own_dataset, capsys):
     assert "29 different images" in capsys.readouterr().out
 
 
+def test_evaluation_parameters_are_those_of_params_json(run):
+    """What training does not depend on may be changed later; what it depends on is what it was."""
+    values = json.loads(run.params_json.read_text()) | {"eval_sets": ["test"], "embedding_size": 77}
+    run.params_json.write_text(json.dumps(values))
+    params = run.load_trained_params()
+    assert (params.eval_sets, params.embedding_size) == (["test"], 8)
+    assert run.load_trained_params(['eval_sets=["val_eval"]']).eval_sets == ["val_eval"]
+
+
 def test_results_of_repeated_steps_are_forgotten(run):
     evaluate_all(run, run.load_trained_params(), Log())
     assert results.forget_results_after(run, 2) == 3
