@@ -46,13 +46,13 @@ def main(argv: list[str] | None = None) -> int:
     if args.params:
         start_run(run, Path(args.params))
     params = run.load_params(args.set)
+    data = load_training_set(params)
+    run.check_writable(run.checkpoints, run.train_events)
     listed = list_checkpoints(run.checkpoints)
     if params.warm_start_from and not listed:
         find_weights(params.warm_start_from)
     if not listed and run.results.exists():
         raise UserError(f"{run.results} has results of checkpoints that are gone; take a new --model_dir, or remove it")
-    data = load_training_set(params)
-    run.check_writable(run.checkpoints, run.train_events)
     total = params.total_steps(data.sampler.steps_per_epoch)
 
     if params.learning_rate_schedule != "constant" and params.decay_start_step >= total > 1:

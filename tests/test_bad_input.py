@@ -147,7 +147,8 @@ def test_no_evaluation_set(own_dataset, tmp_path, trained):
     for file in ("episodes/val_eval.csv", "query.csv", "gallery.csv", "test.csv"):
         (own_dataset / file).unlink()
     value = json.dumps(str(own_dataset))
-    message = refused("evaluate.py", "--model_dir", trained, "--set", f"dataset={value}", "--once")
+    run = shutil.copytree(trained, tmp_path / "run")  # evaluate.py makes a folder in it
+    message = refused("evaluate.py", "--model_dir", run, "--set", f"dataset={value}", "--once")
     assert "there is no evaluation set in it" in message
 
 
