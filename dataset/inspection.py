@@ -1,6 +1,6 @@
 """Looks at image files before they are used: are they there, JPEG or PNG, whole, and which way up?
 
-Three modes trade time for certainty. `headers` reads both ends of each file and decodes only the files whose end is
+Three modes trade time for certainty. `headers` parses the header, looks at the end, and decodes only files whose end is
 suspicious; `full` decodes every image; `off` touches nothing.
 """
 
@@ -110,7 +110,7 @@ def inspect_file(file: str, full: bool) -> tuple[int, str | None]:
     suspect = (JPEG_END if jpeg else PNG_END) not in tail
     if (suspect or full) and (problem := decoding_problem(file, jpeg, suspect)):
         return 1, problem
-    return (read_orientation(file) if jpeg and b"Exif\0\0" in head else 1), None
+    return read_header(file, exif=jpeg and b"Exif\0\0" in head)
 
 
 def describe(head: bytes) -> str:
@@ -139,14 +139,21 @@ def decoding_problem(file: str, jpeg: bool, suspect: bool) -> str | None:
     return None
 
 
-def read_orientation(file: str) -> int:
-    """EXIF orientation 1..8; 1 when the tag is absent or unreadable, as image viewers do."""
+def read_header(file: str, exif: bool) -> tuple[int, str | None]:
+    """Parses what comes before the pixels: the EXIF orientation 1..8, and the problem if that cannot be parsed.
+
+    A decoder fails on a broken header; damage behind it mostly gives wrong pixels and no error. An orientation that is
+    absent or unreadable is 1, as in image viewers.
+    """
     try:
-        with Image.open(file, formats=("JPEG",)) as image:
-            value = image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # damaged metadata of a sound image raises the same variety of errors as damaged pixels
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+        with Image.open(file, formats=("JPEG", "PNG")) as image:
+            try:
+                value = image.getexif().get(EXIF_ORIENTATION, 1) if exif else 1
+            except Exception:  # damaged metadata of a sound image raises the same variety of errors as damaged pixels
+                return 1, None
+    except Exception as error:  # as in decoding_problem
+        return 1, f"damaged ({str(error) or type(error).__name__})"
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1, None
 
 
 @contextmanager

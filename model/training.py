@@ -89,6 +89,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
                 images, labels, _ = next(batches)
             except tf.errors.OpError as error:
                 checkpoints.save(step)
+                del batches  # its threads go on decoding, and complaining, until then
                 raise broken_image(_files_of(data, step, step + params.prefetch_threads), error) from error
             waited = time.perf_counter() - before
             loss, monitors, embeddings, all_labels = train_step(images, labels)

@@ -80,22 +80,29 @@ def test_truncated_image_is_named_before_training(own_dataset, tmp_path):
     assert "1 broken images left out" in kept.stdout
 
 
+def test_jpeg_without_a_usable_header_is_named_before_training(own_dataset, tmp_path):
+    image = first_image(own_dataset)
+    data = image.read_bytes()
+    image.write_bytes(data[:4] + b"\0" * (len(data) - 6) + data[-2:])  # whole at both ends
+    run = make_run(tmp_path / "run", own_dataset)
+    assert str(image) in refused("train.py", "--model_dir", run)
+
+
 def test_corrupt_image_that_only_decoding_finds(own_dataset, tmp_path):
-    """Whole at both ends, broken within: named as soon as a batch needs it."""
-    spoiled = []
-    for image in sorted((own_dataset / "images" / "id 0").glob("*.jpg")):
-        data = image.read_bytes()
-        image.write_bytes(data[:4] + b"\0" * (len(data) - 6) + data[-2:])
-        spoiled.append(str(image))
-    run = make_run(tmp_path / "run", own_dataset, batch_p=6)
+    """A file that was not looked at before: named as soon as a batch needs it, and what was done until then is kept."""
+    for image in (own_dataset / "images" / "id 0").glob("*.jpg"):
+        image.write_bytes(image.read_bytes()[:300])
+    run = make_run(tmp_path / "run", own_dataset, check_images="off", batch_p=2, seed=1, train_iterations=50)
     done = command("train.py", "--model_dir", run)
     assert done.returncode == 2
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    assert any(file in last for file in spoiled)
+    last = done.stderr.strip().splitlines()[-1]  # before it may stand what the JPEG library prints
+    assert last.startswith(f"error: {own_dataset}/images/id 0/")
+    assert "corrupt image data" in last
     assert "Traceback" not in done.stderr
-    full = refused("train.py", "--model_dir", run, "--set", "check_images=full")
-    assert any(file in full for file in spoiled)
+    kept = "corrupt_images=skip"
+    full = command("train.py", "--model_dir", run, "--set", "check_images=headers", "--set", kept)
+    assert full.returncode == 0, full.stderr
+    assert "5 broken images left out" in full.stdout
 
 
 def test_checkpoint_of_another_architecture(trained, tmp_path, dataset):
