@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from dataset.errors import UserError, exit_code
+from model.command_line import add_run_arguments
 
 # What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
@@ -17,7 +18,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         epilog="The file holds emb (N, D) float32, path and identity (N,), in the order of the CSV file; attributes "
         "name the checkpoint, the step and the parameters.",
     )
-    parser.add_argument("--model_dir", required=True, metavar="RUN", help="run folder")
+    add_run_arguments(parser)
     parser.add_argument(
         "--dataset", required=True, metavar="FILE.csv", help="images: identity,path[,camera[,sequence]]"
     )
@@ -31,14 +32,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--checkpoint", default="latest", metavar="NAME", help="latest, best, ckpt-1200, or a path (default: latest)"
     )
     parser.add_argument("--batch_size", type=int, metavar="N", help="images at a time (default: eval_batch_size)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a parameter; VALUE is JSON; repeatable",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:N (default: auto)")
     return parser.parse_args(argv)
 
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from dataset.errors import UserError, exit_code
+from model.command_line import add_run_arguments
 
 # What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
@@ -15,18 +16,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "training "
         "is done, or after eval_timeout_secs without a new checkpoint.",
     )
-    parser.add_argument("--model_dir", required=True, metavar="RUN", help="run folder")
+    add_run_arguments(parser)
     parser.add_argument("--once", action="store_true", help="evaluate the latest checkpoint and end")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a parameter; VALUE is JSON; repeatable",
-    )
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, gpu or gpu:N, such as the second GPU (default: auto)"
-    )
     return parser.parse_args(argv)
 
 

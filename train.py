@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset.errors import UserError, exit_code
+from model.command_line import add_run_arguments
 
 if TYPE_CHECKING:
     from model.run_folder import RunFolder
@@ -20,18 +21,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         epilog="Beside it: evaluate.py --model_dir RUN, and tensorboard --logdir RUN. "
         "All parameters: python -m model.params",
     )
-    parser.add_argument("--model_dir", required=True, metavar="RUN", help="run folder: params.json in, everything out")
+    add_run_arguments(parser)
     parser.add_argument(
         "--params", metavar="FILE", help="start a new run: copy FILE to RUN/params.json first (such as params.json)"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a parameter; VALUE is JSON; repeatable",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:N (default: auto)")
     return parser.parse_args(argv)
 
 

@@ -1,0 +1,18 @@
+"""The arguments that train.py, evaluate.py and embed.py share. Imports nothing heavy, for --help to answer at once."""
+
+import argparse
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds --model_dir, --set and --device."""
+    parser.add_argument("--model_dir", required=True, metavar="RUN", help="run folder: params.json in, results out")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a parameter; VALUE is JSON, and plain text stands for a string; repeatable",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto (GPUs, else the CPU), cpu, gpu, or gpu:N for one of them"
+    )
