@@ -44,12 +44,12 @@ def main(argv: list[str] | None = None) -> int:
 
     with run.lock("evaluate"):
         prepare(args.device, params.deterministic)
-        from model.evaluator import evaluate_all, evaluate_latest
+        from model.evaluator import evaluate_all, evaluate_latest, origin_of
         from model.monitoring import Log
         from model.results import table
 
         (evaluate_latest if once else evaluate_all)(run, params, Log())
-    print(f"\n{table(run)}")
+    print(f"\n{table(run, origin_of(params))}")
     return 0
 
 

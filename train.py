@@ -32,7 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
 
     from dataset.training_set import load_training_set
+    from model.best import best_metric
     from model.checkpoint_files import find_weights, list_checkpoints
+    from model.evaluation_sets import load_evaluation_sets
     from model.run_folder import RunFolder
 
     run = RunFolder(args.model_dir)
@@ -40,6 +42,9 @@ def main(argv: list[str] | None = None) -> int:
         start_run(run, Path(args.params))
     params = run.load_params(args.set)
     data = load_training_set(params)
+    if data.prepared.evaluation_sets:  # the evaluator's mistakes too, before hours are spent
+        sets = load_evaluation_sets(data.prepared, params)
+        best_metric(params.best_metric, {each.name: each.metrics for each in sets})
     run.check_writable(run.checkpoints, run.train_events)
     listed = list_checkpoints(run.checkpoints)
     if params.warm_start_from and not listed:
@@ -48,14 +53,17 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"{run.results} has results of checkpoints that are gone; take a new --model_dir, or remove it")
     total = params.total_steps(data.sampler.steps_per_epoch)
 
-    if params.learning_rate_schedule != "constant" and params.decay_start_step >= total > 1:
-        raise UserError(f"decay_start_step is {params.decay_start_step}, but training ends at step {total}; lower it")
+    for name in ("decay_start_step", "warmup_steps"):
+        if getattr(params, name) >= total > 1:
+            raise UserError(f"{name} is {getattr(params, name)}, but training ends at step {total}; lower it")
 
     with run.lock("train"):
         listed = list_checkpoints(run.checkpoints)
         if listed and listed[-1][0] >= total and run.resolved_json.exists():
             run.done.write_text(f"{listed[-1][0]}\n")
             print(f"nothing to do: {listed[-1][1]} is at step {listed[-1][0]} of {total}")
+            for change in run.changes(params):
+                print(f"not used, as nothing is trained: {change}")
             return 0
         run.done.unlink(missing_ok=True)  # before anything slow: an evaluator started now must not end on it
 

@@ -29,10 +29,12 @@ def make_photographs(folder: Path, identities: int, images: int, size: tuple[int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.input_pipeline", description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=40, help="batches per measurement (default: 40)")
     parser.add_argument("--repeats", type=int, default=5, help="measurements of each (default: 5)")
     args = parser.parse_args()
+    if min(args.steps, args.repeats) < 1:
+        parser.error("--steps and --repeats must be at least 1")
 
     from model.devices import prepare
 

@@ -7,10 +7,12 @@ data/<name>/test.csv            an evaluation set: every image against all other
 data/<name>/episodes/<set>.csv  evaluation sets of episodes
 """
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset import by_name
 from dataset.errors import UserError
 from dataset.files import read_json, write_json
 
@@ -39,17 +41,21 @@ class PreparedDataset:
 
 
 def open_prepared(dataset: str) -> PreparedDataset:
-    """Opens the folder `dataset`, or `data/<dataset>` when there is no such folder with a dataset.json.
+    """Opens the folder `dataset`, else `data/<dataset>`; relative paths start here, else in the project's folder.
 
     Raises:
-        UserError: when neither is a prepared data set.
+        UserError: when none of them is a prepared data set.
     """
-    candidates = [Path(dataset), Path("data") / dataset]
+    bases = [Path(), by_name.ROOT]
+    candidates = [base / part for base in bases for part in (Path(dataset), Path("data") / dataset)]
     folder = next((c for c in candidates if (c / "dataset.json").is_file()), None)
     if folder is None:
-        places = " nor ".join(str(c / "dataset.json") for c in candidates)
-        remedy = "prepare one with python -m dataset.prepare.<name> (folder, omniglot, synthetic_vid)"
-        raise UserError(f"data set {dataset!r}: there is neither {places}; {remedy}")
+        places = " nor ".join(dict.fromkeys(str(c / "dataset.json") for c in candidates[:2]))
+        names = [file.parent.name for file in (by_name.ROOT / "data").glob("*/dataset.json")]
+        near = difflib.get_close_matches(dataset, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        remedy = f"{hint}python -m dataset.prepare.<name> prepares one (folder, omniglot, synthetic_vid)"
+        raise UserError(f"data set {dataset!r}: there is no {places}; {remedy}")
     info = read_json(folder / "dataset.json")
     if not isinstance(info, dict) or not isinstance(info.get("image_root"), str):
         raise UserError(f"{folder / 'dataset.json'}: it must be an object with a string 'image_root'")

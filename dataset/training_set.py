@@ -25,10 +25,11 @@ class TrainingSet:
         few = int((counts < batch_k).sum())
         seen = self.sampler.images_per_epoch()
         skipped = f"; {len(self.images.skipped)} broken images left out" if self.images.skipped else ""
+        steps = self.sampler.steps_per_epoch
         return (
-            f"data: {self.prepared.name}, {len(self.images):,} images of {len(counts):,} identities"
-            f" ({few} of them with fewer than K = {batch_k}); an epoch is {self.sampler.steps_per_epoch} steps and "
-            f"sees {seen:,} images ({seen / len(self.images):.0%}){skipped}"
+            f"data: {self.prepared.name} in {self.prepared.folder}, {len(self.images):,} images of {len(counts):,} "
+            f"identities ({few} of them with fewer than K = {batch_k}); an epoch is {steps} steps and sees "
+            f"{seen:,} images ({seen / len(self.images):.0%}){skipped}"
         )
 
 

@@ -60,8 +60,10 @@ def find_checkpoint(run: Path, name: str = "latest") -> Path:
     for path in (run / "checkpoints" / name, run / "best" / name, Path(name)):
         if _exists(path):
             return path
-    have = ", ".join(["latest", *(path.name for path in listed)] if listed else []) or "none yet; train.py writes them"
-    raise UserError(f"{run}: there is no checkpoint {name!r}; there is {have}{' and best' if best else ''}")
+    if not listed and not best:
+        raise UserError(f"{run}: there is no checkpoint in it yet; train.py --model_dir {run} writes them")
+    have = ", ".join([*(["latest"] if listed else []), *(["best"] if best else []), *(path.name for path in listed)])
+    raise UserError(f"{run}: there is no checkpoint {name!r}; there is {have}")
 
 
 def find_weights(source: str) -> tuple[str, Path]:
@@ -82,7 +84,7 @@ def find_weights(source: str) -> tuple[str, Path]:
     if path.is_file() and path.name.endswith((".h5", ".keras")):
         return "weights", path
     raise UserError(
-        f"warm_start_from {source!r}: no such thing; it must be 'imagenet', a Keras weights file (.weights.h5, .h5), "
+        f"warm_start_from {source!r}: it must be 'imagenet', a Keras weights file (.weights.h5, .h5), "
         f"a run folder, or a checkpoint such as RUN/checkpoints/ckpt-1200"
     )
 

@@ -81,35 +81,40 @@ class TrainingCheckpoints:
         """
         if self.latest is None:
             return 0
-        _restore(self._checkpoint, self.latest, partial=False)
+        _restore(self._checkpoint, self.latest, self.latest)
         return int(self._step.numpy())
 
 
-def restore_model(checkpoint: Path, model: keras.Model) -> None:
+def restore_model(checkpoint: Path, model: keras.Model, *, name: Path | None = None) -> None:
     """Restores the network alone.
+
+    Args:
+        checkpoint: path without suffix.
+        model: an embedder.
+        name: what to call the checkpoint in messages; None is its path.
 
     Raises:
         UserError: when the checkpoint is of another architecture.
         UnreadableCheckpointError: when its files are gone or damaged.
     """
     parts = tf.train.Checkpoint(backbone=model.get_layer("backbone"), head=model.get_layer("head"))
-    _restore(parts, checkpoint, partial=True)
+    _restore(parts, checkpoint, name or checkpoint)
 
 
-def _restore(target: tf.train.Checkpoint, checkpoint: Path, partial: bool) -> None:
+def _restore(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> None:
+    """Fills everything in `target`; what else the checkpoint holds is left alone."""
     try:
-        status = target.restore(str(checkpoint))
-        (status.expect_partial() if partial else status).assert_existing_objects_matched()
+        target.restore(str(checkpoint)).expect_partial().assert_existing_objects_matched()
     except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
         reason = _first_line(error)
         raise UserError(
-            f"{checkpoint}: a checkpoint of another architecture ({reason}); compare model_type, head, embedding_size "
+            f"{name}: a checkpoint of another architecture ({reason}); compare model_type, head, embedding_size "
             f"and the network's other parameters with those of the run that wrote it, or use another --model_dir"
         ) from error
     except (tf.errors.OpError, RuntimeError, IndexError) as error:
         # TensorFlow's reader has a different error for every way in which files can vanish or end early.
         remedy = "delete its files to go on from the checkpoint before it"
-        raise UnreadableCheckpointError(f"{checkpoint} cannot be read ({_first_line(error)}); {remedy}") from error
+        raise UnreadableCheckpointError(f"{name} cannot be read ({_first_line(error)}); {remedy}") from error
 
 
 def _first_line(error: Exception) -> str:

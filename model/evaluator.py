@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dataset.errors import UserError
 from dataset.files import append_json_line
 from dataset.prepared import open_prepared
 from model import results
@@ -26,7 +27,10 @@ class Evaluator:
 
     def __init__(self, run: RunFolder, params: Params, log: Log) -> None:
         """Raises a UserError for a broken data set or an impossible best_metric."""
-        self._run, self._log, self._metric = run, log, params.metric
+        self._run, self._log = run, log
+        self._origin = origin_of(params)
+        # Figures of another data set or distance do not decide what is best, and have no place in the run's curves.
+        self._own = self._origin == origin_of(run.load_trained_params())
         self._sets = load_evaluation_sets(open_prepared(params.dataset), params)
         self._best = best_metric(params.best_metric, {each.name: each.metrics for each in self._sets})
         self._files, self._orientations, self._rows = _union(self._sets)
@@ -41,7 +45,7 @@ class Evaluator:
 
     def pending(self) -> list[Path]:
         """The checkpoints that lack a result for one of the sets, oldest first."""
-        done = results.evaluated(self._run, self._metric)
+        done = results.evaluated(self._run, self._origin)
         listed = [path for _, path in list_checkpoints(self._run.checkpoints)]
         return [path for path in listed if any((path.name, each.name) not in done for each in self._sets)]
 
@@ -53,7 +57,7 @@ class Evaluator:
         """
         start = time.perf_counter()
         with borrowed(self._run, checkpoint) as files:
-            restore_model(files, self._model)
+            restore_model(files, self._model, name=checkpoint)
             embeddings = self._embedder.embed(self._files, self._orientations)
             broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
             if broken:
@@ -63,13 +67,15 @@ class Evaluator:
             figures = {each.name: each.evaluate(embeddings[self._rows[each.name]]) for each in self._sets}
             metrics = {name: figure.metrics for name, figure in figures.items()}
             # The best is kept before the figures count as done: killed in between, it is looked at again.
-            best = keep_best(self._run, files, *self._best, metrics)
-        done = results.evaluated(self._run, self._metric)
+            best = self._own and keep_best(self._run, files, *self._best, metrics)
+        done = results.evaluated(self._run, self._origin)
         for name, figure in figures.items():
             if (checkpoint.name, name) not in done:
                 line = {"step": step_of(checkpoint), "set": name, "checkpoint": checkpoint.name}
+                figure = figure._replace(definitions=figure.definitions | self._origin)
                 append_json_line(self._run.results, line | figure._asdict())
-                self._write_events(name, step_of(checkpoint), figure.metrics)
+                if self._own:
+                    self._write_events(name, step_of(checkpoint), figure.metrics)
         shown = "  ".join(f"{s.name} {s.metrics[0]} {metrics[s.name][s.metrics[0]]:.1%}" for s in self._sets)
         seconds = time.perf_counter() - start
         self._log.line(f"{checkpoint.name}: {shown}  ({seconds:.1f} s){'  best so far' if best else ''}")
@@ -79,6 +85,11 @@ class Evaluator:
             for metric, value in metrics.items():
                 tf.summary.scalar(metric, value, step)
         self._writers[name].flush()
+
+
+def origin_of(params: Params) -> dict[str, str]:
+    """What figures must have in common to be compared."""
+    return {"dataset": params.dataset, "metric": params.metric}
 
 
 def evaluate_latest(run: RunFolder, params: Params, log: Log) -> None:
@@ -111,7 +122,9 @@ def evaluate_all(run: RunFolder, params: Params, log: Log) -> None:
             news = time.monotonic()
         elif finished:
             but = f", except {', '.join(path.name for path in sorted(given_up))}" if given_up else ""
-            log.line(f"training has ended and all of its checkpoints are evaluated{but}")
+            if given_up and not results.evaluated(run, origin_of(params)):
+                raise UserError(f"{run.checkpoints}: none of its checkpoints could be evaluated")
+            log.line(f"training has ended and all checkpoints that were kept are evaluated{but}")
             return
         elif time.monotonic() - news > params.eval_timeout_secs:
             log.line(f"no new checkpoint for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")

@@ -127,7 +127,7 @@ def progress_line(step: int, total: int, values: dict[str, float]) -> str:
     rate = values["images_per_second"]
     return (
         f"step {step:{digits}d}/{total}  loss {values['loss']:.4f}  active {values['active_fraction']:.0%}  "
-        f"hardest +{values['hardest_positive']:.2f} -{values['hardest_negative']:.2f}  "
+        f"hardest pos {values['hardest_positive']:.2f} neg {values['hardest_negative']:.2f}  "
         f"top-1 {values['batch_top1']:.0%}  lr {values['learning_rate']:.1e}  "
         f"{rate:,.0f} images/s  waiting for data {values['data_wait_share']:.0%}  "
         f"left {duration(values['seconds_left'])}"

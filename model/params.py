@@ -222,7 +222,7 @@ def load_params(path: Path, overrides: list[str] = ()) -> Params:
     values = read_json(path)
     if not isinstance(values, dict):
         raise UserError(f"{path}: it must hold one JSON object of parameters, not a {type(values).__name__}")
-    return check_params(values | parse_overrides(overrides), source=str(path))
+    return check_params(values | parse_overrides(overrides), source=f"{path} with --set" if overrides else str(path))
 
 
 def parse_overrides(overrides: list[str]) -> dict[str, Any]:

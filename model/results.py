@@ -23,10 +23,14 @@ def read_results(run: RunFolder) -> list[dict[str, Any]]:
     return lines
 
 
-def evaluated(run: RunFolder, metric: str) -> set[tuple[str, str]]:
-    """The (checkpoint, set) pairs that have a complete line in results.jsonl, computed with the distance `metric`."""
-    lines = read_results(run)
-    return {(line["checkpoint"], line["set"]) for line in lines if line.get("definitions", {}).get("metric") == metric}
+def results_with(run: RunFolder, origin: dict[str, str]) -> list[dict[str, Any]]:
+    """The lines whose definitions agree with `origin` (data set and metric): figures that may be compared."""
+    return [line for line in read_results(run) if origin.items() <= line.get("definitions", {}).items()]
+
+
+def evaluated(run: RunFolder, origin: dict[str, str]) -> set[tuple[str, str]]:
+    """The (checkpoint, set) pairs that have a complete line in results.jsonl, of this data set and metric."""
+    return {(line["checkpoint"], line["set"]) for line in results_with(run, origin)}
 
 
 def forget_results_after(run: RunFolder, step: int) -> int:
@@ -42,9 +46,14 @@ def forget_results_after(run: RunFolder, step: int) -> int:
     return len(lines) - len(kept)
 
 
-def table(run: RunFolder) -> str:
-    """All results as text: a table of the episode sets and one for each retrieval set, a row per checkpoint."""
-    lines = read_results(run)
+def table(run: RunFolder, origin: dict[str, str]) -> str:
+    """Results as text: a table of the episode sets and one for each retrieval set, a row per checkpoint.
+
+    Args:
+        run: the run.
+        origin: data set and metric, see `results_with`.
+    """
+    lines = results_with(run, origin)
     best = read_json(run.best_json)["step"] if run.best_json.exists() else None
     sets = list(dict.fromkeys(line["set"] for line in lines))
     by_step: dict[int, dict[str, dict[str, float]]] = {}

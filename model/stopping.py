@@ -1,5 +1,6 @@
 """A clean stop on SIGINT and SIGTERM."""
 
+import os
 import signal
 from types import FrameType, TracebackType
 
@@ -24,5 +25,6 @@ class StopRequest:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = signal.Signals(number).name
+        os.write(2, b"\nstopping after this step; once more to give up at once\n")
         for other in (signal.SIGINT, signal.SIGTERM):
             signal.signal(other, signal.SIG_DFL)

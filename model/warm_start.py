@@ -30,7 +30,7 @@ def warm_start(model: keras.Model, source: str) -> str:
         loaded = [part for part, failure in zip((backbone, head), problems, strict=True) if failure is None]
         problem = problems[0]
     if not loaded:
-        reason = str(problem).strip().splitlines()[0].rstrip(".")
+        reason = str(problem).strip().splitlines()[0].partition(". Example")[0].rstrip(".")
         raise UserError(
             f"warm_start_from: {path}: no variables of this network match ({reason}); is it of another model_type?"
         )

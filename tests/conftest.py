@@ -1,6 +1,7 @@
 """What several test files use: a tiny data set, runs on it, and commands as a user gives them."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from dataset.prepared import write_dataset_json
 
 ROOT = Path(__file__).resolve().parent.parent
 IDENTITIES, IMAGES = 6, 5
+
+# TensorFlow warns, when a test session ends, of every checkpoint that was refused in it.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 # The smallest run: a few steps of a small network, which take a second.
 TINY = {

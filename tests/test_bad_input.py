@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import command, make_run
 
+from dataset.errors import UserError
+from dataset.prepared import open_prepared
+
 
 def refused(*words: object) -> str:
     done = command(*words)
@@ -134,16 +137,39 @@ def test_images_too_small_for_the_backbone(dataset, tmp_path):
     assert "mobilenet_v2 with image_size 16" in done.stderr
 
 
+def test_what_only_the_evaluator_would_find_is_found_before_training(own_dataset, tmp_path):
+    run = make_run(tmp_path / "run", own_dataset)
+    assert "that set has" in refused("train.py", "--model_dir", run, "--set", "best_metric=val_eval/nope")
+    assert "no set 'nope'" in refused("train.py", "--model_dir", run, "--set", 'eval_sets=["nope"]')
+    (own_dataset / "query.csv").write_text("identity,path\na,gone.jpg\n")
+    assert "gone.jpg: no such file" in refused("train.py", "--model_dir", run)
+    assert not (run / "checkpoints").exists()
+
+
+def test_schedules_that_never_come_to_an_end(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset)
+    assert "warmup_steps is 4" in refused("train.py", "--model_dir", run, "--set", "warmup_steps=4")
+
+
+def test_data_sets_are_found_from_any_folder(tmp_path, monkeypatch, dataset):
+    monkeypatch.setattr("dataset.by_name.ROOT", tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "small").symlink_to(dataset)
+    assert open_prepared("small").name == "tiny"
+    with pytest.raises(UserError, match="did you mean 'small'"):
+        open_prepared("smal")
+
+
 def test_warm_start_from_nothing(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset, warm_start_from="weights.h5")
-    assert "warm_start_from 'weights.h5': no such thing" in refused("train.py", "--model_dir", run)
+    assert "warm_start_from 'weights.h5': it must be" in refused("train.py", "--model_dir", run)
 
 
 def test_evaluating_and_embedding_what_is_not_there(dataset, tmp_path, trained):
     run = make_run(tmp_path / "run", dataset)
     assert "no checkpoint to evaluate yet" in refused("evaluate.py", "--model_dir", run, "--once")
     words = ["embed.py", "--dataset", dataset / "test.csv", "--filename", tmp_path / "o.h5", "--model_dir"]
-    assert "there is no checkpoint 'latest'" in refused(*words, run)
+    assert "there is no checkpoint in it yet" in refused(*words, run)
     assert "ckpt-3" in refused(*words, trained, "--checkpoint", "ckpt-3")
     assert "--batch_size 0" in refused(*words, trained, "--batch_size", 0)
     assert "does not exist" in refused(*words, trained, "--filename", tmp_path / "no" / "o.h5")

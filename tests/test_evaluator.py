@@ -24,6 +24,7 @@ from model.evaluator import Evaluator, evaluate_all, evaluate_latest
 from model.monitoring import Log
 from model.run_folder import RunFolder
 
+ORIGIN: dict[str, str] = {}  # any data set, any metric
 SETS = ["val_eval", "query_gallery", "test"]
 
 
@@ -52,8 +53,8 @@ def test_every_checkpoint_and_set_oldest_first(run, capsys):
     again = Evaluator(run, run.load_trained_params(), Log())
     assert again.pending() == []
     out = capsys.readouterr().out
-    assert "training has ended and all of its checkpoints are evaluated" in out
-    table = results.table(run)
+    assert "training has ended and all checkpoints that were kept are evaluated" in out
+    table = results.table(run, ORIGIN)
     assert "general / easy accuracy" in table
     assert "cmc@10" in table
     assert [line.split()[0] for line in table.splitlines() if line.strip()[:1].isdigit()] == ["0", "2", "4"] * 3
@@ -127,10 +128,13 @@ def test_the_names_of_all_figures_are_known_beforehand(run):
 
 def test_another_distance_is_another_result(run):
     evaluate_all(run, run.load_trained_params(), Log())
-    before = len(read_json_lines(run.results))
+    before, best = len(read_json_lines(run.results)), json.loads(run.best_json.read_text())
     evaluate_latest(run, run.load_trained_params(["metric=cityblock"]), Log())
     lines = read_json_lines(run.results)[before:]
     assert [(line["step"], line["definitions"]["metric"]) for line in lines] == [(4, "cityblock")] * 3
+    assert json.loads(run.best_json.read_text()) == best  # figures that cannot be compared with it
+    shown = results.table(run, {"metric": "cityblock"})
+    assert {line.split()[0] for line in shown.splitlines() if line.strip()[:1].isdigit()} == {"4"}
 
 
 def test_embeddings_that_are_no_numbers_do_not_stop_the_evaluator(run, capsys, monkeypatch):
@@ -146,7 +150,7 @@ def test_embeddings_that_are_no_numbers_do_not_stop_the_evaluator(run, capsys, m
     assert {line["step"] for line in read_json_lines(run.results)} == {2, 4}
     out = capsys.readouterr().out
     assert "30 of 30 embeddings are not finite" in out
-    assert "all of its checkpoints are evaluated, except ckpt-0" in out
+    assert "all checkpoints that were kept are evaluated, except ckpt-0" in out
 
 
 def test_broken_images_are_left_out_of_every_set(run, own_dataset, capsys):
@@ -259,6 +263,22 @@ def test_the_evaluator_writes_nothing_among_the_checkpoints(run):
     assert before == {path: path.stat().st_mtime_ns for path in run.checkpoints.iterdir()}
 
 
+def test_another_data_set_leaves_the_run_alone(run, own_dataset):
+    evaluate_all(run, run.load_trained_params(), Log())
+    before, best = read_json_lines(run.results), run.best_json.read_bytes()
+    evaluate_latest(run, run.load_trained_params([f"dataset={own_dataset}"]), Log())
+    assert run.best_json.read_bytes() == best
+    added = read_json_lines(run.results)[len(before) :]
+    assert {line["definitions"]["dataset"] for line in added} == {str(own_dataset)}
+
+
+def test_nothing_could_be_evaluated(run):
+    for file in run.checkpoints.glob("ckpt-*.data*"):
+        file.write_bytes(b"cut short")
+    with pytest.raises(UserError, match="none of its checkpoints could be evaluated"):
+        evaluate_all(run, run.load_trained_params(), Log())
+
+
 def test_long_tables_show_the_first_the_best_and_the_latest(tmp_path):
     run = RunFolder(tmp_path)
     values = [
@@ -266,7 +286,7 @@ def test_long_tables_show_the_first_the_best_and_the_latest(tmp_path):
     ]
     run.results.write_text("".join(json.dumps(value) + "\n" for value in values))
     run.best_json.write_text(json.dumps({"step": 7}))
-    shown = [line.split()[0] for line in results.table(run).splitlines() if line.strip()[:1].isdigit()]
+    shown = [line.split()[0] for line in results.table(run, ORIGIN).splitlines() if line.strip()[:1].isdigit()]
     assert shown == ["0", "7", *map(str, range(30, 60))]
 
 

@@ -104,7 +104,7 @@ def test_prepared_data_set(dataset, tmp_path, monkeypatch):
     (tmp_path / "data" / "named").symlink_to(dataset)
     monkeypatch.chdir(tmp_path)
     assert open_prepared("named").folder.name == "named"
-    with pytest.raises(UserError, match=r"neither other/dataset.json nor data/other/dataset.json"):
+    with pytest.raises(UserError, match=r"no other/dataset.json nor data/other/dataset.json"):
         open_prepared("other")
 
 

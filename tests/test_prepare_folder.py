@@ -198,7 +198,10 @@ def test_unusable_arguments(tree: Path, tmp_path: Path, capsys: pytest.CaptureFi
         assert run("--images", tree, "--out", tmp_path / "o", "--test_fraction", fraction) == 2
     assert run("--images", tree, "--out", tree / "inside", "--copy") == 2
     assert run("--images", tree / "a" / "notes.txt", "--out", tmp_path / "o") == 2
-    assert run("--images", tree, "--out", tree / "a" / "notes.txt") == 2
+    assert run("--images", tree, "--out", tree / "a") == 2
+    assert "would be taken for identities" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert run("--images", tree, "--out", tmp_path / "file") == 2
     assert "is a file" in capsys.readouterr().err
 
 

@@ -293,11 +293,13 @@ def test_a_batch_that_devices_cannot_share(dataset, tmp_path):
 def test_sigint_stops_it_too(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset, train_iterations=100000)
     line = [sys.executable, "train.py", "--model_dir", str(run)]
-    process = subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(line, cwd=ROOT, env=environment(), text=True, **pipes)
     while not (run / "metrics.jsonl").exists():
         time.sleep(0.05)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    rest = process.communicate(timeout=60)[0]
+    rest, said = process.communicate(timeout=60)
     assert process.returncode == 0
+    assert "stopping after this step" in said
     assert "stopped by SIGINT" in rest

@@ -149,6 +149,8 @@ def prepare(args: argparse.Namespace) -> int:
     if args.copy and (out.is_relative_to(images) or images.is_relative_to(out)):
         raise UserError("--copy needs an --out apart from --images; leave --copy away to use the images where they are")
 
+    if out != images and out.is_relative_to(images):
+        raise UserError(f"--out {out} lies in --images {images}: other data there would be taken for identities")
     identities, others, loose = find_images(images, out)
     if not identities:
         where = "they lie directly in it, not in one folder per identity" if loose else "no JPEG or PNG in its folders"
