@@ -66,7 +66,7 @@ def test_exif_orientation_equals_pillow(orientation):
     np.testing.assert_array_equal(ours.numpy(), np.asarray(upright))
 
 
-@pytest.mark.parametrize("shape", [(13, 17), (40, 56), (80, 30)])
+@pytest.mark.parametrize("shape", [(13, 17), (40, 56), (80, 30), (64, 90)])
 def test_resize_equals_pillow(shape):
     ours = resize(tf.constant(SMOOTH), shape).numpy().astype(int)
     theirs = np.asarray(Image.fromarray(SMOOTH).resize(shape[::-1], Image.Resampling.BILINEAR)).astype(int)
