@@ -49,13 +49,10 @@ def main(argv: list[str] | None = None) -> int:
     listed = list_checkpoints(run.checkpoints)
     if params.warm_start_from and not listed:
         find_weights(params.warm_start_from)
-    if not listed and run.results.exists():
-        raise UserError(f"{run.results} has results of checkpoints that are gone; take a new --model_dir, or remove it")
+    for old in (run.results, run.best_json):
+        if not listed and old.exists():
+            raise UserError(f"{old} has results of checkpoints that are gone; take a new --model_dir, or remove it")
     total = params.total_steps(data.sampler.steps_per_epoch)
-
-    for name in ("decay_start_step", "warmup_steps"):
-        if getattr(params, name) >= total > 1:
-            raise UserError(f"{name} is {getattr(params, name)}, but training ends at step {total}; lower it")
 
     with run.lock("train"):
         listed = list_checkpoints(run.checkpoints)
@@ -77,6 +74,9 @@ def main(argv: list[str] | None = None) -> int:
         log = Log(run.train_log)
         log.line(f"run: {run.folder}, devices: {', '.join(devices)}, {total:,} steps")
         log.line(data.summary(params.batch_k))
+        for name in ("decay_start_step", "warmup_steps"):  # a short trial of a long recipe is no mistake
+            if getattr(params, name) >= total > 1:
+                log.line(f"note: {name} is {getattr(params, name)}, but training ends at step {total}")
         for change in run.changes(params):
             log.line(f"changed since the last start: {change}")
         try:

@@ -141,9 +141,10 @@ def test_only_the_newest_checkpoints_stay(dataset, tmp_path):
     assert sorted(file.name for file in (run / "checkpoints").glob("*.index")) == ["ckpt-3.index", "ckpt-4.index"]
 
 
-def test_results_of_checkpoints_that_are_gone_are_refused(dataset, tmp_path):
+@pytest.mark.parametrize("old", ["results.jsonl", "best.json"])
+def test_results_of_checkpoints_that_are_gone_are_refused(dataset, tmp_path, old):
     run = make_run(tmp_path / "run", dataset)
-    (run / "results.jsonl").write_text("")
+    (run / old).write_text("")
     done = command("train.py", "--model_dir", run)
     assert done.returncode == 2
     assert "has results of checkpoints that are gone" in done.stderr
