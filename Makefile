@@ -45,5 +45,10 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/dev-installed
+$(VENV)/bench-installed: $(VENV)/dev-installed benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
+
+bench: $(VENV)/bench-installed
 	$(BIN)/python -m benchmarks.input_pipeline
+	$(BIN)/python -m benchmarks.losses

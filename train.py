@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
 
         log = Log(run.train_log)
         log.line(f"run: {run.folder}, devices: {', '.join(devices)}, {total:,} steps")
-        log.line(data.summary(params.batch_k))
+        log.line(data.summary())
         for name in ("decay_start_step", "warmup_steps"):  # a short trial of a long recipe is no mistake
             if getattr(params, name) >= total > 1:
                 log.line(f"note: {name} is {getattr(params, name)}, but training ends at step {total}")

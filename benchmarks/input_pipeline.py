@@ -43,7 +43,7 @@ def main() -> None:
 
     from dataset.images import decode
     from dataset.pipeline import training_batches
-    from dataset.sampling import PKSampler
+    from dataset.sampling import Sampler, pk
     from model.params import check_params
 
     cases = {
@@ -68,19 +68,20 @@ def main() -> None:
                 pass
             return steps * batch / (time.perf_counter() - start)
 
-        def fed(params: object, sampler: PKSampler, steps: int) -> float:
+        def fed(params: object, sampler: Sampler, steps: int) -> float:
             """Images per second of the training's input."""
             start = time.perf_counter()
             for _ in training_batches(files, orientations, sampler, params, 0, steps):
                 pass
-            return steps * params.batch_p * params.batch_k / (time.perf_counter() - start)
+            return steps * sampler.batch_size / (time.perf_counter() - start)
 
         print(f"{'case':32}{'decoding only':>16}{'training input':>16}{'ratio':>8}")
         for name, values in cases.items():
             params = check_params(values, "benchmark")
-            sampler = PKSampler(labels, params.batch_p, params.batch_k, params.seed)
-            batch = params.batch_p * params.batch_k
-            pairs = [(decoded(args.steps, batch), fed(params, sampler, args.steps)) for _ in range(args.repeats)]
+            sampler = pk.make(labels, params)
+            pairs = [
+                (decoded(args.steps, sampler.batch_size), fed(params, sampler, args.steps)) for _ in range(args.repeats)
+            ]
             limit, ours = (statistics.median(values) for values in zip(*pairs, strict=True))
             ratio = statistics.median(b / a for a, b in pairs)
             print(f"{name:32}{limit:12,.0f} /s {ours:12,.0f} /s {ratio:8.2f}")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from dataset import images
 from dataset.augmentation import compose
 from dataset.errors import UserError
-from dataset.sampling import PKSampler
+from dataset.sampling import Sampler
 
 
 class _Loader:
@@ -30,14 +30,13 @@ class _Loader:
 
 
 def training_batches(
-    files: list[str], orientations: np.ndarray, sampler: PKSampler, params: Any, start: int, stop: int
+    files: list[str], orientations: np.ndarray, sampler: Sampler, params: Any, start: int, stop: int
 ) -> tf.data.Dataset:
     """The batches of steps `start` .. `stop - 1`, a pure function of (seed, step).
 
     Yields:
-        (images (B, H, W, C) uint8, labels (B,) int32, indices (B,) int64) with B = P * K.
+        (images (B, H, W, C) uint8, labels (B,) int32, indices (B,) int64) with B = sampler.batch_size.
     """
-    batch_size = params.batch_p * params.batch_k
     random_crop = "random_crop" in params.augmentation
     load = _Loader(files, orientations, params, params.pre_crop_shape if random_crop else params.image_shape)
     augment = compose(params.augmentation, params)
@@ -45,9 +44,9 @@ def training_batches(
 
     def choose(step: tf.Tensor) -> tf.data.Dataset:
         indices = tf.numpy_function(sampler.batch, [step], tf.int64, stateful=False)
-        indices.set_shape([batch_size])
+        indices.set_shape([sampler.batch_size])
         seed = tf.stack([params.seed, tf.cast(step, tf.int32)])
-        seeds = tf.random.split(seed, batch_size)  # (B, 2)
+        seeds = tf.random.split(seed, sampler.batch_size)  # (B, 2)
         return tf.data.Dataset.from_tensor_slices((indices, seeds))
 
     def make(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -57,7 +56,7 @@ def training_batches(
 
     dataset = tf.data.Dataset.range(start, stop).flat_map(choose)
     dataset = dataset.map(make, num_parallel_calls=params.num_parallel_calls or tf.data.AUTOTUNE, deterministic=True)
-    return dataset.batch(batch_size, drop_remainder=True).prefetch(params.prefetch_threads)
+    return dataset.batch(sampler.batch_size, drop_remainder=True).prefetch(params.prefetch_threads)
 
 
 def embedding_batches(files: list[str], orientations: np.ndarray, params: Any, batch_size: int) -> Iterator[tf.Tensor]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from dataset import by_name
 from dataset.checked import CheckedImages, load_images
 from dataset.prepared import PreparedDataset, open_prepared
-from dataset.sampling import PKSampler
+from dataset.sampling import Sampler
 
 
 @dataclass(frozen=True)
@@ -17,19 +18,16 @@ class TrainingSet:
 
     prepared: PreparedDataset
     images: CheckedImages
-    sampler: PKSampler
+    sampler: Sampler
 
-    def summary(self, batch_k: int) -> str:
+    def summary(self) -> str:
         """One line for the start of a run: what there is, and what an epoch sees of it."""
-        counts = self.sampler.counts
-        few = int((counts < batch_k).sum())
         seen = self.sampler.images_per_epoch()
         skipped = f"; {len(self.images.skipped)} broken images left out" if self.images.skipped else ""
-        steps = self.sampler.steps_per_epoch
         return (
-            f"data: {self.prepared.name} in {self.prepared.folder}, {len(self.images):,} images of {len(counts):,} "
-            f"identities ({few} of them with fewer than K = {batch_k}); an epoch is {steps} steps and sees "
-            f"{seen:,} images ({seen / len(self.images):.0%}){skipped}"
+            f"data: {self.prepared.name} in {self.prepared.folder}, {len(self.images):,} images of "
+            f"{len(self.sampler.identities):,} identities ({self.sampler.shortage()}); an epoch is "
+            f"{self.sampler.epoch_length()} and sees {seen:,} images ({seen / len(self.images):.0%}){skipped}"
         )
 
 
@@ -59,11 +57,11 @@ def load_training_set(params: Any) -> TrainingSet:
     """Reads and checks what `dataset` names.
 
     Raises:
-        UserError: for a data set, list or image that is missing or broken, or fewer identities than P.
+        UserError: for a data set, list or image that is missing or broken, or too little of them for a batch.
     """
     prepared = open_prepared(params.dataset)
     images = load_images(prepared.train_csv, prepared.image_root, params.check_images, params.corrupt_images)
     if params.rotated_identities:
         images = with_rotated_identities(images)
-    sampler = PKSampler(images.manifest.identities, params.batch_p, params.batch_k, params.seed)
+    sampler = by_name.load("dataset.sampling", params.sampling).make(images.manifest.identities, params)
     return TrainingSet(prepared, images, sampler)

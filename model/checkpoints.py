@@ -1,7 +1,8 @@
 """Saving and restoring checkpoints.
 
-A checkpoint is `checkpoints/ckpt-<step>.index` and `.data-*`. It holds the backbone, the head, the optimizer, the step,
-and the state of Keras's seed generators, which Keras leaves out of TensorFlow checkpoints by itself.
+A checkpoint is `checkpoints/ckpt-<step>.index` and `.data-*`. It holds the backbone, the head, what variables the loss
+has, the optimizer, the step, and the state of Keras's seed generators, which Keras leaves out of TensorFlow checkpoints
+by itself.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from dataset.errors import UserError
 from model.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of
+from model.objective import Objective
 
 
 class NonFiniteError(Exception):
@@ -31,20 +33,27 @@ class TrainingCheckpoints:
     """Saves everything that training goes on from, and restores it to the bit."""
 
     def __init__(
-        self, folder: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer, keep: int | None
+        self,
+        folder: Path,
+        model: keras.Model,
+        objective: Objective,
+        optimizer: keras.optimizers.Optimizer,
+        keep: int | None,
     ) -> None:
         """Args:
         folder: the run's `checkpoints/`.
         model: an embedder.
+        objective: its loss.
         optimizer: its optimizer, already built.
         keep: number of newest checkpoints that stay; None keeps all.
         """
-        self._folder, self._model = folder, model
+        self._folder, self._variables = folder, [*model.variables, *objective.variables]
         self._step = tf.Variable(0, dtype=tf.int64)
         self._checkpoint = tf.train.Checkpoint(
             backbone=model.get_layer("backbone"),
             head=model.get_layer("head"),
             seeds=_seed_states(model),
+            **objective.parts,
             optimizer=optimizer,
             step=self._step,
         )
@@ -64,9 +73,11 @@ class TrainingCheckpoints:
         """
         if self.latest and step_of(self.latest) == step:
             return
-        for variable in self._model.variables:
-            if "float" in variable.dtype and not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
-                raise NonFiniteError(f"{variable.path} is not finite at step {step}", self.latest)
+        for variable in self._variables:
+            kind = tf.as_dtype(variable.dtype)
+            if kind.is_floating and not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
+                name = getattr(variable, "path", variable.name)
+                raise NonFiniteError(f"{name} is not finite at step {step}", self.latest)
         self._step.assign(step)
         try:
             self._manager.save(checkpoint_number=step)
@@ -109,7 +120,8 @@ def _restore(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> None:
         reason = _first_line(error)
         raise UserError(
             f"{name}: a checkpoint of another architecture ({reason}); compare model_type, head, embedding_size "
-            f"and the network's other parameters with those of the run that wrote it, or use another --model_dir"
+            f"and the other parameters of network and loss with those of the run that wrote it, or use another "
+            f"--model_dir"
         ) from error
     except (tf.errors.OpError, RuntimeError, IndexError) as error:
         # TensorFlow's reader has a different error for every way in which files can vanish or end early.

@@ -1,27 +1,166 @@
-"""Pairwise distances of embeddings, in float32 whatever comes in."""
+"""Distances of embeddings, and the way back from them: how a gradient of distances becomes one of embeddings.
+
+Distances come from one matrix product, |a - b|^2 = |a|^2 + |b|^2 - 2 ab, in float64, and are rounded to float32. In
+float32 that difference cancels: two equal embeddings would come out 3e-4 of their length apart, ties would not be ties,
+and on GPUs that multiply in TF32 nothing near would be right.
+"""
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
+METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
+
+# Squared distances below this part of the squared lengths count as rounding errors of float64.
+_NOTHING = 2.0**-45
+
+# Numbers in a block of coordinate differences, (dimensions, rows, columns), of the cityblock distance.
+_BLOCK = 2**18
+
+
+class Points(NamedTuple):
+    """Embeddings made ready once for many blocks of distances.
+
+    Attributes:
+        factor: (N, D + 2) float64: the points, ones, and their squared lengths. `between` multiplies with them.
+        single: (N, D + 1) float32: the points and ones. `pull_back` multiplies with them.
+        scale: (N, 1) float32, what the embeddings were multiplied by for length 1; None where they were not.
+    """
+
+    factor: tf.Tensor
+    single: tf.Tensor
+    scale: tf.Tensor | None
+
+    def gather(self, rows: tf.Tensor) -> "Points":
+        """Some of the points: (A,) numbers."""
+        scale = None if self.scale is None else tf.gather(self.scale, rows)
+        return Points(tf.gather(self.factor, rows), tf.gather(self.single, rows), scale)
+
 
 def pairwise(a: tf.Tensor, b: tf.Tensor, metric: str) -> tf.Tensor:
-    """Distances of every row of `a` to every row of `b`: (A, D), (B, D) -> (A, B) float32.
+    """Distances of every row of `a` to every row of `b`: (A, D), (B, D) -> (A, B) float32, exactly 0 for equal rows.
 
-    `metric` is euclidean, sqeuclidean (its square) or cityblock (sum of absolute differences). The euclidean
-    distance has gradient 0 where two rows are equal, instead of the NaN of sqrt at 0.
+    `metric` is euclidean, sqeuclidean (its square), cityblock (sum of absolute differences) or cosine (1 - cosine of
+    the angle, which is half the sqeuclidean distance of the embeddings at length 1; the zero vector stays the zero
+    vector there). Not differentiable: `pull_back` is the way back.
 
     Raises:
         ValueError: for another metric.
     """
-    a, b = tf.cast(a, tf.float32), tf.cast(b, tf.float32)
+    centre = tf.reduce_mean(tf.cast(b, tf.float64), axis=0)
+    return between(points_of(a, metric, centre), points_of(b, metric, centre), metric)
+
+
+def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = None) -> Points:
+    """(N, D) -> Points: length 1 for cosine, else with the mean (or `centre`, (D,) float64) taken off.
+
+    No distance feels the mean, but every rounding does: a collapsing network puts all embeddings near one point far
+    from 0.
+
+    Raises:
+        ValueError: for an unknown metric.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; the choices are {', '.join(METRICS)}")
+    points, scale = tf.cast(embeddings, tf.float64), None
+    if metric == "cosine":
+        lengths = tf.norm(points, axis=1, keepdims=True)
+        inverse = tf.math.divide_no_nan(tf.ones_like(lengths), lengths)
+        points, scale = points * inverse, tf.cast(inverse, tf.float32)
+    else:
+        points -= tf.reduce_mean(points, axis=0) if centre is None else centre
+    squares = tf.reduce_sum(tf.square(points), axis=1, keepdims=True)
+    factor = tf.concat([points, tf.ones_like(squares), squares], axis=1)
+    return Points(factor, tf.cast(factor[:, :-1], tf.float32), scale)
+
+
+def between(a: Points, b: Points, metric: str) -> tf.Tensor:
+    """Distances: A points, B points -> (A, B) float32."""
+    points, one, squares = a.factor[:, :-2], a.factor[:, -2:-1], a.factor[:, -1:]
     if metric == "cityblock":
-        return tf.reduce_sum(tf.abs(a[:, None, :] - b[None, :, :]), axis=-1)
-    if metric not in ("euclidean", "sqeuclidean"):
-        raise ValueError(f"unknown metric {metric!r}; the choices are euclidean, sqeuclidean, cityblock")
-    squares_a = tf.reduce_sum(tf.square(a), axis=1, keepdims=True)  # (A, 1)
-    squares_b = tf.reduce_sum(tf.square(b), axis=1)  # (B,)
-    squared = squares_a + squares_b - 2.0 * tf.matmul(a, b, transpose_b=True)  # (A, B)
-    zero = squared <= 0.0  # rounding may leave small negative numbers; NaN stays NaN
-    if metric == "sqeuclidean":
-        return tf.where(zero, 0.0, squared)
-    # The inner where keeps the gradient of sqrt finite, the outer one takes it away.
-    return tf.where(zero, 0.0, tf.sqrt(tf.where(zero, 1.0, squared)))
+        return _cityblock(points, b.factor[:, :-2])
+    # The squared lengths ride along as two more columns of the product. One of them is a trifle too small, more than
+    # the product's rounding error, so that equal points come out below 0, which is then made 0.
+    left = tf.concat([-2.0 * points, (1.0 - _NOTHING) * squares, one], axis=1)
+    squared = tf.nn.relu(tf.cast(tf.matmul(left, b.factor, transpose_b=True), tf.float32))  # (A, B)
+    if metric == "euclidean":
+        return tf.sqrt(squared)
+    return 0.5 * squared if metric == "cosine" else squared
+
+
+def pull_back(
+    a: Points, b: Points, distances: tf.Tensor, gradient: tf.Tensor, metric: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The gradient, by both sides, of something that depends on `distances = between(a, b)`, as `gradient_of` takes it.
+
+    With G the gradient by the distances and w = G / d (euclidean, 0 where d = 0), 2 G (sqeuclidean), G (cosine), the
+    gradient by a_i is a_i sum_j w_ij - sum_j w_ij b_j, and that by b_j is b_j sum_i w_ij - sum_i w_ij a_i. Given back
+    are the two sums, which add up over blocks.
+
+    Args:
+        a, b: A points, B points.
+        distances: (A, B) float32.
+        gradient: G, (A, B) float32.
+        metric: of `distances`.
+
+    Returns:
+        (A, D + 1) and (B, D + 1) float32: sum of w times the other side, and sum of w.
+    """
+    if metric == "cityblock":
+        return _cityblock_pull_back(a.factor[:, :-2], b.factor[:, :-2], gradient)
+    if metric == "euclidean":
+        gradient = tf.math.divide_no_nan(gradient, distances)
+    elif metric == "sqeuclidean":
+        gradient = 2.0 * gradient
+    return tf.matmul(gradient, b.single), tf.matmul(gradient, a.single, transpose_a=True)
+
+
+def gradient_of(points: Points, pulled: tf.Tensor) -> tf.Tensor:
+    """The gradient by the embeddings: (N, D + 1), sums of what `pull_back` gave -> (N, D) float32."""
+    single = points.single[:, :-1]
+    gradient = single * pulled[:, -1:] - pulled[:, :-1]
+    if points.scale is None:
+        return gradient
+    # Through the division by the length: only what is across the embedding counts.
+    along = tf.reduce_sum(gradient * single, axis=1, keepdims=True)
+    return points.scale * (gradient - along * single)
+
+
+def _cityblock(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """A block of dimensions at a time, since (A, B, D) would not fit."""
+    blocks_a, blocks_b = _blocks(a, b)
+
+    def add(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return i + 1, total + tf.reduce_sum(tf.abs(blocks_a[i][:, :, None] - blocks_b[i][:, None, :]), axis=0)
+
+    start = tf.zeros([tf.shape(a)[0], tf.shape(b)[0]], tf.float64)
+    _, total = tf.while_loop(lambda i, _: i < tf.shape(blocks_a)[0], add, [0, start], parallel_iterations=1)
+    return tf.cast(total, tf.float32)
+
+
+def _cityblock_pull_back(a: tf.Tensor, b: tf.Tensor, gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The derivative of |a - b| is its sign, 0 where they are equal."""
+    blocks_a, blocks_b = _blocks(a, b)
+
+    def block(both: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        signs = tf.cast(tf.sign(both[0][:, :, None] - both[1][:, None, :]), tf.float32) * gradient  # (d, A, B)
+        return -tf.reduce_sum(signs, axis=2), tf.reduce_sum(signs, axis=1)
+
+    signature = (tf.float32, tf.float32)
+    to_a, to_b = tf.map_fn(block, (blocks_a, blocks_b), parallel_iterations=1, fn_output_signature=signature)
+    return _from_blocks(to_a, a), _from_blocks(to_b, b)
+
+
+def _blocks(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """(A, D), (B, D) -> (blocks, d, A), (blocks, d, B); zeros fill up the last block."""
+    dimensions = a.shape[1]
+    size = max(1, min(dimensions, _BLOCK // max(1, (a.shape[0] or 128) * (b.shape[0] or 1024))))
+    count = -(-dimensions // size)
+    fill = [[0, count * size - dimensions], [0, 0]]
+    return tuple(tf.reshape(tf.pad(tf.transpose(x), fill), [count, size, tf.shape(x)[0]]) for x in (a, b))
+
+
+def _from_blocks(blocks: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """(blocks, d, A) -> (A, D + 1), with the sum of weights that there is not as 0."""
+    gradient = tf.transpose(tf.reshape(blocks, [-1, tf.shape(blocks)[2]])[: like.shape[1]])
+    return tf.pad(gradient, [[0, 0], [0, 1]])

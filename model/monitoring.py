@@ -12,36 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from dataset.files import append_json_line, read_json_lines, replace_file
-from model.distances import pairwise
-
-
-@tf.function(reduce_retracing=True)
-def batch_statistics(labels: tf.Tensor, embeddings: tf.Tensor, metric: str, k: int) -> dict[str, tf.Tensor]:
-    """Scalars that tell how a batch of embeddings stands: (B,), (B, D) -> dictionary.
-
-    - batch_top1: share of anchors whose nearest other image is of their identity.
-    - batch_precision@K-1: share of their identity among an anchor's K - 1 nearest, mean over the anchors.
-    - embedding_norm: mean length.
-    - embedding_std: standard deviation of a dimension over the batch, mean over the dimensions.
-    """
-    distances = tf.linalg.set_diag(pairwise(embeddings, embeddings, metric), tf.fill(tf.shape(labels), np.inf))
-    nearest = tf.math.top_k(-distances, k - 1).indices  # (B, K - 1)
-    hits = tf.cast(tf.gather(labels, nearest) == labels[:, None], tf.float32)
-    return {
-        "batch_top1": tf.reduce_mean(hits[:, 0]),
-        "batch_precision@K-1": tf.reduce_mean(hits),
-        "embedding_norm": tf.reduce_mean(tf.norm(embeddings, axis=1)),
-        "embedding_std": tf.reduce_mean(tf.math.reduce_std(embeddings, axis=0)),
-    }
-
-
-def batch_picture(images: np.ndarray, batch_k: int) -> np.ndarray:
-    """The images of a PK batch as one picture, a column per identity: (P * K, H, W, C) -> (K * H', P * W', C)."""
-    gap = max(1, images.shape[2] // 32)  # a grey frame, so that neighbours can be told apart
-    images = np.pad(images, [(0, 0), (gap, gap), (gap, gap), (0, 0)], constant_values=128)
-    batch_p, (_, height, width, channels) = len(images) // batch_k, images.shape
-    grid = images.reshape(batch_p, batch_k, height, width, channels).transpose(1, 2, 0, 3, 4)
-    return grid.reshape(batch_k * height, batch_p * width, channels)
 
 
 class Meter:
@@ -108,6 +78,15 @@ class TrainingMonitor:
         """(H, W, C) uint8."""
         with self._writer.as_default():
             tf.summary.image(name, picture[None], step)
+
+    def histograms(self, step: int, values: dict[str, np.ndarray]) -> None:
+        """The distribution of each array's finite values; nothing for an array without any."""
+        with self._writer.as_default():
+            for name, array in values.items():
+                array = np.asarray(array)
+                finite = array[np.isfinite(array)]
+                if len(finite):
+                    tf.summary.histogram(name, finite, step)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """One line of metrics.jsonl and one point per curve."""

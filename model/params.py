@@ -73,9 +73,19 @@ class Params(BaseModel):
     )
     prefetch_threads: Positive = Field(4, description="Batches prepared ahead of the training step.")
 
-    # Batches: P identities, K images of each
+    # Batches
+    sampling: Annotated[str, _one_of("dataset.sampling")] = Field(
+        "pk",
+        description="What a batch is: `pk` P identities with K images each; `uniform` any P x K images; "
+        "`triplets` P x K / 3 (rounded down) fixed triples of anchor, positive and negative, new ones for each epoch.",
+    )
     batch_p: int = Field(18, ge=2, description="P: identities in a batch.")
     batch_k: int = Field(4, ge=2, description="K: images of each identity in a batch.")
+    triplet_mining: Literal["random", "hard"] = Field(
+        "random",
+        description="`sampling: triplets`: draw an anchor's positive and negative at random, or take the farthest and "
+        "the nearest one by the embeddings of the checkpoint at the start of the epoch.",
+    )
 
     # Network
     model_type: Annotated[str, _one_of("model.backbones")] = Field("basic", description="Backbone, by name.")
@@ -109,10 +119,31 @@ class Params(BaseModel):
     margin: Annotated[float, Field(ge=0)] | Literal["soft", "none"] = Field(
         "soft", description='Margin as a number (hinge), "soft" (softplus), or "none" (the plain difference).'
     )
-    metric: Literal["euclidean", "sqeuclidean", "cityblock"] = Field(
+    metric: Literal["euclidean", "sqeuclidean", "cityblock", "cosine"] = Field(
         "euclidean", description="Distance of embeddings, in training and evaluation."
     )
     squared: bool = Field(False, description="true is the older way to say `metric: sqeuclidean`.")
+    batch_all_mean: Literal["active", "valid"] = Field(
+        "active", description="`batch_all`: the mean is over the triples with a loss above 0, or over all of them."
+    )
+    memory_size: int = Field(
+        0, ge=0, description="Cross-batch memory: so many past embeddings serve as further positives and negatives."
+    )
+    memory_start_step: int = Field(
+        0, ge=0, description="Step from which the memory is filled; before, embeddings change too fast to be kept."
+    )
+    classification_weight: float = Field(
+        0.0, ge=0, description="Weight of a softmax classification of the training identities beside the triplet loss."
+    )
+    classification_temperature: float = Field(1.0, gt=0, description="The classifier's logits are divided by it.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="The part of the classification target that is spread evenly over all identities."
+    )
+    center_loss_weight: float = Field(
+        0.0, ge=0, description="Weight of the centre loss: half the squared distance to the identity's centre."
+    )
+    center_loss_rate: float = Field(0.5, gt=0, le=1, description="How far centres move towards the batch in a step.")
+    embedding_norm_weight: float = Field(0.0, ge=0, description="Weight of the mean squared length of the embeddings.")
 
     # Training
     learning_rate: float = Field(3e-4, gt=0, description="Learning rate of Adam, before its schedule.")
@@ -143,6 +174,15 @@ class Params(BaseModel):
 
     # Logs and checkpoints
     save_summary_steps: Positive = Field(50, description="Steps between lines of the log and points in TensorBoard.")
+    save_picture_steps: Positive | None = Field(
+        500, description="Steps between pictures of the hardest triplets in TensorBoard; null for none."
+    )
+    detailed_log: bool = Field(
+        False, description="Keep every batch's embeddings, losses and images in `detailed.h5`; large."
+    )
+    collapse_steps: Positive = Field(
+        100, description="Steps in a collapsed state after which the log warns, with the state's name and remedies."
+    )
     save_checkpoints_steps: Positive = Field(500, description="Steps between checkpoints.")
     keep_checkpoints: Positive | None = Field(10, description="Newest checkpoints kept; null keeps all.")
 
@@ -176,6 +216,14 @@ class Params(BaseModel):
             object.__setattr__(self, "train_iterations", None)
         elif self.train_iterations is None:
             raise ValueError("train_iterations and num_epochs are both null; give one of them")
+        if self.triplet_strategy == "basic" and self.sampling != "triplets":
+            raise ValueError(
+                f"triplet_strategy 'basic' scores given triples: it needs sampling 'triplets', not {self.sampling!r}"
+            )
+        if self.triplet_strategy == "basic" and self.memory_size:
+            raise ValueError("memory_size has no effect with triplet_strategy 'basic': its triples are given; drop one")
+        if self.triplet_mining == "hard" and self.sampling != "triplets":
+            raise ValueError(f"triplet_mining 'hard' needs sampling 'triplets', not {self.sampling!r}")
         if self.pre_crop_size is not None and "random_crop" not in self.augmentation:
             raise ValueError(
                 "pre_crop_size has no effect without random_crop in augmentation; add it, or drop the size"

@@ -3,28 +3,34 @@
 import json
 import math
 import time
-from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from dataset.errors import UserError
-from dataset.pipeline import broken_image, training_batches
+from dataset.pipeline import broken_image
 from dataset.training_set import TrainingSet
 from model.checkpoint_files import list_checkpoints
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
+from model.collapse import CollapseAlarm
+from model.detailed_log import DetailedLog
 from model.embedder import build_embedder
-from model.losses import triplet_loss
-from model.monitoring import Log, Meter, TrainingMonitor, batch_picture, batch_statistics, progress_line
+from model.feeding import HardTriples, feed
+from model.monitoring import Log, Meter, TrainingMonitor, progress_line
+from model.objective import Objective
 from model.params import Params
+from model.pictures import batch_picture, triplets_picture
 from model.results import forget_results_after
 from model.run_folder import RunFolder
 from model.schedules import LearningRate
+from model.statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
 from model.stopping import StopRequest
+from model.train_step import StepResult, make_strategy, make_train_step
 from model.warm_start import warm_start
 
-Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor, tf.Tensor]]
+# Rows of the picture of a batch: what belongs together is a column.
+_COLUMN = {"triplets": 3}
 
 
 def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
@@ -35,20 +41,21 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
         NonFiniteError: when the loss or a weight is no number any more.
     """
     total = params.total_steps(data.sampler.steps_per_epoch)
-    batch_size = params.batch_p * params.batch_k
+    batch_size = data.sampler.batch_size
 
-    # Network and optimizer, on every replica
+    # Network, loss and optimizer, on every replica
     strategy = make_strategy(params)
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
-        raise UserError(f"a batch of P x K = {batch_size} images cannot be shared by {replicas} devices evenly")
+        raise UserError(f"a batch of {batch_size} images cannot be shared by {replicas} devices evenly")
     fresh = not list_checkpoints(run.checkpoints)
     imagenet = fresh and params.warm_start_from == "imagenet"
     with strategy.scope():
         model = build_embedder(params, synchronized=replicas > 1, imagenet=imagenet)
+        objective = Objective(params, len(data.sampler.identities))
         schedule = LearningRate(params, total)
         optimizer = keras.optimizers.Adam(schedule, epsilon=params.adam_epsilon)
-        optimizer.build(model.trainable_variables)
+        optimizer.build([*model.trainable_variables, *objective.trainable_variables])
     log.line(
         f"model: {params.model_type}, {params.head}, {model.count_params():,} parameters, "
         f"{'x'.join(map(str, model.input_shape[1:]))} pixels to {params.embedding_size} dimensions, "
@@ -56,7 +63,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
     )
 
     # Where to start: a checkpoint of this run, other weights, or nothing
-    checkpoints = TrainingCheckpoints(run.checkpoints, model, optimizer, params.keep_checkpoints)
+    checkpoints = TrainingCheckpoints(run.checkpoints, model, objective, optimizer, params.keep_checkpoints)
     start = checkpoints.restore()
     if not fresh:
         log.line(f"resumed from {checkpoints.latest}")
@@ -68,16 +75,24 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
     forgotten = forget_results_after(run, start)
     if forgotten:
         log.line(f"{forgotten} results of later steps dropped from {run.results}: these steps are repeated")
-    monitor = TrainingMonitor(run.train_events, run.metrics, start)
-    monitor.text("parameters", f"```\n{json.dumps(params.model_dump(), indent=2)}\n```", start)
     if fresh:
         checkpoints.save(0)  # so that the untrained network is evaluated too
 
-    # Data and step
+    # What is written down
     files = data.images.manifest.files()
-    dataset = training_batches(files, data.images.orientations, data.sampler, params, start, total)
-    batches = iter(dataset if replicas == 1 else strategy.experimental_distribute_dataset(dataset))
-    train_step = make_train_step(strategy, model, optimizer, params)
+    monitor = TrainingMonitor(run.train_events, run.metrics, start)
+    monitor.text("parameters", f"```\n{json.dumps(params.model_dump(), indent=2)}\n```", start)
+    alarm = CollapseAlarm(params.collapse_steps, params.margin, params.metric, params.embedding_size)
+    detailed = None
+    if params.detailed_log:
+        detailed = DetailedLog(run.detailed_log, files, start, batch_size, params.embedding_size)
+        for note in detailed.notes:
+            log.line(note)
+
+    # Data and step
+    hard = HardTriples(run.triples, model, params, data, checkpoints, log) if params.triplet_mining == "hard" else None
+    batches = feed(strategy, data, params, start, total, hard)
+    train_step = make_train_step(strategy, model, objective, optimizer, params)
 
     # Loop
     meter = Meter()
@@ -92,24 +107,30 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
                 del batches  # its threads go on decoding, and complaining, until then
                 raise broken_image(_files_of(data, step, step + params.prefetch_threads), error) from error
             waited = time.perf_counter() - before
-            loss, monitors, embeddings, all_labels = train_step(images, labels)
-            loss = float(loss)
+            result = train_step(images, labels, tf.constant(step, tf.int64))
+            loss = float(result.loss)
+            values = {name: float(value) for name, value in result.values.items()}
             step += 1
             meter.add(batch_size, waited)
 
             if not math.isfinite(loss):
                 batch = ", ".join(_files_of(data, step - 1, step))
                 raise NonFiniteError(f"the loss is {loss} at step {step} (images: {batch})", checkpoints.latest)
-            if step == start + 1:
+            warning = alarm.update(step, values | {"loss": values["triplet_loss"]})
+            if warning:
+                log.line(warning)
+            if detailed:
+                detailed.append(
+                    step, loss, result.embeddings.numpy(), _anchor_losses(result), data.sampler.batch(step - 1)
+                )
+            if step == start + 1 or (params.save_picture_steps and step % params.save_picture_steps == 0):
                 parts = [part.numpy() for part in strategy.experimental_local_results(images)]
-                picture = batch_picture(np.concatenate(parts), params.batch_k)
-                monitor.picture("batch", picture, step)
+                _pictures(monitor, np.concatenate(parts), result, params, step)
             if step % params.save_summary_steps == 0 or step == total or step == 1:
                 speed = meter.read()
                 rate = speed["images_per_second"] / batch_size
-                values = {"loss": loss, **monitors, "learning_rate": schedule(step - 1)}
-                values |= batch_statistics(all_labels, embeddings, params.metric, params.batch_k)
-                values = {name: float(value) for name, value in values.items()} | speed
+                values = {"loss": loss, **values, "learning_rate": float(schedule(step - 1))}
+                values |= _statistics(monitor, result, params, step) | speed
                 monitor.scalars(step, values)
                 left = (total - step) / rate if step > start + 1 else math.nan  # the first step compiles
                 log.line(progress_line(step, total, values | {"seconds_left": left}), progress=step < total)
@@ -119,6 +140,8 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
                 checkpoints.save(step)
         checkpoints.save(step)  # nothing of the finished steps is lost
     monitor.close()
+    if detailed:
+        detailed.close()
     if step < total:
         log.line(f"stopped by {stop.requested} at step {step} of {total}; the same command goes on from there")
     else:
@@ -126,67 +149,44 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
         log.line(f"done: {step} steps; {checkpoints.latest}")
 
 
-def make_strategy(params: Params) -> tf.distribute.Strategy:
-    """One device, or all local GPUs (without any, all logical CPU devices)."""
-    if params.distribution == "none":
-        return tf.distribute.get_strategy()
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+def _statistics(monitor: TrainingMonitor, result: StepResult, params: Params, step: int) -> dict[str, float]:
+    """The scalars of a logged step; its histograms go to TensorBoard at once."""
+    scalars = batch_statistics(result.labels, result.embeddings, params.metric, params.batch_k)
+    figures = result.figures
+    anchor_losses, valid = _anchor_losses(result), figures.count.numpy() > 0
+    monitor.histograms(
+        step,
+        {
+            "anchor_loss": anchor_losses[valid],
+            "embedding_norm": np.linalg.norm(result.embeddings.numpy(), axis=1),
+            **{
+                f"distance/{name}": sample
+                for name, sample in distance_samples(result.labels, result.embeddings, params.metric).items()
+            },
+        },
+    )
+    percentiles = anchor_statistics(
+        {
+            "valid": valid,
+            "losses": anchor_losses,
+            "hardest_positive": figures.hardest_positive.numpy(),
+            "hardest_negative": figures.hardest_negative.numpy(),
+        }
+    )
+    return {name: float(value) for name, value in scalars.items()} | percentiles
 
 
-def make_train_step(
-    strategy: tf.distribute.Strategy, model: keras.Model, optimizer: keras.optimizers.Optimizer, params: Params
-) -> Step:
-    """The compiled step: images, labels -> loss, monitors, and the embeddings and labels of the whole batch.
+def _anchor_losses(result: StepResult) -> np.ndarray:
+    """The mean loss of each anchor's terms, 0 for anchors without any: (B,)."""
+    return tf.math.divide_no_nan(result.figures.total, result.figures.count).numpy()
 
-    Every replica embeds its part of the batch, gathers the embeddings of all, and mines for its own anchors in the
-    whole batch; its loss is divided by the whole batch's count. The losses and gradients of the replicas then add up
-    to those of one device with the whole batch.
-    """
-    replicas = strategy.num_replicas_in_sync
 
-    def replica_step(images: tf.Tensor, labels: tf.Tensor) -> tuple:
-        context = tf.distribute.get_replica_context()
-        with tf.GradientTape() as tape:
-            embeddings = model(images, training=True)  # (B / replicas, D)
-            if replicas == 1:
-                anchors, all_reduce = None, tf.identity
-            else:
-                size = embeddings.shape[0]
-                anchors = (context.replica_id_in_sync_group * size, size)
-                all_reduce = lambda x: context.all_reduce(tf.distribute.ReduceOp.SUM, x)  # noqa: E731
-                # Zeros around the own rows, then a sum: a gather whose gradient is right on every strategy.
-                around = [anchors[0], (replicas - 1) * size - anchors[0]]
-                embeddings = all_reduce(tf.pad(embeddings, [around, [0, 0]]))  # (B, D)
-                labels = all_reduce(tf.pad(labels, [around]))  # (B,)
-            loss, monitors = triplet_loss(
-                params.triplet_strategy,
-                labels,
-                embeddings,
-                params.margin,
-                params.metric,
-                anchors=anchors,
-                all_reduce=all_reduce,
-            )
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)  # Keras adds up the replicas' gradients
-        return loss, monitors, embeddings, labels
-
-    @tf.function(jit_compile=params.jit_compile)
-    def step(images: tf.Tensor, labels: tf.Tensor) -> tuple:
-        loss, monitors, embeddings, all_labels = strategy.run(replica_step, args=(images, labels))
-        if replicas == 1:
-            return loss, monitors, embeddings, all_labels
-        first = lambda x: strategy.experimental_local_results(x)[0]  # noqa: E731
-        monitors = {name: first(value) for name, value in monitors.items()}
-        return (
-            strategy.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None),
-            monitors,
-            first(embeddings),
-            first(all_labels),
-        )
-
-    return step
+def _pictures(monitor: TrainingMonitor, images: np.ndarray, result: StepResult, params: Params, step: int) -> None:
+    """The batch, and its hardest triplets."""
+    monitor.picture("batch", batch_picture(images, _COLUMN.get(params.sampling, params.batch_k)), step)
+    triplets = hardest_triplets(result.labels, result.embeddings, params.metric)
+    if triplets:
+        monitor.picture("hardest_triplets", triplets_picture(images, triplets), step)
 
 
 def _files_of(data: TrainingSet, start: int, stop: int) -> list[str]:

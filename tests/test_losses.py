@@ -1,175 +1,276 @@
-"""Every strategy against loops over the definition in float64."""
+"""Every strategy against loops over the definition in float64, and against TensorFlow Addons."""
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from loss_oracle import cost, distance, oracle
 from tensorflow_addons_oracle import load_triplet_losses
 
 from dataset import by_name
 from dataset.errors import UserError
-from model.distances import pairwise
-from model.losses import triplet_loss
+from model.distances import METRICS, pairwise
+from model.losses import Memory, triplet_loss
 
 STRATEGIES = by_name.choices("model.losses")
-METRICS = ["euclidean", "sqeuclidean", "cityblock"]
+DRAWN = ["batch_sample"]  # the one whose terms are random
 MARGINS = [0.0, 0.3, "soft", "none"]
 
 
-def distance(a, b, metric):
-    if metric == "cityblock":
-        return np.abs(a - b).sum()
-    squared = ((a - b) ** 2).sum()
-    return squared if metric == "sqeuclidean" else math.sqrt(squared)
-
-
-def f(x, margin):
-    if margin == "soft":
-        return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-    return x if margin == "none" else max(0.0, x + margin)
-
-
-def oracle(strategy, labels, embeddings, margin, metric):
-    """(loss, active fraction) by loops over anchors, positives and negatives."""
-    size = len(labels)
-    d = np.array([[distance(a, b, metric) for b in embeddings] for a in embeddings])
-    positives = [[j for j in range(size) if labels[j] == labels[i] and j != i] for i in range(size)]
-    negatives = [[j for j in range(size) if labels[j] != labels[i]] for i in range(size)]
-    losses = []
-    for a in range(size):
-        if not positives[a] or not negatives[a]:
-            continue
-        if strategy == "batch_hard":
-            losses.append(f(max(d[a, p] for p in positives[a]) - min(d[a, n] for n in negatives[a]), margin))
-        elif strategy == "batch_all":
-            losses += [f(d[a, p] - d[a, n], margin) for p, n in itertools.product(positives[a], negatives[a])]
-        else:
-            for p in positives[a]:
-                beyond = [d[a, n] for n in negatives[a] if d[a, n] > d[a, p]]
-                chosen = min(beyond) if beyond else max(d[a, n] for n in negatives[a])
-                losses.append(f(d[a, p] - chosen, margin))
-    active = [loss for loss in losses if loss > 0]
-    if not losses:
-        return 0.0, 0.0
-    averaged = active if strategy == "batch_all" else losses
-    return (sum(averaged) / len(averaged) if averaged else 0.0), len(active) / len(losses)
-
-
 def random_batch(labels, seed=0, dimensions=6):
-    return np.array(labels), np.random.default_rng(seed).normal(size=(len(labels), dimensions))
+    return np.array(labels), np.random.default_rng(seed).normal(size=(len(labels), dimensions)).astype(np.float32)
+
+
+def changed(batch, function):
+    labels, embeddings = batch
+    embeddings = embeddings.copy()
+    function(embeddings)
+    return labels, embeddings
+
+
+PK = random_batch(np.repeat(range(4), 3))
+UNEVEN = random_batch([3, 1, 2, 1, 1, 3, 9, 1, 2, 3, 3, -7], seed=1)
+
+
+def duplicates(e):
+    e[1] = e[0]  # of one identity
+    e[5] = e[4] = e[9]  # of several
+
+
+def lattice(e):
+    e[:] = np.random.default_rng(2).integers(0, 2, e.shape)
+
+
+def far_away(e):
+    e *= 1e-3
+    e += 7.3
 
 
 BATCHES = {
-    "pk": random_batch([0, 0, 0, 1, 1, 1, 2, 2, 2]),
-    "uneven, unsorted": random_batch([3, 1, 2, 1, 1, 3, 9, 1, 2, 3], seed=1),
-    "one image each": random_batch([0, 1, 2, 3]),
+    "pk": PK,
+    "uneven": UNEVEN,
+    "duplicates": changed(PK, duplicates),
+    "uneven duplicates": changed(UNEVEN, duplicates),
+    "tied": changed(PK, lattice),
+    "uneven tied": changed(UNEVEN, lattice),
+    "collapsed": changed(PK, lambda e: e.__setitem__(slice(None), e[0])),
+    "collapsed to 0": changed(PK, lambda e: e.fill(0)),
+    "nearly collapsed": changed(PK, far_away),
+    "one image each": random_batch([0, 1, 2]),
     "one identity": random_batch([5, 5, 5]),
 }
 
 
-@pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("margin", MARGINS)
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_equals_the_definition(strategy, margin, metric, batch):
-    labels, embeddings = BATCHES[batch]
-    loss, monitors = triplet_loss(strategy, labels, tf.constant(embeddings, tf.float32), margin, metric)
-    expected, active = oracle(strategy, labels, embeddings.astype(np.float32).astype(float), margin, metric)
-    assert float(loss) == pytest.approx(expected, rel=2e-5, abs=1e-6)
-    assert float(monitors["active_fraction"]) == pytest.approx(active, abs=1e-6)
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("margin", [0.3, "soft", "none"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_gradient_equals_finite_differences(strategy, margin, metric):
-    labels, embeddings = BATCHES["uneven, unsorted"]
-    variable = tf.constant(embeddings, tf.float32)
-    with tf.GradientTape() as tape:
-        tape.watch(variable)
-        loss, _ = triplet_loss(strategy, labels, variable, margin, metric)
-    gradient = tape.gradient(loss, variable).numpy()
-    step = 1e-6
-    for i, j in [(0, 0), (3, 2), (6, 5), (9, 1)]:
-        shift = np.zeros_like(embeddings)
-        shift[i, j] = step
-        base = embeddings.astype(np.float32).astype(float)
-        up, _ = oracle(strategy, labels, base + shift, margin, metric)
-        down, _ = oracle(strategy, labels, base - shift, margin, metric)
-        assert gradient[i, j] == pytest.approx((up - down) / (2 * step), rel=1e-3, abs=1e-4)
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("margin", [0.3, "soft", "none"])
-@pytest.mark.parametrize("case", ["collapsed", "zeros", "duplicates", "one identity", "one image each", "huge"])
-def test_loss_and_gradient_are_finite(strategy, metric, margin, case):
-    labels = {"one identity": [0] * 6, "one image each": list(range(6))}.get(case, [0, 0, 0, 1, 1, 1])
-    embeddings = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    if case == "collapsed":
-        embeddings[:] = embeddings[0]
-    if case == "zeros":
-        embeddings[:] = 0
-    if case == "duplicates":
-        embeddings[1] = embeddings[0]
-        embeddings[3] = embeddings[0]
-    if case == "huge":
-        embeddings *= 1e4
+def with_gradient(strategy, labels, embeddings, margin, metric, **options):
     variable = tf.constant(embeddings)
     with tf.GradientTape() as tape:
         tape.watch(variable)
-        loss, monitors = triplet_loss(strategy, tf.constant(labels), variable, margin, metric)
-    gradient = tape.gradient(loss, variable)
-    assert np.isfinite(float(loss))
-    assert np.isfinite(gradient.numpy()).all()
-    assert all(np.isfinite(float(value)) for value in monitors.values())
-    if case in ("one identity", "one image each"):
-        assert float(loss) == 0
-        assert not gradient.numpy().any()
-        assert float(monitors["valid_terms"]) == 0
-    if case in ("collapsed", "zeros"):
-        assert float(loss) == pytest.approx({0.3: 0.3, "soft": math.log(2), "none": 0.0}[margin], abs=2e-3)
+        loss, figures = triplet_loss(strategy, tf.constant(labels), variable, margin, metric, **options)
+    return float(loss), tape.gradient(loss, variable).numpy(), figures
+
+
+def assert_equal(strategy, labels, embeddings, margin, metric, what="", **options):
+    loss, gradient, figures = with_gradient(strategy, labels, embeddings, margin, metric, **options)
+    expected, expected_gradient, active, terms = oracle(strategy, labels, embeddings, margin, metric, **options)
+    assert loss == pytest.approx(expected, rel=1e-5, abs=1e-7), what
+    scale = np.abs(expected_gradient).max()
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-5 * scale + 2e-8, err_msg=what)
+    monitors = figures.monitors()
+    assert float(monitors["valid_terms"]) == terms
+    if scale or margin not in (0.0, "none"):  # at the edge of f > 0 rounding decides
+        assert float(monitors["active_fraction"]) == pytest.approx(active, abs=1e-6), what
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("margin", MARGINS)
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s not in DRAWN])
+def test_loss_and_gradient_equal_the_definition(strategy, margin, metric):
+    for name, (labels, embeddings) in BATCHES.items():
+        assert_equal(strategy, labels, embeddings, margin, metric, name)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("margin", MARGINS)
+def test_batch_all_over_all_valid_triples(margin, metric):
+    for name, (labels, embeddings) in BATCHES.items():
+        assert_equal("batch_all", labels, embeddings, margin, metric, name, batch_all_mean="valid")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s not in DRAWN])
+def test_the_oracle_s_gradient_is_that_of_its_loss(strategy, metric):
+    """Finite differences, where nothing ties."""
+    labels, embeddings = UNEVEN
+    _, gradient, *_ = oracle(strategy, labels, embeddings, 0.3, metric)
+    for i, j in [(0, 0), (3, 2), (6, 5), (9, 1)]:
+        shift = np.zeros(embeddings.shape)
+        shift[i, j] = 1e-6
+        up, down = (oracle(strategy, labels, embeddings + s, 0.3, metric)[0] for s in (shift, -shift))
+        assert gradient[i, j] == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("margin", MARGINS)
+def test_batch_sample_is_a_valid_draw(margin, metric):
+    for name in ("pk", "uneven", "duplicates", "collapsed", "one image each", "one identity"):
+        labels, embeddings = BATCHES[name]
+        loss, gradient, figures = with_gradient("batch_sample", labels, embeddings, margin, metric, seed=(3, 7))
+        total, expected, valid = 0.0, np.zeros(embeddings.shape), 0
+        for a in range(len(labels)):
+            positives = [i for i in range(len(labels)) if labels[i] == labels[a] and i != a]
+            negatives = [i for i in range(len(labels)) if labels[i] != labels[a]]
+            if not positives or not negatives:
+                assert not float(figures.count[a])
+                continue
+            d = [distance(embeddings[a].astype(float), e.astype(float), metric) for e in embeddings]
+            costs = {(p, n): cost(d[p][0] - d[n][0], margin) for p in positives for n in negatives}
+            (p, n), (value, slope) = min(costs.items(), key=lambda item: abs(item[1][0] - float(figures.total[a])))
+            assert value == pytest.approx(float(figures.total[a]), rel=1e-5, abs=1e-6)
+            total, valid = total + value, valid + 1
+            for image, sign in ((p, slope), (n, -slope)):
+                expected[a] += sign * d[image][1]
+                expected[image] += sign * distance(embeddings[image].astype(float), embeddings[a], metric)[1]
+        assert loss == pytest.approx(total / max(1, valid), rel=1e-5, abs=1e-6)
+        if name in ("pk", "uneven") and margin in ("soft", "none"):  # elsewhere several draws cost the same
+            np.testing.assert_allclose(gradient, expected / valid, rtol=1e-5, atol=1e-6)
+        assert np.isfinite(gradient).all()
+
+
+def test_batch_sample_draws_evenly():
+    labels, embeddings = random_batch([1, 0, 0, 0, 2, 1], dimensions=3)
+    d = np.linalg.norm(embeddings[2] - embeddings, axis=1)
+    pairs = {(p, n): d[p] - d[n] for p in (1, 3) for n in (0, 4, 5)}
+    function = tf.function(
+        lambda seed: triplet_loss("batch_sample", labels, embeddings, "none", "euclidean", seed=seed)[1].total[2]
+    )
+    drawn = [float(function(tf.constant([5, step]))) for step in range(1200)]
+    counts = [np.isclose(drawn, x, atol=1e-5).sum() for x in pairs.values()]
+    assert sum(counts) == 1200
+    assert min(counts) > 200 - 5 * math.sqrt(200)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("metric", METRICS)
+def test_extremes_are_finite(strategy, metric):
+    for scale in (1e4, 1e-12, 1e-20):
+        labels, embeddings = PK
+        loss, gradient, figures = with_gradient(strategy, labels, embeddings * np.float32(scale), 0.3, metric)
+        assert np.isfinite(loss)
+        assert np.isfinite(gradient).all()
+        assert all(np.isfinite(value.numpy()).all() for value in figures)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_chunks_change_nothing(strategy, monkeypatch):
+    """Chunks that divide the batch, and one that is filled up."""
+    labels, embeddings = random_batch(np.random.default_rng(0).integers(0, 9, 51), dimensions=8)
+    whole = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
+    for size in (17, 20):
+        monkeypatch.setattr("model.chunks.CHUNK", size)
+        parts = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
+        assert parts[0] == pytest.approx(whole[0], rel=1e-6)
+        np.testing.assert_allclose(parts[1], whole[1], atol=1e-7)
+        for one, other in zip(parts[2], whole[2], strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "metric"), [(s, "euclidean") for s in STRATEGIES] + [("batch_all", m) for m in METRICS[1:]]
+)
+def test_xla_computes_the_same(strategy, metric, monkeypatch):
+    monkeypatch.setattr("model.chunks.CHUNK", 10)
+    labels, embeddings = random_batch(np.random.default_rng(0).integers(0, 9, 24))
+
+    @tf.function(jit_compile=True)
+    def compiled(variable, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(variable)
+            loss, _ = triplet_loss(strategy, labels, variable, 0.3, metric)
+        return loss, tape.gradient(loss, variable)
+
+    loss, gradient, _ = with_gradient(strategy, labels, embeddings, 0.3, metric)
+    actual, actual_gradient = compiled(tf.constant(embeddings), tf.constant(labels))
+    assert float(actual) == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_allclose(actual_gradient, gradient, rtol=1e-5, atol=1e-6)
+
+
+def test_batches_of_unknown_size():
+    labels, embeddings = UNEVEN
+    expected, expected_gradient, _ = with_gradient("batch_all", labels, embeddings, 0.3, "cityblock")
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 6]), tf.TensorSpec([None], tf.int64)])
+    def function(variable, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(variable)
+            loss, _ = triplet_loss("batch_all", labels, variable, 0.3, "cityblock")
+        return loss, tape.gradient(loss, variable)
+
+    loss, gradient = function(embeddings, labels)
+    assert float(loss) == pytest.approx(expected)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-7)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_parts_of_a_batch_add_up(strategy):
     """The shares of two replicas, each with half of the anchors, are the loss of the whole batch."""
-    labels, embeddings = BATCHES["uneven, unsorted"]
-    variable = tf.constant(embeddings, tf.float32)
-    whole, monitors = triplet_loss(strategy, labels, variable, 0.3, "euclidean")
+    labels, embeddings = UNEVEN
+    whole = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
     sums = []
 
     def collect(x):
         sums.append(x)
         return x
 
-    for start in (0, 5):
-        triplet_loss(strategy, labels, variable, 0.3, "euclidean", anchors=(start, 5), all_reduce=collect)
-    totals = [sums[0] + sums[2], sums[1] + sums[3]]  # the counts, then the monitors' sums
-    given = iter(totals + totals)
-    parts = [
-        triplet_loss(strategy, labels, variable, 0.3, "euclidean", anchors=(s, 5), all_reduce=lambda x: next(given))
-        for s in (0, 5)
-    ]
-    assert float(parts[0][0] + parts[1][0]) == pytest.approx(float(whole), rel=1e-6)
-    for name, value in monitors.items():
-        assert float(parts[0][1][name]) == pytest.approx(float(value), rel=1e-6)
+    for start in (0, 6):
+        triplet_loss(strategy, labels, embeddings, 0.3, "euclidean", anchors=(start, 6), all_reduce=collect)
+    options = {"all_reduce": lambda x: sums[0] + sums[1]}
+    parts = [with_gradient(strategy, labels, embeddings, 0.3, "euclidean", anchors=(s, 6), **options) for s in (0, 6)]
+    assert parts[0][0] + parts[1][0] == pytest.approx(whole[0], rel=1e-6)
+    np.testing.assert_allclose(parts[0][1] + parts[1][1], whole[1], atol=1e-7)
+    for part in parts:
+        for one, other in zip(part[2], whole[2], strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s not in [*DRAWN, "basic"]])
+def test_memory_joins_without_gradient(strategy, metric):
+    labels, embeddings = random_batch([3, 1, 2, 1, 1, 3, 9, 1, 2, 3, 3, 4, 0, 0, 0, 0, 3, 3], seed=4)
+    here, filled = 8, np.array([True] * 6 + [False] * 4)
+    memory = Memory(tf.constant(labels[here:]), tf.constant(embeddings[here:]), tf.constant(filled))
+    loss, gradient, figures = with_gradient(strategy, labels[:here], embeddings[:here], 0.3, metric, memory=memory)
+    kept = np.concatenate([np.ones(here, bool), filled])
+    expected, expected_gradient, active, terms = oracle(
+        strategy, labels[kept], embeddings[kept], 0.3, metric, anchors=here
+    )
+    assert loss == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient[:here], atol=1e-5 * np.abs(expected_gradient).max())
+    assert float(figures.monitors()["valid_terms"]) == terms
+    assert float(figures.monitors()["active_fraction"]) == pytest.approx(active)
+    assert len(figures.total) == here
+
+
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s not in DRAWN])
+def test_empty_memory_changes_nothing(strategy):
+    labels, embeddings = UNEVEN
+    empty = Memory(tf.zeros([5], tf.int64), tf.ones([5, 6]), tf.zeros([5], tf.bool))
+    plain = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
+    other = with_gradient(strategy, labels, embeddings, 0.3, "euclidean", memory=empty)
+    assert other[0] == pytest.approx(plain[0], rel=1e-6)
+    np.testing.assert_allclose(other[1], plain[1], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_broken_embeddings_show_in_the_loss(strategy, metric, broken):
-    labels, embeddings = BATCHES["pk"]
-    embeddings = embeddings.copy()
-    embeddings[4, 2] = broken
-    loss, _ = triplet_loss(strategy, labels, tf.constant(embeddings, tf.float32), 0.3, metric)
+    labels, embeddings = changed(PK, lambda e: e.__setitem__((4, 2), broken))
+    loss, _ = triplet_loss(strategy, labels, tf.constant(embeddings), 0.3, metric)
     assert math.isnan(float(loss))
 
 
-def test_labels_are_checked():
+def test_arguments_are_checked():
     embeddings = tf.zeros([4, 2])
     with pytest.raises(ValueError, match=r"\(4, 1\)"):
         triplet_loss("batch_hard", tf.zeros([4, 1]), embeddings, 0.1, "euclidean")
@@ -181,16 +282,22 @@ def test_labels_are_checked():
         triplet_loss("batch_hard", tf.zeros([4]), embeddings, 0.1, "hamming")
     with pytest.raises(ValueError, match="margin"):
         triplet_loss("batch_hard", tf.zeros([4]), embeddings, "sof", "euclidean")
+    with pytest.raises(ValueError, match="batch_all_mean"):
+        triplet_loss("batch_all", tf.zeros([4]), embeddings, 0.1, "euclidean", batch_all_mean="nonzero")
 
 
-def test_string_labels_and_half_precision():
-    labels, embeddings = BATCHES["pk"]
-    expected, _ = triplet_loss("batch_hard", labels, tf.constant(embeddings, tf.float32), 0.3, "euclidean")
-    names = tf.constant([f"id{label}" for label in labels])
-    loss, _ = triplet_loss("batch_hard", names, tf.constant(embeddings, tf.float32), 0.3, "euclidean")
-    assert float(loss) == float(expected)
-    half, _ = triplet_loss("batch_hard", labels, tf.constant(embeddings, tf.bfloat16), 0.3, "euclidean")
-    assert half.dtype == tf.float32
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_labels_of_any_kind_and_half_precision(strategy):
+    labels, embeddings = PK
+    expected, _ = triplet_loss(strategy, labels, tf.constant(embeddings), 0.3, "euclidean")
+    if strategy not in DRAWN:  # whose draw depends on how labels sort
+        names = tf.constant([f"id{label}" for label in -labels])
+        assert float(triplet_loss(strategy, names, embeddings, 0.3, "euclidean")[0]) == pytest.approx(float(expected))
+        large = tf.constant(labels.astype(np.int64) * 2**40 - 2**62)
+        assert float(triplet_loss(strategy, large, embeddings, 0.3, "euclidean")[0]) == pytest.approx(float(expected))
+    half, gradient, _ = with_gradient(strategy, labels, tf.constant(embeddings, tf.bfloat16), 0.3, "euclidean")
+    assert half == pytest.approx(float(expected), rel=0.05)
+    assert gradient.dtype == tf.bfloat16
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -199,7 +306,10 @@ def test_distances_equal_scipy(metric):
 
     random = np.random.default_rng(0)
     a, b = random.normal(size=(5, 7)).astype(np.float32), random.normal(size=(4, 7)).astype(np.float32)
-    np.testing.assert_allclose(pairwise(a, b, metric), cdist(a, b, metric), rtol=1e-5)
+    b[2] = a[3]
+    expected = cdist(a.astype(float), b.astype(float), metric)
+    np.testing.assert_allclose(pairwise(a, b, metric), expected, rtol=1e-6, atol=1e-12)
+    assert pairwise(a, b, metric)[3, 2] == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -208,26 +318,20 @@ def test_distances_equal_scipy(metric):
     [
         ("tf_batch_semi_hard", "triplet_semihard_loss", [0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 4], "euclidean", "L2"),
         ("tf_batch_semi_hard", "triplet_semihard_loss", [0, 0, 0, 1, 1, 1, 1, 2, 2, 3], "sqeuclidean", "squared-L2"),
+        ("tf_batch_semi_hard", "triplet_semihard_loss", [*range(20)] * 4, "euclidean", "L2"),
         # Addons' hard loss counts anchors without a positive, so every label comes twice here.
         ("batch_hard", "triplet_hard_loss", [0, 0, 0, 1, 1, 1, 1, 2, 2], "euclidean", "L2"),
+        ("batch_hard", "triplet_hard_loss", [*range(20)] * 4, "sqeuclidean", "squared-L2"),
     ],
 )
 def test_equals_tensorflow_addons(seed, strategy, theirs, labels, metric, their_metric):
     addons = load_triplet_losses()
     embeddings = np.random.default_rng(seed).normal(size=(len(labels), 8))
     embeddings = tf.math.l2_normalize(tf.constant(embeddings, tf.float32), axis=1)
-    labels = tf.constant(labels)
-    loss, gradient = _with_gradient(lambda e: triplet_loss(strategy, labels, e, 1.0, metric)[0], embeddings)
+    loss, gradient, _ = with_gradient(strategy, labels, embeddings, 1.0, metric)
     function = getattr(addons, theirs)
-    expected, expected_gradient = _with_gradient(
-        lambda e: function(labels, e, margin=1.0, distance_metric=their_metric), embeddings
-    )
-    np.testing.assert_allclose(loss, expected, atol=1e-6)
-    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
-
-
-def _with_gradient(function, x):
     with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = function(x)
-    return float(y), tf.convert_to_tensor(tape.gradient(y, x)).numpy()
+        tape.watch(embeddings)
+        expected = function(tf.constant(labels), embeddings, margin=1.0, distance_metric=their_metric)
+    np.testing.assert_allclose(loss, expected, atol=1e-6)
+    np.testing.assert_allclose(gradient, tf.convert_to_tensor(tape.gradient(expected, embeddings)), atol=1e-6)

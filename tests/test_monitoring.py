@@ -1,35 +1,7 @@
 import numpy as np
-import pytest
 import tensorflow as tf
 
-from model.monitoring import Log, Meter, batch_picture, batch_statistics, duration, progress_line
-
-
-@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cityblock"])
-def test_batch_statistics_equal_loops(metric):
-    random = np.random.default_rng(0)
-    labels, embeddings, k = np.repeat([5, 3, 9], 4), random.normal(size=(12, 6)).astype(np.float32), 4
-    values = batch_statistics(tf.constant(labels), tf.constant(embeddings), metric, k)
-    top1, precision = [], []
-    for i in range(12):
-        differences = np.abs(embeddings - embeddings[i])
-        d = differences.sum(axis=1) if metric == "cityblock" else (differences**2).sum(axis=1)
-        d[i] = np.inf
-        hits = labels[np.argsort(d)[: k - 1]] == labels[i]
-        top1.append(hits[0])
-        precision.append(hits.mean())
-    assert float(values["batch_top1"]) == pytest.approx(np.mean(top1))
-    assert float(values["batch_precision@K-1"]) == pytest.approx(np.mean(precision))
-    assert float(values["embedding_norm"]) == pytest.approx(np.linalg.norm(embeddings, axis=1).mean(), rel=1e-5)
-    assert float(values["embedding_std"]) == pytest.approx(embeddings.std(axis=0).mean(), rel=1e-5)
-
-
-def test_batch_picture_has_a_column_per_identity():
-    images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 5, 3), np.uint8)
-    picture = batch_picture(images, batch_k=2)
-    assert picture.shape == (2 * 6, 3 * 7, 3)
-    assert picture[3::6, 3::7, 0].tolist() == [[0, 2, 4], [1, 3, 5]]
-    assert (picture[0] == 128).all()
+from model.monitoring import Log, Meter, TrainingMonitor, duration, progress_line
 
 
 def test_meter(monkeypatch):
@@ -66,3 +38,17 @@ def test_progress_line_is_short_enough_for_a_terminal():
     line = progress_line(10, 25000, values)
     assert line.startswith("step    10/25000")
     assert len(line) <= 150
+
+
+def test_histograms_hold_the_finite_values(tmp_path):
+    monitor = TrainingMonitor(tmp_path / "train", tmp_path / "metrics.jsonl", 0)
+    values = {"some": np.array([1.0, np.nan, 3.0, np.inf]), "none": np.array([np.nan]), "empty": np.array([])}
+    monitor.histograms(7, values)
+    monitor.close()
+    (file,) = (tmp_path / "train").iterdir()
+    records = [tf.compat.v1.Event.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(file))]
+    histograms = {v.tag: tf.make_ndarray(v.tensor) for record in records for v in record.summary.value}
+    assert histograms.keys() == {"some"}
+    buckets = histograms["some"]  # (30, 3): left edge, right edge, count
+    assert (buckets[:, 2].sum(), buckets[:, 0].min(), buckets[:, 1].max()) == (2, 1, 3)
+    assert {record.step for record in records if record.summary.value} == {7}

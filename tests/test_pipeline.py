@@ -155,8 +155,55 @@ def test_training_on_rotated_identities(dataset):
     assert len(data.sampler.identities) == 24
 
 
-def test_the_summary_counts(dataset):
-    params, data = setup(dataset, batch_k=6, batch_p=3)
-    summary = data.summary(params.batch_k)
-    assert "30 images of 6 identities (6 of them with fewer than K = 6)" in summary
-    assert "an epoch is 2 steps and sees 30 images (100%)" in summary
+def shorten(dataset, images):
+    """Leaves only the first `images` images of the last identity in train.csv."""
+    lines = (dataset / "train.csv").read_text().splitlines(keepends=True)
+    (dataset / "train.csv").write_text("".join(lines[: len(lines) - 5 + images]))
+
+
+@pytest.mark.parametrize(
+    ("values", "summary"),
+    [
+        (
+            {"batch_k": 6, "batch_p": 3},
+            "26 images of 6 identities (6 of them with fewer than K = 6); "
+            "an epoch is 2 steps and sees 26 images (100%)",
+        ),
+        (
+            {"batch_k": 3},
+            "26 images of 6 identities (1 of them with fewer than K = 3); an epoch is 2 steps and sees 16 images (62%)",
+        ),
+        (
+            {"sampling": "uniform"},
+            "26 images of 6 identities (1 of them with a single image); an epoch is 4 steps and sees 26 images (100%)",
+        ),
+        (
+            {"sampling": "triplets"},
+            "26 images of 6 identities (1 of them with a single image); "
+            "an epoch is 13 steps with 25 triples and sees 25 images (96%)",
+        ),
+    ],
+)
+def test_the_summary_counts(own_dataset, values, summary):
+    shorten(own_dataset, images=1)
+    _, data = setup(own_dataset, **values)
+    assert data.summary().endswith(summary)
+
+
+@pytest.mark.parametrize(("sampling", "size"), [("pk", 8), ("uniform", 8), ("triplets", 6)])
+def test_every_sampling_feeds_the_pipeline(dataset, sampling, size):
+    params, data = setup(dataset, sampling=sampling)
+    for step, (images, labels, indices) in enumerate(batches(params, data, 0, 7)):
+        assert images.shape == (size, 16, 16, 3)
+        np.testing.assert_array_equal(indices, data.sampler.batch(step))
+        np.testing.assert_array_equal(labels, data.sampler.codes[indices])
+
+
+def test_the_pipeline_uses_given_triples(dataset):
+    params, data = setup(dataset, sampling="triplets")
+    sampler, steps = data.sampler, data.sampler.steps_per_epoch
+    triples = np.stack([np.arange(30), np.arange(30) // 5 * 5 + (np.arange(30) + 1) % 5, (np.arange(30) + 5) % 30], 1)
+    sampler.use(1, triples)
+    seen = np.concatenate([indices.reshape(-1, 3) for _, _, indices in batches(params, data, steps, 2 * steps)])
+    assert len(seen) == 30
+    np.testing.assert_array_equal(seen[np.argsort(seen[:, 0])], triples)

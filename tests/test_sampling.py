@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from dataset import by_name
 from dataset.errors import UserError
-from dataset.sampling import PKSampler
+from dataset.sampling.pk import PKSampler
+from model.params import check_params
 
 
 def labels_of(counts):
@@ -72,3 +74,26 @@ def test_too_few_identities():
 def test_large_seeds_and_steps():
     sampler = PKSampler(labels_of([3] * 9), 4, 2, seed=2**31 - 1)
     assert len(sampler.batch(10**9)) == 8
+
+
+def test_draws_stay_as_they_are():
+    # Printed by the first version of this sampler: a run that was started with it goes on with the same batches.
+    sampler = PKSampler(labels_of([5, 1, 3, 2, 4]), 2, 3, seed=7)
+    assert sampler.batch(0).tolist() == [6, 7, 8, 9, 10, 9]
+    assert sampler.batch(2).tolist() == [5, 5, 5, 2, 0, 4]
+    assert sampler.batch(1000).tolist() == [10, 9, 10, 5, 5, 5]
+
+
+def test_made_from_the_parameters():
+    params = check_params({"batch_p": 3, "batch_k": 4, "seed": 5}, "x")
+    sampler = by_name.load("dataset.sampling", params.sampling).make(labels_of([5, 1, 3, 2, 4]), params)
+    assert (sampler.batch_size, sampler.steps_per_epoch) == (12, 2)
+    np.testing.assert_array_equal(sampler.batch(3), PKSampler(labels_of([5, 1, 3, 2, 4]), 3, 4, seed=5).batch(3))
+    assert sampler.images_per_epoch() == 14
+    assert sampler.shortage() == "3 of them with fewer than K = 4"
+
+
+def test_the_choices_are_ways_of_sampling():
+    names = by_name.choices("dataset.sampling")
+    assert names == ["pk", "triplets", "uniform"]
+    assert all(callable(by_name.load("dataset.sampling", name).make) for name in names)

@@ -17,6 +17,8 @@ from conftest import ROOT, command, environment, make_dataset, make_run
 
 from dataset.files import read_json_lines
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
+from model.objective import Objective
+from model.params import check_params
 from model.run_folder import RunFolder
 
 
@@ -150,6 +152,9 @@ def test_results_of_checkpoints_that_are_gone_are_refused(dataset, tmp_path, old
     assert "has results of checkpoints that are gone" in done.stderr
 
 
+NO_LOSS = Objective(check_params({}, "defaults"), 1)  # without variables
+
+
 def test_the_state_of_seed_generators_is_saved(tmp_path):
     """Keras leaves it out of checkpoints: dropout would repeat its masks after a restart."""
 
@@ -162,7 +167,7 @@ def test_the_state_of_seed_generators_is_saved(tmp_path):
         model.build((None, 4))
         optimizer = keras.optimizers.Adam()
         optimizer.build(model.trainable_variables)
-        return model, TrainingCheckpoints(tmp_path, model, optimizer, keep=None)
+        return model, TrainingCheckpoints(tmp_path, model, NO_LOSS, optimizer, keep=None)
 
     x = np.ones((2, 4), np.float32)
     model, checkpoints = build()
@@ -179,7 +184,7 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
     model.build((None, 2))
     optimizer = keras.optimizers.Adam()
     optimizer.build(model.trainable_variables)
-    checkpoints = TrainingCheckpoints(tmp_path, model, optimizer, keep=None)
+    checkpoints = TrainingCheckpoints(tmp_path, model, NO_LOSS, optimizer, keep=None)
     checkpoints.save(1)
     model.variables[0].assign(np.full((2, 2), np.nan))
     with pytest.raises(NonFiniteError, match=r"not finite at step 2; the last good checkpoint is .*ckpt-1"):

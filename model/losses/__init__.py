@@ -2,12 +2,13 @@
 
 A module here is one strategy. It defines
 
-    terms(distances, positives, negatives, excess) -> Terms
+    terms(chunk, margin, options) -> Terms
 
-with `distances` (A, B) float32 from A anchors to the whole batch of B, the masks `positives` and `negatives` (A, B) of
-the anchors' positives (same label, not itself) and negatives (other label), and `excess` = f of the docstring of
-`triplet_loss`. What it gives back are sums and counts, so that the parts of a batch that is spread over several devices
-add up to the loss of the whole batch.
+with `chunk` (model/chunks.py) the distances of some anchors to all images, `margin` (model/margins.py) the cost of a
+triple with its slope, and `options` the rest of the settings. What it gives back are sums and counts per anchor, so that
+chunks, and the parts of a batch that is spread over several devices, add up to the loss of the whole batch; and the
+gradient by the distances, in closed form, so that nothing larger than (chunk, batch) is ever kept. The mathematics is
+in docs/losses.md.
 """
 
 from collections.abc import Callable
@@ -16,23 +17,81 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from dataset import by_name
-from model.distances import pairwise
+from model.chunks import Chunk, group, over_chunks
+from model.distances import points_of
+from model.margins import margin_of
 
 
 class Terms(NamedTuple):
-    """What a strategy adds up: scalars, float32.
+    """What a strategy computes of A anchors: (A,) float32 each, but for the gradient.
 
     Attributes:
-        total: the sum of the losses of its terms (anchors, pairs or triples).
+        total: the sum of the losses of the anchor's terms (pairs or triples, or one for the anchor itself).
         count: the number of terms that the mean is taken over.
         active: the number of terms with a loss above 0.
         valid: the number of terms that there are.
+        gradient: (A, N) of the sum of `total`, by the distances to all N images.
     """
 
     total: tf.Tensor
     count: tf.Tensor
     active: tf.Tensor
     valid: tf.Tensor
+    gradient: tf.Tensor
+
+
+class Options(NamedTuple):
+    """Settings that only some strategies look at.
+
+    Attributes:
+        batch_all_mean: "active" or "valid": which triples `batch_all` takes its mean over.
+        random: (N, 2) numbers in [0, 1) by which `batch_sample` draws.
+    """
+
+    batch_all_mean: str
+    random: tf.Tensor
+
+
+class Memory(NamedTuple):
+    """Past embeddings that serve as further positives and negatives, without gradient.
+
+    Attributes:
+        labels: (M,).
+        embeddings: (M, D).
+        filled: (M,) bool; the others do not count.
+    """
+
+    labels: tf.Tensor
+    embeddings: tf.Tensor
+    filled: tf.Tensor
+
+
+class AnchorFigures(NamedTuple):
+    """What is known of every anchor of the whole batch: (B,) float32 each, without gradient.
+
+    `total`, `count`, `active` and `valid` are those of `Terms`; `hardest_positive` and `hardest_negative` are the
+    distances to the farthest positive and the nearest negative, 0 for anchors that lack one; `complete` is 1 for those
+    that have both.
+    """
+
+    total: tf.Tensor
+    count: tf.Tensor
+    active: tf.Tensor
+    valid: tf.Tensor
+    hardest_positive: tf.Tensor
+    hardest_negative: tf.Tensor
+    complete: tf.Tensor
+
+    def monitors(self) -> dict[str, tf.Tensor]:
+        """Scalars: active_fraction, valid_terms; hardest_positive, hardest_negative (means over complete anchors)."""
+        sums = tf.unstack(tf.reduce_sum(tf.stack(self[2:]), axis=1))
+        active, valid, positive, negative, complete = sums
+        return {
+            "active_fraction": tf.math.divide_no_nan(active, valid),
+            "valid_terms": valid,
+            "hardest_positive": tf.math.divide_no_nan(positive, complete),
+            "hardest_negative": tf.math.divide_no_nan(negative, complete),
+        }
 
 
 def triplet_loss(
@@ -42,38 +101,51 @@ def triplet_loss(
     margin: float | str,
     metric: str,
     *,
+    batch_all_mean: str = "active",
+    seed: tf.Tensor | tuple[int, int] = (0, 0),
+    memory: Memory | None = None,
     anchors: tuple[tf.Tensor | int, int] | None = None,
     all_reduce: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+) -> tuple[tf.Tensor, AnchorFigures]:
     """The triplet loss of a batch.
 
     With D the distances, a an anchor, p its positives, n its negatives and f(x) = max(0, x + margin) for a number,
     softplus(x) for "soft", x for "none":
 
     - `batch_hard`: mean over a of f(max_p D[a,p] - min_n D[a,n])  (Hermans et al., section 2, equation 5)
-    - `batch_all`: mean over the (a, p, n) with f > 0 of f(D[a,p] - D[a,n])  (section 2, equation 6)
+    - `batch_all`: mean over the (a, p, n) with f > 0, or over all, of f(D[a,p] - D[a,n])  (section 2, equation 6)
+    - `batch_sample`: mean over a of f(D[a,p] - D[a,n]), p and n drawn at random  (section 2, "batch sample")
     - `tf_batch_semi_hard`: mean over the (a, p) of f(D[a,p] - D[a,n*]), n* the nearest negative that is farther than
-      p, else the farthest of all  (Schroff et al., FaceNet, section 3.2, as TensorFlow Addons defines it)
+      p, else the farthest of all  (as TensorFlow Addons defines the mining of FaceNet)
+    - `batch_semi_hard`: the same without its "else": (a, p) without a negative beyond p are left out  (Schroff et al.,
+      FaceNet, section 3.2, equation 4)
+    - `hap2s_p`, `hap2s_e`: mean over a of f(weighted mean of D[a,p] - weighted mean of D[a,n]), hard points weighing
+      more  (Yu et al., Hard-Aware Point-to-Set Deep Metric, section 3.2)
+    - `basic`: mean over given triples, rows 3t, 3t + 1, 3t + 2, of f(D[a,p] - D[a,n])
 
     Without any positive or negative the loss is 0, and so is its gradient. With NaN or infinity in the embeddings it
-    is NaN.
+    is NaN. Where distances tie for a maximum or minimum, they share the gradient evenly.
+
+    Memory is O(chunk x (B + M)) for B embeddings and M in memory, time O(B (B + M) K).
 
     Args:
         strategy: the name of a module of this package.
         labels: (B,) integers or strings.
-        embeddings: (B, D); computed in float32.
+        embeddings: (B, D) of any float type; computed in float32 on distances from float64.
         margin: a number, "soft" or "none".
-        metric: euclidean, sqeuclidean or cityblock.
+        metric: euclidean, sqeuclidean, cityblock or cosine.
+        batch_all_mean: "active" or "valid".
+        seed: two integers; `batch_sample` draws by them.
+        memory: past embeddings; None for none.
         anchors: (start, size): only these rows are anchors, against the whole batch; None is all of them.
         all_reduce: sums a tensor over the replicas that hold the other anchors.
 
     Returns:
         The loss (a scalar; with `anchors`, this part's share of it: the shares add up to the loss of the batch), and
-        monitors, scalars of the whole batch: active_fraction (terms with loss > 0), valid_terms (their number),
-        hardest_positive and hardest_negative (mean distance over the anchors that have both).
+        figures of every anchor of the whole batch.
 
     Raises:
-        ValueError: for labels that are not a vector as long as the batch, or an unknown margin or metric.
+        ValueError: for labels that are not a vector as long as the batch, or an unknown margin, metric or mean.
         UserError: for an unknown strategy.
     """
     labels, embeddings = tf.convert_to_tensor(labels), tf.convert_to_tensor(embeddings)
@@ -81,66 +153,48 @@ def triplet_loss(
         raise ValueError(f"labels must be (B,) and embeddings (B, D), not {labels.shape} and {embeddings.shape}")
     if not labels.shape.is_compatible_with(embeddings.shape[:1]):
         raise ValueError(f"{labels.shape[0]} labels for {embeddings.shape[0]} embeddings")
-    module = by_name.load("model.losses", strategy)
+    if batch_all_mean not in ("active", "valid"):
+        raise ValueError(f'unknown batch_all_mean {batch_all_mean!r}; it must be "active" or "valid"')
+    module, cost = by_name.load("model.losses", strategy), margin_of(margin)
+    batch = embeddings.shape[0] or tf.shape(embeddings)[0]
+    anchors = anchors or (0, batch)
 
-    start, size = anchors if anchors is not None else (0, tf.shape(embeddings)[0])
-    rows = tf.range(start, start + size)
-    distances = pairwise(embeddings[start : start + size], embeddings, metric)  # (A, B)
-    same = labels[start : start + size, None] == labels[None, :]
-    itself = rows[:, None] == tf.range(tf.shape(embeddings)[0])[None, :]
-    positives, negatives = same & ~itself, ~same
+    usable = past = None
+    if memory is not None:
+        labels = tf.concat([labels, memory.labels], axis=0)
+        usable = tf.concat([tf.ones([batch], tf.bool), memory.filled], axis=0)
+        past = tf.stop_gradient(tf.cast(memory.embeddings, tf.float32))  # (M, D)
+    groups = group(labels, usable)
+    # Named, since each compiler has another algorithm of its own choice.
+    random = tf.random.stateless_uniform([tf.shape(labels)[0], 2], seed, alg="philox")
+    options = Options(batch_all_mean, random)
 
-    terms = module.terms(distances, positives, negatives, excess_of(margin))
+    def of_chunk(chunk: Chunk) -> tuple[tf.Tensor, tf.Tensor]:
+        terms = module.terms(chunk, cost, options)
+        complete = tf.cast(chunk.valid, tf.float32)
+        farthest = tf.where(chunk.valid, chunk.farthest_positive, 0.0)
+        nearest = tf.where(chunk.valid, chunk.nearest_negative, 0.0)
+        return tf.stack([*terms[:4], farthest, nearest, complete], axis=1), terms.gradient  # (A, 7), (A, N)
+
+    @tf.custom_gradient
+    def sum_of_losses(embeddings: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
+        points = points_of(embeddings if memory is None else tf.concat([embeddings, past], axis=0), metric)
+        figures, gradient = over_chunks(of_chunk, points, groups, anchors, metric)
+        total, gradient = tf.reduce_sum(figures[:, 0]), gradient[:batch]
+        # Comparisons with NaN are false, so that mining could pass over it: broken embeddings have no loss.
+        total = tf.where(tf.reduce_all(tf.math.is_finite(points.factor)), total, float("nan"))
+        return (total, figures), lambda upstream, _: upstream * gradient
+
+    total, figures = sum_of_losses(tf.cast(embeddings, tf.float32))
+    figures = tf.stop_gradient(figures)
+    start, size = anchors
+    figures = all_reduce(tf.pad(figures, [[start, batch - start - size], [0, 0]]))  # (B, 7), of all replicas
+    figures = AnchorFigures(*tf.unstack(figures, axis=1))
     # The count has no gradient: it may change only in jumps.
-    # Comparisons with NaN are false, so that mining could pass over it: broken embeddings have no loss.
-    finite = tf.reduce_all(tf.math.is_finite(embeddings))
-    total = tf.where(finite, terms.total, float("nan"))
-    loss = total / tf.maximum(all_reduce(tf.stop_gradient(terms.count)), 1.0)
-    monitors = _monitors(terms, distances, positives, negatives, all_reduce)
-    return loss, {name: tf.stop_gradient(value) for name, value in monitors.items()}
+    return total / tf.maximum(tf.reduce_sum(figures.count), 1.0), figures
 
 
-def excess_of(margin: float | str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """f of `triplet_loss`, for a margin."""
-    if margin == "soft":
-        return tf.nn.softplus
-    if margin == "none":
-        return tf.identity
-    if isinstance(margin, str | bool):
-        raise ValueError(f'unknown margin {margin!r}; it must be a number, "soft" or "none"')
-    return lambda x: tf.nn.relu(x + margin)
-
-
-def hardest(distances: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Per anchor the farthest positive and the nearest negative, and whether it has both: each (A,).
-
-    Anchors that lack one of them get distances 0.
-    """
-    infinity = float("inf")
-    valid = tf.reduce_any(positives, axis=1) & tf.reduce_any(negatives, axis=1)
-    farthest = tf.reduce_max(tf.where(positives, distances, -infinity), axis=1)
-    nearest = tf.reduce_min(tf.where(negatives, distances, infinity), axis=1)
-    return tf.where(valid, farthest, 0.0), tf.where(valid, nearest, 0.0), valid
-
-
-def count(mask: tf.Tensor) -> tf.Tensor:
-    """The number of true values: a float32 scalar."""
-    return tf.reduce_sum(tf.cast(mask, tf.float32))
-
-
-def _monitors(
-    terms: Terms,
-    distances: tf.Tensor,
-    positives: tf.Tensor,
-    negatives: tf.Tensor,
-    all_reduce: Callable[[tf.Tensor], tf.Tensor],
-) -> dict[str, tf.Tensor]:
-    farthest, nearest, valid = hardest(distances, positives, negatives)
-    sums = tf.stack([terms.active, terms.valid, tf.reduce_sum(farthest), tf.reduce_sum(nearest), count(valid)])
-    active, valid_terms, positive, negative, anchors = tf.unstack(all_reduce(tf.stop_gradient(sums)))
-    return {
-        "active_fraction": tf.math.divide_no_nan(active, valid_terms),
-        "valid_terms": valid_terms,
-        "hardest_positive": tf.math.divide_no_nan(positive, anchors),
-        "hardest_negative": tf.math.divide_no_nan(negative, anchors),
-    }
+def evenly(chosen: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """A weight for each row, shared by the columns that tie: (A, N) bool, (A,) -> (A, N); 0 where none is chosen."""
+    share = tf.cast(chosen, tf.float32)
+    return share * tf.math.divide_no_nan(weight, tf.reduce_sum(share, axis=1))[:, None]

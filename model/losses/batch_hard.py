@@ -1,16 +1,18 @@
 """Each anchor with its farthest positive and its nearest negative (Hermans et al., section 2, equation 5)."""
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
-from model.losses import Terms, count, hardest
+from model.chunks import Chunk
+from model.losses import Options, Terms, evenly
+from model.margins import Margin
 
 
-def terms(
-    distances: tf.Tensor, positives: tf.Tensor, negatives: tf.Tensor, excess: Callable[[tf.Tensor], tf.Tensor]
-) -> Terms:
+def terms(chunk: Chunk, margin: Margin, options: Options) -> Terms:
     """One term per anchor that has a positive and a negative."""
-    farthest, nearest, valid = hardest(distances, positives, negatives)
-    losses = tf.where(valid, excess(farthest - nearest), 0.0)  # (A,)
-    return Terms(tf.reduce_sum(losses), count(valid), count(losses > 0), count(valid))
+    valid = tf.cast(chunk.valid, tf.float32)
+    farthest = chunk.farthest_positive
+    nearest = tf.where(chunk.valid, chunk.nearest_negative, 0.0)
+    cost = margin(farthest - nearest)
+    pull = evenly(chunk.same & (chunk.distances == farthest[:, None]), valid * cost.slope)
+    push = evenly(chunk.apart == nearest[:, None], valid * cost.slope)
+    return Terms(valid * cost.value, valid, valid * cost.active, valid, pull - push)

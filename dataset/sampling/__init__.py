@@ -1,0 +1,120 @@
+"""Which images make batch number `step`: one module per way of sampling.
+
+A module here is one way. It defines
+
+    make(labels, params) -> Sampler
+
+with `labels` (N,), the identity of every training image, and the run's parameters. It raises a UserError where no batch
+can be made. A sampler is a pure function of (seed, step): no state is carried from batch to batch, so that resuming a
+run, repeating it, or sharding it over workers needs nothing but the step.
+
+Needs no TensorFlow.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from dataset.errors import UserError
+
+# The streams of random numbers that one seed feeds: the order of an epoch, and what is drawn besides.
+ORDER, DRAW = 0, 1
+
+
+class Sampler(Protocol):
+    """What `make` gives.
+
+    Attributes:
+        identities: (I,) the different identities, sorted.
+        codes: (N,) the position of every image's identity in `identities`.
+        counts: (I,) images per identity.
+        batch_size: images in a batch.
+        steps_per_epoch: batches in an epoch.
+    """
+
+    identities: np.ndarray
+    codes: np.ndarray
+    counts: np.ndarray
+    batch_size: int
+    steps_per_epoch: int
+
+    def batch(self, step: int) -> np.ndarray:
+        """Indices of the images of batch `step` (step = 0, 1, ...): (batch_size,) int64."""
+
+    def images_per_epoch(self) -> int:
+        """How many different images an epoch shows at least, for the summary at the start."""
+
+    def shortage(self) -> str:
+        """How many identities have too few images, in words, for the summary at the start."""
+
+    def epoch_length(self) -> str:
+        """How long an epoch is, in words, for the summary at the start."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Images grouped by identity (CSR form): those of identity i are images[offsets[i] : offsets[i] + counts[i]].
+
+    Attributes:
+        identities: (I,) the different identities, sorted.
+        codes: (N,) the position of every image's identity in `identities`.
+        counts: (I,) images per identity.
+        images: (N,) indices of the images, identity after identity, ascending in each.
+        offsets: (I,) where each identity begins in `images`.
+    """
+
+    identities: np.ndarray
+    codes: np.ndarray
+    counts: np.ndarray
+    images: np.ndarray
+    offsets: np.ndarray
+
+
+def group(labels: np.ndarray) -> Groups:
+    """Groups images by their labels (N,)."""
+    identities, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+    return Groups(identities, codes, counts, np.argsort(codes, kind="stable"), offsets)
+
+
+def check_triplets_exist(groups: Groups) -> None:
+    """A triplet needs two images of one identity and one of another.
+
+    Raises:
+        UserError: when there is none.
+    """
+    if len(groups.identities) < 2:
+        raise UserError(
+            f"the training set has {len(groups.identities)} identities; triplets need at least 2: "
+            f"add images of another identity"
+        )
+    if groups.counts.max() < 2:
+        raise UserError(
+            "no identity of the training set has 2 images, so that there is no triplet; "
+            "add images, or look whether the identities in train.csv are right"
+        )
+
+
+def single_images(counts: np.ndarray) -> str:
+    """For `Sampler.shortage`: how many identities have a single image."""
+    return f"{int((counts == 1).sum())} of them with a single image"
+
+
+def generator(seed: int, stream: int, number: int) -> np.random.Generator:
+    """An independent generator for each (seed, stream, number): Philox is counter-based, so this costs microseconds."""
+    return np.random.Generator(np.random.Philox(key=[(seed << 1) | stream, number]))
+
+
+def epoch_order(things: int, batch: int, seed: int, epoch: int) -> np.ndarray:
+    """Each of `things` >= `batch` numbers in an order new for each epoch, the last batch filled up with other ones.
+
+    Returns:
+        (ceil(things / batch) * batch,): no number comes twice in a batch.
+    """
+    random = generator(seed, ORDER, epoch)
+    order = random.permutation(things)
+    missing = -things % batch
+    # The filling comes from before the last batch's own numbers, so that none is twice in it.
+    own = things - (batch - missing)
+    return np.concatenate([order, random.choice(order[:own], missing, replace=False)]) if missing else order

@@ -1,0 +1,82 @@
+"""PK batches: P identities with K images each (Hermans et al., In Defense of the Triplet Loss, section 2)."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.sampling import DRAW, epoch_order, generator, group
+
+
+def make(labels: np.ndarray, params: Any) -> "PKSampler":
+    """The sampler for `batch_p` and `batch_k`; its docstring says more."""
+    return PKSampler(labels, params.batch_p, params.batch_k, params.seed)
+
+
+class PKSampler:
+    """Batches of P identities with K images each, the K of an identity together; a `Sampler`.
+
+    An epoch is `ceil(I / P)` batches over I identities: every identity comes in one of them, in an order that is new
+    for each epoch; the last batch is filled up with other identities, drawn at random. No identity comes twice in a
+    batch. Of an identity with n >= K images K different ones are drawn; with n < K images all of them, then again from
+    the start in a random order (cyclic padding), so that each is equally likely to come once more.
+    """
+
+    def __init__(self, labels: np.ndarray, batch_p: int, batch_k: int, seed: int) -> None:
+        """Args:
+            labels: (N,) identity of every image.
+            batch_p, batch_k: P and K.
+            seed: 0 <= seed < 2**31.
+
+        Raises:
+            UserError: when there are fewer than P identities.
+        """
+        self._groups = groups = group(labels)
+        self.identities, self.codes, self.counts = groups.identities, groups.codes, groups.counts
+        if len(self.identities) < batch_p:
+            raise UserError(
+                f"batch_p is {batch_p}, but the training set has only {len(self.identities)} identities; "
+                f"set batch_p to at most that"
+            )
+        self._p, self._k, self._seed = batch_p, batch_k, seed
+        self.batch_size = batch_p * batch_k
+        self.steps_per_epoch = -(-len(self.identities) // batch_p)
+        self._order = functools.lru_cache(maxsize=2)(
+            lambda epoch: epoch_order(len(self.identities), batch_p, seed, epoch)
+        )
+
+    def batch(self, step: int) -> np.ndarray:
+        """Indices of the images of batch `step` (step = 0, 1, ...): (P * K,) int64, the K of an identity together."""
+        epoch, position = divmod(int(step), self.steps_per_epoch)
+        chosen = self._order(epoch)[position * self._p : (position + 1) * self._p]  # (P,)
+        picks = _draw_images(self.counts[chosen], self._k, generator(self._seed, DRAW, step))  # (P, K)
+        return self._groups.images[self._groups.offsets[chosen][:, None] + picks].reshape(-1)
+
+    def images_per_epoch(self) -> int:
+        """How many different images an epoch shows at least (the last batch's filling may show others)."""
+        return int(np.minimum(self.counts, self._k).sum())
+
+    def shortage(self) -> str:
+        """How many identities have fewer than K images."""
+        return f"{int((self.counts < self._k).sum())} of them with fewer than K = {self._k}"
+
+    def epoch_length(self) -> str:
+        """The steps of an epoch."""
+        return f"{self.steps_per_epoch} steps"
+
+
+def _draw_images(counts: np.ndarray, k: int, random: np.random.Generator) -> np.ndarray:
+    """For each count n, K indices below n: (P,) -> (P, K)."""
+    picks = np.empty((len(counts), k), dtype=np.int64)
+    # Floyd's algorithm, all identities at once: K different numbers below n without a permutation of n.
+    draws = random.random((len(counts), k))
+    for column in range(k):
+        upper = counts - k + column  # draw from 0 .. upper; if taken, upper itself is free
+        pick = (draws[:, column] * (upper + 1)).astype(np.int64)
+        taken = (picks[:, :column] == pick[:, None]).any(axis=1)
+        picks[:, column] = np.where(taken, upper, pick)
+    for row in np.flatnonzero(counts < k):
+        n = int(counts[row])
+        picks[row] = np.resize(random.permutation(n), k)
+    return picks

@@ -1,0 +1,61 @@
+"""Plain batches: any images, whatever their identities."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.sampling import check_triplets_exist, epoch_order, group, single_images
+
+
+def make(labels: np.ndarray, params: Any) -> "UniformSampler":
+    """The sampler for batches of `batch_p` x `batch_k` images; its docstring says more."""
+    return UniformSampler(labels, params.batch_p * params.batch_k, params.seed)
+
+
+class UniformSampler:
+    """Batches of B different images; a `Sampler`.
+
+    An epoch is `ceil(N / B)` batches over N images: every image comes in one of them, in an order that is new for each
+    epoch; the last batch is filled up with other images, drawn at random. No image comes twice in a batch. How many
+    positives and negatives an anchor finds in its batch is left to chance.
+    """
+
+    def __init__(self, labels: np.ndarray, batch_size: int, seed: int) -> None:
+        """Args:
+            labels: (N,) identity of every image.
+            batch_size: B.
+            seed: 0 <= seed < 2**31.
+
+        Raises:
+            UserError: when there are fewer than B images, or no triplet among them.
+        """
+        groups = group(labels)
+        self.identities, self.codes, self.counts = groups.identities, groups.codes, groups.counts
+        check_triplets_exist(groups)
+        if len(labels) < batch_size:
+            raise UserError(
+                f"a batch of sampling 'uniform' is batch_p x batch_k = {batch_size} images, but the training set has "
+                f"only {len(labels)}; lower batch_p or batch_k"
+            )
+        self.batch_size = batch_size
+        self.steps_per_epoch = -(-len(labels) // batch_size)
+        self._order = functools.lru_cache(maxsize=2)(lambda epoch: epoch_order(len(labels), batch_size, seed, epoch))
+
+    def batch(self, step: int) -> np.ndarray:
+        """Indices of the images of batch `step` (step = 0, 1, ...): (B,) int64."""
+        epoch, position = divmod(int(step), self.steps_per_epoch)
+        return self._order(epoch)[position * self.batch_size : (position + 1) * self.batch_size].copy()
+
+    def images_per_epoch(self) -> int:
+        """How many different images an epoch shows: all."""
+        return len(self.codes)
+
+    def shortage(self) -> str:
+        """How many identities have a single image, and so no positive."""
+        return single_images(self.counts)
+
+    def epoch_length(self) -> str:
+        """The steps of an epoch."""
+        return f"{self.steps_per_epoch} steps"

@@ -1,0 +1,73 @@
+"""Terms beside the triplet loss: a classification of identities, a centre loss, a regulariser of the lengths."""
+
+import keras
+import tensorflow as tf
+
+from model.params import Params
+
+
+class Classification(tf.Module):
+    """Softmax cross entropy over the training identities, on batch norm and a linear layer without bias."""
+
+    def __init__(self, params: Params, identities: int) -> None:
+        super().__init__(name="classification")
+        self._temperature, self._smoothing = params.classification_temperature, params.label_smoothing
+        self.classifier = keras.Sequential(
+            [
+                keras.Input((params.embedding_size,)),
+                keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32"),
+                keras.layers.Dense(identities, use_bias=False, dtype="float32"),
+            ],
+            name="classifier",
+        )
+
+    def __call__(self, labels: tf.Tensor, embeddings: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """(B,) int32, (B, D) -> mean cross entropy, and the accuracy.
+
+        With label smoothing e the target is 1 - e on the identity plus e / I on each of the I identities (Szegedy et
+        al., Rethinking the Inception Architecture, section 7).
+        """
+        logits = self.classifier(embeddings, training=True) / self._temperature  # (B, I)
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)  # (B,)
+        if self._smoothing:
+            to_all = tf.reduce_logsumexp(logits, axis=1) - tf.reduce_mean(logits, axis=1)
+            entropy = (1.0 - self._smoothing) * entropy + self._smoothing * to_all
+        right = tf.argmax(logits, axis=1, output_type=tf.int32) == labels
+        return tf.reduce_mean(entropy), {"classification_accuracy": tf.reduce_mean(tf.cast(right, tf.float32))}
+
+
+class CenterLoss(tf.Module):
+    """Half the squared distance to the centre of the identity, mean over the batch.
+
+    Centres are no weights: they follow the embeddings (Wen et al., A Discriminative Feature Learning Approach for Deep
+    Face Recognition, equations 2 to 4). On several replicas each has a copy, with equal content.
+    """
+
+    def __init__(self, params: Params, identities: int) -> None:
+        super().__init__(name="center_loss")
+        self._rate = params.center_loss_rate
+        self._centers = tf.Variable(
+            tf.zeros([identities, params.embedding_size]),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="centers",
+        )
+
+    def __call__(self, labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
+        """(B,) int32, (B, D) -> scalar."""
+        own = tf.gather(tf.convert_to_tensor(self._centers), labels)  # (B, D)
+        return 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(embeddings - own), axis=1))
+
+    def move(self, labels: tf.Tensor, embeddings: tf.Tensor) -> None:
+        """Moves the centres of the batch's identities: c += rate * sum(e - c) / (1 + n) over the n images of each."""
+        centers = tf.convert_to_tensor(self._centers)
+        differences = embeddings - tf.gather(centers, labels)  # (B, D)
+        same = tf.cast(labels[:, None] == labels[None, :], tf.float32)
+        steps = self._rate * differences / (1.0 + tf.reduce_sum(same, axis=1, keepdims=True))
+        self._centers.assign(tf.tensor_scatter_nd_add(centers, labels[:, None], steps))
+
+
+def mean_squared_length(embeddings: tf.Tensor) -> tf.Tensor:
+    """(B, D) -> scalar. Its gradient is finite at 0, where that of the length is not."""
+    return tf.reduce_mean(tf.reduce_sum(tf.square(embeddings), axis=1))

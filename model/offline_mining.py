@@ -1,0 +1,76 @@
+"""Hardest triples of a whole training set, mined between epochs, and the files that keep them for a resumed run."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from dataset.files import replace_file
+from model.distances import pairwise
+
+
+def hardest_triples(embeddings: np.ndarray, codes: np.ndarray, metric: str, block: int = 1024) -> np.ndarray:
+    """For each image that has a positive: itself, its farthest positive, its nearest negative.
+
+    This is the choice of batch-hard (Hermans et al., In Defense of the Triplet Loss, section 2) with the whole training
+    set as the batch, which FaceNet (Schroff et al., section 3.2) calls offline generation. The distances are those of
+    the loss, rounded to float32. Of equal distances the image with the lowest index is taken.
+
+    Args:
+        embeddings: (N, D) float32.
+        codes: (N,) integers, the identity of every image.
+        metric: as for `model.distances.pairwise`.
+        block: anchors at a time; each takes about 30 N bytes of memory.
+
+    Returns:
+        (A, 3) int64: indices of anchor, positive, negative, ascending anchors; A images have a positive.
+
+    Raises:
+        ValueError: for shapes that do not fit, fewer than 2 identities, or distances that are not finite.
+    """
+    if embeddings.ndim != 2 or codes.shape != embeddings.shape[:1]:
+        raise ValueError(f"embeddings must be (N, D) and codes (N,), not {embeddings.shape} and {codes.shape}")
+    identities, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    if len(identities) < 2:
+        raise ValueError("without a second identity there are no negatives")
+    anchors = np.flatnonzero(counts[codes] >= 2)  # (A,)
+    triples = np.empty((len(anchors), 3), np.int64)
+    for start in range(0, len(anchors), block):
+        rows = anchors[start : start + block]  # (b,)
+        distances = pairwise(embeddings[rows], embeddings, metric).numpy()  # (b, N)
+        if not np.isfinite(distances).all():
+            raise ValueError("embeddings, or distances between them, are not finite")
+        same = codes[rows, None] == codes[None, :]
+        nearest = np.where(same, np.inf, distances).argmin(axis=1)
+        positives = np.where(same, distances, -np.inf)
+        positives[np.arange(len(rows)), rows] = -np.inf  # an image is not its own positive
+        triples[start : start + block] = np.stack([rows, positives.argmax(axis=1), nearest], axis=1)
+    return triples
+
+
+def save_triples(folder: Path, epoch: int, triples: np.ndarray) -> None:
+    """Keeps the triples of an epoch in `folder`, with those of the newest epoch before it; all others are removed.
+
+    Those of later epochs belong to a history that is being trained anew.
+
+    Raises:
+        UserError: when the file cannot be written.
+    """
+    folder = Path(folder)
+    with replace_file(folder / f"epoch-{epoch}.npy", "wb") as file:
+        np.save(file, np.asarray(triples, np.int64), allow_pickle=False)
+    files = {int(name[1]): file for file in folder.iterdir() if (name := re.fullmatch(r"epoch-(\d+)\.npy", file.name))}
+    kept = sorted(number for number in files if number <= epoch)[-2:]
+    for number, file in files.items():
+        if number not in kept:
+            file.unlink(missing_ok=True)
+
+
+def load_triples(folder: Path, epoch: int) -> np.ndarray | None:
+    """The triples (A, 3) int64 that `save_triples` kept for an epoch; None when there are none, or they are damaged."""
+    try:
+        with open(Path(folder) / f"epoch-{epoch}.npy", "rb") as file:
+            triples = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception:  # whatever NumPy makes of a damaged header: mining again mends it
+        return None
+    return triples if triples.ndim == 2 and triples.shape[1] == 3 and triples.dtype == np.int64 else None

@@ -1,0 +1,38 @@
+"""What the semi-hard strategies share: a negative for each (anchor, positive), the nearest beyond the positive."""
+
+import tensorflow as tf
+
+from model.chunks import Chunk, add_at
+from model.losses import Terms, evenly
+from model.margins import Margin
+
+
+def semi_hard_terms(chunk: Chunk, margin: Margin, *, else_farthest: bool) -> Terms:
+    """One term per (anchor, positive).
+
+    Args:
+        chunk: A anchors.
+        margin: what a triple costs.
+        else_farthest: take the farthest negative where none is beyond the positive, instead of leaving the pair out.
+    """
+    infinity = float("inf")
+    if else_farthest:
+        farthest = tf.reduce_max(tf.where(tf.math.is_finite(chunk.apart), chunk.apart, -infinity), axis=1)  # (A,)
+
+    def add(r: tf.Tensor, total: tf.Tensor, active: tf.Tensor, count: tf.Tensor, gradient: tf.Tensor) -> tuple:
+        positive, found = chunk.positive(r)
+        reach = chunk.distance_to(positive)  # (A,)
+        chosen = tf.reduce_min(tf.where(chunk.apart > reach[:, None], chunk.apart, infinity), axis=1)
+        if else_farthest:
+            chosen = tf.where(chosen < infinity, chosen, farthest)
+        paired = found & tf.math.is_finite(chosen)
+        chosen = tf.where(paired, chosen, 0.0)
+        term = tf.cast(paired, tf.float32)
+        value, slope, above = (term * part for part in margin(reach - chosen))
+        gradient -= evenly(chunk.apart == chosen[:, None], slope)
+        return r + 1, total + value, active + above, count + term, add_at(gradient, positive, slope)
+
+    nothing = tf.zeros_like(chunk.positive_count)
+    loop = [1, nothing, nothing, nothing, tf.zeros_like(chunk.distances)]
+    _, total, active, count, gradient = tf.while_loop(lambda r, *_: r <= chunk.most, add, loop, parallel_iterations=1)
+    return Terms(total, count, active, count, gradient)

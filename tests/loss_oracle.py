@@ -1,0 +1,123 @@
+"""The losses by their definitions: loops over anchors, positives and negatives in float64, with their gradients."""
+
+import itertools
+import math
+
+import numpy as np
+
+
+def distance(a: np.ndarray, b: np.ndarray, metric: str) -> tuple[float, np.ndarray]:
+    """The distance of two embeddings and its gradient by `a` (0 where there is none)."""
+    difference = a - b
+    if metric == "cityblock":
+        return np.abs(difference).sum(), np.sign(difference)
+    if metric == "sqeuclidean":
+        return (difference**2).sum(), 2 * difference
+    if metric == "euclidean":
+        length = math.sqrt((difference**2).sum())
+        return length, difference / length if length else np.zeros_like(a)
+    norm_a, norm_b = np.linalg.norm(a), np.linalg.norm(b)
+    if not norm_a or not norm_b:
+        return (0.0 if norm_a == norm_b else 0.5), np.zeros_like(a)
+    cosine = a @ b / (norm_a * norm_b)
+    # Rounding makes ties of what only differs in the last digits of float64.
+    return round(1 - cosine, 12), -(b / norm_b - cosine * a / norm_a) / norm_a
+
+
+def cost(x: float, margin: float | str) -> tuple[float, float]:
+    """f(x) and f'(x)."""
+    if margin == "soft":
+        value = max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+        return value, 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+    if margin == "none":
+        return x, 1.0
+    return max(0.0, x + margin), float(x + margin > 0)
+
+
+def terms_of(strategy, anchor, positives, negatives, d):
+    """The terms of one anchor: (x, {image: dx / d distance}); images that tie for an extreme share it."""
+
+    def at(images, value):
+        tied = [i for i in images if d[i] == value]
+        return {i: 1 / len(tied) for i in tied}
+
+    def term(plus, minus):
+        return {i: plus.get(i, 0.0) - minus.get(i, 0.0) for i in {*plus, *minus}}
+
+    if strategy == "batch_hard":
+        farthest, nearest = max(d[p] for p in positives), min(d[n] for n in negatives)
+        yield farthest - nearest, term(at(positives, farthest), at(negatives, nearest))
+    elif strategy == "batch_all":
+        for p, n in itertools.product(positives, negatives):
+            yield d[p] - d[n], {p: 1.0, n: -1.0}
+    elif strategy in ("tf_batch_semi_hard", "batch_semi_hard"):
+        for p in positives:
+            beyond = [d[n] for n in negatives if d[n] > d[p]]
+            if beyond or strategy == "tf_batch_semi_hard":
+                chosen = min(beyond) if beyond else max(d[n] for n in negatives)
+                yield d[p] - chosen, term({p: 1.0}, at(negatives, chosen))
+    elif strategy in ("hap2s_p", "hap2s_e"):
+        to_positives, plus = point_to_set(positives, d, strategy, 10.0, 1 / 0.5)
+        to_negatives, minus = point_to_set(negatives, d, strategy, -20.0, -1 / 0.5)
+        yield to_positives - to_negatives, term(plus, minus)
+    else:
+        raise AssertionError(strategy)
+
+
+def point_to_set(images, d, strategy, alpha, factor):
+    """Weighted mean distance; its derivatives by central differences of the definition."""
+
+    def mean(values):
+        weights = [(v + 1) ** alpha if strategy == "hap2s_p" else math.exp(factor * v) for v in values]
+        return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
+
+    values, step = [d[i] for i in images], 1e-6
+    slopes = {}
+    for k, image in enumerate(images):
+        up, down = list(values), list(values)
+        up[k] += step
+        down[k] -= step
+        slopes[image] = (mean(up) - mean(down)) / (2 * step)
+    return mean(values), slopes
+
+
+def oracle(strategy, labels, embeddings, margin, metric, *, batch_all_mean="active", anchors=None):
+    """(loss, gradient (N, D), active fraction, number of terms) of anchors 0 .. `anchors` - 1 (all) against all."""
+    embeddings = np.asarray(embeddings, np.float64)
+    number = len(labels)
+    anchors = number if anchors is None else anchors
+    if strategy == "basic":
+        chosen = [
+            (a, x, slopes)
+            for a in range(0, anchors, 3)
+            for x, slopes in [
+                (_d(embeddings, a, a + 1, metric) - _d(embeddings, a, a + 2, metric), {a + 1: 1, a + 2: -1})
+            ]
+        ]
+    else:
+        chosen = []
+        for a in range(anchors):
+            positives = [i for i in range(number) if labels[i] == labels[a] and i != a]
+            negatives = [i for i in range(number) if labels[i] != labels[a]]
+            if positives and negatives:
+                d = [_d(embeddings, a, i, metric) for i in range(number)]
+                chosen += [(a, x, slopes) for x, slopes in terms_of(strategy, a, positives, negatives, d)]
+    costs = [cost(x, margin) for _, x, _ in chosen]
+    active = sum(value > 0 for value, _ in costs)
+    if strategy == "batch_all" and batch_all_mean == "active":
+        kept = [i for i, (value, _) in enumerate(costs) if value > 0]
+    else:
+        kept = range(len(costs))
+    gradient = np.zeros_like(embeddings)
+    for i in kept:
+        a, _, slopes = chosen[i]
+        for image, slope in slopes.items():
+            weight = costs[i][1] * slope / len(kept)
+            gradient[a] += weight * distance(embeddings[a], embeddings[image], metric)[1]
+            gradient[image] += weight * distance(embeddings[image], embeddings[a], metric)[1]
+    loss = sum(costs[i][0] for i in kept) / len(kept) if kept else 0.0
+    return loss, gradient, active / max(1, len(chosen)), len(chosen)
+
+
+def _d(embeddings, a, b, metric):
+    return distance(embeddings[a], embeddings[b], metric)[0]

@@ -1,0 +1,188 @@
+import threading
+
+import numpy as np
+import pytest
+
+from dataset.errors import UserError
+from dataset.sampling import triplets
+from dataset.sampling.triplets import TripletSampler
+from model.params import check_params
+
+
+def labels_of(counts):
+    return np.repeat([f"id{i}" for i in range(len(counts))], counts).astype(object)
+
+
+def epoch_of(sampler, epoch):
+    """The triples of an epoch's batches: (steps, T, 3)."""
+    first = epoch * sampler.steps_per_epoch
+    steps = range(first, first + sampler.steps_per_epoch)
+    return np.stack([sampler.batch(step).reshape(-1, 3) for step in steps])
+
+
+def other_triples(sampler, labels):
+    """Triples of all anchors: the last positive, the first negative."""
+    rows = []
+    for anchor in sampler.anchors:
+        positive = [i for i in np.flatnonzero(labels == labels[anchor]) if i != anchor][-1]
+        rows.append((anchor, positive, np.flatnonzero(labels != labels[anchor])[0]))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("counts", [[4, 4], [5, 1, 1, 2], [3] * 9, [2, 30, 1], [8, 1]])
+def test_an_epoch_has_a_triple_for_each_anchor(counts):
+    labels = np.random.default_rng(1).permutation(labels_of(counts))
+    images_of = dict(zip(*np.unique(labels, return_counts=True), strict=True))
+    anchors = [i for i, label in enumerate(labels) if images_of[label] >= 2]
+    sampler = TripletSampler(labels, 5, seed=2)
+    assert sampler.batch_size == 15
+    assert sampler.steps_per_epoch == -(-len(anchors) // 5)
+    assert sampler.batch(0).dtype == np.int64
+    epochs = [epoch_of(sampler, epoch) for epoch in range(20)]
+    for epoch in epochs:
+        flat = epoch.reshape(-1, 3)
+        anchor, positive, negative = flat.T
+        assert (labels[anchor] == labels[positive]).all()
+        assert (anchor != positive).all()
+        assert (labels[anchor] != labels[negative]).all()
+        np.testing.assert_array_equal(np.sort(anchor[: len(anchors)]), anchors)
+        assert {tuple(row) for row in flat} == {tuple(row) for row in flat[: len(anchors)]}  # fillings are repeats
+        for batch in epoch:
+            assert len(set(batch[:, 0])) == 5
+    assert len({epoch.tobytes() for epoch in epochs}) == 20
+
+
+def test_pure_function_of_seed_and_step():
+    labels = labels_of([5] * 8)
+    one, two = TripletSampler(labels, 6, seed=7), TripletSampler(labels, 6, seed=7)
+    forward = [one.batch(step) for step in range(30)]
+    for step in reversed(range(30)):
+        np.testing.assert_array_equal(two.batch(step), forward[step])
+    other = TripletSampler(labels, 6, seed=8)
+    assert any((other.batch(step) != forward[step]).any() for step in range(3))
+
+
+def test_positives_and_negatives_are_equally_likely():
+    labels = np.array(["b", "a", "c", "b", "a", "b", "d", "b"], dtype=object)
+    sampler = TripletSampler(labels, 6, seed=0)
+    epochs = 6000
+    triples = np.concatenate([epoch_of(sampler, epoch).reshape(-1, 3) for epoch in range(epochs)])
+    for anchor in sampler.anchors:
+        own = triples[triples[:, 0] == anchor]
+        assert len(own) == epochs
+        positives = [i for i in range(8) if labels[i] == labels[anchor] and i != anchor]
+        negatives = [i for i in range(8) if labels[i] != labels[anchor]]
+        for column, choices in ((1, positives), (2, negatives)):
+            counts = np.bincount(own[:, column], minlength=8)
+            assert counts[choices].sum() == epochs
+            assert np.abs(counts[choices] - epochs / len(choices)).max() < 5 * np.sqrt(epochs * 0.25)
+
+
+def test_given_triples_are_used_in_the_epochs_order():
+    labels = labels_of([3, 4, 1, 3])
+    sampler, plain = TripletSampler(labels, 4, seed=3), TripletSampler(labels, 4, seed=3)
+    triples = other_triples(sampler, labels)
+    given = {row[0]: tuple(row) for row in triples}
+    sampler.batch(sampler.steps_per_epoch)  # the epoch's random triples are drawn already
+    sampler.use(1, triples[::-1])
+    for epoch in range(3):
+        ours, theirs = epoch_of(sampler, epoch), epoch_of(plain, epoch)
+        np.testing.assert_array_equal(ours[..., 0], theirs[..., 0])
+        if epoch == 1:
+            assert all(tuple(row) == given[row[0]] for row in ours.reshape(-1, 3))
+        else:
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_given_triples_are_copied_and_replaced():
+    labels = labels_of([3, 3])
+    sampler = TripletSampler(labels, 2, seed=3)
+    triples = other_triples(sampler, labels)
+    kept = triples.copy()
+    sampler.use(0, triples)
+    triples[:] = 0
+    assert {tuple(row) for row in epoch_of(sampler, 0).reshape(-1, 3)} == {tuple(row) for row in kept}
+    kept[:, 2] = np.where(labels[kept[:, 0]] == "id0", 5, 2)
+    sampler.use(0, kept.astype(np.int32))
+    assert {tuple(row) for row in epoch_of(sampler, 0).reshape(-1, 3)} == {tuple(row) for row in kept}
+
+
+def test_the_two_epochs_last_given_are_kept():
+    labels = labels_of([3, 3, 3])
+    sampler, plain = TripletSampler(labels, 2, seed=3), TripletSampler(labels, 2, seed=3)
+    for epoch in (0, 1, 1, 2):
+        sampler.use(epoch, other_triples(sampler, labels))
+    same = [bool((epoch_of(sampler, epoch) == epoch_of(plain, epoch)).all()) for epoch in range(4)]
+    assert same == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t[1:], r"\(6, 3\) integers, not \(5, 3\)"),
+        (lambda t: t.astype(float), "float64"),
+        (lambda t: t + 100, "indices of the 7"),
+        (lambda t: t - 100, "indices of the 7"),
+        (lambda t: np.where(np.arange(6)[:, None] == 0, t[1], t), "an anchor once"),
+        (lambda t: t[:, [0, 0, 2]], "another image of its anchor's"),
+        (lambda t: t[:, [0, 2, 2]], "another image of its anchor's"),
+        (lambda t: t[:, [0, 1, 1]], "another identity"),
+    ],
+)
+def test_triples_of_other_images(change, message):
+    labels = labels_of([3, 3, 1])
+    sampler = TripletSampler(labels, 2, seed=0)
+    before = epoch_of(sampler, 0)
+    with pytest.raises(ValueError, match=message):
+        sampler.use(0, change(other_triples(sampler, labels)))
+    np.testing.assert_array_equal(epoch_of(sampler, 0), before)
+
+
+def test_batches_from_a_thread_are_random_or_given_never_mixed():
+    labels = labels_of([50] * 4)
+    sampler = TripletSampler(labels, 100, seed=0)
+    random, given = sampler.batch(0), None
+    results, done = [], threading.Event()
+
+    def read():
+        while not done.is_set():
+            results.append(sampler.batch(0))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for _ in range(50):
+        sampler.use(0, other_triples(sampler, labels))
+    done.set()
+    thread.join()
+    given = sampler.batch(0)
+    assert results
+    assert all((batch == random).all() or (batch == given).all() for batch in results)
+
+
+def test_made_from_the_parameters():
+    params = check_params({"sampling": "triplets", "batch_p": 4, "batch_k": 2, "seed": 5}, "x")
+    sampler = triplets.make(labels_of([5, 1, 7, 1]), params)
+    assert (sampler.batch_size, sampler.steps_per_epoch, sampler.images_per_epoch()) == (6, 6, 12)
+    assert sampler.shortage() == "2 of them with a single image"
+    assert sampler.epoch_length() == "6 steps with 12 triples"
+    np.testing.assert_array_equal(sampler.identities, ["id0", "id1", "id2", "id3"])
+    np.testing.assert_array_equal(sampler.counts, [5, 1, 7, 1])
+
+
+@pytest.mark.parametrize(
+    ("counts", "batch_triples", "message"),
+    [
+        ([4, 1, 1, 1], 5, r"= 5 triples, but only 4 images can be anchors.*lower batch_p or batch_k"),
+        ([9], 2, r"1 identities; triplets need at least 2"),
+        ([1] * 9, 2, r"no identity of the training set has 2 images"),
+        ([4, 4], 0, r"raise batch_p or batch_k"),
+    ],
+)
+def test_no_batch_or_no_triplet(counts, batch_triples, message):
+    with pytest.raises(UserError, match=message):
+        TripletSampler(labels_of(counts), batch_triples, seed=0)
+
+
+def test_large_seeds_and_steps():
+    sampler = TripletSampler(labels_of([3] * 9), 8, seed=2**31 - 1)
+    assert len(sampler.batch(10**9)) == 24
