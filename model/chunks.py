@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from model.distances import Points, between, gradient_of, pull_back
 
-CHUNK = 128
+CHUNK = 128  # of docs/losses.md: time against memory
 
 
 class Groups(NamedTuple):

@@ -23,7 +23,8 @@ class Points(NamedTuple):
 
     Attributes:
         factor: (N, D + 2) float64: the points, ones, and their squared lengths. `between` multiplies with them.
-        single: (N, D + 1) float32: the points and ones. `pull_back` multiplies with them.
+        single: (N, D + 2) float32, the same rounded. `pull_back` multiplies with them, and has no use for the last
+            column; without it there would have to be a copy.
         scale: (N, 1) float32, what the embeddings were multiplied by for length 1; None where they were not.
     """
 
@@ -69,9 +70,9 @@ def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = Non
         points, scale = points * inverse, tf.cast(inverse, tf.float32)
     else:
         points -= tf.reduce_mean(points, axis=0) if centre is None else centre
-    squares = tf.reduce_sum(tf.square(points), axis=1, keepdims=True)
+    squares = tf.einsum("nd,nd->n", points, points)[:, None]
     factor = tf.concat([points, tf.ones_like(squares), squares], axis=1)
-    return Points(factor, tf.cast(factor[:, :-1], tf.float32), scale)
+    return Points(factor, tf.cast(factor, tf.float32), scale)
 
 
 def between(a: Points, b: Points, metric: str) -> tf.Tensor:
@@ -104,7 +105,7 @@ def pull_back(
         metric: of `distances`.
 
     Returns:
-        (A, D + 1) and (B, D + 1) float32: sum of w times the other side, and sum of w.
+        (A, D + 2) and (B, D + 2) float32: sum of w times the other side, sum of w, and a column without meaning.
     """
     if metric == "cityblock":
         return _cityblock_pull_back(a.factor[:, :-2], b.factor[:, :-2], gradient)
@@ -116,9 +117,9 @@ def pull_back(
 
 
 def gradient_of(points: Points, pulled: tf.Tensor) -> tf.Tensor:
-    """The gradient by the embeddings: (N, D + 1), sums of what `pull_back` gave -> (N, D) float32."""
-    single = points.single[:, :-1]
-    gradient = single * pulled[:, -1:] - pulled[:, :-1]
+    """The gradient by the embeddings: (N, D + 2), sums of what `pull_back` gave -> (N, D) float32."""
+    single = points.single[:, :-2]
+    gradient = single * pulled[:, -2:-1] - pulled[:, :-2]
     if points.scale is None:
         return gradient
     # Through the division by the length: only what is across the embedding counts.
@@ -161,6 +162,6 @@ def _blocks(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _from_blocks(blocks: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """(blocks, d, A) -> (A, D + 1), with the sum of weights that there is not as 0."""
+    """(blocks, d, A) -> (A, D + 2), with 0 for the sum of weights, which there is not."""
     gradient = tf.transpose(tf.reshape(blocks, [-1, tf.shape(blocks)[2]])[: like.shape[1]])
-    return tf.pad(gradient, [[0, 0], [0, 1]])
+    return tf.pad(gradient, [[0, 0], [0, 2]])

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dataset.pipeline import training_batches
 from dataset.training_set import TrainingSet
-from model.checkpoints import TrainingCheckpoints
+from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.embedding import Embedder
 from model.monitoring import Log
 from model.offline_mining import hardest_triples, load_triples, save_triples
@@ -34,7 +34,12 @@ class HardTriples:
         self._checkpoints, self._embedder = checkpoints, Embedder(model, params)
 
     def prepare(self, step: int) -> None:
-        """Gives the sampler the triples of the epoch that `step` is in; called before its batches are asked for."""
+        """Gives the sampler the triples of the epoch that `step` is in; called before its batches are asked for.
+
+        Raises:
+            NonFiniteError: when a weight or an embedding is no number any more.
+            UserError: when an image is broken, or a file cannot be written.
+        """
         sampler = self._data.sampler
         epoch, done = divmod(step, sampler.steps_per_epoch)
         kept = load_triples(self._folder, epoch) if done else None
@@ -44,10 +49,15 @@ class HardTriples:
                 return
             except ValueError:  # of another data set
                 pass
-        self._checkpoints.save(step)  # from here, resuming mines the same
         images = self._data.images
         embeddings = self._embedder.embed(images.manifest.files(), images.orientations)
-        triples = hardest_triples(embeddings, sampler.codes, self._params.metric)
+        try:
+            triples = hardest_triples(embeddings, sampler.codes, self._params.metric)
+        except ValueError as error:  # of finite weights too: a training that diverges
+            raise NonFiniteError(
+                f"no triples can be mined at step {step}: {error}", self._checkpoints.latest
+            ) from error
+        self._checkpoints.save(step)  # from here, resuming mines the same
         save_triples(self._folder, epoch, triples)
         sampler.use(epoch, triples)
         self._log.line(f"step {step}: {len(triples):,} hard triples mined from {self._checkpoints.latest.name}")

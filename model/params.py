@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from dataset import by_name
 from dataset.errors import UserError
 from dataset.files import read_json
+from model.params_text import markdown_table, schema_text
 
 
 def _one_of(package: str) -> AfterValidator:
@@ -157,7 +158,7 @@ class Params(BaseModel):
     )
     adam_epsilon: float = Field(1e-7, gt=0, description="Adam's epsilon.")
     num_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
-        None, description="Length of the training in passes over the identities; replaces `train_iterations`."
+        None, description="Length of the training in epochs (`pk`: passes over the identities); replaces `train_iterations`."
     )
     train_iterations: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
         25000, description="Length of the training in steps (batches)."
@@ -315,36 +316,7 @@ def _explain(error: ValidationError, values: dict[str, Any]) -> str:
 
 def _type_text(key: str) -> str:
     """The type and range of a parameter in words, from its JSON schema."""
-    return _schema_text(Params.model_json_schema()["properties"][key])
-
-
-def _schema_text(schema: dict[str, Any]) -> str:
-    if "anyOf" in schema:
-        return " or ".join(_schema_text(option) for option in schema["anyOf"])
-    if "enum" in schema or "const" in schema:
-        return " or ".join(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
-    if schema["type"] == "array":
-        count = f" of {schema['minItems']}" if schema.get("minItems") == schema.get("maxItems") is not None else ""
-        return f"list{count} of {_schema_text(schema['items'])}"
-    text = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "string"}.get(
-        schema["type"], schema["type"]
-    )
-    signs = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
-    limits = [f"{sign} {schema[name]:g}" for name, sign in signs if name in schema]
-    return f"{text} {', '.join(limits)}" if limits else text
-
-
-def markdown_table() -> str:
-    """All parameters as a Markdown table."""
-    lines = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
-    packages = {"model_type": "model.backbones", "head": "model.heads", "triplet_strategy": "model.losses"}
-    for key, field in Params.model_fields.items():
-        named = packages.get(key)
-        kind = " or ".join(f'"{name}"' for name in by_name.choices(named)) if named else _type_text(key)
-        if key == "augmentation":
-            kind = "list of " + " or ".join(f'"{name}"' for name in by_name.choices("dataset.augmentation"))
-        lines.append(f"| `{key}` | {kind} | `{json.dumps(field.default)}` | {field.description} |")
-    return "\n".join(lines)
+    return schema_text(Params.model_json_schema()["properties"][key])
 
 
 def main() -> None:
@@ -354,7 +326,7 @@ def main() -> None:
         print(json.dumps(Params.model_json_schema(), indent=2))
     else:
         print("# Parameters\n\nThis page is the output of `python -m model.params`.\n")
-        print(markdown_table())
+        print(markdown_table(Params))
 
 
 if __name__ == "__main__":

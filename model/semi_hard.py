@@ -17,7 +17,7 @@ def semi_hard_terms(chunk: Chunk, margin: Margin, *, else_farthest: bool) -> Ter
     """
     infinity = float("inf")
     if else_farthest:
-        farthest = tf.reduce_max(tf.where(tf.math.is_finite(chunk.apart), chunk.apart, -infinity), axis=1)  # (A,)
+        farthest = tf.reduce_max(tf.where(chunk.apart < infinity, chunk.apart, -infinity), axis=1)  # (A,)
 
     def add(r: tf.Tensor, total: tf.Tensor, active: tf.Tensor, count: tf.Tensor, gradient: tf.Tensor) -> tuple:
         positive, found = chunk.positive(r)

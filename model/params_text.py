@@ -1,0 +1,46 @@
+"""Parameters in words: what a JSON schema allows, and the table of all."""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from dataset import by_name
+
+# Parameters whose values are the names of a package's modules.
+_PACKAGES = {
+    "augmentation": "dataset.augmentation",
+    "sampling": "dataset.sampling",
+    "model_type": "model.backbones",
+    "head": "model.heads",
+    "triplet_strategy": "model.losses",
+}
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """The type and range that a property's JSON schema allows."""
+    if "anyOf" in schema:
+        return " or ".join(schema_text(option) for option in schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return " or ".join(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
+    if schema["type"] == "array":
+        count = f" of {schema['minItems']}" if schema.get("minItems") == schema.get("maxItems") is not None else ""
+        return f"list{count} of {schema_text(schema['items'])}"
+    text = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "string"}.get(
+        schema["type"], schema["type"]
+    )
+    signs = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
+    limits = [f"{sign} {schema[name]:g}" for name, sign in signs if name in schema]
+    return f"{text} {', '.join(limits)}" if limits else text
+
+
+def markdown_table(params: type[BaseModel]) -> str:
+    """All fields of a model of parameters as a Markdown table."""
+    properties = params.model_json_schema()["properties"]
+    lines = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
+    for key, field in params.model_fields.items():
+        kind = schema_text(properties[key])
+        if key in _PACKAGES:
+            kind = kind.replace("string", " or ".join(f'"{name}"' for name in by_name.choices(_PACKAGES[key])))
+        lines.append(f"| `{key}` | {kind} | `{json.dumps(field.default)}` | {field.description} |")
+    return "\n".join(lines)
