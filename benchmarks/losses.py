@@ -220,7 +220,6 @@ def draw(found: list[Contender], results: Results, file: IO[bytes]) -> None:
         for i in reversed(range(len(ends))):
             heights[i] = min(heights[i], 1 - gap * (len(ends) - 1 - i))
         for height, (size, value, name) in zip(heights, ends, strict=True):
-            colour = styles[name]["color"]
             colour, weight = styles[name]["color"], "bold" if name in ours else "normal"
             arrow = {"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.6, "relpos": (0, 0.5)}
             panel.annotate(name, (size, value), (1.07, height), textcoords="axes fraction", va="center", fontsize=9,
@@ -241,7 +240,7 @@ def arguments() -> argparse.Namespace:
     add("--threads", type=int, default=os.cpu_count(), help="threads of each contender (default: all cores)")
     add("--memory_limit", type=float, default=12, metavar="GB",
         help="what needs more is not run, or stopped (default: 12; never more than 80%% of what is free)")  # fmt: skip
-    add("--time_limit", type=float, default=60, metavar="SECONDS",
+    add("--time_limit", type=float, default=240, metavar="SECONDS",
         help="what takes longer for a call is stopped (default: 60)")  # fmt: skip
     add("--out", type=Path, default=Path("docs"), metavar="FOLDER",
         help="folder of losses_benchmark.md and losses_benchmark.png (default: docs)")  # fmt: skip

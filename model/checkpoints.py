@@ -130,4 +130,6 @@ def _restore(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, AssertionError):  # TensorFlow's own words are a list of Python objects
+        return "it lacks variables that are wanted here"
     return str(error).strip().splitlines()[0].rstrip(".")

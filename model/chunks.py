@@ -20,7 +20,7 @@ class Groups(NamedTuple):
     """The images of a batch by identity.
 
     Attributes:
-        codes: (N,) a number for each image's identity.
+        codes: (N,) a number for each image's identity, below N; N itself for images that are not usable.
         order: (N,) the images sorted by identity.
         start, size: (N,) where the image's identity begins in `order`, and how many images it has.
         place: (N,) where the image itself is in `order`.
@@ -39,10 +39,14 @@ class Groups(NamedTuple):
 
 def group(labels: tf.Tensor, usable: tf.Tensor | None = None) -> Groups:
     """The groups of equal labels: (N,) integers or strings, (N,) bool."""
-    codes = tf.unique(labels).idx if labels.dtype == tf.string else labels
-    if usable is not None:  # an identity of its own, of which no anchor is
-        codes = tf.where(usable, codes, tf.reduce_min(codes) - 1)
-    number = tf.shape(codes)[0]
+    number = tf.shape(labels)[0]
+    if labels.dtype == tf.string:
+        codes = tf.unique(labels).idx
+    else:  # any numbers, to numbers below N in the same order
+        labels = tf.cast(labels, tf.int32) if labels.dtype == tf.bool else labels
+        codes = tf.searchsorted(tf.sort(labels), labels)
+    if usable is not None:  # an identity of its own, the last one, of which no anchor is
+        codes = tf.where(usable, codes, number)
     order = tf.argsort(codes, stable=True)
     ordered = tf.gather(codes, order)
     begins = tf.searchsorted(ordered, codes, side="left")
@@ -69,15 +73,13 @@ class Chunk:
 
     def __init__(self, groups: Groups, rows: tf.Tensor, real: tf.Tensor, distances: tf.Tensor) -> None:
         self._groups, self.rows, self.real, self.distances = groups, rows, real, distances
-        take = lambda values: tf.gather(values, rows)  # noqa: E731
-        self._start, self._size = take(groups.start), take(groups.size)
-        self._place = take(groups.place) - self._start
-        self.most = tf.reduce_max(self._size) - 1
+        self._start, self._size = tf.gather(groups.start, rows), tf.gather(groups.size, rows)
+        self._place = tf.gather(groups.place, rows) - self._start
+        self.most = tf.maximum(tf.reduce_max(self._size), 1) - 1  # of no anchors at all the maximum is -2^31
         self.positive_count = tf.where(real, tf.cast(self._size - 1, tf.float32), 0.0)
         self.negative_count = tf.where(real, groups.number - tf.cast(self._size, tf.float32), 0.0)
         self.valid = (self.positive_count > 0) & (self.negative_count > 0)
-        same = take(groups.codes)[:, None] == groups.codes[None, :]
-        self.same = same
+        self.same = same = tf.gather(groups.codes, rows)[:, None] == groups.codes[None, :]
         # The anchor itself, at distance 0, is no farther than any positive.
         self.farthest_positive = tf.reduce_max(tf.where(same, distances, 0.0), axis=1)
         excluded = same if groups.usable is None else same | ~groups.usable[None, :]

@@ -47,8 +47,8 @@ class CollapseAlarm:
 
         Args:
             step: the number of steps done.
-            values: loss, active_fraction, valid_terms; hardest_positive and hardest_negative, means over the anchors;
-                embedding_norm, the mean. Others are ignored.
+            values: loss, active_fraction, complete_anchors; hardest_positive and hardest_negative, means over the
+                anchors; embedding_norm, the mean. Others are ignored.
         """
         state = self._state(values)
         kind = "collapsed" if state == "diverged" else state
@@ -67,7 +67,7 @@ class CollapseAlarm:
         length = 1.0 if self._metric == "cosine" else values["embedding_norm"]
         if not math.isfinite(positive + negative + length):
             return None  # the training stops by itself
-        if values["valid_terms"] == 0 and positive == negative == 0:
+        if values["complete_anchors"] == 0:
             return "no triplets"
         if length > _ABSURD * self._length(self._unit) and positive - negative > self._unit:
             return "diverged"

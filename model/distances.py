@@ -15,7 +15,7 @@ METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
 _NOTHING = 2.0**-45
 
 # Numbers in a block of coordinate differences, (dimensions, rows, columns), of the cityblock distance.
-_BLOCK = 2**18
+_BLOCK = 2**17
 
 
 class Points(NamedTuple):
@@ -25,17 +25,19 @@ class Points(NamedTuple):
         factor: (N, D + 2) float64: the points, ones, and their squared lengths. `between` multiplies with them.
         single: (N, D + 2) float32, the same rounded. `pull_back` multiplies with them, and has no use for the last
             column; without it there would have to be a copy.
+        centre: (D,) float32, what was taken off the points.
         scale: (N, 1) float32, what the embeddings were multiplied by for length 1; None where they were not.
     """
 
     factor: tf.Tensor
     single: tf.Tensor
+    centre: tf.Tensor
     scale: tf.Tensor | None
 
     def gather(self, rows: tf.Tensor) -> "Points":
         """Some of the points: (A,) numbers."""
         scale = None if self.scale is None else tf.gather(self.scale, rows)
-        return Points(tf.gather(self.factor, rows), tf.gather(self.single, rows), scale)
+        return Points(tf.gather(self.factor, rows), tf.gather(self.single, rows), self.centre, scale)
 
 
 def pairwise(a: tf.Tensor, b: tf.Tensor, metric: str) -> tf.Tensor:
@@ -43,17 +45,17 @@ def pairwise(a: tf.Tensor, b: tf.Tensor, metric: str) -> tf.Tensor:
 
     `metric` is euclidean, sqeuclidean (its square), cityblock (sum of absolute differences) or cosine (1 - cosine of
     the angle, which is half the sqeuclidean distance of the embeddings at length 1; the zero vector stays the zero
-    vector there). Not differentiable: `pull_back` is the way back.
+    vector there, at 1/2 from all others). Not differentiable: `pull_back` is the way back.
 
     Raises:
         ValueError: for another metric.
     """
-    centre = tf.reduce_mean(tf.cast(b, tf.float64), axis=0)
-    return between(points_of(a, metric, centre), points_of(b, metric, centre), metric)
+    targets = points_of(b, metric)
+    return between(points_of(a, metric, tf.cast(targets.centre, tf.float64)), targets, metric)
 
 
 def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = None) -> Points:
-    """(N, D) -> Points: length 1 for cosine, else with the mean (or `centre`, (D,) float64) taken off.
+    """(N, D) -> Points: for cosine at length 1, and with the mean (or `centre`, (D,) float64) taken off.
 
     No distance feels the mean, but every rounding does: a collapsing network puts all embeddings near one point far
     from 0.
@@ -68,11 +70,12 @@ def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = Non
         lengths = tf.norm(points, axis=1, keepdims=True)
         inverse = tf.math.divide_no_nan(tf.ones_like(lengths), lengths)
         points, scale = points * inverse, tf.cast(inverse, tf.float32)
-    else:
-        points -= tf.reduce_mean(points, axis=0) if centre is None else centre
+    if centre is None:  # rounded, for it to be the same wherever it is used
+        centre = tf.cast(tf.cast(tf.reduce_mean(points, axis=0), tf.float32), tf.float64)
+    points -= centre
     squares = tf.einsum("nd,nd->n", points, points)[:, None]
     factor = tf.concat([points, tf.ones_like(squares), squares], axis=1)
-    return Points(factor, tf.cast(factor, tf.float32), scale)
+    return Points(factor, tf.cast(factor, tf.float32), tf.cast(centre, tf.float32), scale)
 
 
 def between(a: Points, b: Points, metric: str) -> tf.Tensor:
@@ -123,6 +126,7 @@ def gradient_of(points: Points, pulled: tf.Tensor) -> tf.Tensor:
     if points.scale is None:
         return gradient
     # Through the division by the length: only what is across the embedding counts.
+    single += points.centre
     along = tf.reduce_sum(gradient * single, axis=1, keepdims=True)
     return points.scale * (gradient - along * single)
 

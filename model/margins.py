@@ -1,5 +1,6 @@
 """The margin: what a triple (anchor, positive, negative) costs, given x = d(a, p) - d(a, n)."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -46,6 +47,8 @@ def margin_of(margin: float | str) -> Margin:
         return Margin(0.0, _identity, signed=True)
     if isinstance(margin, str | bool):
         raise ValueError(f'unknown margin {margin!r}; it must be a number, "soft" or "none"')
+    if not 0.0 <= margin < math.inf:
+        raise ValueError(f"a margin of {margin}; a number must be finite and at least 0")
     return Margin(float(margin), _hinge)
 
 

@@ -128,7 +128,10 @@ class Params(BaseModel):
         "active", description="`batch_all`: the mean is over the triples with a loss above 0, or over all of them."
     )
     memory_size: int = Field(
-        0, ge=0, description="Cross-batch memory: so many past embeddings serve as further positives and negatives."
+        0,
+        ge=0,
+        le=10**7,
+        description="Cross-batch memory: so many past embeddings serve as further positives and negatives.",
     )
     memory_start_step: int = Field(
         0, ge=0, description="Step from which the memory is filled; before, embeddings change too fast to be kept."
@@ -158,7 +161,8 @@ class Params(BaseModel):
     )
     adam_epsilon: float = Field(1e-7, gt=0, description="Adam's epsilon.")
     num_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
-        None, description="Length of the training in epochs (`pk`: passes over the identities); replaces `train_iterations`."
+        None,
+        description="Length of the training in epochs (`pk`: passes over the identities); replaces `train_iterations`.",
     )
     train_iterations: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
         25000, description="Length of the training in steps (batches)."
@@ -223,6 +227,8 @@ class Params(BaseModel):
             )
         if self.triplet_strategy == "basic" and self.memory_size:
             raise ValueError("memory_size has no effect with triplet_strategy 'basic': its triples are given; drop one")
+        if self.memory_start_step and not self.memory_size:
+            raise ValueError("memory_start_step has no effect without memory_size; give that too, or drop it")
         if self.triplet_mining == "hard" and self.sampling != "triplets":
             raise ValueError(f"triplet_mining 'hard' needs sampling 'triplets', not {self.sampling!r}")
         if self.pre_crop_size is not None and "random_crop" not in self.augmentation:

@@ -67,11 +67,12 @@ class RunFolder:
         """The parameters that differ from those of the last start, in words."""
         if not self.resolved_json.is_file():
             return []
-        before, now = read_json(self.resolved_json), params.model_dump()
+        defaults = {key: field.default for key, field in Params.model_fields.items()}  # of parameters that are newer
+        before, now = defaults | read_json(self.resolved_json), params.model_dump()
         return [
-            f"{key} {json.dumps(before.get(key))} -> {json.dumps(value)}"
+            f"{key} {json.dumps(before[key])} -> {json.dumps(value)}"
             for key, value in now.items()
-            if before.get(key) != value
+            if before[key] != value
         ]
 
     @contextlib.contextmanager

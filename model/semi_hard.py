@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from model.chunks import Chunk, add_at
-from model.losses import Terms, evenly
+from model.losses import Terms
 from model.margins import Margin
 
 
@@ -17,20 +17,23 @@ def semi_hard_terms(chunk: Chunk, margin: Margin, *, else_farthest: bool) -> Ter
     """
     infinity = float("inf")
     if else_farthest:
-        farthest = tf.reduce_max(tf.where(chunk.apart < infinity, chunk.apart, -infinity), axis=1)  # (A,)
+        farthest = tf.argmax(tf.where(chunk.apart < infinity, chunk.apart, -1.0), axis=1, output_type=tf.int32)  # (A,)
 
     def add(r: tf.Tensor, total: tf.Tensor, active: tf.Tensor, count: tf.Tensor, gradient: tf.Tensor) -> tuple:
         positive, found = chunk.positive(r)
         reach = chunk.distance_to(positive)  # (A,)
-        chosen = tf.reduce_min(tf.where(chunk.apart > reach[:, None], chunk.apart, infinity), axis=1)
+        beyond = tf.where(chunk.apart > reach[:, None], chunk.apart, infinity)
+        negative = tf.argmin(beyond, axis=1, output_type=tf.int32)  # the first of those that tie
+        paired = found & chunk.valid
+        exists = tf.gather(beyond, negative, batch_dims=1) < infinity
         if else_farthest:
-            chosen = tf.where(chosen < infinity, chosen, farthest)
-        paired = found & tf.math.is_finite(chosen)
-        chosen = tf.where(paired, chosen, 0.0)
+            negative = tf.where(exists, negative, farthest)
+        else:
+            paired &= exists
         term = tf.cast(paired, tf.float32)
-        value, slope, above = (term * part for part in margin(reach - chosen))
-        gradient -= evenly(chunk.apart == chosen[:, None], slope)
-        return r + 1, total + value, active + above, count + term, add_at(gradient, positive, slope)
+        value, slope, above = (term * part for part in margin(reach - chunk.distance_to(negative)))
+        gradient = add_at(add_at(gradient, positive, slope), negative, -slope)
+        return r + 1, total + value, active + above, count + term, gradient
 
     nothing = tf.zeros_like(chunk.positive_count)
     loop = [1, nothing, nothing, nothing, tf.zeros_like(chunk.distances)]

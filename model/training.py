@@ -123,9 +123,16 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
                 detailed.append(
                     step, loss, result.embeddings.numpy(), _anchor_losses(result), data.sampler.batch(step - 1)
                 )
-            if step == start + 1 or (params.save_picture_steps and step % params.save_picture_steps == 0):
+            draw = params.save_picture_steps and (step == 1 or step % params.save_picture_steps == 0)
+            if draw or step == start + 1:
                 parts = [part.numpy() for part in strategy.experimental_local_results(images)]
-                _pictures(monitor, np.concatenate(parts), result, params, step)
+                pictures = np.concatenate(parts)
+                if step == start + 1:
+                    monitor.picture(
+                        "batch", batch_picture(pictures, _COLUMN.get(params.sampling, params.batch_k)), step
+                    )
+                if draw:
+                    _hardest_triplets(monitor, pictures, result, params, step)
             if step % params.save_summary_steps == 0 or step == total or step == 1:
                 speed = meter.read()
                 rate = speed["images_per_second"] / batch_size
@@ -153,22 +160,21 @@ def _statistics(monitor: TrainingMonitor, result: StepResult, params: Params, st
     """The scalars of a logged step; its histograms go to TensorBoard at once."""
     scalars = batch_statistics(result.labels, result.embeddings, params.metric, params.batch_k)
     figures = result.figures
-    anchor_losses, valid = _anchor_losses(result), figures.count.numpy() > 0
+    anchor_losses, valid = _anchor_losses(result), figures.valid.numpy() > 0
     monitor.histograms(
         step,
         {
             "anchor_loss": anchor_losses[valid],
-            "embedding_norm": np.linalg.norm(result.embeddings.numpy(), axis=1),
+            "embedding_norms": np.linalg.norm(result.embeddings.numpy(), axis=1),
             **{
                 f"distance/{name}": sample
                 for name, sample in distance_samples(result.labels, result.embeddings, params.metric).items()
             },
         },
     )
-    percentiles = anchor_statistics(
+    percentiles = anchor_statistics({"valid": valid, "losses": anchor_losses}) | anchor_statistics(
         {
-            "valid": valid,
-            "losses": anchor_losses,
+            "valid": figures.complete.numpy() > 0,
             "hardest_positive": figures.hardest_positive.numpy(),
             "hardest_negative": figures.hardest_negative.numpy(),
         }
@@ -181,9 +187,10 @@ def _anchor_losses(result: StepResult) -> np.ndarray:
     return tf.math.divide_no_nan(result.figures.total, result.figures.count).numpy()
 
 
-def _pictures(monitor: TrainingMonitor, images: np.ndarray, result: StepResult, params: Params, step: int) -> None:
-    """The batch, and its hardest triplets."""
-    monitor.picture("batch", batch_picture(images, _COLUMN.get(params.sampling, params.batch_k)), step)
+def _hardest_triplets(
+    monitor: TrainingMonitor, images: np.ndarray, result: StepResult, params: Params, step: int
+) -> None:
+    """A picture of them, where there are any."""
     triplets = hardest_triplets(result.labels, result.embeddings, params.metric)
     if triplets:
         monitor.picture("hardest_triplets", triplets_picture(images, triplets), step)

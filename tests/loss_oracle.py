@@ -35,7 +35,10 @@ def cost(x: float, margin: float | str) -> tuple[float, float]:
 
 
 def terms_of(strategy, anchor, positives, negatives, d):
-    """The terms of one anchor: (x, {image: dx / d distance}); images that tie for an extreme share it."""
+    """The terms of one anchor: (x, {image: dx / d distance}).
+
+    Images that tie for an extreme share it in `batch_hard`; else the first has it.
+    """
 
     def at(images, value):
         tied = [i for i in images if d[i] == value]
@@ -55,7 +58,8 @@ def terms_of(strategy, anchor, positives, negatives, d):
             beyond = [d[n] for n in negatives if d[n] > d[p]]
             if beyond or strategy == "tf_batch_semi_hard":
                 chosen = min(beyond) if beyond else max(d[n] for n in negatives)
-                yield d[p] - chosen, term({p: 1.0}, at(negatives, chosen))
+                first = next(n for n in negatives if d[n] == chosen)
+                yield d[p] - chosen, term({p: 1.0}, {first: 1.0})
     elif strategy in ("hap2s_p", "hap2s_e"):
         to_positives, plus = point_to_set(positives, d, strategy, 10.0, 1 / 0.5)
         to_negatives, minus = point_to_set(negatives, d, strategy, -20.0, -1 / 0.5)

@@ -12,7 +12,7 @@ def figures(loss, positive, negative, norm, active=1.0, valid=64.0):
         "hardest_negative": negative,
         "embedding_norm": norm,
         "active_fraction": active,
-        "valid_terms": valid,
+        "complete_anchors": valid,
     }
 
 

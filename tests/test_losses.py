@@ -57,6 +57,7 @@ BATCHES = {
     "collapsed": changed(PK, lambda e: e.__setitem__(slice(None), e[0])),
     "collapsed to 0": changed(PK, lambda e: e.fill(0)),
     "nearly collapsed": changed(PK, far_away),
+    "one direction": changed(PK, lambda e: e.__iadd__(1e3)),
     "one image each": random_batch([0, 1, 2]),
     "one identity": random_batch([5, 5, 5]),
 }
@@ -75,7 +76,9 @@ def assert_equal(strategy, labels, embeddings, margin, metric, what="", **option
     expected, expected_gradient, active, terms = oracle(strategy, labels, embeddings, margin, metric, **options)
     assert loss == pytest.approx(expected, rel=1e-5, abs=1e-7), what
     scale = np.abs(expected_gradient).max()
-    np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-5 * scale + 2e-8, err_msg=what)
+    # Where all gradients are 0, rounding may leave something of the size of the last digit of a weight.
+    floor = 2e-8 if scale < 1e-12 else 0.0
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-5 * scale + floor, err_msg=what)
     monitors = figures.monitors()
     assert float(monitors["valid_terms"]) == terms
     if scale or margin not in (0.0, "none"):  # at the edge of f > 0 rounding decides
@@ -195,6 +198,15 @@ def test_xla_computes_the_same(strategy, metric, monkeypatch):
     np.testing.assert_allclose(actual_gradient, gradient, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_smallest_batches(strategy, size):
+    labels, embeddings = np.arange(size), np.ones((size, 3), np.float32)
+    loss, gradient, _ = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
+    assert loss == 0
+    assert not gradient.any()
+
+
 def test_batches_of_unknown_size():
     labels, embeddings = UNEVEN
     expected, expected_gradient, _ = with_gradient("batch_all", labels, embeddings, 0.3, "cityblock")
@@ -251,7 +263,7 @@ def test_memory_joins_without_gradient(strategy, metric):
     assert len(figures.total) == here
 
 
-@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s not in DRAWN])
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s not in [*DRAWN, "basic"]])
 def test_empty_memory_changes_nothing(strategy):
     labels, embeddings = UNEVEN
     empty = Memory(tf.zeros([5], tf.int64), tf.ones([5, 6]), tf.zeros([5], tf.bool))
@@ -274,6 +286,8 @@ def test_arguments_are_checked():
     embeddings = tf.zeros([4, 2])
     with pytest.raises(ValueError, match=r"\(4, 1\)"):
         triplet_loss("batch_hard", tf.zeros([4, 1]), embeddings, 0.1, "euclidean")
+    with pytest.raises(ValueError, match="empty"):
+        triplet_loss("batch_hard", tf.zeros([0]), tf.zeros([0, 2]), 0.1, "euclidean")
     with pytest.raises(ValueError, match="3 labels for 4 embeddings"):
         triplet_loss("batch_hard", tf.zeros([3]), embeddings, 0.1, "euclidean")
     with pytest.raises(UserError, match="batch_all, batch_hard"):
@@ -282,6 +296,12 @@ def test_arguments_are_checked():
         triplet_loss("batch_hard", tf.zeros([4]), embeddings, 0.1, "hamming")
     with pytest.raises(ValueError, match="margin"):
         triplet_loss("batch_hard", tf.zeros([4]), embeddings, "sof", "euclidean")
+    for margin in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="margin"):
+            triplet_loss("batch_hard", tf.zeros([4]), embeddings, margin, "euclidean")
+    memory = Memory(tf.zeros([4]), embeddings, tf.ones([4], tf.bool))
+    with pytest.raises(ValueError, match="basic"):
+        triplet_loss("basic", tf.zeros([4]), embeddings, 0.1, "euclidean", memory=memory)
     with pytest.raises(ValueError, match="batch_all_mean"):
         triplet_loss("batch_all", tf.zeros([4]), embeddings, 0.1, "euclidean", batch_all_mean="nonzero")
 
@@ -293,8 +313,14 @@ def test_labels_of_any_kind_and_half_precision(strategy):
     if strategy not in DRAWN:  # whose draw depends on how labels sort
         names = tf.constant([f"id{label}" for label in -labels])
         assert float(triplet_loss(strategy, names, embeddings, 0.3, "euclidean")[0]) == pytest.approx(float(expected))
-        large = tf.constant(labels.astype(np.int64) * 2**40 - 2**62)
-        assert float(triplet_loss(strategy, large, embeddings, 0.3, "euclidean")[0]) == pytest.approx(float(expected))
+        extremes = tf.constant(np.array([-(2**63), 0, 2**63 - 1, 7])[labels])
+        assert float(triplet_loss(strategy, extremes, embeddings, 0.3, "euclidean")[0]) == pytest.approx(
+            float(expected)
+        )
+        empty = Memory(tf.zeros([5], tf.int64), tf.ones([5, 6]), tf.zeros([5], tf.bool))
+        if strategy != "basic":
+            loss, _ = triplet_loss(strategy, extremes, embeddings, 0.3, "euclidean", memory=empty)
+            assert float(loss) == pytest.approx(float(expected))
     half, gradient, _ = with_gradient(strategy, labels, tf.constant(embeddings, tf.bfloat16), 0.3, "euclidean")
     assert half == pytest.approx(float(expected), rel=0.05)
     assert gradient.dtype == tf.bfloat16

@@ -7,15 +7,15 @@ from typing import NamedTuple
 from conftest import command
 
 _PROGRAM = """
-import json, sys
-if int(sys.argv[1]) > 1:
-    import tensorflow as tf
-    devices = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1])
-    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
+import json, sys, traceback
 import train
 from dataset.errors import exit_code
-for words in json.loads(sys.argv[2]):
-    code = exit_code(lambda: train.main(["--model_dir", *words]))
+for words in json.loads(sys.argv[1]):
+    try:
+        code = exit_code(lambda: train.main(["--model_dir", *words]))
+    except Exception:
+        traceback.print_exc()
+        code = 1
     for stream in (sys.stdout, sys.stderr):
         print(f"END {code}", file=stream, flush=True)
 """
@@ -29,10 +29,10 @@ class Trained(NamedTuple):
     stderr: str
 
 
-def train_several(*runs: Path | list[object], devices: int = 1) -> list[Trained]:
-    """Trains each run, a folder or a list of a folder and options; with two devices, these are parts of the CPU."""
+def train_several(*runs: Path | list[object]) -> list[Trained]:
+    """Trains each run, one after the other: a folder, or a list of a folder and options."""
     words = [list(map(str, run)) if isinstance(run, list) else [str(run)] for run in runs]
-    done = command("-c", _PROGRAM, devices, json.dumps(words))
+    done = command("-c", _PROGRAM, json.dumps(words))
     assert done.returncode == 0, done.stderr
     stdout, stderr = (stream.split("END ") for stream in (done.stdout, done.stderr))
     results = []
@@ -40,3 +40,8 @@ def train_several(*runs: Path | list[object], devices: int = 1) -> list[Trained]
         said = [part[number] if number == 0 else part[number].partition("\n")[2] for part in (stdout, stderr)]
         results.append(Trained(int(stdout[number + 1].partition("\n")[0]), *said))
     return results
+
+
+def setting(**values: object) -> list[str]:
+    """Overrides as words of the command line."""
+    return [word for name, value in values.items() for word in ("--set", f"{name}={json.dumps(value)}")]

@@ -5,10 +5,10 @@ A module here is one strategy. It defines
     terms(chunk, margin, options) -> Terms
 
 with `chunk` (model/chunks.py) the distances of some anchors to all images, `margin` (model/margins.py) the cost of a
-triple with its slope, and `options` the rest of the settings. What it gives back are sums and counts per anchor, so that
-chunks, and the parts of a batch that is spread over several devices, add up to the loss of the whole batch; and the
-gradient by the distances, in closed form, so that nothing larger than (chunk, batch) is ever kept. The mathematics is
-in docs/losses.md.
+triple with its slope, and `options` the rest of the settings. What it gives back are sums and counts per anchor, so
+that chunks, and the parts of a batch that is spread over several devices, add up to the loss of the whole batch; and
+the gradient by the distances, in closed form, so that nothing larger than (chunk, batch) is ever kept. The mathematics
+is in docs/losses.md.
 """
 
 from collections.abc import Callable
@@ -83,12 +83,14 @@ class AnchorFigures(NamedTuple):
     complete: tf.Tensor
 
     def monitors(self) -> dict[str, tf.Tensor]:
-        """Scalars: active_fraction, valid_terms; hardest_positive, hardest_negative (means over complete anchors)."""
-        sums = tf.unstack(tf.reduce_sum(tf.stack(self[2:]), axis=1))
-        active, valid, positive, negative, complete = sums
+        """Scalars: active_fraction, valid_terms, complete_anchors; means of the hardest distances over the latter."""
+        # In float64, as there may be more terms than float32 can count.
+        sums = tf.reduce_sum(tf.cast(tf.stack(self[2:]), tf.float64), axis=1)
+        active, valid, positive, negative, complete = tf.unstack(sums)
         return {
             "active_fraction": tf.math.divide_no_nan(active, valid),
             "valid_terms": valid,
+            "complete_anchors": complete,
             "hardest_positive": tf.math.divide_no_nan(positive, complete),
             "hardest_negative": tf.math.divide_no_nan(negative, complete),
         }
@@ -118,13 +120,14 @@ def triplet_loss(
     - `tf_batch_semi_hard`: mean over the (a, p) of f(D[a,p] - D[a,n*]), n* the nearest negative that is farther than
       p, else the farthest of all  (as TensorFlow Addons defines the mining of FaceNet)
     - `batch_semi_hard`: the same without its "else": (a, p) without a negative beyond p are left out  (Schroff et al.,
-      FaceNet, section 3.2, equation 4)
+      FaceNet, section 3.2, equation 4; the margin as an upper bound, of the text, would only change the divisor)
     - `hap2s_p`, `hap2s_e`: mean over a of f(weighted mean of D[a,p] - weighted mean of D[a,n]), hard points weighing
       more  (Yu et al., Hard-Aware Point-to-Set Deep Metric, section 3.2)
     - `basic`: mean over given triples, rows 3t, 3t + 1, 3t + 2, of f(D[a,p] - D[a,n])
 
     Without any positive or negative the loss is 0, and so is its gradient. With NaN or infinity in the embeddings it
-    is NaN. Where distances tie for a maximum or minimum, they share the gradient evenly.
+    is NaN. Where distances tie for a maximum or minimum, they share the gradient evenly in `batch_hard`; in the
+    semi-hard strategies the first negative takes it.
 
     Memory is O(chunk x (B + M)) for B embeddings and M in memory, time O(B (B + M) K).
 
@@ -145,7 +148,7 @@ def triplet_loss(
         figures of every anchor of the whole batch.
 
     Raises:
-        ValueError: for labels that are not a vector as long as the batch, or an unknown margin, metric or mean.
+        ValueError: for an empty batch, labels that are not a vector as long, or an unknown margin, metric or mean.
         UserError: for an unknown strategy.
     """
     labels, embeddings = tf.convert_to_tensor(labels), tf.convert_to_tensor(embeddings)
@@ -153,8 +156,12 @@ def triplet_loss(
         raise ValueError(f"labels must be (B,) and embeddings (B, D), not {labels.shape} and {embeddings.shape}")
     if not labels.shape.is_compatible_with(embeddings.shape[:1]):
         raise ValueError(f"{labels.shape[0]} labels for {embeddings.shape[0]} embeddings")
+    if embeddings.shape[0] == 0:
+        raise ValueError("an empty batch has no loss")
     if batch_all_mean not in ("active", "valid"):
         raise ValueError(f'unknown batch_all_mean {batch_all_mean!r}; it must be "active" or "valid"')
+    if strategy == "basic" and memory is not None:
+        raise ValueError("a memory has no part in 'basic': its triples are given")
     module, cost = by_name.load("model.losses", strategy), margin_of(margin)
     batch = embeddings.shape[0] or tf.shape(embeddings)[0]
     anchors = anchors or (0, batch)
