@@ -31,15 +31,16 @@ class CollapseAlarm:
       sorted.) The loss is that of a network that tells nothing apart: the margin, ln 2 with "soft".
     - no active triplets: the loss of every triplet is 0. That may be success.
 
-    A training may jump between collapsed and diverged, so that these count as one episode. An episode is over when as
-    many steps in a row as make one are not in the state.
+    A training may jump between collapsed and diverged, so that these count as one episode. A step out of the state
+    takes back two in it: what a broken training does in between now and then is no recovery. An episode is over when
+    as many steps in a row as make one are not in the state.
     """
 
     def __init__(self, steps: int, margin: float | str, metric: str, dimensions: int = 1) -> None:
-        """`steps` in a row make an episode; `margin` and `metric` as in the parameters; D (cityblock grows with it)."""
+        """`steps` in a state make an episode; `margin`, `metric` as in the parameters; D (cityblock grows with it)."""
         self._steps, self._margin, self._metric, self._dimensions = steps, margin, metric, dimensions
         self._unit = 1.0 if isinstance(margin, str) or margin <= 0 else float(margin)
-        self._kind, self._lasted = None, 0
+        self._lasted: dict[str, int] = {}  # kinds: steps in them, less two for each step out of them
         self._absent: dict[str, int] = {}  # kinds warned of: for how many steps in a row they are gone
 
     def update(self, step: int, values: dict[str, float]) -> str | None:
@@ -52,14 +53,16 @@ class CollapseAlarm:
         """
         state = self._state(values)
         kind = "collapsed" if state == "diverged" else state
-        self._lasted = self._lasted + 1 if kind == self._kind else 1
-        self._kind = kind
+        self._lasted = {known: lasted - 2 for known, lasted in self._lasted.items() if known != kind and lasted > 2} | (
+            {kind: self._lasted.get(kind, 0) + 1} if kind else {}
+        )
         self._absent = {known: 0 if known == kind else absent + 1 for known, absent in self._absent.items()}
         self._absent = {known: absent for known, absent in self._absent.items() if absent < self._steps}
-        if kind is None or kind in self._absent or self._lasted < self._steps:
+        if kind is None or kind in self._absent or self._lasted[kind] < self._steps:
             return None
         self._absent[kind] = 0
-        return f"{self._description(state, step, values)}; remedies: {_REMEDIES[state]}"
+        lasted = f"for {self._lasted[kind]} steps, at step {step}"
+        return f"{self._description(state, lasted, values)}; remedies: {_REMEDIES[state]}"
 
     def _state(self, values: dict[str, float]) -> str | None:
         positive, negative = values["hardest_positive"], values["hardest_negative"]
@@ -88,8 +91,7 @@ class CollapseAlarm:
             return math.sqrt(2.0 * distance)
         return distance / math.sqrt(self._dimensions) if self._metric == "cityblock" else distance
 
-    def _description(self, state: str, step: int, values: dict[str, float]) -> str:
-        lasted = f"for {self._lasted} steps, at step {step}"
+    def _description(self, state: str, lasted: str, values: dict[str, float]) -> str:
         if state == "no triplets":
             return f"warning: no triplets {lasted}: no image of a batch has both a positive and a negative in it"
         figures = (

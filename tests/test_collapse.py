@@ -105,7 +105,9 @@ def test_lengths_mean_nothing_to_cosine(metric):
 def test_one_warning_per_episode(bad):
     steps = [step for step, _ in warnings([HEALTHY] * 7 + [bad] * 1000)]
     assert steps == [107]
-    assert warnings([*[bad] * 99, HEALTHY, *[bad] * 99]) == []
+    assert warnings([*[bad] * 99, *[HEALTHY] * 49, *[bad] * 98]) == []
+    assert warnings(([bad] * 2 + [HEALTHY]) * 200) == []
+    assert [step for step, _ in warnings(([bad] * 9 + [HEALTHY]) * 20)] == [139]
     again = [bad] * 150 + [HEALTHY] * 99 + [bad] * 300 + [HEALTHY] * 100 + [bad] * 100
     assert [step for step, _ in warnings(again)] == [100, len(again)]
 
