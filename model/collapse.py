@@ -54,7 +54,7 @@ class CollapseAlarm:
         state = self._state(values)
         kind = "collapsed" if state == "diverged" else state
         self._lasted = {known: lasted - 2 for known, lasted in self._lasted.items() if known != kind and lasted > 2} | (
-            {kind: self._lasted.get(kind, 0) + 1} if kind else {}
+            {kind: min(self._lasted.get(kind, 0) + 1, self._steps)} if kind else {}
         )
         self._absent = {known: 0 if known == kind else absent + 1 for known, absent in self._absent.items()}
         self._absent = {known: absent for known, absent in self._absent.items() if absent < self._steps}
