@@ -17,10 +17,20 @@ SPLITS = ("train", "val")
 
 
 class AnnotationError(UserError):
-    """One annotation file cannot be used; the message names it. A caller that walks many may count it and go on."""
+    """One annotation file, or one object in it, cannot be used; a caller that walks many may count it and go on.
+
+    Attributes:
+        file: the file.
+        kind: what is wrong, in words that all errors of the kind share.
+        problem: what is wrong with this one. The message is both, `file: problem`.
+    """
+
+    def __init__(self, file: Path, kind: str, problem: str = "") -> None:
+        self.file, self.kind, self.problem = Path(file), kind, problem or kind
+        super().__init__(f"{file}: {self.problem}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VideoObject:
     """One object of one frame. The box is in pixels of the frame and may reach beyond it.
 
@@ -46,7 +56,7 @@ class VideoObject:
         return self.xmin, self.ymin, self.xmax, self.ymax
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One annotated frame.
 
@@ -75,7 +85,7 @@ class Frame:
         return Path(root) / "Data" / "VID" / self.split / self.folder / f"{self.name}.JPEG"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Snippet:
     """One video: its frames in order of their names."""
 
@@ -113,76 +123,89 @@ def _xml_files(folder: Path) -> Iterator[Path]:
 
 
 def read_frame(root: Path, path: Path) -> Frame:
-    """Reads one annotation file that `annotation_files(root, ...)` gave.
+    """Reads one annotation file that `annotation_files(root, ...)` gave; every object in it must be usable.
 
     Split, snippet and frame name come from the path, which also leads to the image; the file must agree on its name.
 
     Raises:
         AnnotationError: naming the file and what is malformed or missing in it.
     """
-    path = Path(path)
-    split, *folders = path.relative_to(Path(root) / "Annotations" / "VID").parent.parts
+    split, *folders = Path(path).relative_to(Path(root) / "Annotations" / "VID").parent.parts
     if not folders:
-        raise AnnotationError(f"{path}: it must be in the folder of a snippet")
+        raise AnnotationError(path, "not in the folder of a snippet")
+    frame, problems = parse_frame(path, split, "/".join(folders))
+    if problems:
+        raise problems[0]
+    return frame
+
+
+def parse_frame(path: Path, split: str = "", folder: str = "") -> tuple[Frame, list[AnnotationError]]:
+    """Reads one annotation file, leaving out objects that cannot be used.
+
+    Returns:
+        The frame with its usable objects, and an error for each of the others.
+
+    Raises:
+        AnnotationError: when the frame itself cannot be used: malformed XML, a size or name that is missing or wrong,
+            two objects of one trackid.
+    """
+    path = Path(path)
     try:
         tree = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
-        raise AnnotationError(f"{path}: malformed XML: {error}") from error
+        raise AnnotationError(path, "malformed XML", f"malformed XML: {error}") from error
+    except (ValueError, LookupError) as error:  # an encoding that is unknown, or not the file's
+        raise AnnotationError(path, "malformed XML", f"malformed XML: {error}") from error
     except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise AnnotationError(path, "cannot be read", f"cannot be read: {error.strerror or error}") from error
 
     filename = _text(path, tree, "filename")
     if Path(filename).stem != path.stem:
-        raise AnnotationError(f"{path}: its filename is {filename!r}; it belongs to another frame")
-    objects = sorted((_read_object(path, element) for element in tree.iterfind("object")), key=lambda o: o.trackid)
+        problem = f"its filename is {filename!r}; it belongs to another frame"
+        raise AnnotationError(path, "another frame's name", problem)
+    width, height = (int(_number(path, tree, f"size/{side}", minimum=1)) for side in ("width", "height"))
+    objects, problems = [], []
+    for element in tree.iterfind("object"):
+        try:
+            objects.append(_read_object(path, element))
+        except AnnotationError as error:
+            problems.append(error)
+    objects.sort(key=lambda o: o.trackid)
     for first, second in itertools.pairwise(objects):
         if first.trackid == second.trackid:
-            raise AnnotationError(f"{path}: two objects with trackid {first.trackid}")
-    return Frame(
-        split=split,
-        folder="/".join(folders),
-        name=path.stem,
-        width=int(_number(path, tree, "size/width", minimum=1)),
-        height=int(_number(path, tree, "size/height", minimum=1)),
-        objects=tuple(objects),
-    )
+            raise AnnotationError(path, "a trackid twice in a frame", f"two objects with trackid {first.trackid}")
+    return Frame(split, folder, path.stem, width, height, tuple(objects)), problems
 
 
 def _read_object(path: Path, element: ElementTree.Element) -> VideoObject:
     xmin, ymin, xmax, ymax = (_number(path, element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
     if not (xmin < xmax and ymin < ymax):
-        raise AnnotationError(f"{path}: an object's box is empty: x {xmin:g} to {xmax:g}, y {ymin:g} to {ymax:g}")
+        sides = f"x {xmin:g} to {xmax:g}, y {ymin:g} to {ymax:g}"
+        raise AnnotationError(path, "empty box", f"an object's box is empty: {sides}")
     trackid = _number(path, element, "trackid", minimum=0)
     if trackid != int(trackid):
-        raise AnnotationError(f"{path}: trackid is {trackid:g}; it must be a whole number")
-    flags = [_number(path, element, flag) for flag in ("occluded", "generated")]
-    return VideoObject(
-        trackid=int(trackid),
-        category=_text(path, element, "name"),
-        xmin=xmin,
-        ymin=ymin,
-        xmax=xmax,
-        ymax=ymax,
-        occluded=flags[0] != 0,
-        generated=flags[1] != 0,
-    )
+        raise AnnotationError(path, "unusable trackid", f"trackid is {trackid:g}; it must be a whole number")
+    occluded, generated = (_number(path, element, flag) for flag in ("occluded", "generated"))
+    category = _text(path, element, "name")
+    return VideoObject(int(trackid), category, xmin, ymin, xmax, ymax, occluded != 0, generated != 0)
 
 
 def _text(path: Path, element: ElementTree.Element, field: str) -> str:
     text = (element.findtext(field) or "").strip()
     if not text:
-        raise AnnotationError(f"{path}: {element.tag} without {field}")
+        raise AnnotationError(path, f"no {field.rpartition('/')[2]}", f"{element.tag} without {field}")
     return text
 
 
 def _number(path: Path, element: ElementTree.Element, field: str, minimum: float = float("-inf")) -> float:
-    text = _text(path, element, field)
+    text, name = _text(path, element, field), field.rpartition("/")[2]
     try:
         value = float(text)
     except ValueError:
-        raise AnnotationError(f"{path}: {field} is {text!r}; it must be a number") from None
+        raise AnnotationError(path, f"unusable {name}", f"{field} is {text!r}; it must be a number") from None
     if not minimum <= value < float("inf") or value == float("-inf"):  # NaN fails the first comparison
-        raise AnnotationError(f"{path}: {field} is {text}; it must be {'finite' if minimum < 0 else f'>= {minimum:g}'}")
+        limit = "finite" if minimum < 0 else f">= {minimum:g}"
+        raise AnnotationError(path, f"unusable {name}", f"{field} is {text}; it must be {limit}")
     return value
 
 
