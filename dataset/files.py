@@ -29,6 +29,26 @@ def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
 
 
+@contextlib.contextmanager
+def only_one(path: Path, otherwise: str) -> Iterator[None]:
+    """Holds a lock file as long as the block runs; the system lets go of it when the process ends.
+
+    Raises:
+        UserError: with the text `otherwise`, when another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks: there the user must see to it
+        yield
+        return
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(otherwise) from error
+        yield
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON."""
     with replace_file(path) as file:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.errors import UserError
-from dataset.files import read_json, write_json
+from dataset.files import only_one, read_json, write_json
 from model.params import Params, check_params, load_params, parse_overrides
 
 # What params.resolved.json holds beside the parameters.
@@ -78,16 +78,7 @@ class RunFolder:
     @contextlib.contextmanager
     def lock(self, command: str) -> Iterator[None]:
         """Keeps a second process of one command out of the run; the system lets go of it when the process ends."""
-        try:
-            import fcntl
-        except ImportError:  # Windows has no such locks: there the user must see to it
-            yield
-            return
-        with open(self.folder / f".{command}.lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(f"{self.folder}: another {command}.py is at work in this run") from error
+        with only_one(self.folder / f".{command}.lock", f"{self.folder}: another {command}.py is at work in this run"):
             yield
 
     def check_writable(self, *folders: Path) -> None:

@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from dataset.errors import UserError
 from dataset.vid.annotations import Frame, VideoObject
-from dataset.vid.crops import FrameCrops, crop_path, crop_window, cut, object_crops, write_all_crops, write_crops
+from dataset.vid.crop_files import PARTIAL, FrameCrops, object_crops, write_all_crops, write_crops
+from dataset.vid.crops import crop_path, crop_window, cut
 
 WIDTH, HEIGHT = 120, 90
 FOLDER = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00007000"
@@ -125,16 +126,19 @@ def test_many_images_and_a_broken_one(tmp_path, picture, workers):
     frames[9].image_file(tmp_path).unlink()
     reports = []
     tasks = [object_crops(tmp_path, tmp_path / "out", frame) for frame in frames]
-    counts = write_all_crops(tasks, workers, lambda done, total: reports.append((done, total)))
+    counts = write_all_crops(iter(tasks), workers, reports.append)
     assert counts.written == 2 * 38
-    assert [error.split(":")[0] for error in counts.errors] == [str(tasks[i].image) for i in (7, 9)]
-    assert reports[-1] == (40, 40)
-    assert len(list((tmp_path / "out").rglob("*"))) == 2 + 38 + 2 * 38  # crops/e, snippets, crops; no temporary files
+    problems = [(problem.file, problem.kind) for problem in counts.problems]
+    assert problems == [(str(tasks[7].image), "unreadable JPEG"), (str(tasks[9].image), "no JPEG")]
+    assert reports[-1] == 40
+    assert not list((tmp_path / "out" / PARTIAL).iterdir())
+    assert len(list((tmp_path / "out" / "crops").rglob("*"))) == 1 + 38 + 2 * 38  # e, snippets, crops
 
 
 def test_folder_that_cannot_be_written(tmp_path, picture):
     frame = frame_of(tmp_path, picture)
     (tmp_path / "out").write_text("a file")
-    task = FrameCrops(frame.image_file(tmp_path), ((crop_window(BOXES["inside"]), tmp_path / "out" / "x.jpg"),))
+    crops = ((crop_window(BOXES["inside"]), "x.jpg"),)
+    task = FrameCrops(frame.image_file(tmp_path), (WIDTH, HEIGHT), tmp_path / "out", crops)
     with pytest.raises(UserError, match="cannot write"):
         write_all_crops([task], workers=1)

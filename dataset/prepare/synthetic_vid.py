@@ -16,14 +16,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dataset.episode_attributes import attributes_path, write_attributes
 from dataset.episodes import write_episodes
 from dataset.errors import UserError, exit_code
 from dataset.files import read_json, write_json
 from dataset.manifest import write_manifest
+from dataset.parallel import run_parallel
 from dataset.prepared import write_dataset_json
 from dataset.vid import curation
 from dataset.vid.annotations import Snippet, read_snippets
-from dataset.vid.crops import object_crops, run_parallel, write_all_crops
+from dataset.vid.crop_files import PARTIAL, object_crops, write_all_crops
+from dataset.vid.episode_sets import object_episodes, random_crop_episodes
 from dataset.vid.render import RenderTask, render_snippet
 
 GENERATOR = 1  # raise it when the same settings give other files than before
@@ -55,6 +58,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--keep_frames", action="store_true", help=f"keep frames and annotations, in OUT/{FRAMES_FOLDER}"
     )
+    parser.add_argument(
+        "--annotations_only",
+        action="store_true",
+        help=f"write nothing but the annotations, to OUT/{FRAMES_FOLDER}: input for dataset.prepare.imagenetvid index",
+    )
     arguments = parser.parse_args(argv)
     ranges = {
         "seed": (0, 2**63 - 1),
@@ -83,11 +91,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         **{name: getattr(arguments, name) for name in ("seed", "train_snippets", "val_snippets", "frames", "episodes")},
         "keep_frames": arguments.keep_frames,
     }
+    if arguments.annotations_only:
+        settings |= {"annotations_only": True}
     if already_prepared(arguments.out, settings):
         print(f"{arguments.out}: already prepared")
         return
     started = time.monotonic()
     write_json(arguments.out / "settings.json", settings)
+    if arguments.annotations_only:
+        render(arguments.out / FRAMES_FOLDER, settings, arguments.workers, pixels=False)
+        print(f"\n{arguments.out / FRAMES_FOLDER}: annotations written in {time.monotonic() - started:.0f} s")
+        return
     counts = prepare(arguments.out, settings, arguments.workers)
     print(f"\n{arguments.out}: prepared in {time.monotonic() - started:.0f} s")
     for name, value in counts.items():
@@ -121,32 +135,25 @@ def already_prepared(out: Path, settings: dict[str, Any]) -> bool:
 def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]:
     """Renders, crops, curates and writes everything below `out`; dataset.json comes last. Returns the counts."""
     seed, root = settings["seed"], out / FRAMES_FOLDER
-    numbers = {"train": settings["train_snippets"], "val": settings["val_snippets"]}
-    tasks = [
-        RenderTask(root, split, number, settings["frames"], seed)
-        for split, count in numbers.items()
-        for number in range(count)
-    ]
-    report = _Progress("rendered", "snippets")
-    for done, _ in enumerate(run_parallel(render_snippet, tasks, workers), start=1):
-        report(done, len(tasks))
-
+    render(root, settings, workers)
     train, val = _read(root, "train"), _read(root, "val")
     rows = curation.train_rows(train)
     query, gallery = curation.query_gallery_rows(val, seed)
     episode_sets = [
-        curation.object_episodes(train, "train_eval", settings["episodes"], seed),
-        curation.object_episodes(val, "val_eval", settings["episodes"], seed),
-        curation.random_crop_episodes(val, "easy_val_eval", settings["episodes"], seed),
+        object_episodes(train, "train_eval", settings["episodes"], seed),
+        object_episodes(val, "val_eval", settings["episodes"], seed),
+        random_crop_episodes(val, "easy_val_eval", settings["episodes"], seed),
     ]
     if not rows:
         raise UserError("no object is seen twice in the training snippets; give more --train_snippets or --frames")
 
     crops = [object_crops(root, out, frame) for snippet in train + val for frame in snippet.frames if frame.objects]
     crops += [task for episodes in episode_sets for task in episodes.random_crop_tasks(root, out)]
-    cut = write_all_crops(crops, workers, _Progress("cropped", "frames"))
-    if cut.errors:
-        raise UserError(cut.errors[0])
+    report = _Progress("cropped", "frames")
+    cut = write_all_crops(crops, workers, lambda done: report(done, len(crops)))
+    shutil.rmtree(out / PARTIAL, ignore_errors=True)
+    if cut.problems:
+        raise UserError(f"{cut.problems[0].file}: {cut.problems[0].problem}")
 
     write_manifest(out / "train.csv", rows)
     if query:
@@ -158,7 +165,9 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
         if episodes.shortfall:
             print(episodes.shortfall)
         if episodes.episodes:
-            write_episodes(out / "episodes" / f"{episodes.name}.csv", episodes.episodes)
+            file = out / "episodes" / f"{episodes.name}.csv"
+            write_episodes(file, episodes.episodes)
+            write_attributes(attributes_path(file), episodes.attributes)
     counts = {
         "train snippets": len(train),
         "train identities": len({identity for identity, *_ in rows}),
@@ -180,6 +189,19 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
         counts=counts,
     )
     return counts
+
+
+def render(root: Path, settings: dict[str, Any], workers: int, pixels: bool = True) -> None:
+    """Writes frames and annotations, or only these, below `root`."""
+    numbers = {"train": settings["train_snippets"], "val": settings["val_snippets"]}
+    tasks = [
+        RenderTask(root, split, number, settings["frames"], settings["seed"], pixels)
+        for split, count in numbers.items()
+        for number in range(count)
+    ]
+    report = _Progress("rendered", "snippets")
+    for done, _ in enumerate(run_parallel(render_snippet, tasks, workers), start=1):
+        report(done, len(tasks))
 
 
 def _read(root: Path, split: str) -> list[Snippet]:

@@ -7,13 +7,22 @@ ROOT/Data/VID/...                                       the same tree with .JPEG
 
 import itertools
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dataset.errors import UserError
 
 SPLITS = ("train", "val")
+
+
+class Problem(NamedTuple):
+    """Why a file, or an object in it, was left out: `kind` in words that all problems of the kind share."""
+
+    file: str
+    kind: str
+    problem: str
 
 
 class AnnotationError(UserError):
@@ -28,6 +37,13 @@ class AnnotationError(UserError):
     def __init__(self, file: Path, kind: str, problem: str = "") -> None:
         self.file, self.kind, self.problem = Path(file), kind, problem or kind
         super().__init__(f"{file}: {self.problem}")
+
+    def as_problem(self) -> Problem:
+        """The same to be kept and counted."""
+        return Problem(str(self.file), self.kind, self.problem)
+
+    def __reduce__(self) -> tuple:
+        return AnnotationError, (self.file, self.kind, self.problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +107,7 @@ class Snippet:
 
     split: str
     folder: str
-    frames: tuple[Frame, ...]
+    frames: Sequence[Frame]
 
     @property
     def name(self) -> str:

@@ -135,23 +135,44 @@ def paint(canvas: np.ndarray, instance: Instance, pose: Pose, light: tuple[float
     Returns:
         (H, W) float: coverage of every pixel by the object.
     """
-    height, width = canvas.shape[:2]
-    coverage = np.zeros((height, width))
+    coverage = np.zeros(canvas.shape[:2])
+    placed = _place(canvas.shape[:2], pose)
+    if placed is None:
+        return coverage
+    part, dx, dy, u, v, pixel = placed
+    alpha, colour = _texture(instance, u, v, pixel)  # (h, w), (h, w, 3)
+    shading = 1 + light[0] * dx + light[1] * dy  # (h, w)
+    patch = canvas[part]
+    patch += alpha[..., None] * (np.clip(colour * shading[..., None], 0, 1) - patch)
+    coverage[part] = alpha
+    return coverage
+
+
+def cover(shape: tuple[int, int], instance: Instance, pose: Pose) -> np.ndarray:
+    """What `paint` returns for a picture of `shape` (H, W), without painting: (H, W) float."""
+    coverage = np.zeros(shape)
+    placed = _place(shape, pose)
+    if placed is not None:
+        part, *_, u, v, pixel = placed
+        coverage[part] = _alpha(instance.category, *_polar(instance.category, u, v), pixel)
+    return coverage
+
+
+def _place(shape: tuple[int, int], pose: Pose) -> tuple | None:
+    """Where an object can be seen: slices of the picture, offsets from its centre in radii, and points of its plane.
+
+    None when it is outside. The last value is about one pixel, in units of the object's plane.
+    """
+    height, width = shape
     reach = pose.radius + 1
     x0, x1 = max(0, math.floor(pose.x - reach)), min(width, math.ceil(pose.x + reach) + 1)
     y0, y1 = max(0, math.floor(pose.y - reach)), min(height, math.ceil(pose.y + reach) + 1)
     if x0 >= x1 or y0 >= y1:
-        return coverage
+        return None
     dx = (np.arange(x0, x1) - pose.x)[None, :] / pose.radius  # (1, w)
     dy = (np.arange(y0, y1) - pose.y)[:, None] / pose.radius  # (h, 1)
     u, v = _to_object(dx, dy, pose)  # (h, w) each
-    pixel = 1 / (pose.radius * pose.squeeze)  # about one pixel, in units of the object's plane
-    alpha, colour = _texture(instance, u, v, pixel)  # (h, w), (h, w, 3)
-    shading = 1 + light[0] * dx + light[1] * dy  # (h, w)
-    patch = canvas[y0:y1, x0:x1]
-    patch += alpha[..., None] * (np.clip(colour * shading[..., None], 0, 1) - patch)
-    coverage[y0:y1, x0:x1] = alpha
-    return coverage
+    return (slice(y0, y1), slice(x0, x1)), dx, dy, u, v, 1 / (pose.radius * pose.squeeze)
 
 
 def footprint(instance: Instance, pose: Pose) -> tuple[float, np.ndarray]:
@@ -182,13 +203,22 @@ def _outline(category: Category, t: np.ndarray) -> np.ndarray:
     return (1 + category.depth * np.cos(category.lobes * t)) / (1 + category.depth)
 
 
+def _polar(category: Category, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Radius and angle of points of an object's plane, its height stretched to its width."""
+    w = v / category.aspect
+    return np.hypot(u, w), np.arctan2(w, u)
+
+
+def _alpha(category: Category, r: np.ndarray, t: np.ndarray, pixel: float) -> np.ndarray:
+    return np.clip((_outline(category, t) - r) * category.aspect / pixel + 0.5, 0, 1)
+
+
 def _texture(instance: Instance, u: np.ndarray, v: np.ndarray, pixel: float) -> tuple[np.ndarray, np.ndarray]:
     """Coverage (h, w) and colour (h, w, 3) of an object at points of its plane; edges are one pixel soft."""
     category = instance.category
-    w = v / category.aspect
-    r, t = np.hypot(u, w), np.arctan2(w, u)
+    r, t = _polar(category, u, v)
     inside = _outline(category, t) - r  # > 0 inside
-    alpha = np.clip(inside * category.aspect / pixel + 0.5, 0, 1)
+    alpha = _alpha(category, r, t, pixel)
 
     kind = PATTERNS[instance.pattern]
     if kind == "stripes":

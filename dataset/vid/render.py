@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from dataset.errors import UserError
 from dataset.vid.annotations import SPLITS, Frame, VideoObject
-from dataset.vid.objects import CATEGORIES, Instance, Pose, footprint, paint, random_instances
+from dataset.vid.objects import CATEGORIES, Instance, Pose, cover, footprint, paint, random_instances
 
 WIDTH, HEIGHT = 192, 144  # of a frame, pixels
 
@@ -34,13 +34,14 @@ def snippet_folder(split: str, number: int) -> str:
 
 @dataclass(frozen=True)
 class RenderTask:
-    """One snippet to render below the VID root `root`."""
+    """One snippet to render below the VID root `root`; without `pixels` only its annotations."""
 
     root: Path
     split: str
     number: int
     frames: int
     seed: int
+    pixels: bool = True
 
 
 def render_snippet(task: RenderTask) -> None:
@@ -53,14 +54,15 @@ def render_snippet(task: RenderTask) -> None:
     scene = Scene(rng, task.frames)
     folder = snippet_folder(task.split, task.number)
     for index in range(task.frames):
-        pixels, objects = scene.frame(index)
+        pixels, objects = scene.frame(index) if task.pixels else (None, scene.objects(index))
         frame = Frame(task.split, folder, f"{index:06d}", WIDTH, HEIGHT, tuple(objects))
         annotation = Path(task.root) / "Annotations" / "VID" / task.split / folder / f"{frame.name}.xml"
         image = frame.image_file(task.root)
         try:
-            for path in (image, annotation):
+            for path in (annotation, image) if task.pixels else (annotation,):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(image, "JPEG", quality=_JPEG_QUALITY)
+            if pixels is not None:
+                Image.fromarray(pixels).save(image, "JPEG", quality=_JPEG_QUALITY)
             annotation.write_text(annotation_xml(frame), encoding="utf-8", newline="\n")
         except OSError as error:
             raise UserError(f"cannot write to {task.root}: {error.strerror or error}") from error
@@ -117,12 +119,25 @@ class Scene:
             visible.append(coverage)
         for occluder in self.occluders:
             _hide(visible, occluder.paint(canvas, index))
-        objects = [
+        return _expose(rng, canvas), self._annotate(poses, visible)
+
+    def objects(self, index: int) -> list[VideoObject]:
+        """The annotated objects of frame `index`, the same that `frame` gives, without drawing it."""
+        poses = [motion.pose(index) for motion in self.motions]
+        visible: list[np.ndarray] = []
+        for instance, pose in zip(self.instances, poses, strict=True):
+            _hide(visible, coverage := cover((HEIGHT, WIDTH), instance, pose))
+            visible.append(coverage)
+        for occluder in self.occluders:
+            _hide(visible, occluder.cover(index)[0])
+        return self._annotate(poses, visible)
+
+    def _annotate(self, poses: list[Pose], visible: list[np.ndarray]) -> list[VideoObject]:
+        return [
             annotated
             for trackid, (instance, pose, seen) in enumerate(zip(self.instances, poses, visible, strict=True))
             if (annotated := _annotate(trackid, instance, pose, float(seen.sum())))
         ]
-        return _expose(rng, canvas), objects
 
 
 def _hide(visible: list[np.ndarray], coverage: np.ndarray) -> None:
@@ -210,6 +225,13 @@ class Occluder:
 
     def paint(self, canvas: np.ndarray, index: int) -> np.ndarray:
         """Paints on `canvas` (H, W, 3) in place. Returns the coverage (H, W)."""
+        coverage, where, part = self.cover(index)
+        patch = canvas[where]
+        patch += self.mask[part][..., None] * (self.picture[part] - patch)
+        return coverage
+
+    def cover(self, index: int) -> tuple[np.ndarray, tuple[slice, slice], tuple[slice, slice]]:
+        """The coverage (H, W) in frame `index`, the part of the frame that it is in, and which part of the mask."""
         w, h = self.size
         at = (self.path(index) + 1) / 2 * (WIDTH, HEIGHT)
         x, y = (int(v) for v in np.rint(at - np.array(self.size) / 2))
@@ -217,9 +239,7 @@ class Occluder:
         x0, x1, y0, y1 = max(0, x), min(WIDTH, x + w), max(0, y), min(HEIGHT, y + h)
         part = slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)
         coverage[y0:y1, x0:x1] = self.mask[part]
-        patch = canvas[y0:y1, x0:x1]
-        patch += self.mask[part][..., None] * (self.picture[part] - patch)
-        return coverage
+        return coverage, (slice(y0, y1), slice(x0, x1)), part
 
 
 def clutter(rng: np.random.Generator, width: int, height: int, shapes: int) -> Image.Image:

@@ -1,0 +1,60 @@
+"""Work shared out to processes, with results in order and a bounded number of tasks under way."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from dataset.errors import UserError
+
+Result = TypeVar("Result")
+
+_AHEAD = 8  # tasks per worker that are handed over before their turn: memory stays the same for a million
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_parallel(function: Callable[[Any], Result], arguments: Iterable[Any], workers: int) -> Iterator[Result]:
+    """Yields function(argument) in order; in this process when one worker is enough.
+
+    Arguments are taken from their iterable as they are needed, so that it may be long and lazy.
+
+    Raises:
+        UserError: when a worker process is killed. What `function` raises is raised here.
+    """
+    if workers <= 1:
+        yield from map(function, arguments)
+        return
+    # A forked copy of a process with threads (TensorFlow's) can hang; a fresh one cannot.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_obey_parent)
+    under_way: deque = deque()
+    try:
+        for argument in arguments:
+            under_way.append(pool.submit(function, argument))
+            if len(under_way) >= _AHEAD * workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process was killed (for want of memory?); what is finished is kept: run the same command again, "
+            "with fewer --workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _obey_parent() -> None:
+    """Set up in a worker process: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -1,0 +1,128 @@
+"""Prepares ImageNet VID 2015: crops of all objects, then training list and episodes.
+
+    python -m dataset.prepare.imagenetvid crop   --root data/ILSVRC2015 --out data/imagenetvid
+    python -m dataset.prepare.imagenetvid curate --out data/imagenetvid --seed 0
+
+ROOT is the unpacked archive, which holds Annotations/VID and Data/VID. `crop` reads the annotations once, keeps them in
+OUT/index, and writes OUT/crops; killed or interrupted, it goes on when it is started again, and ends with the same
+files. `curate` chooses from the index; equal seeds give equal lists. What cannot be used is counted, listed with its
+file in OUT/problems_<split>.csv, and left out.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset.errors import UserError, exit_code
+from dataset.parallel import cores
+from dataset.vid.annotations import SPLITS
+from dataset.vid.crop_split import check_frames, crop_split, make_index, tell_problems
+from dataset.vid.crops import CONTEXT_AMOUNT, EXEMPLAR_SIZE, JPEG_QUALITY, SEARCH_SIZE, CropSettings
+from dataset.vid.curate import Wishes, curate
+from dataset.vid.output import OutputFolder
+from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS
+
+# Flag, default, lowest and highest value, meaning.
+_CROP_NUMBERS = (
+    ("context", CONTEXT_AMOUNT, 0, 100, "margin around a box, in parts of its width + height"),
+    ("exemplar_size", EXEMPLAR_SIZE, 1, 10_000, "pixels that the box with its margin takes in a crop"),
+    ("search_size", SEARCH_SIZE, 2, 10_000, "side of a crop in pixels"),
+    ("quality", JPEG_QUALITY, 1, 100, "of the JPEG files"),
+    ("min_box", 0, 0, 100_000, "objects with a side below this many pixels are left out"),
+)
+_CURATE_NUMBERS = (
+    ("seed", 0, 0, 2**63 - 1, "another seed gives other episodes"),
+    ("episodes", 10_000, 1, 10**7, "of each of the three evaluation sets"),
+    ("random_crops", RANDOM_CROPS, 1, 100, "of the second frame, in an episode of easy_val_eval"),
+    ("max_iou", MAX_IOU, 0, 1, "what a random crop's box and the positive's may have in common, exclusive"),
+)
+_WORKERS = ("workers", cores(), 1, 1024, "processes")
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads and checks the command line.
+
+    Raises:
+        UserError: when a number is out of its range.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset.prepare.imagenetvid",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{crop,curate,index}")
+    crop = commands.add_parser("crop", help="cut out all objects (reads the annotations first)")
+    curating = commands.add_parser("curate", help="make train.csv and the episodes")
+    index = commands.add_parser("index", help="only read the annotations: for statistics and lists without frames")
+    for command in (crop, index):
+        command.add_argument("--root", required=True, type=Path, help="the unpacked archive, such as data/ILSVRC2015")
+        command.add_argument("--split", choices=SPLITS, help="only this one (default: those that are there)")
+        command.add_argument("--reindex", action="store_true", help="read the annotations again; crops are kept")
+    for command in (crop, curating, index):
+        command.add_argument("--out", required=True, type=Path, help="folder to make, such as data/imagenetvid")
+    ranges = {crop: (*_CROP_NUMBERS, _WORKERS), curating: (*_CURATE_NUMBERS, _WORKERS), index: (_WORKERS,)}
+    for command, numbers in ranges.items():
+        for name, default, *_, text in numbers:
+            kind = float if name in ("context", "min_box", "max_iou") else int
+            command.add_argument(
+                f"--{name}", type=kind, default=default, metavar="X" if kind is float else "N",
+                help=f"{text} (default %(default)s)",
+            )  # fmt: skip
+    arguments = parser.parse_args(argv)
+    for name, _, low, high, _ in ranges[{"crop": crop, "curate": curating, "index": index}[arguments.command]]:
+        if not low <= getattr(arguments, name) <= high:
+            raise UserError(f"--{name} is {getattr(arguments, name)}; it must be between {low} and {high}")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Does what the command line asks for.
+
+    Raises:
+        UserError: bad arguments, or folders that do not hold what they should.
+    """
+    arguments = parse_arguments(argv)
+    folder = OutputFolder(arguments.out)
+    if arguments.command == "curate":
+        folder.check()
+        wishes = Wishes(arguments.seed, arguments.episodes, arguments.random_crops, arguments.max_iou)
+        with folder.at_work():
+            curate(folder, wishes, arguments.workers)
+        return
+
+    splits = _splits(arguments.root, arguments.split)
+    settings = None
+    if arguments.command == "crop":
+        sizes = arguments.exemplar_size, arguments.search_size
+        settings = CropSettings(arguments.context, *sizes, arguments.quality, arguments.min_box)
+        for split in splits:
+            check_frames(arguments.root, split)
+    folder.settle(arguments.root, settings)
+    with folder.at_work():
+        for split in splits:
+            if settings:
+                crop_split(folder, split, arguments.workers, arguments.reindex)
+            else:
+                index = make_index(folder, split, arguments.workers, arguments.reindex)
+                print(f"{split}: {len(index.trackids):,} objects in {index.frame_count:,} frames")
+                tell_problems(folder, split, index.problems)
+    print(f"next: python -m dataset.prepare.imagenetvid curate --out {arguments.out} --seed 0")
+
+
+def _splits(root: Path, split: str | None) -> list[str]:
+    """The splits to work on.
+
+    Raises:
+        UserError: when there are no annotations.
+    """
+    top = root / "Annotations" / "VID"
+    there = [name for name in SPLITS if (top / name).is_dir()]
+    if not there or (split and split not in there):
+        wanted = top / (split or "train or val")
+        raise UserError(f"{wanted}: no such folder; --root is the folder that holds Annotations/VID and Data/VID")
+    return [split] if split else there
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

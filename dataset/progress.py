@@ -1,0 +1,53 @@
+"""How far a long piece of work has come, how fast it goes, and when it will be done."""
+
+import sys
+import time
+from collections import deque
+
+_WINDOW = 60.0  # seconds over which the speed is taken: what was skipped at the start soon has no part in it
+
+
+class Progress:
+    """Tells of `total` things as they get done: on a terminal one line that changes, elsewhere a line now and then.
+
+    Args:
+        verb, unit: as in "cropped 1,200 of 176,126 frames".
+        total: how many there are.
+        every: seconds between two lines; by default 1 on a terminal, else 30.
+    """
+
+    def __init__(self, verb: str, total: int, unit: str, every: float | None = None) -> None:
+        self._verb, self._total, self._unit = verb, total, unit
+        self._terminal = sys.stdout.isatty()
+        self._every = every if every is not None else 1.0 if self._terminal else 30.0
+        self._start = self._told = time.monotonic()
+        self._marks: deque[tuple[float, int]] = deque([(self._start, 0)])
+
+    def __call__(self, done: int) -> None:
+        """To be called as often as is handy with the number done so far; the last call is with `total`."""
+        now = time.monotonic()
+        last = done >= self._total
+        if now - self._told < self._every and not last:
+            return
+        self._told = now
+        self._marks.append((now, done))
+        while len(self._marks) > 2 and now - self._marks[0][0] > _WINDOW:
+            self._marks.popleft()
+        print(self._line(now, done, last), end="\n" if last or not self._terminal else "\r", flush=True)
+
+    def _line(self, now: float, done: int, last: bool) -> str:
+        head = f"{self._verb} {done:,} of {self._total:,} {self._unit}"
+        # The last line gives the speed of the whole.
+        (since, before) = (self._start, 0) if last else self._marks[0]
+        rate = (done - before) / max(now - since, 1e-9)
+        if last:
+            return f"{head} in {clock(now - self._start)}, {rate:,.0f} {self._unit}/s".ljust(79)
+        left = clock((self._total - done) / rate) if rate > 0 else "?"
+        return f"{head} ({done / self._total:.0%}), {rate:,.0f} {self._unit}/s, {left} left".ljust(79)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 0:07, 12:34 or 3:02:01."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

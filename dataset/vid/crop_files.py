@@ -1,0 +1,138 @@
+"""Cutting the crops of many frames, in several processes, such that a file is either whole or not there."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from dataset.errors import UserError
+from dataset.parallel import run_parallel
+from dataset.vid.annotations import Frame, Problem
+from dataset.vid.crops import DEFAULT, Box, CropSettings, crop_path, cut, mean_colour
+
+PARTIAL = ".partial"  # folder below the output folder for files that are being written
+
+_FRAMES_PER_TASK = 16  # amortises the hand-over to a process and keeps the progress coming
+
+
+@dataclass(frozen=True, slots=True)
+class FrameCrops:
+    """What to cut from one image.
+
+    Attributes:
+        image: the frame.
+        size: its (width, height) as annotated.
+        out: the output folder.
+        crops: windows, and the files below `out` to write them to.
+        settings: size and quality of the files.
+    """
+
+    image: Path
+    size: tuple[int, int]
+    out: Path
+    crops: tuple[tuple[Box, str], ...]
+    settings: CropSettings = DEFAULT
+
+
+@dataclass
+class CropCounts:
+    """What became of the crops: files written, files that were there, and a problem for every image that failed."""
+
+    written: int = 0
+    existing: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, other: "CropCounts") -> None:
+        self.written += other.written
+        self.existing += other.existing
+        self.problems += other.problems
+
+
+def object_crops(root: Path, out: Path, frame: Frame, settings: CropSettings = DEFAULT) -> FrameCrops:
+    """The crops of all objects of a frame."""
+    crops = tuple((settings.window(o.box), crop_path(frame, o.trackid)) for o in frame.objects)
+    return FrameCrops(frame.image_file(root), (frame.width, frame.height), Path(out), crops, settings)
+
+
+def write_crops(task: FrameCrops) -> CropCounts:
+    """Writes the crops of one image that are not there yet; the image is decoded once, or not at all."""
+    missing = [(window, task.out / path) for window, path in task.crops if not _is_there(task.out / path)]
+    counts = CropCounts(existing=len(task.crops) - len(missing))
+    if not missing:
+        return counts
+    try:
+        with Image.open(task.image) as file:
+            if file.size != task.size:
+                have, want = (f"{width}x{height}" for width, height in (file.size, task.size))
+                problem = f"the image is {have}, its annotation says {want}"
+                counts.problems.append(Problem(str(task.image), "image of another size than annotated", problem))
+                return counts
+            image = file.convert("RGB")
+    except FileNotFoundError:
+        counts.problems.append(Problem(str(task.image), "no JPEG", "no such file"))
+        return counts
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        counts.problems.append(Problem(str(task.image), "unreadable JPEG", f"cannot be read as an image: {error}"))
+        return counts
+    colour = mean_colour(image)
+    for window, path in missing:
+        _save(cut(image, window, task.settings.search, colour), path, task)
+        counts.written += 1
+    return counts
+
+
+def _is_there(path: Path) -> bool:
+    """True for a crop that an earlier run finished; after a power cut a file can be there without its content."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _save(image: Image.Image, path: Path, task: FrameCrops) -> None:
+    """Writes beside the crops and renames: a process that is killed leaves its half-written file there, not here."""
+    temporary = task.out / PARTIAL / f"{os.getpid()}.jpg"
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(temporary, "JPEG", quality=task.settings.quality)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_all_crops(
+    tasks: Iterable[FrameCrops], workers: int = 2, progress: Callable[[int], None] | None = None
+) -> CropCounts:
+    """Writes the crops of many images in `workers` processes; the tasks may be long and lazy.
+
+    Args:
+        progress: called now and then with the number of images done.
+
+    Raises:
+        UserError: when a crop cannot be written. An image that cannot be read is one of the `problems` instead.
+    """
+    total, done = CropCounts(), 0
+    for images, counts in run_parallel(_write_chunk, _chunks(tasks), workers):
+        total.add(counts)
+        done += images
+        if progress:
+            progress(done)
+    return total
+
+
+def _chunks(tasks: Iterable[FrameCrops]) -> Iterator[list[FrameCrops]]:
+    tasks = iter(tasks)
+    while chunk := list(islice(tasks, _FRAMES_PER_TASK)):
+        yield chunk
+
+
+def _write_chunk(chunk: Sequence[FrameCrops]) -> tuple[int, CropCounts]:
+    total = CropCounts()
+    for task in chunk:
+        total.add(write_crops(task))
+    return len(chunk), total

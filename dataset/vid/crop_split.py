@@ -1,0 +1,104 @@
+"""From the annotations of a split to its index, and to a crop of every object."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.files import write_json
+from dataset.progress import Progress
+from dataset.vid.annotations import Problem
+from dataset.vid.crop_files import object_crops, write_all_crops
+from dataset.vid.index import SplitIndex, read_index, write_index
+from dataset.vid.indexing import index_split, listed_snippets
+from dataset.vid.output import OutputFolder, large_enough
+from dataset.vid.statistics import count_problems
+
+_BYTES_PER_CROP = 11_000  # a 255x255 JPEG of quality 90, on average; to tell a disk that is too small
+_EXAMPLES = 3  # problems of a kind that are printed; the file has all
+
+
+def make_index(folder: OutputFolder, split: str, workers: int, anew: bool = False) -> SplitIndex:
+    """The index of a split: read, or made where there is none, where it is to be made anew, or snippets were added."""
+    file = folder.index_file(split)
+    if file.exists() and not anew:
+        index = read_index(file)
+        if index.listed == listed_snippets(folder.root, split):
+            return index
+        print(f"{split}: other snippet folders than when its annotations were read; reading them again")
+    folder.record_file(split).unlink(missing_ok=True)  # it belongs to the old index
+    progress: list[Progress] = []
+
+    def report(done: int, total: int) -> None:
+        progress or progress.append(Progress(f"{split}: read the annotations of", total, "snippets"))
+        progress[0](done)
+
+    index = index_split(folder.root, split, workers, report)
+    write_index(file, index)
+    folder.write_problems(split, index.problems)
+    return index
+
+
+def crop_split(folder: OutputFolder, split: str, workers: int, anew: bool = False) -> None:
+    """Writes the crops of a split that are not there yet, and what became of them.
+
+    Raises:
+        UserError: when nothing can be read or written; single files are counted instead.
+    """
+    index = make_index(folder, split, workers, anew)
+    settings = folder.crop_settings
+    keep = large_enough(index, settings.min_box)
+    small = int((~keep).sum())
+    index = index.select(np.ones(index.frame_count, bool), keep)
+    total = int((np.diff(index.frame_first) > 0).sum())
+    tell_disk(folder, split, len(index.trackids))
+    tasks = (object_crops(folder.root, folder.path, frame, settings) for frame in index.frames() if frame.objects)
+    counts = write_all_crops(tasks, workers, Progress(f"{split}: cropped", total, "frames") if total else None)
+
+    top = folder.root / "Data" / "VID" / split
+    problems = [*index.problems, *counts.problems]
+    left_out = count_problems(problems) | ({f"box below {settings.min_box:g} pixels": small} if small else {})
+    missing = sorted(
+        problem.file.removeprefix(f"{top}/").rpartition(".")[0] for problem in counts.problems
+    )  # <folder>/<frame>
+    crops = counts.written + counts.existing
+    folder.write_problems(split, problems)
+    record = {"frames": index.frame_count, "crops": crops, "left_out": left_out, "missing_frames": missing}
+    write_json(folder.record_file(split), record)
+    print(f"{split}: {crops:,} crops of {total - len(missing):,} frames, {counts.existing:,} of them from before")
+    tell_problems(folder, split, problems)
+
+
+def tell_disk(folder: OutputFolder, split: str, crops: int) -> None:
+    """Warns when the disk looks too small for the crops that are still to be made."""
+    need, free = crops * _BYTES_PER_CROP, shutil.disk_usage(folder.path).free
+    if need > free and not folder.record_file(split).exists():
+        print(
+            f"warning: {split}: {crops:,} crops take about {need / 1e9:.0f} GB, unless many are there already; "
+            f"{free / 1e9:.0f} GB are free below {folder.path}"
+        )
+
+
+def tell_problems(folder: OutputFolder, split: str, problems: Sequence[Problem]) -> None:
+    """Prints what was left out: a line for each kind, and the first files of it."""
+    kinds = count_problems(problems)
+    if not kinds:
+        print(f"{split}: nothing was left out")
+        return
+    print(f"{split}: left out, with the reason for each in {folder.problems_file(split)}:")
+    for kind, number in kinds.items():
+        print(f"  {kind}: {number:,}")
+        for problem in [problem for problem in problems if problem.kind == kind][:_EXAMPLES]:
+            print(f"    {problem.file}: {problem.problem}")
+
+
+def check_frames(root: Path, split: str) -> None:
+    """Raises a UserError when there are no frames at all, before the annotations are read for minutes."""
+    frames = root / "Data" / "VID" / split
+    if not frames.is_dir():
+        raise UserError(
+            f"{frames}: no such folder; --root is the folder that holds Annotations/VID and Data/VID "
+            f"(the command index reads annotations without frames)"
+        )

@@ -1,0 +1,149 @@
+"""From indices and crops to a prepared data set: training list, episodes, their random crops, statistics."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset.episode_attributes import attributes_path, write_attributes
+from dataset.episodes import write_episodes
+from dataset.errors import UserError
+from dataset.files import write_json
+from dataset.manifest import write_manifest
+from dataset.prepared import write_dataset_json
+from dataset.progress import Progress
+from dataset.vid.crop_files import write_all_crops
+from dataset.vid.curation import train_rows
+from dataset.vid.episode_sets import EpisodeSet, object_episodes, random_crop_episodes
+from dataset.vid.index import SplitIndex
+from dataset.vid.output import OutputFolder
+from dataset.vid.statistics import count_problems, split_statistics, statistics_table
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What to curate: the settings of the command, see its --help."""
+
+    seed: int
+    episodes: int
+    random_crops: int
+    max_iou: float
+
+
+def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
+    """Writes the lists below the folder; dataset.json comes last, and only when all crops are there.
+
+    Raises:
+        UserError: when nothing at all can be made.
+    """
+    indices = {split: folder.usable_index(split) for split in folder.splits()}
+    if not indices:
+        raise UserError(f"{folder.path}: no annotations have been read into it; run the command crop (or index) first")
+    for split, index in indices.items():
+        if not len(index.trackids):
+            raise UserError(f"{folder.path}: no object of {split} has a crop; see {folder.problems_file(split)}")
+    statistics: dict[str, Any] = {
+        split: split_statistics(index) | {"left_out": _left_out(folder, split, index)}
+        for split, index in indices.items()
+    }
+    print(statistics_table(statistics), flush=True)
+
+    (folder.path / "dataset.json").unlink(missing_ok=True)  # until all lists are of one curation
+    notes, sets = [], {}
+    if "train" in indices:
+        sets["train"] = _write_train(folder.path / "train.csv", indices["train"], notes)
+    for episodes in _episode_sets(indices, wishes):
+        sets[episodes.name] = _write_episodes(folder, episodes, workers, notes)
+
+    uncropped = [split for split in indices if not folder.record_file(split).exists()]
+    notes += [f"{split}: its crops have not all been made; run the command crop" for split in uncropped]
+    write_json(
+        folder.path / "statistics.json", {"settings": vars(wishes), "splits": statistics, "sets": sets, "notes": notes}
+    )
+    _report(sets, notes)
+    if uncropped:
+        print(f"\n{folder.path}: lists written; not ready for training until crop, and then curate, have been run")
+        return
+    counts = {name: made.get("episodes", made.get("images")) for name, made in sets.items()}
+    write_dataset_json(
+        folder.path,
+        name=folder.path.resolve().name,
+        origin=f"ImageNet VID 2015, crops and episodes of dataset.prepare.imagenetvid, seed {wishes.seed}",
+        licence="ImageNet's terms of access",
+        image_root=".",
+        counts=counts,
+    )
+    print(f"\n{folder.path}: prepared")
+
+
+def _left_out(folder: OutputFolder, split: str, index: SplitIndex) -> dict[str, int]:
+    return folder.record(split)["left_out"] if folder.record_file(split).exists() else count_problems(index.problems)
+
+
+def _write_train(file: Path, index: SplitIndex, notes: list[str]) -> dict[str, Any]:
+    rows = train_rows(index.snippets())
+    seen = int((~index.occluded).sum())
+    made = {
+        "identities": len({identity for identity, *_ in rows}),
+        "images": len(rows),
+        "left_out": {
+            "crops of occluded objects": len(index.trackids) - seen,
+            "crops of objects that are seen only once": seen - len(rows),
+        },
+    }
+    if rows:
+        write_manifest(file, rows)
+    else:
+        file.unlink(missing_ok=True)
+        notes.append("train: no object is seen in two frames, so that there is nothing to train on")
+    return made
+
+
+def _episode_sets(indices: dict[str, SplitIndex], wishes: Wishes) -> list[EpisodeSet]:
+    number, seed = wishes.episodes, wishes.seed
+    sets = []
+    if "train" in indices:
+        sets.append(object_episodes(indices["train"].snippets(), "train_eval", number, seed))
+    if "val" in indices:
+        sets.append(object_episodes(indices["val"].snippets(), "val_eval", number, seed))
+        easy = (number, seed, wishes.random_crops, wishes.max_iou)
+        sets.append(random_crop_episodes(indices["val"].snippets(), "easy_val_eval", *easy))
+    return sets
+
+
+def _write_episodes(folder: OutputFolder, episodes: EpisodeSet, workers: int, notes: list[str]) -> dict[str, Any]:
+    file = folder.path / "episodes" / f"{episodes.name}.csv"
+    if episodes.random_crops and folder.record_file("val").exists():
+        dropped = _cut_random_crops(folder, episodes, workers)
+        if dropped:
+            notes.append(f"{episodes.name}: {dropped} episodes left out, since the images of their frames are gone")
+    if episodes.shortfall:
+        notes.append(episodes.shortfall)
+    if episodes.episodes:
+        write_episodes(file, episodes.episodes)
+        write_attributes(attributes_path(file), episodes.attributes)
+    else:
+        file.unlink(missing_ok=True)
+        attributes_path(file).unlink(missing_ok=True)
+    return {"asked": episodes.asked, "episodes": len(episodes.episodes), "snippets": episodes.snippets}
+
+
+def _cut_random_crops(folder: OutputFolder, episodes: EpisodeSet, workers: int) -> int:
+    """Cuts the random crops of a set; returns how many episodes had to go because their frame cannot be read."""
+    tasks = episodes.random_crop_tasks(folder.root, folder.path, folder.crop_settings)
+    counts = write_all_crops(tasks, workers, Progress(f"{episodes.name}: random crops of", len(tasks), "frames"))
+    if not counts.problems:
+        return 0
+    broken = {problem.file for problem in counts.problems}
+    return episodes.without({path for task in tasks if str(task.image) in broken for _, path in task.crops})
+
+
+def _report(sets: dict[str, dict[str, Any]], notes: list[str]) -> None:
+    print()
+    for name, made in sets.items():
+        if name == "train":
+            left_out = "; ".join(f"{number:,} {what}" for what, number in made["left_out"].items())
+            print(f"train: {made['images']:,} images of {made['identities']:,} identities (left out: {left_out})")
+        else:
+            print(f"{name}: {made['episodes']:,} of {made['asked']:,} episodes, from {made['snippets']:,} snippets")
+    for note in notes:
+        print(f"note: {note}")

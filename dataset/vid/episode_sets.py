@@ -1,0 +1,212 @@
+"""Episodes from annotations: which object of another frame is the anchor?
+
+Every choice comes from a seed and from names, never from the order in which snippets arrive.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dataset.vid.annotations import Frame, Snippet
+from dataset.vid.crop_files import FrameCrops
+from dataset.vid.crops import DEFAULT, Box, CropSettings, crop_path
+from dataset.vid.curation import by_folder, snippet_class, tracks
+from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS, random_boxes, random_kind
+from dataset.vid.seeds import generator
+
+MIN_CANDIDATES = 3  # the positive included
+
+Usable = Callable[[Frame, int], bool]  # (frame, trackid): whether that object can be a positive
+
+
+@dataclass
+class EpisodeSet:
+    """Episodes as (anchor, positive, negatives) paths.
+
+    Attributes:
+        asked: how many were asked for.
+        shortfall: why there are fewer; empty when there are not.
+        snippets: the number of snippets that gave an episode.
+        attributes: of each episode: `snippet`, `category`, and `gap`, the number of frames between its two frames.
+        random_crops: path -> (frame, box) of the random crops among the negatives.
+    """
+
+    name: str
+    asked: int
+    episodes: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    shortfall: str = ""
+    snippets: int = 0
+    attributes: dict[str, list] = field(default_factory=lambda: {"snippet": [], "category": [], "gap": []})
+    random_crops: dict[str, tuple[Frame, Box]] = field(default_factory=dict)
+
+    def add(self, pair: "Pair", negatives: list[str]) -> None:
+        """Adds the episode of a pair."""
+        self.episodes.append((pair.anchor_path, pair.positive_path, negatives))
+        for name, value in (("snippet", pair.first.snippet), ("category", pair.category), ("gap", pair.gap)):
+            self.attributes[name].append(value)
+
+    def random_crop_tasks(self, root: Path, out: Path, settings: CropSettings = DEFAULT) -> list[FrameCrops]:
+        """The random crops to cut, one task a frame."""
+        frames: dict[Frame, list[tuple[Box, str]]] = {}
+        for path, (frame, box) in sorted(self.random_crops.items()):
+            frames.setdefault(frame, []).append((settings.window(box), path))
+        return [
+            FrameCrops(frame.image_file(root), (frame.width, frame.height), Path(out), tuple(crops), settings)
+            for frame, crops in frames.items()
+        ]
+
+    def without(self, broken: set[str]) -> int:
+        """Drops the episodes that need one of these paths. Returns how many."""
+        keep = [i for i, (*_, negatives) in enumerate(self.episodes) if broken.isdisjoint(negatives)]
+        dropped = len(self.episodes) - len(keep)
+        self.episodes = [self.episodes[i] for i in keep]
+        self.attributes = {name: [values[i] for i in keep] for name, values in self.attributes.items()}
+        return dropped
+
+
+def object_episodes(snippets: Iterable[Snippet], name: str, count: int, seed: int) -> EpisodeSet:
+    """Episodes among the objects of one frame (`train_eval`, `val_eval`), from multiple_bboxes snippets.
+
+    The anchor is a random object, not occluded, of a random frame. The positive is the same object, not occluded, in
+    another frame, which has at least 3 objects; the others, occluded or not, are the negatives. Snippets take turns,
+    and no (anchor, positive) pair comes twice.
+    """
+    snippets = [snippet for snippet in by_folder(snippets) if snippet_class(snippet) == "multiple_bboxes"]
+    result = EpisodeSet(name, count)
+    for pair in _take_turns([_Pairs(s, MIN_CANDIDATES) for s in snippets], generator(seed, name), result):
+        others = [o.trackid for o in pair.second.objects if o.trackid != pair.trackid]
+        result.add(pair, [crop_path(pair.second, trackid) for trackid in others])
+    _explain(result, f"multiple_bboxes snippets with an object seen twice, once among {MIN_CANDIDATES} or more objects")
+    return result
+
+
+def random_crop_episodes(
+    snippets: Iterable[Snippet],
+    name: str,
+    count: int,
+    seed: int,
+    crops: int = RANDOM_CROPS,
+    max_iou: float = MAX_IOU,
+) -> EpisodeSet:
+    """Episodes against random crops (`easy_val_eval`), from single_bboxes and multiple_bboxes snippets.
+
+    Anchor and positive as in `object_episodes`, but the second frame may have any number of objects; the negatives are
+    `crops` random crops of that frame, each with IoU < `max_iou` with the positive's box. Their files are not written
+    here: see `EpisodeSet.random_crop_tasks`.
+    """
+
+    def has_room(frame: Frame, trackid: int) -> bool:
+        return bool(random_boxes(frame, trackid, crops, max_iou))
+
+    snippets = [snippet for snippet in by_folder(snippets) if snippet_class(snippet) != "missing_bbox"]
+    result = EpisodeSet(name, count)
+    for pair in _take_turns([_Pairs(s, 1, has_room) for s in snippets], generator(seed, name), result):
+        boxes = random_boxes(pair.second, pair.trackid, crops, max_iou)
+        negatives = [crop_path(pair.second, pair.trackid, random_kind(i, max_iou)) for i in range(len(boxes))]
+        result.random_crops |= {path: (pair.second, box) for path, box in zip(negatives, boxes, strict=True)}
+        result.add(pair, negatives)
+    _explain(result, f"snippets with an object seen twice, once with room for {crops} random crops")
+    return result
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One object in two frames: the anchor in the first, the positive in the second."""
+
+    trackid: int
+    first: Frame
+    second: Frame
+    positions: tuple[int, int]
+
+    @property
+    def anchor_path(self) -> str:
+        return crop_path(self.first, self.trackid)
+
+    @property
+    def positive_path(self) -> str:
+        return crop_path(self.second, self.trackid)
+
+    @property
+    def category(self) -> str:
+        return next(o.category for o in self.second.objects if o.trackid == self.trackid)
+
+    @property
+    def gap(self) -> int:
+        """Frames between the two, by their names where these are numbers: frames may have been left out."""
+        names = self.first.name, self.second.name
+        first, second = map(int, names) if all(name.isdecimal() for name in names) else self.positions
+        return abs(second - first)
+
+
+class _Pairs:
+    """The (anchor, positive) pairs of one snippet; draws each at most once.
+
+    `usable` may be slow, so that it is asked only for positives that are drawn.
+    """
+
+    def __init__(self, snippet: Snippet, min_candidates: int, usable: Usable | None = None):
+        self.frames, self.usable = snippet.frames, usable
+        enough = [len(frame.objects) >= min_candidates for frame in snippet.frames]
+        self.positions = tracks(snippet)  # trackid -> positions of the frames where it is seen
+        self.seconds = {trackid: [p for p in seen if enough[p]] for trackid, seen in self.positions.items()}
+        self.drawn: set[tuple[int, int, int]] = set()
+        self._find_firsts()
+        self.left = sum(
+            len(self.seconds[trackid]) - (first in allowed)
+            for trackid, seen in self.positions.items()
+            for allowed in [set(self.seconds[trackid])]
+            for first in seen
+        )
+
+    def _find_firsts(self) -> None:
+        """The frames that can be the first one, in order, and for each the track ids that can be the anchor."""
+        self.firsts: dict[int, list[int]] = {}
+        for trackid, seen in self.positions.items():
+            seconds = self.seconds[trackid]
+            for first in seen:
+                if len(seconds) > 1 or (seconds and seconds[0] != first):
+                    self.firsts.setdefault(first, []).append(trackid)
+        self.order = sorted(self.firsts)
+
+    def draw(self, rng: np.random.Generator) -> Pair | None:
+        """A pair not drawn before: random frame, random object of it, random second frame. None when there is none."""
+        while self.left:
+            first = self.order[rng.integers(len(self.order))]
+            trackid = self.firsts[first][rng.integers(len(self.firsts[first]))]
+            second = self.seconds[trackid][rng.integers(len(self.seconds[trackid]))]
+            if second == first or (first, trackid, second) in self.drawn:
+                continue
+            if self.usable and not self.usable(self.frames[second], trackid):
+                self.seconds[trackid].remove(second)
+                self.left -= len(self.positions[trackid]) - 1
+                self._find_firsts()
+                continue
+            self.drawn.add((first, trackid, second))
+            self.left -= 1
+            return Pair(trackid, self.frames[first], self.frames[second], (first, second))
+        return None
+
+
+def _take_turns(pairs: Sequence[_Pairs], rng: np.random.Generator, result: EpisodeSet) -> Iterator[Pair]:
+    """As many pairs as are asked for: one from every snippet in random order, then another from every one, and on."""
+    made, gave = 0, set()
+    while made < result.asked and (able := [i for i, p in enumerate(pairs) if p.left]):
+        for i in rng.permutation(len(able)):
+            if made == result.asked:
+                break
+            pair = pairs[able[i]].draw(rng)
+            if pair:
+                gave.add(able[i])
+                made += 1
+                yield pair
+    result.snippets = len(gave)
+
+
+def _explain(result: EpisodeSet, needed: str) -> None:
+    if len(result.episodes) < result.asked:
+        result.shortfall = (
+            f"{result.name}: {len(result.episodes)} of {result.asked} episodes: there are {result.snippets} {needed}, "
+            f"and all their pairs are used"
+        )

@@ -1,0 +1,141 @@
+"""The folder that the crops of ImageNet VID go to: what is in it, where, and with which settings it was made."""
+
+import contextlib
+import csv
+import dataclasses
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.files import only_one, read_json, replace_file, write_json
+from dataset.vid.annotations import SPLITS, Problem
+from dataset.vid.crop_files import PARTIAL
+from dataset.vid.crops import CropSettings
+from dataset.vid.index import SplitIndex, read_index
+
+MADE_BY = "dataset.prepare.imagenetvid"
+
+
+class OutputFolder:
+    """Paths and records of one output folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.settings_json = self.path / "settings.json"
+
+    def index_file(self, split: str) -> Path:
+        """The annotations of a split."""
+        return self.path / "index" / f"{split}.h5"
+
+    def record_file(self, split: str) -> Path:
+        """What became of the crops of a split: written when all of them have been looked at."""
+        return self.path / f"crops_{split}.json"
+
+    def problems_file(self, split: str) -> Path:
+        """Every file and object that was left out, with the reason."""
+        return self.path / f"problems_{split}.csv"
+
+    def splits(self) -> list[str]:
+        """The splits whose annotations have been read."""
+        return [split for split in SPLITS if self.index_file(split).exists()]
+
+    @property
+    def root(self) -> Path:
+        """The folder of the archive."""
+        return Path(self._settings()["root"])
+
+    @property
+    def crop_settings(self) -> CropSettings:
+        """How its crops are made; the defaults as long as there are none."""
+        return CropSettings(**(self._settings()["crops"] or {}))
+
+    def _settings(self) -> dict[str, Any]:
+        settings = read_json(self.settings_json)
+        if not isinstance(settings, dict) or settings.get("made_by") != MADE_BY:
+            raise UserError(f"{self.settings_json}: not made by this command; give another --out")
+        return settings
+
+    def check(self) -> None:
+        """Raises a UserError unless the folder is one that `settle` made."""
+        if not self.settings_json.exists():
+            raise UserError(f"{self.path}: nothing to curate in it; run the command crop first, with this --out")
+        self._settings()
+
+    def settle(self, root: Path, crops: CropSettings | None) -> None:
+        """Makes the folder, or goes on with it, for one archive and one way of cropping; None is any.
+
+        Raises:
+            UserError: when the folder holds something else, or was made with other settings.
+        """
+        root = Path(root).resolve()
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path}: a file is in the place of the folder; give another --out")
+        settings: dict[str, Any] = {"made_by": MADE_BY, "root": str(root), "crops": None}
+        if self.settings_json.exists():
+            settings = self._settings()
+            if Path(settings["root"]) != root and Path(settings["root"]).exists():
+                raise UserError(f"{self.path}: made from {settings['root']}, not from {root}; give another --out")
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise UserError(f"{self.path}: not empty and not made by this command; give another --out")
+        wanted = dataclasses.asdict(crops) if crops else None
+        if wanted and settings["crops"] and settings["crops"] != wanted:
+            names = [name for name in wanted if wanted[name] != settings["crops"].get(name)]
+            differences = ", ".join(f"{name} {settings['crops'].get(name)} instead of {wanted[name]}" for name in names)
+            raise UserError(f"{self.path}: its crops were made with other settings ({differences}); give another --out")
+        write_json(self.settings_json, settings | {"root": str(root), "crops": wanted or settings["crops"]})
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Keeps a second process out of the folder, and removes what a killed one left half-written.
+
+        Raises:
+            UserError: when another process is at work in the folder.
+        """
+        with only_one(self.path / ".lock", f"{self.path}: another process is at work in it; wait until it has ended"):
+            self._clean()
+            yield
+            self._clean()
+
+    def _clean(self) -> None:
+        shutil.rmtree(self.path / PARTIAL, ignore_errors=True)
+        for folder in (self.path, self.path / "index", self.path / "episodes", self.path / "episodes" / "attributes"):
+            for left in folder.glob(".*.tmp"):
+                left.unlink(missing_ok=True)
+
+    def usable_index(self, split: str) -> SplitIndex:
+        """The annotations of a split without the objects that get no crop.
+
+        Those smaller than `min_box` are left out, and frames whose image could not be read.
+        """
+        index = read_index(self.index_file(split))
+        missing = set(self.record(split)["missing_frames"]) if self.record_file(split).exists() else set()
+        frames = np.ones(index.frame_count, bool)
+        if missing:
+            folders = np.repeat(index.folders, np.diff(index.snippet_first)).tolist()
+            pairs = zip(folders, index.names.tolist(), strict=True)
+            frames[:] = [f"{folder.decode()}/{name.decode()}" not in missing for folder, name in pairs]
+        return index.select(frames, large_enough(index, self.crop_settings.min_box))
+
+    def record(self, split: str) -> dict[str, Any]:
+        """What `record_file` says."""
+        record = read_json(self.record_file(split))
+        if not isinstance(record, dict) or not {"missing_frames", "left_out"} <= record.keys():
+            raise UserError(f"{self.record_file(split)}: not as the command crop wrote it; run crop again")
+        return record
+
+    def write_problems(self, split: str, problems: Sequence[Problem]) -> None:
+        """Writes the list of problems."""
+        with replace_file(self.problems_file(split)) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(Problem._fields)
+            writer.writerows(problems)
+
+
+def large_enough(index: SplitIndex, min_box: float) -> np.ndarray:
+    """(O,) bool: the objects of which no side is below `min_box` pixels."""
+    sides = index.boxes[:, 2:] - index.boxes[:, :2]  # (O, 2)
+    return (sides >= min_box).all(1)

@@ -1,0 +1,113 @@
+"""What is in the annotations of a split, counted, and the table of it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from dataset.vid.annotations import Problem
+from dataset.vid.categories import readable
+from dataset.vid.curation import SNIPPET_CLASSES, class_of
+from dataset.vid.index import SplitIndex
+
+_MANY = 10  # frames with more objects than this are counted together
+
+
+def split_statistics(index: SplitIndex) -> dict[str, Any]:
+    """Counts over the frames and objects of an index; a track is one object of one snippet."""
+    per_frame = np.diff(index.frame_first)  # (F,) objects
+    classes = [class_of(numbers.tolist()) for numbers in np.split(per_frame, index.snippet_first[1:-1]) if len(numbers)]
+    snippet_of_frame = np.repeat(np.arange(len(index.folders)), np.diff(index.snippet_first))
+    snippet_of_object = np.repeat(snippet_of_frame, per_frame)  # (O,)
+    tracks, first = np.unique(np.stack([snippet_of_object, index.trackids], 1), axis=0, return_index=True)
+    frame_of_object = np.repeat(np.arange(index.frame_count), per_frame)
+    width, height = index.sizes[frame_of_object].T
+    x0, y0, x1, y1 = index.boxes.T
+    categories = {}
+    for code, name in enumerate(index.category_names):
+        of = index.categories == code
+        if of.any():
+            categories[name] = {
+                "snippets": len(np.unique(snippet_of_object[of])),
+                "tracks": int((index.categories[first] == code).sum()),
+                "objects": int(of.sum()),
+                "occluded": int(index.occluded[of].sum()),
+            }
+    numbers = Counter(np.minimum(per_frame, _MANY).tolist())
+    return {
+        "snippets": len(index.folders),
+        "frames": index.frame_count,
+        "objects": len(index.trackids),
+        "tracks": len(tracks),
+        "snippet_classes": {name: classes.count(name) for name in SNIPPET_CLASSES},
+        "objects_per_frame": {
+            f"{number} or more" if number == _MANY else str(number): numbers[number] for number in sorted(numbers)
+        },
+        "categories": categories,
+        "occluded_objects": int(index.occluded.sum()),
+        "generated_boxes": int(index.generated.sum()),
+        "boxes_beyond_the_frame": int(((x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height)).sum()),
+        "trackids_of_several_snippets": int((np.unique(tracks[:, 1], return_counts=True)[1] > 1).sum()),
+    }
+
+
+def count_problems(problems: Iterable[Problem]) -> dict[str, int]:
+    """Number of problems by kind, the most frequent first."""
+    return dict(Counter(problem.kind for problem in problems).most_common())
+
+
+def statistics_table(statistics: dict[str, dict[str, Any]]) -> str:
+    """The statistics of some splits as text, a column for each.
+
+    Args:
+        statistics: by split, as `split_statistics` gives them, with `left_out` beside (see `count_problems`).
+    """
+    splits = list(statistics)
+    rows: list[list[str]] = [["", *splits]]
+
+    def line(label: str, *keys: str) -> None:
+        values = []
+        for split in splits:
+            value: Any = statistics[split]
+            for key in keys:
+                value = value.get(key, 0)
+            values.append(f"{value:,}")
+        rows.append([label, *values])
+
+    def keys_of(name: str) -> list[str]:
+        return list(dict.fromkeys(key for split in splits for key in statistics[split][name]))
+
+    for name in ("snippets", "frames", "objects", "tracks"):
+        line(name, name)
+    rows.append(["snippets that are"])
+    for name in SNIPPET_CLASSES:
+        line(f"  {name}", "snippet_classes", name)
+    rows.append(["frames with so many objects"])
+    for name in sorted(keys_of("objects_per_frame"), key=lambda key: int(key.split()[0])):
+        line(f"  {name}", "objects_per_frame", name)
+    rows.append(["objects (frame by frame) and tracks of a category"])
+    for name in sorted(keys_of("categories")):
+        values = [statistics[split]["categories"].get(name, {"objects": 0, "tracks": 0}) for split in splits]
+        rows.append([f"  {readable(name)}", *(f"{value['objects']:,} / {value['tracks']:,}" for value in values)])
+    line("occluded objects", "occluded_objects")
+    line("boxes that were interpolated", "generated_boxes")
+    line("boxes that reach beyond the frame", "boxes_beyond_the_frame")
+    line("track ids that several snippets use (kept apart)", "trackids_of_several_snippets")
+    if kinds := keys_of("left_out"):
+        rows.append(["left out"])
+        for kind in kinds:
+            line(f"  {kind}", "left_out", kind)
+    return aligned(rows)
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """Rows of cells, some without values, in columns: the first to the left, the others to the right."""
+    columns = max(len(row) for row in rows)
+    full = [row for row in rows if len(row) == columns]
+    widths = [max(len(row[i]) for row in (rows if i == 0 else full)) for i in range(columns)]
+    lines = []
+    for row in rows:
+        values = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=False))
+        lines.append("  ".join([row[0].ljust(widths[0]), *values]).rstrip())
+    return "\n".join(lines)
