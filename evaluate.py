@@ -18,6 +18,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add_run_arguments(parser)
     parser.add_argument("--once", action="store_true", help="evaluate the latest checkpoint and end")
+    parser.add_argument(
+        "--breakdown",
+        action="store_true",
+        help="in the end, print accuracies by attribute and number of candidates too",
+    )
     return parser.parse_args(argv)
 
 
@@ -44,12 +49,15 @@ def main(argv: list[str] | None = None) -> int:
 
     with run.lock("evaluate"):
         prepare(args.device, params.deterministic)
+        from model.breakdown_text import breakdown_text, intervals_text
         from model.evaluator import evaluate_all, evaluate_latest, origin_of
         from model.monitoring import Log
         from model.results import table
 
         (evaluate_latest if once else evaluate_all)(run, params, Log())
-    print(f"\n{table(run, origin_of(params))}")
+    origin = origin_of(params)
+    texts = [table(run, origin), intervals_text(run, origin), breakdown_text(run, origin) if args.breakdown else ""]
+    print("".join(f"\n{text.rstrip()}\n" for text in texts if text), end="")
     return 0
 
 

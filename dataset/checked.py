@@ -87,4 +87,5 @@ def _without(episodes: Episodes, bad: set[int]) -> tuple[Episodes, np.ndarray]:
     anchors, positives, negatives = np.split(new, [len(anchors), len(anchors) + len(positives)])
     offsets = np.concatenate([[0], np.cumsum([len(n) for n in chosen], dtype=int)])
     fields = (episodes.names[keep], episodes.paths[used], anchors, positives, negatives, offsets)
-    return Episodes(*fields, image_root=episodes.image_root, source=episodes.source), used
+    attributes = {name: values[keep] for name, values in episodes.attributes.items()}
+    return Episodes(*fields, episodes.image_root, episodes.source, attributes), used

@@ -5,11 +5,12 @@ one negative. The rows of an episode may stand anywhere in the file.
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from dataset.episode_attributes import attributes_path, read_attributes
 from dataset.errors import UserError
 from dataset.files import replace_file
 from dataset.manifest import read_rows
@@ -27,6 +28,9 @@ class Episodes:
         anchors, positives: (E,) indices into `paths`.
         negatives: (M,) indices into `paths`, episode after episode.
         offsets: (E + 1,) episode i owns `negatives[offsets[i]:offsets[i + 1]]`.
+        image_root: the folder that the paths start from.
+        source: the CSV file, for messages.
+        attributes: (E,) strings each, by name; empty when there is no file of them.
     """
 
     names: np.ndarray
@@ -37,6 +41,7 @@ class Episodes:
     offsets: np.ndarray
     image_root: Path
     source: Path
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -48,7 +53,7 @@ class Episodes:
 
 
 def read_episodes(path: Path, image_root: Path) -> Episodes:
-    """Reads an episode file and checks that every episode is complete.
+    """Reads an episode file, with its attributes if it has any, and checks that every episode is complete.
 
     Raises:
         UserError: naming the file, the row or the episode.
@@ -77,8 +82,10 @@ def read_episodes(path: Path, image_root: Path) -> Episodes:
             raise UserError(f"{path}: episode {name!r} has one image in two roles")
     values = list(episodes.values())
     lengths = [len(roles["negative"]) for roles in values]
+    names = np.array(list(episodes), dtype=object)
+    attributes = attributes_path(path)
     return Episodes(
-        names=np.array(list(episodes), dtype=object),
+        names=names,
         paths=np.array(list(image_index), dtype=object),
         anchors=np.array([roles["anchor"][0] for roles in values]),
         positives=np.array([roles["positive"][0] for roles in values]),
@@ -86,6 +93,7 @@ def read_episodes(path: Path, image_root: Path) -> Episodes:
         offsets=np.concatenate([[0], np.cumsum(lengths)]),
         image_root=Path(image_root),
         source=path,
+        attributes=read_attributes(attributes, names) if attributes.exists() else {},
     )
 
 

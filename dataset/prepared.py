@@ -5,6 +5,7 @@ data/<name>/train.csv           training images
 data/<name>/query.csv, gallery.csv      an evaluation set: every query against the gallery
 data/<name>/test.csv            an evaluation set: every image against all others
 data/<name>/episodes/<set>.csv  evaluation sets of episodes
+data/<name>/episodes/attributes/<set>.csv      of that set's episodes, optional
 """
 
 import difflib

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dataset.checked import CheckedImages, load_episodes, load_images
+from dataset.episode_attributes import SNIPPET
 from dataset.errors import UserError
 from dataset.prepared import EvaluationSet, PreparedDataset
+from model.metrics.breakdown import breakdown_definitions, breakdown_figures
 from model.metrics.episodes import episode_accuracies
 from model.metrics.retrieval import CMC_RANKS, RECALL_RANKS, evaluate_retrieval
 from model.params import Params
@@ -23,11 +25,19 @@ RETRIEVAL_METRICS = (
 
 
 class Figures(NamedTuple):
-    """What an evaluation gives: figures, what each means, and over how much it was taken, by name."""
+    """What an evaluation gives: figures, what each means, and over how much it was taken, by name.
+
+    `details` is what results.jsonl has besides: of episodes, their intervals and breakdown.
+    """
 
     metrics: dict[str, float]
     definitions: dict[str, str]
     counts: dict[str, int]
+    details: dict[str, Any]
+
+    def line(self) -> dict[str, Any]:
+        """All of it, for results.jsonl."""
+        return {"metrics": self.metrics, "definitions": self.definitions, "counts": self.counts} | self.details
 
 
 @dataclass(frozen=True)
@@ -71,13 +81,20 @@ def load_evaluation_sets(prepared: PreparedDataset, params: Params) -> list[Read
 def _load(each: EvaluationSet, prepared: PreparedDataset, params: Params) -> ReadySet:
     policy = (prepared.image_root, params.check_images, params.corrupt_images)
     if each.kind == "episodes":
-        episodes = load_episodes(each.files[0], *policy)
+        checked = load_episodes(each.files[0], *policy)
+        episodes = checked.episodes
 
         def accuracies(embeddings: np.ndarray) -> Figures:
-            return _figures(episode_accuracies(embeddings, episodes.episodes, params.metric))
+            result = episode_accuracies(embeddings, episodes, params.metric)
+            definitions = result.definitions | breakdown_definitions(episodes)
+            counts = result.counts
+            if SNIPPET in episodes.attributes:
+                counts = counts | {"snippets": len(set(episodes.attributes[SNIPPET]))}
+            details = breakdown_figures(result.solved, result.share, episodes)
+            return Figures(result.metrics, definitions, counts, details)
 
-        files = episodes.episodes.files()
-        return ReadySet(each.name, files, episodes.orientations, accuracies, EPISODE_METRICS, len(episodes.skipped))
+        files = episodes.files()
+        return ReadySet(each.name, files, checked.orientations, accuracies, EPISODE_METRICS, len(checked.skipped))
 
     parts = [load_images(file, *policy) for file in each.files]
     query, gallery = parts[0], parts[-1]
@@ -97,7 +114,7 @@ def _load(each: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
             params.metric,
             params.eval_memory_gb,
         )
-        return _figures(result)
+        return Figures(result.metrics, result.definitions, result.counts, details={})
 
     parts = [query] if together else [query, gallery]
     files = [file for part in parts for file in part.manifest.files()]
@@ -110,7 +127,3 @@ def _load(each: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
 def _has_cameras(images: CheckedImages) -> bool:
     cameras = images.manifest.cameras
     return cameras is not None and all(cameras)
-
-
-def _figures(result: Any) -> Figures:
-    return Figures(result.metrics, result.definitions, result.counts)

@@ -73,7 +73,7 @@ class Evaluator:
             if (checkpoint.name, name) not in done:
                 line = {"step": step_of(checkpoint), "set": name, "checkpoint": checkpoint.name}
                 figure = figure._replace(definitions=figure.definitions | self._origin)
-                append_json_line(self._run.results, line | figure._asdict())
+                append_json_line(self._run.results, line | figure.line())
                 if self._own:
                     self._write_events(name, step_of(checkpoint), figure.metrics)
         shown = "  ".join(f"{s.name} {s.metrics[0]} {metrics[s.name][s.metrics[0]]:.1%}" for s in self._sets)

@@ -74,11 +74,11 @@ def table(run: RunFolder, origin: dict[str, str]) -> str:
     text = []
     if episode_sets:
         columns = {name: (name, ["general_accuracy", "easy_accuracy"]) for name in episode_sets}
-        text += ["general / easy accuracy of episodes, %", _align(rows(columns)), ""]
+        text += ["general / easy accuracy of episodes, %", align(rows(columns)), ""]
     for name in sets:
         if name not in episode_sets:
             metrics = ["cmc@1", "cmc@5", "cmc@10", "recall@1", "recall@2", "recall@4", "recall@8", "map"]
-            text += [f"{name}, %", _align(rows({metric: (name, [metric]) for metric in metrics})), ""]
+            text += [f"{name}, %", align(rows({metric: (name, [metric]) for metric in metrics})), ""]
     if best is not None:
         text.append(f"* the best: kept in {run.best}")
     return "\n".join(text)
@@ -88,6 +88,7 @@ def _cell(metrics: dict[str, Any], names: list[str]) -> str:
     return " / ".join(f"{100 * metrics[name]:.1f}" if name in metrics else "-" for name in names)
 
 
-def _align(rows: list[list[str]]) -> str:
+def align(rows: list[list[str]]) -> str:
+    """A table of cells as text, columns to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

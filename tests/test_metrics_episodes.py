@@ -60,6 +60,24 @@ def test_against_a_plain_loop(metric: str, block: int, monkeypatch: pytest.Monke
     assert accuracies(embeddings, episodes, metric) == pytest.approx((np.mean(solved), np.mean(shares)))
 
 
+@pytest.mark.parametrize("longest", [1, 2, 30])
+def test_against_padded_and_masked_arrays(longest: int) -> None:
+    """Episodes of 1 .. `longest` negatives, padded to one length with the positive and masked: none is lost."""
+    rng = np.random.default_rng(longest)
+    lengths = rng.integers(1, longest + 1, 300)
+    triples = [(*row[:2], row[2 : 2 + n]) for n, row in zip(lengths, np.argsort(rng.random((300, 40))), strict=True)]
+    embeddings = rng.standard_normal((40, 3)).astype(np.float32)
+    padded = np.array([[*negatives, *[positive] * (longest - len(negatives))] for _, positive, negatives in triples])
+    mask = np.arange(longest) < lengths[:, None]  # (E, longest)
+    table = distance.cdist(embeddings.astype(float), embeddings.astype(float))
+    anchors, positives = np.array([triple[:2] for triple in triples]).T
+    farther = table[anchors[:, None], padded] > table[anchors, positives][:, None]
+    result = episode_accuracies(embeddings, make(triples, 40), "euclidean")
+    assert result.solved.tolist() == (farther | ~mask).all(1).tolist()
+    assert result.share == pytest.approx((farther & mask).sum(1) / mask.sum(1))
+    assert result.metrics == {"general_accuracy": result.solved.mean(), "easy_accuracy": result.share.mean()}
+
+
 def test_by_hand() -> None:
     """On a line: anchor 0, positive at 2, negatives at 1 (nearer), 2 and -2 (ties), 3 (farther)."""
     line = np.array([[0.0], [2], [1], [2], [-2], [3]])

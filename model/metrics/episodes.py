@@ -13,11 +13,18 @@ BLOCK_ELEMENTS = 1 << 20  # of the array of differences: 8 MB
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """Accuracies in [0, 1] by name, how each is defined, and how much they were computed from."""
+    """Accuracies in [0, 1] by name, how each is defined, how much they were computed from, and the E outcomes.
+
+    Attributes:
+        solved: (E,) bool: the positive is nearer than every negative.
+        share: (E,) the share of negatives that are farther than the positive.
+    """
 
     metrics: dict[str, float]
     definitions: dict[str, str]
     counts: dict[str, int]
+    solved: np.ndarray
+    share: np.ndarray
 
 
 def pair_distances(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray, metric: str) -> np.ndarray:
@@ -58,8 +65,8 @@ def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) 
         metric: `euclidean`, `sqeuclidean`, `cityblock` or `cosine`.
 
     Returns:
-        The two accuracies; counts: `episodes`, `candidates` (positives and negatives), `images`, and
-        `episodes_with_non_finite`, those with an embedding that holds NaN or an infinity.
+        The two accuracies and the outcomes they are means of; counts: `episodes`, `candidates` (positives and
+        negatives), `images`, and `episodes_with_non_finite`, those with an embedding that holds NaN or an infinity.
 
     Raises:
         UserError: for an unknown metric.
@@ -71,20 +78,7 @@ def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) 
     if embeddings.ndim != 2 or len(embeddings) != len(episodes.paths):
         raise ValueError(f"embeddings of shape {embeddings.shape} for {len(episodes.paths)} images; (U, D) expected")
 
-    starts, lengths = episodes.offsets[:-1], np.diff(episodes.offsets)  # (E,)
-    anchors = np.repeat(episodes.anchors, lengths)  # (M,)
-    finite = np.isfinite(embeddings).all(1)  # (U,)
-    negatives_finite = finite[anchors] & finite[episodes.negatives]  # (M,)
-    positives_finite = finite[episodes.anchors] & finite[episodes.positives]  # (E,)
-    with np.errstate(invalid="ignore", over="ignore"):
-        to_positive = pair_distances(embeddings, episodes.anchors, episodes.positives, metric)  # (E,)
-        to_negative = pair_distances(embeddings, anchors, episodes.negatives, metric)  # (M,)
-        farther = to_negative > np.repeat(to_positive, lengths)  # (M,)
-    farther &= negatives_finite & np.repeat(positives_finite, lengths)  # an infinity would pass for a far negative
-
-    solved = np.logical_and.reduceat(farther, starts)  # (E,)
-    share = np.add.reduceat(farther, starts, dtype=np.int64) / lengths  # (E,)
-    whole = positives_finite & np.logical_and.reduceat(negatives_finite, starts)
+    solved, share, whole = _outcomes(embeddings, episodes, metric)
     return EpisodeResult(
         metrics={"general_accuracy": float(solved.mean()), "easy_accuracy": float(share.mean())},
         definitions={
@@ -99,4 +93,29 @@ def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) 
             "images": len(episodes.paths),
             "episodes_with_non_finite": int((~whole).sum()),
         },
+        solved=solved,
+        share=share,
     )
+
+
+def _outcomes(embeddings: np.ndarray, episodes: Episodes, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `EpisodeResult` calls solved and share, and whether all embeddings are finite: (E,) each.
+
+    The negatives of all episodes stand in one flat array, which `reduceat` divides: whatever the episodes' lengths,
+    there is neither padding nor a mask.
+    """
+    starts, lengths = episodes.offsets[:-1], np.diff(episodes.offsets)  # (E,)
+    anchors = np.repeat(episodes.anchors, lengths)  # (M,)
+    finite = np.isfinite(embeddings).all(1)  # (U,)
+    negatives_finite = finite[anchors] & finite[episodes.negatives]  # (M,)
+    positives_finite = finite[episodes.anchors] & finite[episodes.positives]  # (E,)
+    with np.errstate(invalid="ignore", over="ignore"):
+        to_positive = pair_distances(embeddings, episodes.anchors, episodes.positives, metric)  # (E,)
+        to_negative = pair_distances(embeddings, anchors, episodes.negatives, metric)  # (M,)
+        farther = to_negative > np.repeat(to_positive, lengths)  # (M,)
+    farther &= negatives_finite & np.repeat(positives_finite, lengths)  # an infinity would pass for a far negative
+
+    solved = np.logical_and.reduceat(farther, starts)  # (E,)
+    share = np.add.reduceat(farther, starts, dtype=np.int64) / lengths  # (E,)
+    whole = positives_finite & np.logical_and.reduceat(negatives_finite, starts)
+    return solved, share, whole

@@ -1,0 +1,78 @@
+"""Intervals and breakdowns of results.jsonl as text: of the best checkpoint, or the last where that has no figures."""
+
+from typing import Any
+
+from dataset.files import read_json
+from model.results import align, results_with
+from model.run_folder import RunFolder
+
+_ACCURACIES = {"general": "general_accuracy", "easy": "easy_accuracy"}
+
+
+def intervals_text(run: RunFolder, origin: dict[str, str]) -> str:
+    """A line for each set of episodes: both accuracies with their 95% intervals.
+
+    Snippets are resampled where they are known, else episodes. Sets whose figures have no intervals are left out.
+
+    Args:
+        run: the run.
+        origin: data set and metric, see `results_with`.
+    """
+    text = []
+    for title, line in _chosen(run, origin):
+        if "intervals" in line:
+            figures = line["metrics"] | line
+            cells = ", ".join(f"{word} {_cell(figures, metric)}" for word, metric in _ACCURACIES.items())
+            text.append(f"{title}: {cells} (95%, {_unit(line)} resampled)")
+    return "\n".join(text)
+
+
+def breakdown_text(run: RunFolder, origin: dict[str, str]) -> str:
+    """A table for each set of episodes and attribute, a row for each group; says which sets have none, and why."""
+    chosen = _chosen(run, origin)
+    if not chosen:
+        return "no breakdown: none of the sets evaluated is of episodes"
+    text = []
+    for title, line in chosen:
+        for attribute, groups in line.get("breakdown", {}).items():
+            text += [f"{title}, by {attribute}, % (95%, {_unit(line)} resampled)", _table(groups), ""]
+    old = [title for title, line in chosen if "breakdown" not in line]
+    if old:
+        remedy = "remove these lines and run evaluate.py again while the checkpoints are there"
+        text.append(f"no breakdown of {', '.join(old)}: {run.results} has them from before there was one; {remedy}")
+    return "\n".join(text).rstrip()
+
+
+def _chosen(run: RunFolder, origin: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
+    """Of each set of episodes, the line to show, with its title."""
+    best = read_json(run.best_json)["step"] if run.best_json.exists() else None
+    by_set: dict[str, dict[int, dict[str, Any]]] = {}
+    for line in results_with(run, origin):
+        if "general_accuracy" in line["metrics"]:
+            by_set.setdefault(line["set"], {})[line["step"]] = line
+    chosen = []
+    for name, lines in by_set.items():
+        step = best if best in lines else max(lines)
+        which = "the best" if step == best else "the last"
+        chosen.append((f"{name} at step {step} ({which})", lines[step]))
+    return chosen
+
+
+def _table(groups: dict[str, dict[str, Any]]) -> str:
+    snippets = any("snippets" in figures for figures in groups.values())
+    rows = [["group", "episodes", *(["snippets"] if snippets else []), *_ACCURACIES]]
+    for name, figures in groups.items():
+        name = f"{figures['groups']} others" if "groups" in figures else name
+        counts = [str(figures[key]) for key in ("episodes", "snippets") if key in figures]
+        rows.append([name, *counts, *(_cell(figures, metric) for metric in _ACCURACIES.values())])
+    return align(rows)
+
+
+def _cell(figures: dict[str, Any], metric: str) -> str:
+    """`85.2 [82.1, 88.3]`"""
+    low, high = figures.get("snippet_intervals", figures["intervals"])[metric]
+    return f"{100 * figures[metric]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _unit(line: dict[str, Any]) -> str:
+    return "snippets" if "snippet_intervals" in line else "episodes"
