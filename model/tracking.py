@@ -1,0 +1,166 @@
+"""Objects followed through a video: each frame's objects matched to those of the frame before, and how often rightly.
+
+NumPy and SciPy only.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from model.metrics.episodes import pair_distances
+
+# Boxes that do not touch have an overlap distance of 1: nothing then says which belongs to which.
+NO_OVERLAP = np.nextafter(1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The objects of one frame matched to those of a later one.
+
+    Attributes:
+        first, second: positions of the frames in the video; the frames between them have no objects.
+        distances: (N, M), a row per object of `first`, a column per object of `second`.
+        pairs: (row, column) of those matched, in order of rows.
+    """
+
+    first: int
+    second: int
+    distances: np.ndarray
+    pairs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """What became of the objects of F frames: F - 1 matchings (fewer with empty frames), and each object's number."""
+
+    matchings: tuple[Matching, ...]
+    numbers: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Matchings held against the true identities.
+
+    Attributes:
+        present: objects that are in both frames of a matching, over all matchings.
+        right: those of them that were matched to themselves.
+        matches: all pairs matched; `wrong` of them join different objects.
+        switches: how often an object's number differs from the one it had when it was last seen.
+        switches_after_absence: those of them where it was not in the frame before, so that no matching could know it.
+    """
+
+    present: int
+    right: int
+    matches: int
+    switches: int
+    switches_after_absence: int
+
+    @property
+    def wrong(self) -> int:
+        return self.matches - self.right
+
+
+def distance_matrix(first: np.ndarray, second: np.ndarray, metric: str) -> np.ndarray:
+    """Distances of all rows of `first` to all rows of `second`: (N, D), (M, D) -> (N, M) float64.
+
+    Args:
+        metric: `euclidean`, `sqeuclidean`, `cityblock` or `cosine` (1 - cos).
+    """
+    rows, columns = np.indices((len(first), len(second))).reshape(2, -1)
+    distances = pair_distances(np.concatenate([first, second]), rows, columns + len(first), metric)  # (N * M,)
+    if metric == "euclidean":  # pair_distances leaves them squared
+        distances = np.sqrt(distances)
+    return distances.reshape(len(first), len(second))
+
+
+def overlap_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """1 - IoU (intersection over union) of boxes (xmin, ymin, xmax, ymax): (N, 4), (M, 4) -> (N, M)."""
+    first, second = np.asarray(first, float)[:, None], np.asarray(second, float)[None]  # (N, 1, 4), (1, M, 4)
+    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)  # (N, M)
+    areas = [np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1) for boxes in (first, second)]
+    return 1 - shared / (areas[0] + areas[1] - shared)
+
+
+def assign(
+    distances: np.ndarray, max_distance: float | None = None, random: np.random.Generator | None = None
+) -> tuple[tuple[int, int], ...]:
+    """The assignment of rows to columns with the smallest sum of distances (Hungarian method).
+
+    With a limit, a pair farther apart than `max_distance` is not matched, and whatever is left unmatched for it costs
+    `max_distance`: the smallest sum over all assignments, partial ones included.
+
+    Args:
+        distances: (N, M), finite.
+        random: decides between equally good assignments. Objects are listed in the order of their identities; to take
+            the first of equals would make an embedding that maps everything to one point look perfect.
+
+    Returns:
+        (row, column) of each match, in order of rows: min(N, M) of them without a limit.
+    """
+    random = random or np.random.default_rng(0)
+    rows, columns = (random.permutation(size) for size in distances.shape)
+    costs = distances[np.ix_(rows, columns)]
+    if max_distance is not None:
+        costs = np.minimum(costs, max_distance)
+    chosen = zip(*linear_sum_assignment(costs), strict=True)
+    pairs = sorted((int(rows[i]), int(columns[j])) for i, j in chosen)
+    return tuple(pair for pair in pairs if max_distance is None or distances[pair] <= max_distance)
+
+
+def track(
+    counts: Sequence[int], distances: Callable[[int, int], np.ndarray], max_distance: float | None = None
+) -> Tracks:
+    """Matches the objects of each frame to those of the last frame before it that has any, and numbers them.
+
+    The first objects get 1, 2, ...; a matched object takes over its partner's number, any other gets a new one.
+
+    Args:
+        counts: number of objects of each frame.
+        distances: from two positions of frames with N and M objects to their (N, M) distances.
+        max_distance: pairs farther apart are not matched.
+    """
+    random = np.random.default_rng(0)
+    matchings, numbers, given, before = [], [], 0, None
+    for frame, count in enumerate(counts):
+        own = [0] * count
+        if count and before is not None:
+            matrix = distances(before, frame)  # (N, M)
+            matching = Matching(before, frame, matrix, assign(matrix, max_distance, random))
+            matchings.append(matching)
+            for row, column in matching.pairs:
+                own[column] = numbers[before][row]
+        for i in range(count):
+            if not own[i]:
+                given += 1
+                own[i] = given
+        numbers.append(tuple(own))
+        before = frame if count else before
+    return Tracks(tuple(matchings), tuple(numbers))
+
+
+def score(tracks: Tracks, trackids: Sequence[Sequence[int]]) -> Score:
+    """Counts what is right: `trackids` holds the true identity of each object of each frame."""
+    present = right = switches = absent = 0
+    for matching in tracks.matchings:
+        first, second = trackids[matching.first], trackids[matching.second]
+        present += len(set(first) & set(second))
+        right += sum(first[row] == second[column] for row, column in matching.pairs)
+
+    seen: dict[int, tuple[int, int]] = {}  # of each identity the number it had last, and in which frame
+    before = -1
+    for frame, (ids, numbers) in enumerate(zip(trackids, tracks.numbers, strict=True)):
+        for identity, number in zip(ids, numbers, strict=True):
+            last_number, last_frame = seen.get(identity, (number, frame))
+            switches += number != last_number
+            absent += number != last_number and last_frame != before
+            seen[identity] = number, frame
+        before = frame if ids else before
+    return Score(present, right, sum(len(m.pairs) for m in tracks.matchings), switches, absent)
+
+
+def expected_by_chance(tracks: Tracks, trackids: Sequence[Sequence[int]]) -> float:
+    """How many objects a random assignment matches to themselves, on average: 1 / max(N, M) of those in both frames."""
+    return sum(len(set(trackids[m.first]) & set(trackids[m.second])) / max(m.distances.shape) for m in tracks.matchings)

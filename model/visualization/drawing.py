@@ -1,0 +1,177 @@
+"""Numbered boxes on the frames of a video."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in pixels
+
+# Okabe and Ito's palette, which colour-blind people can tell apart: orange, sky blue, bluish green, yellow, blue,
+# vermillion, reddish purple.
+NUMBER_COLOURS: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+BLACK, WHITE, CAPTION = (0, 0, 0), (255, 255, 255), (34, 34, 34)
+# What an animation with few colours must keep as it is.
+RESERVED = (*NUMBER_COLOURS, BLACK, WHITE, CAPTION)
+
+_ENLARGED_TO = 480  # pixels of width that a frame must have for boxes and labels
+
+
+class State(Enum):
+    """How an object came to its number."""
+
+    KEPT = "kept"  # from its match, or it is one of the first
+    NEW = "new"  # nothing was matched to it
+    WRONG = "wrong"  # from its match, which is another object
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One object to be drawn: its box in pixels of the frame, which may reach beyond it, and its number."""
+
+    box: Box
+    number: int
+    state: State = State.KEPT
+
+
+def colour_of(number: int) -> Colour:
+    """The colour of objects 1, 2, ...; it repeats, which is why the number stands beside it."""
+    return NUMBER_COLOURS[(number - 1) % len(NUMBER_COLOURS)]
+
+
+def ink_on(colour: Colour) -> Colour:
+    """Black or white, whichever has more contrast to a colour (WCAG's relative luminance)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return BLACK if (luminance + 0.05) ** 2 > 1.05 * 0.05 else WHITE
+
+
+def shown_size(size: tuple[int, int], width: int) -> tuple[int, int]:
+    """The size a frame is shown at: at most `width` wide; small frames are enlarged by a whole factor."""
+    if size[0] > width:
+        return width, max(1, round(size[1] * width / size[0]))
+    factor = max(1, min(width // size[0], -(-_ENLARGED_TO // size[0])))
+    return size[0] * factor, size[1] * factor
+
+
+def draw_frame(picture: Image.Image, marks: Sequence[Mark], caption: str, legend: str, width: int) -> Image.Image:
+    """A frame with boxes, labels, and a line of text below it; width and height are even, as video codecs need them.
+
+    Args:
+        picture: RGB.
+        caption, legend: text at the left and, where there is room, at the right.
+        width: see `shown_size`.
+    """
+    w, h = shown_size(picture.size, width)
+    scale = w / picture.width, h / picture.height
+    shrinks = w < picture.width
+    picture = picture.resize((w, h), Image.Resampling.LANCZOS if shrinks else Image.Resampling.NEAREST)
+    font = ImageFont.load_default(max(14, min(22, w // 36)))
+    line = round(font.size * 1.7)
+    canvas = Image.new("RGB", (w + w % 2, h + line + (h + line) % 2), CAPTION)
+    canvas.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(canvas)
+
+    stroke = max(2, round(w / 240))
+    boxes = [_inside(mark.box, scale, (w, h), stroke) for mark in marks]
+    for mark, box in zip(marks, boxes, strict=True):
+        _draw_box(draw, box, mark, stroke)
+    taken: list[Box] = []
+    for mark, box in zip(marks, boxes, strict=True):  # after all boxes, so that no label is crossed
+        taken.append(_draw_label(draw, box, mark, font, taken, (w, h)))
+
+    draw.text((8, h + line / 2), caption, fill=WHITE, font=font, anchor="lm")
+    if font.getlength(caption) + font.getlength(legend) + 32 < w:
+        draw.text((w - 8, h + line / 2), legend, fill=WHITE, font=font, anchor="rm")
+    return canvas
+
+
+def _inside(box: Box, scale: tuple[float, float], size: tuple[int, int], stroke: int) -> Box:
+    """The box in shown pixels, cut to the frame, with room for its lines."""
+    edges = []
+    for axis in (0, 1):
+        low, high = (min(max(box[i] * scale[axis], 0), size[axis] - 1) for i in (axis, axis + 2))
+        shortest = min(6 * stroke, size[axis] - 1)
+        if high - low < shortest:  # a tiny box, or one that lies outside
+            low = min(max((low + high - shortest) / 2, 0), size[axis] - 1 - shortest)
+            high = low + shortest
+        edges.append((round(low), round(high)))
+    (x0, x1), (y0, y1) = edges
+    return x0, y0, x1, y1
+
+
+def _draw_box(draw: ImageDraw.ImageDraw, box: Box, mark: Mark, stroke: int) -> None:
+    colour = colour_of(mark.number)
+    if mark.state is State.WRONG:  # two lines: a dashed one outside, the number's colour inside
+        _dashed(draw, box, stroke + 1)
+        box = _shrunk(box, stroke + 1)
+    for edge, inset, width in ((ink_on(colour), 0, stroke + 2), (colour, 1, stroke)):  # a line legible on any ground
+        x0, y0, x1, y1 = _shrunk(box, inset)
+        if x0 < x1 and y0 < y1:
+            draw.rectangle((x0, y0, x1, y1), outline=edge, width=width)
+
+
+def _shrunk(box: Box, by: int) -> Box:
+    return box[0] + by, box[1] + by, box[2] - by, box[3] - by
+
+
+def _dashed(draw: ImageDraw.ImageDraw, box: Box, stroke: int) -> None:
+    """A rectangle's outline in black and white in turn, which shows on any ground."""
+    x0, y0, x1, y1 = box
+    dash, inside = 4 * stroke, stroke - 1
+    draw.rectangle(box, outline=WHITE, width=stroke)
+    for start in range(int(x0), int(x1), 2 * dash):
+        end = min(start + dash, x1)
+        draw.rectangle((start, y0, end, y0 + inside), fill=BLACK)
+        draw.rectangle((start, y1 - inside, end, y1), fill=BLACK)
+    for start in range(int(y0), int(y1), 2 * dash):
+        end = min(start + dash, y1)
+        draw.rectangle((x0, start, x0 + inside, end), fill=BLACK)
+        draw.rectangle((x1 - inside, start, x1, end), fill=BLACK)
+
+
+def _draw_label(
+    draw: ImageDraw.ImageDraw, box: Box, mark: Mark, font: ImageFont.FreeTypeFont, taken: list[Box], size: tuple
+) -> Box:
+    """Writes the number on its colour where it hides no other label, always within the frame; gives its place."""
+    text = f"{mark.number}  new" if mark.state is State.NEW else f"{mark.number}"
+    pad, sign = font.size // 4, font.size if mark.state is State.WRONG else 0
+    w, h = round(font.getlength(text) + sign + 2 * pad), round(font.size * 1.3)
+    x0, y0, x1, y1 = box
+    corners = [(x0, y0 - h), (x1 - w, y0 - h), (x0, y1), (x1 - w, y1), (x0, y0), (x1 - w, y0), (x0, y1 - h)]
+    places = []
+    for x, y in corners:
+        x, y = min(max(x, 0), max(0, size[0] - w)), min(max(y, 0), max(0, size[1] - h))
+        places.append((x, y, x + w, y + h))
+    free = [place for place in places if not any(_overlap(place, other) for other in taken)]
+    place = (free or places)[0]
+    colour = colour_of(mark.number)
+    ink = ink_on(colour)
+    draw.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=colour, outline=ink)
+    middle = (place[1] + place[3]) / 2
+    draw.text((place[0] + pad, middle), text, fill=ink, font=font, anchor="lm")
+    if sign:
+        _draw_not_equal(draw, place[2] - pad - 0.7 * font.size, middle, 0.6 * font.size, ink)
+    return place
+
+
+def _draw_not_equal(draw: ImageDraw.ImageDraw, x: float, y: float, side: float, ink: Colour) -> None:
+    """The sign for "not equal", which Pillow's font does not have: `side` wide, from x, with its middle at y."""
+    line = max(1, round(side / 6))
+    for dy in (-side / 5, side / 5):
+        draw.line((x, y + dy, x + side, y + dy), fill=ink, width=line)
+    draw.line((x + side / 4, y + side / 2, x + 3 * side / 4, y - side / 2), fill=ink, width=line)
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,0 +1,47 @@
+"""The crops of a video's objects, made as for training."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from dataset.vid.annotated_frames import AnnotatedFrame
+from dataset.vid.crops import CONTEXT_AMOUNT, JPEG_QUALITY, crop_window, cut, mean_colour
+
+_THUMBNAIL_QUALITY = 75
+
+
+def write_object_crops(frames: Sequence[AnnotatedFrame], folder: Path, context: float | None = None) -> list[list[str]]:
+    """Cuts all objects out of their frames and writes them as JPEG files.
+
+    Args:
+        context: margin around a box as a share of its width and height together; None as for training.
+
+    Returns:
+        The objects' files, a list per frame.
+    """
+    context = CONTEXT_AMOUNT if context is None else context
+    files: list[list[str]] = []
+    for number, annotated in enumerate(frames):
+        files.append([])
+        if not annotated.frame.objects:
+            continue
+        with Image.open(annotated.picture) as file:
+            image = file.convert("RGB")
+        colour = mean_colour(image)
+        for place, obj in enumerate(annotated.frame.objects):
+            path = folder / f"{number}.{place}.jpg"
+            cut(image, crop_window(obj.box, context), colour=colour).save(path, quality=JPEG_QUALITY)
+            files[-1].append(str(path))
+    return files
+
+
+def thumbnail(file: str, side: int = 64) -> bytes:
+    """A small JPEG of an image file, its longer side `side` pixels, as bytes."""
+    with Image.open(file) as image:
+        small = image.convert("RGB")
+    small.thumbnail((side, side))
+    data = io.BytesIO()
+    small.save(data, "JPEG", quality=_THUMBNAIL_QUALITY)
+    return data.getvalue()
