@@ -23,10 +23,11 @@ class TrainingSet:
     def summary(self) -> str:
         """One line for the start of a run: what there is, and what an epoch sees of it."""
         seen = self.sampler.images_per_epoch()
+        origin = f" {self.sampler.origin()}" if self.sampler.origin() else ""
         skipped = f"; {len(self.images.skipped)} broken images left out" if self.images.skipped else ""
         return (
             f"data: {self.prepared.name} in {self.prepared.folder}, {len(self.images):,} images of "
-            f"{len(self.sampler.identities):,} identities ({self.sampler.shortage()}); an epoch is "
+            f"{len(self.sampler.identities):,} identities ({self.sampler.shortage()}){origin}; an epoch is "
             f"{self.sampler.epoch_length()} and sees {seen:,} images ({seen / len(self.images):.0%}){skipped}"
         )
 
@@ -63,5 +64,6 @@ def load_training_set(params: Any) -> TrainingSet:
     images = load_images(prepared.train_csv, prepared.image_root, params.check_images, params.corrupt_images)
     if params.rotated_identities:
         images = with_rotated_identities(images)
-    sampler = by_name.load("dataset.sampling", params.sampling).make(images.manifest.identities, params)
+    sampling, manifest = by_name.load("dataset.sampling", params.sampling), images.manifest
+    sampler = sampling.make(manifest.identities, params, manifest.sequences)
     return TrainingSet(prepared, images, sampler)

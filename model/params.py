@@ -82,6 +82,11 @@ class Params(BaseModel):
     )
     batch_p: int = Field(18, ge=2, description="P: identities in a batch.")
     batch_k: int = Field(4, ge=2, description="K: images of each identity in a batch.")
+    same_snippet_negatives: bool = Field(
+        False,
+        description="`sampling: pk` only: put identities that share a sequence (objects of one video snippet) into one "
+        "batch, as negatives of each other; false keeps them in different batches.",
+    )
     triplet_mining: Literal["random", "hard"] = Field(
         "random",
         description="`sampling: triplets`: draw an anchor's positive and negative at random, or take the farthest and "

@@ -2,11 +2,12 @@
 
 A module here is one way. It defines
 
-    make(labels, params) -> Sampler
+    make(labels, params, sequences=None) -> Sampler
 
-with `labels` (N,), the identity of every training image, and the run's parameters. It raises a UserError where no batch
-can be made. A sampler is a pure function of (seed, step): no state is carried from batch to batch, so that resuming a
-run, repeating it, or sharding it over workers needs nothing but the step.
+with `labels` (N,), the identity of every training image, the run's parameters, and `sequences` (N,), the sequence of
+every image, or None. It raises a UserError where no batch can be made. A sampler is a pure function of (seed, step): no
+state is carried from batch to batch, so that resuming a run, repeating it, or sharding it over workers needs nothing
+but the step.
 
 Needs no TensorFlow.
 """
@@ -50,6 +51,9 @@ class Sampler(Protocol):
 
     def epoch_length(self) -> str:
         """How long an epoch is, in words, for the summary at the start."""
+
+    def origin(self) -> str:
+        """The sequences that the identities come from, in words, where batches depend on them; else empty."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +117,16 @@ def epoch_order(things: int, batch: int, seed: int, epoch: int) -> np.ndarray:
         (ceil(things / batch) * batch,): no number comes twice in a batch.
     """
     random = generator(seed, ORDER, epoch)
-    order = random.permutation(things)
-    missing = -things % batch
+    return fill_up(random.permutation(things), batch, random)
+
+
+def fill_up(order: np.ndarray, batch: int, random: np.random.Generator) -> np.ndarray:
+    """An order of at least `batch` different numbers, the last batch filled up with other ones, drawn at random.
+
+    Returns:
+        (ceil(len(order) / batch) * batch,): no number comes twice in a batch.
+    """
+    missing = -len(order) % batch
     # The filling comes from before the last batch's own numbers, so that none is twice in it.
-    own = things - (batch - missing)
+    own = len(order) - (batch - missing)
     return np.concatenate([order, random.choice(order[:own], missing, replace=False)]) if missing else order

@@ -7,11 +7,12 @@ import numpy as np
 
 from dataset.errors import UserError
 from dataset.sampling import DRAW, epoch_order, generator, group
+from dataset.sampling._sequences import apart, batches_apart, linked, together
 
 
-def make(labels: np.ndarray, params: Any) -> "PKSampler":
-    """The sampler for `batch_p` and `batch_k`; its docstring says more."""
-    return PKSampler(labels, params.batch_p, params.batch_k, params.seed)
+def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -> "PKSampler":
+    """The sampler for `batch_p`, `batch_k` and `same_snippet_negatives`; its docstring says more."""
+    return PKSampler(labels, params.batch_p, params.batch_k, params.seed, sequences, params.same_snippet_negatives)
 
 
 class PKSampler:
@@ -21,16 +22,30 @@ class PKSampler:
     for each epoch; the last batch is filled up with other identities, drawn at random. No identity comes twice in a
     batch. Of an identity with n >= K images K different ones are drawn; with n < K images all of them, then again from
     the start in a random order (cyclic padding), so that each is equally likely to come once more.
+
+    Identities that share a sequence, directly or through others, are siblings. By default no batch has two siblings;
+    an epoch then has at least as many batches as the largest group of siblings has members, and every batch may need
+    filling up. With `same_snippet_negatives`, siblings follow one another, so that nearly all come in one batch.
     """
 
-    def __init__(self, labels: np.ndarray, batch_p: int, batch_k: int, seed: int) -> None:
+    def __init__(
+        self,
+        labels: np.ndarray,
+        batch_p: int,
+        batch_k: int,
+        seed: int,
+        sequences: np.ndarray | None = None,
+        same_snippet_negatives: bool = False,
+    ) -> None:
         """Args:
             labels: (N,) identity of every image.
             batch_p, batch_k: P and K.
             seed: 0 <= seed < 2**31.
+            sequences: (N,) sequence of every image, empty for none; or None.
+            same_snippet_negatives: siblings together, instead of apart.
 
         Raises:
-            UserError: when there are fewer than P identities.
+            UserError: when there are fewer than P identities, or fewer than P without siblings among them.
         """
         self._groups = groups = group(labels)
         self.identities, self.codes, self.counts = groups.identities, groups.codes, groups.counts
@@ -42,9 +57,24 @@ class PKSampler:
         self._p, self._k, self._seed = batch_p, batch_k, seed
         self.batch_size = batch_p * batch_k
         self.steps_per_epoch = -(-len(self.identities) // batch_p)
-        self._order = functools.lru_cache(maxsize=2)(
-            lambda epoch: epoch_order(len(self.identities), batch_p, seed, epoch)
-        )
+        siblings = linked(self.codes, sequences)  # (I,)
+        separate = int(siblings.max()) + 1
+        self._origin = ""
+        if separate == len(self.identities):
+            order = functools.partial(epoch_order, separate, batch_p, seed)
+        elif same_snippet_negatives:
+            order = functools.partial(together, siblings, batch_p, seed)
+            self._origin = f"of {separate:,} separate sequences, those of one together"
+        elif separate >= batch_p:
+            order = functools.partial(apart, siblings, batch_p, seed)
+            self._origin = f"of {separate:,} separate sequences, one of each in a batch"
+            self.steps_per_epoch = batches_apart(siblings, batch_p)
+        else:
+            raise UserError(
+                f"batch_p is {batch_p}, but the training set's {len(self.identities)} identities come from only "
+                f"{separate} separate sequences (snippets); lower batch_p or set same_snippet_negatives to true"
+            )
+        self._order = functools.lru_cache(maxsize=2)(order)
 
     def batch(self, step: int) -> np.ndarray:
         """Indices of the images of batch `step` (step = 0, 1, ...): (P * K,) int64, the K of an identity together."""
@@ -64,6 +94,10 @@ class PKSampler:
     def epoch_length(self) -> str:
         """The steps of an epoch."""
         return f"{self.steps_per_epoch} steps"
+
+    def origin(self) -> str:
+        """How batches treat identities that share a sequence; empty where none do."""
+        return self._origin
 
 
 def _draw_images(counts: np.ndarray, k: int, random: np.random.Generator) -> np.ndarray:

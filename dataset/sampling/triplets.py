@@ -12,8 +12,8 @@ from dataset.errors import UserError
 from dataset.sampling import DRAW, check_triplets_exist, epoch_order, generator, group, single_images
 
 
-def make(labels: np.ndarray, params: Any) -> "TripletSampler":
-    """The sampler for batches of (`batch_p` x `batch_k`) // 3 triples; its docstring says more."""
+def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -> "TripletSampler":
+    """The sampler for batches of (`batch_p` x `batch_k`) // 3 triples, whatever their sequences; see its docstring."""
     return TripletSampler(labels, params.batch_p * params.batch_k // 3, params.seed)
 
 
@@ -97,6 +97,10 @@ class TripletSampler:
     def epoch_length(self) -> str:
         """The steps and triples of an epoch."""
         return f"{self.steps_per_epoch} steps with {len(self.anchors):,} triples"
+
+    def origin(self) -> str:
+        """Empty: sequences do not matter."""
+        return ""
 
     def _in_order(self, epoch: int, triples: np.ndarray) -> np.ndarray:
         """The triples of an epoch (A, 3), by anchor, to those of its batches: (steps_per_epoch * T, 3)."""

@@ -9,8 +9,8 @@ from dataset.errors import UserError
 from dataset.sampling import check_triplets_exist, epoch_order, group, single_images
 
 
-def make(labels: np.ndarray, params: Any) -> "UniformSampler":
-    """The sampler for batches of `batch_p` x `batch_k` images; its docstring says more."""
+def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -> "UniformSampler":
+    """The sampler for batches of `batch_p` x `batch_k` images, whatever their sequences; its docstring says more."""
     return UniformSampler(labels, params.batch_p * params.batch_k, params.seed)
 
 
@@ -59,3 +59,7 @@ class UniformSampler:
     def epoch_length(self) -> str:
         """The steps of an epoch."""
         return f"{self.steps_per_epoch} steps"
+
+    def origin(self) -> str:
+        """Empty: sequences do not matter."""
+        return ""
