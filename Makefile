@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= runs/demo
 BIN = $(VENV)/bin
+# They are run from top to bottom, as they stand in the repository.
+NOTEBOOKS = --nbmake --nbmake-timeout=600 notebooks
 
 .PHONY: setup demo test test-all lint bench
 
@@ -40,10 +42,10 @@ lint: $(VENV)/dev-installed
 	$(BIN)/ruff format --check .
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(NOTEBOOKS) tests
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(NOTEBOOKS) tests
 
 $(VENV)/bench-installed: $(VENV)/dev-installed benchmarks/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
@@ -51,4 +53,5 @@ $(VENV)/bench-installed: $(VENV)/dev-installed benchmarks/requirements.txt
 
 bench: $(VENV)/bench-installed
 	$(BIN)/python -m benchmarks.input_pipeline
+	$(BIN)/python -m benchmarks.imagenetvid
 	$(BIN)/python -m benchmarks.losses

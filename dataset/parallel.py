@@ -1,5 +1,6 @@
 """Work shared out to processes, with results in order and a bounded number of tasks under way."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -39,7 +40,8 @@ def run_parallel(function: Callable[[Any], Result], arguments: Iterable[Any], wo
     under_way: deque = deque()
     try:
         for argument in arguments:
-            under_way.append(pool.submit(function, argument))
+            with _holding_ctrl_c():
+                under_way.append(pool.submit(function, argument))
             if len(under_way) >= _AHEAD * workers:
                 yield under_way.popleft().result()
         while under_way:
@@ -51,6 +53,19 @@ def run_parallel(function: Callable[[Any], Result], arguments: Iterable[Any], wo
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _holding_ctrl_c() -> Iterator[None]:
+    """Lets Ctrl-C wait; a process that is started meanwhile never hears it, not even before `_obey_parent`."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _obey_parent() -> None:

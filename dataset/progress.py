@@ -33,7 +33,11 @@ class Progress:
         self._marks.append((now, done))
         while len(self._marks) > 2 and now - self._marks[0][0] > _WINDOW:
             self._marks.popleft()
-        print(self._line(now, done, last), end="\n" if last or not self._terminal else "\r", flush=True)
+        line = self._line(now, done, last)
+        if self._terminal:
+            print(line.ljust(79), end="\n" if last else "\r", flush=True)  # over what the line before has left
+        else:
+            print(line, flush=True)
 
     def _line(self, now: float, done: int, last: bool) -> str:
         head = f"{self._verb} {done:,} of {self._total:,} {self._unit}"
@@ -41,9 +45,9 @@ class Progress:
         (since, before) = (self._start, 0) if last else self._marks[0]
         rate = (done - before) / max(now - since, 1e-9)
         if last:
-            return f"{head} in {clock(now - self._start)}, {rate:,.0f} {self._unit}/s".ljust(79)
+            return f"{head} in {clock(now - self._start)}, {rate:,.0f} {self._unit}/s"
         left = clock((self._total - done) / rate) if rate > 0 else "?"
-        return f"{head} ({done / self._total:.0%}), {rate:,.0f} {self._unit}/s, {left} left".ljust(79)
+        return f"{head} ({done / self._total:.0%}), {rate:,.0f} {self._unit}/s, {left} left"
 
 
 def clock(seconds: float) -> str:

@@ -67,6 +67,28 @@ def test_is_a_prepared_data_set(prepared):
     assert counts["crops"] == len(list((prepared / "crops").rglob("*.jpg")))
 
 
+def test_episodes_have_attributes_that_agree_with_their_paths(prepared):
+    for name in ("train_eval", "val_eval", "easy_val_eval"):
+        episodes = read_episodes(prepared / "episodes" / f"{name}.csv", prepared)
+        assert set(episodes.attributes) == {"snippet", "category", "gap"}
+        for number in range(len(episodes)):
+            anchor, positive = (Path(episodes.paths[i[number]]) for i in (episodes.anchors, episodes.positives))
+            assert episodes.attributes["snippet"][number] == anchor.parent.name
+            frames = [int(path.name.split(".")[0]) for path in (anchor, positive)]
+            assert int(episodes.attributes["gap"][number]) == abs(frames[0] - frames[1])
+            assert episodes.attributes["category"][number] in {category.name for category in CATEGORIES}
+
+
+def test_annotations_alone_are_those_of_the_frames(prepared, tmp_path):
+    prepare(tmp_path / "out", "--annotations_only")
+    of_frames = contents(prepared / "vid" / "Annotations", ".xml")
+    assert contents(tmp_path / "out" / "vid" / "Annotations", ".xml") == of_frames
+    assert not contents(tmp_path / "out", ".JPEG", ".jpg", ".csv")
+    prepare(tmp_path / "out", "--annotations_only")  # again, and nothing is taken for complete
+    with pytest.raises(UserError, match="other settings"):
+        prepare(tmp_path / "out")
+
+
 def test_the_layout_is_that_of_imagenet_vid(prepared):
     folder = "ILSVRC2015_VID_train_0000/ILSVRC2015_train_00002000"
     assert (prepared / "vid" / "Data" / "VID" / "train" / folder / "000004.JPEG").is_file()

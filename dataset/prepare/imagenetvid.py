@@ -10,9 +10,11 @@ file in OUT/problems_<split>.csv, and left out.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from dataset.errors import UserError, exit_code
 from dataset.parallel import cores
@@ -35,18 +37,31 @@ _CURATE_NUMBERS = (
     ("seed", 0, 0, 2**63 - 1, "another seed gives other episodes"),
     ("episodes", 10_000, 1, 10**7, "of each of the three evaluation sets"),
     ("random_crops", RANDOM_CROPS, 1, 100, "of the second frame, in an episode of easy_val_eval"),
-    ("max_iou", MAX_IOU, 0, 1, "what a random crop's box and the positive's may have in common, exclusive"),
+    ("max_iou", MAX_IOU, 0.01, 1, "what a random crop's box and the positive's may have in common, exclusive"),
 )
 _WORKERS = ("workers", cores(), 1, 1024, "processes")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, as everywhere else; --help has the rest."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def _folder(text: str) -> Path:
+    if not text or not text.isprintable():  # it is printed, and written to settings.json
+        raise argparse.ArgumentTypeError(f"{text!a} is not a folder's name in printable UTF-8 text")
+    return Path(text)
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads and checks the command line.
 
     Raises:
-        UserError: when a number is out of its range.
+        UserError: when an argument is unknown, missing or not what it should be.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m dataset.prepare.imagenetvid",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -56,11 +71,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     curating = commands.add_parser("curate", help="make train.csv and the episodes")
     index = commands.add_parser("index", help="only read the annotations: for statistics and lists without frames")
     for command in (crop, index):
-        command.add_argument("--root", required=True, type=Path, help="the unpacked archive, such as data/ILSVRC2015")
+        command.add_argument("--root", required=True, type=_folder, help="the archive, unpacked, as data/ILSVRC2015")
         command.add_argument("--split", choices=SPLITS, help="only this one (default: those that are there)")
         command.add_argument("--reindex", action="store_true", help="read the annotations again; crops are kept")
     for command in (crop, curating, index):
-        command.add_argument("--out", required=True, type=Path, help="folder to make, such as data/imagenetvid")
+        command.add_argument("--out", required=True, type=_folder, help="folder to make, such as data/imagenetvid")
     ranges = {crop: (*_CROP_NUMBERS, _WORKERS), curating: (*_CURATE_NUMBERS, _WORKERS), index: (_WORKERS,)}
     for command, numbers in ranges.items():
         for name, default, *_, text in numbers:
@@ -107,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 index = make_index(folder, split, arguments.workers, arguments.reindex)
                 print(f"{split}: {len(index.trackids):,} objects in {index.frame_count:,} frames")
                 tell_problems(folder, split, index.problems)
-    print(f"next: python -m dataset.prepare.imagenetvid curate --out {arguments.out} --seed 0")
+    print(f"next: python -m dataset.prepare.imagenetvid curate --out {shlex.quote(str(arguments.out))} --seed 0")
 
 
 def _splits(root: Path, split: str | None) -> list[str]:

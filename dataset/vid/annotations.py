@@ -16,6 +16,8 @@ from dataset.errors import UserError
 
 SPLITS = ("train", "val")
 
+_LARGEST = 1_000_000  # a size, a coordinate or a track id beyond this is a mistake in the file
+
 
 class Problem(NamedTuple):
     """Why a file, or an object in it, was left out: `kind` in words that all problems of the kind share."""
@@ -213,15 +215,15 @@ def _text(path: Path, element: ElementTree.Element, field: str) -> str:
     return text
 
 
-def _number(path: Path, element: ElementTree.Element, field: str, minimum: float = float("-inf")) -> float:
+def _number(path: Path, element: ElementTree.Element, field: str, minimum: int = -_LARGEST) -> float:
     text, name = _text(path, element, field), field.rpartition("/")[2]
     try:
         value = float(text)
     except ValueError:
         raise AnnotationError(path, f"unusable {name}", f"{field} is {text!r}; it must be a number") from None
-    if not minimum <= value < float("inf") or value == float("-inf"):  # NaN fails the first comparison
-        limit = "finite" if minimum < 0 else f">= {minimum:g}"
-        raise AnnotationError(path, f"unusable {name}", f"{field} is {text}; it must be {limit}")
+    if not minimum <= value <= _LARGEST:  # NaN fails the comparison
+        problem = f"{field} is {value:g}; it must be between {minimum:,} and {_LARGEST:,}"
+        raise AnnotationError(path, f"unusable {name}", problem)
     return value
 
 

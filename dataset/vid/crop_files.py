@@ -61,7 +61,7 @@ def write_crops(task: FrameCrops) -> CropCounts:
     """Writes the crops of one image that are not there yet; the image is decoded once, or not at all."""
     missing = [(window, task.out / path) for window, path in task.crops if not _is_there(task.out / path)]
     counts = CropCounts(existing=len(task.crops) - len(missing))
-    if not missing:
+    if task.crops and not missing:
         return counts
     try:
         with Image.open(task.image) as file:
@@ -70,11 +70,13 @@ def write_crops(task: FrameCrops) -> CropCounts:
                 problem = f"the image is {have}, its annotation says {want}"
                 counts.problems.append(Problem(str(task.image), "image of another size than annotated", problem))
                 return counts
+            if not missing:  # a frame without objects: it must be there
+                return counts
             image = file.convert("RGB")
     except FileNotFoundError:
         counts.problems.append(Problem(str(task.image), "no JPEG", "no such file"))
         return counts
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # damaged data reaches Pillow's decoders as OSError, SyntaxError, struct.error, zlib ...
         counts.problems.append(Problem(str(task.image), "unreadable JPEG", f"cannot be read as an image: {error}"))
         return counts
     colour = mean_colour(image)

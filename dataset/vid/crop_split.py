@@ -52,10 +52,9 @@ def crop_split(folder: OutputFolder, split: str, workers: int, anew: bool = Fals
     keep = large_enough(index, settings.min_box)
     small = int((~keep).sum())
     index = index.select(np.ones(index.frame_count, bool), keep)
-    total = int((np.diff(index.frame_first) > 0).sum())
     tell_disk(folder, split, len(index.trackids))
-    tasks = (object_crops(folder.root, folder.path, frame, settings) for frame in index.frames() if frame.objects)
-    counts = write_all_crops(tasks, workers, Progress(f"{split}: cropped", total, "frames") if total else None)
+    tasks = (object_crops(folder.root, folder.path, frame, settings) for frame in index.frames())
+    counts = write_all_crops(tasks, workers, Progress(f"{split}: cropped", index.frame_count, "frames"))
 
     top = folder.root / "Data" / "VID" / split
     problems = [*index.problems, *counts.problems]
@@ -67,7 +66,8 @@ def crop_split(folder: OutputFolder, split: str, workers: int, anew: bool = Fals
     folder.write_problems(split, problems)
     record = {"frames": index.frame_count, "crops": crops, "left_out": left_out, "missing_frames": missing}
     write_json(folder.record_file(split), record)
-    print(f"{split}: {crops:,} crops of {total - len(missing):,} frames, {counts.existing:,} of them from before")
+    frames = index.frame_count - len(missing)
+    print(f"{split}: {crops:,} crops of {frames:,} frames, {counts.existing:,} of them from before")
     tell_problems(folder, split, problems)
 
 

@@ -54,6 +54,9 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
     for episodes in _episode_sets(indices, wishes):
         sets[episodes.name] = _write_episodes(folder, episodes, workers, notes)
 
+    for split, lists in (("train", "train.csv and train_eval"), ("val", "val_eval and easy_val_eval")):
+        if split not in indices:
+            notes.append(f"{split}: its annotations have not been read, so that there is no {lists}")
     uncropped = [split for split in indices if not folder.record_file(split).exists()]
     notes += [f"{split}: its crops have not all been made; run the command crop" for split in uncropped]
     write_json(
@@ -128,11 +131,20 @@ def _write_episodes(folder: OutputFolder, episodes: EpisodeSet, workers: int, no
 
 
 def _cut_random_crops(folder: OutputFolder, episodes: EpisodeSet, workers: int) -> int:
-    """Cuts the random crops of a set; returns how many episodes had to go because their frame cannot be read."""
+    """Cuts the random crops of a set; returns how many episodes had to go because their frame cannot be read.
+
+    Raises:
+        UserError: when there are no frames at all any more.
+    """
     tasks = episodes.random_crop_tasks(folder.root, folder.path, folder.crop_settings)
     counts = write_all_crops(tasks, workers, Progress(f"{episodes.name}: random crops of", len(tasks), "frames"))
     if not counts.problems:
         return 0
+    frames = folder.root / "Data" / "VID" / "val"
+    if not frames.is_dir():
+        raise UserError(
+            f"{frames}: no such folder; the random crops are cut from it: run crop with its --root of today"
+        )
     broken = {problem.file for problem in counts.problems}
     return episodes.without({path for task in tasks if str(task.image) in broken for _, path in task.crops})
 

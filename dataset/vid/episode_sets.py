@@ -63,6 +63,7 @@ class EpisodeSet:
         dropped = len(self.episodes) - len(keep)
         self.episodes = [self.episodes[i] for i in keep]
         self.attributes = {name: [values[i] for i in keep] for name, values in self.attributes.items()}
+        self.snippets = len(set(self.attributes["snippet"]))
         return dropped
 
 

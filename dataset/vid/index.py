@@ -12,10 +12,13 @@ objects/occluded, generated (O,)
 categories (C,)
 problems/file, kind, problem            what was left out, and why
 
-Attributes: format, split, and `listed`, the number of snippet folders that there were to read.
+Attributes: format, split, and `listed`, the number of snippet folders that there were to read. Four bytes follow, the
+CRC-32 of all before: the HDF5 library crashes on damaged files.
 """
 
 import dataclasses
+import io
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,13 +183,17 @@ _DATASETS = {
 
 def write_index(path: Path, index: SplitIndex) -> None:
     """Writes an index; equal annotations give equal bytes."""
-    with replace_file(path, "wb") as file, h5py.File(file, "w") as h5:
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as h5:
         h5.attrs["format"], h5.attrs["split"], h5.attrs["listed"] = FORMAT, index.split, index.listed
         for field, name in _DATASETS.items():
             _write(h5, name, getattr(index, field))
         _write(h5, "categories", _bytes(index.category_names))
         for field in Problem._fields:
             _write(h5, f"problems/{field}", _bytes([getattr(problem, field) for problem in index.problems]))
+    data = memory.getvalue()
+    with replace_file(path, "wb") as file:
+        file.write(data + _checksum(data))
 
 
 def _write(h5: h5py.File, name: str, values: np.ndarray) -> None:
@@ -202,7 +209,10 @@ def read_index(path: Path) -> SplitIndex:
         UserError: when the file is missing, damaged, or of another format.
     """
     try:
-        with h5py.File(path, "r") as h5:
+        data = Path(path).read_bytes()
+        if data[-4:] != _checksum(data[:-4]):
+            raise UserError(f"{path}: damaged, or no index of annotations; make it anew with --reindex")
+        with h5py.File(io.BytesIO(data), "r") as h5:
             if h5.attrs.get("format") != FORMAT:
                 raise UserError(f"{path}: not an index of annotations that this version reads; make it with --reindex")
             fields = {field: h5[name][()] for field, name in _DATASETS.items()}
@@ -216,8 +226,12 @@ def read_index(path: Path) -> SplitIndex:
             )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; the commands index and crop make it") from None
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: damaged ({error}); make it anew with --reindex") from error
+
+
+def _checksum(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "big")
 
 
 def _bytes(texts: Sequence[str]) -> np.ndarray:

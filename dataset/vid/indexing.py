@@ -43,6 +43,8 @@ def index_split(root: Path, split: str, workers: int, progress: Callable[[int, i
     folders, problems = _snippet_folders(top, split)
     lots = [_Lot(top, split, lot) for lot in _lots(folders)]
     parts, done = [make_index(split, [], problems)], 0
+    if progress and folders:
+        progress(0, len(folders))  # the clock starts
     for lot, part in zip(lots, run_parallel(_read_lot, lots, workers), strict=True):
         parts.append(part)
         done += len(lot.folders)
@@ -71,12 +73,12 @@ def _snippet_folders(top: Path, split: str) -> tuple[list[str], list[Problem]]:
     if not top.is_dir():
         raise UserError(f"{top}: no such folder; --root is the folder that holds Annotations/VID and Data/VID")
     problems, found = [], []
-    parts = [""] if split == "val" else _folders(top)
+    parts = [""] if split == "val" else _printable(top, _folders(top), problems)
     for part in parts:
         if part and part not in TRAIN_FOLDERS:
             problems.append(Problem(str(top / part), "unknown folder", f"it is not one of {', '.join(TRAIN_FOLDERS)}"))
             continue
-        found += [f"{part}/{name}".lstrip("/") for name in _folders(top / part)]
+        found += [f"{part}/{name}".lstrip("/") for name in _printable(top / part, _folders(top / part), problems)]
     named: dict[str, str] = {}
     kept = []
     for folder in found:
@@ -87,6 +89,16 @@ def _snippet_folders(top: Path, split: str) -> tuple[list[str], list[Problem]]:
             problem = f"{named[name]} has that name too; identities are <snippet>/<trackid>"
             problems.append(Problem(str(top / folder), "a snippet's name twice", problem))
     return kept, problems
+
+
+def _printable(folder: Path, names: list[str], problems: list[Problem]) -> list[str]:
+    """The names that lists and messages can show; the others become problems, escaped."""
+    problems += [
+        Problem(f"{folder}/{ascii(name)[1:-1]}", "unprintable name", "its name is not printable UTF-8 text")
+        for name in names
+        if not name.isprintable()
+    ]
+    return [name for name in names if name.isprintable()]
 
 
 def _folders(folder: Path) -> list[str]:
@@ -119,7 +131,7 @@ def _read_snippet(path: Path, split: str, folder: str) -> tuple[Snippet, list[Pr
     files = sorted(entry.name for entry in _entries(path) if entry.name.endswith(".xml"))
     if not files:
         problems.append(Problem(str(path), "folder without annotations", "no .xml files in it"))
-    for name in files:
+    for name in _printable(path, files, problems):
         try:
             frame, errors = parse_frame(path / name, split, folder)
         except AnnotationError as error:

@@ -57,6 +57,10 @@ class OutputFolder:
         settings = read_json(self.settings_json)
         if not isinstance(settings, dict) or settings.get("made_by") != MADE_BY:
             raise UserError(f"{self.settings_json}: not made by this command; give another --out")
+        root, crops = settings.get("root"), settings.get("crops", ())
+        names = {field.name for field in dataclasses.fields(CropSettings)}
+        if not isinstance(root, str) or not (crops is None or (isinstance(crops, dict) and set(crops) == names)):
+            raise UserError(f"{self.settings_json}: damaged, or of another version; give another --out")
         return settings
 
     def check(self) -> None:
@@ -79,7 +83,7 @@ class OutputFolder:
             settings = self._settings()
             if Path(settings["root"]) != root and Path(settings["root"]).exists():
                 raise UserError(f"{self.path}: made from {settings['root']}, not from {root}; give another --out")
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and any(not self._is_left_over(entry) for entry in self.path.iterdir()):
             raise UserError(f"{self.path}: not empty and not made by this command; give another --out")
         wanted = dataclasses.asdict(crops) if crops else None
         if wanted and settings["crops"] and settings["crops"] != wanted:
@@ -87,6 +91,10 @@ class OutputFolder:
             differences = ", ".join(f"{name} {settings['crops'].get(name)} instead of {wanted[name]}" for name in names)
             raise UserError(f"{self.path}: its crops were made with other settings ({differences}); give another --out")
         write_json(self.settings_json, settings | {"root": str(root), "crops": wanted or settings["crops"]})
+
+    def _is_left_over(self, entry: Path) -> bool:
+        """Whether a run that was killed at its very start left this."""
+        return entry.name.startswith(f".{self.settings_json.name}.")
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -123,7 +131,7 @@ class OutputFolder:
     def record(self, split: str) -> dict[str, Any]:
         """What `record_file` says."""
         record = read_json(self.record_file(split))
-        if not isinstance(record, dict) or not {"missing_frames", "left_out"} <= record.keys():
+        if not (isinstance(record, dict) and isinstance(record.get("missing_frames"), list) and "left_out" in record):
             raise UserError(f"{self.record_file(split)}: not as the command crop wrote it; run crop again")
         return record
 
