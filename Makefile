@@ -9,6 +9,8 @@ DEMO ?= runs/demo
 BIN = $(VENV)/bin
 # They are run from top to bottom, as they stand in the repository.
 NOTEBOOKS = --nbmake --nbmake-timeout=600 notebooks
+# Two processes: much of a test's time is one core's, importing TensorFlow.
+TWO = -n 2 --dist worksteal
 
 .PHONY: setup demo test test-all lint bench
 
@@ -42,10 +44,12 @@ lint: $(VENV)/dev-installed
 	$(BIN)/ruff format --check .
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" $(NOTEBOOKS) tests
+	$(BIN)/python -m pytest $(NOTEBOOKS)
+	$(BIN)/python -m pytest $(TWO) -m "not slow"
 
 test-all: lint
-	$(BIN)/python -m pytest $(NOTEBOOKS) tests
+	$(BIN)/python -m pytest $(NOTEBOOKS)
+	$(BIN)/python -m pytest $(TWO)
 
 $(VENV)/bench-installed: $(VENV)/dev-installed benchmarks/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt

@@ -98,7 +98,11 @@ def read_episodes(path: Path, image_root: Path) -> Episodes:
 
 
 def write_episodes(path: Path, episodes: list[tuple[str, str, list[str]]]) -> None:
-    """Writes (anchor, positive, negatives) triples of image paths, named by their position."""
+    """Writes (anchor, positive, negatives) triples of image paths, named by their position.
+
+    Attributes that episodes of an earlier file had are removed: they belong to other episodes.
+    """
+    attributes_path(path).unlink(missing_ok=True)
     with replace_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

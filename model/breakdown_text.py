@@ -7,6 +7,7 @@ from model.results import align, results_with
 from model.run_folder import RunFolder
 
 _ACCURACIES = {"general": "general_accuracy", "easy": "easy_accuracy"}
+_OF_SNIPPETS = "snippet_intervals"
 
 
 def intervals_text(run: RunFolder, origin: dict[str, str]) -> str:
@@ -22,8 +23,9 @@ def intervals_text(run: RunFolder, origin: dict[str, str]) -> str:
     for title, line in _chosen(run, origin):
         if "intervals" in line:
             figures = line["metrics"] | line
-            cells = ", ".join(f"{word} {_cell(figures, metric)}" for word, metric in _ACCURACIES.items())
-            text.append(f"{title}: {cells} (95%, {_unit(line)} resampled)")
+            cells = ", ".join(f"{word} {_cell(figures, metric, _kind(line))}" for word, metric in _ACCURACIES.items())
+            number = line["counts"]["snippets" if _kind(line) == _OF_SNIPPETS else "episodes"]
+            text.append(f"{title}: {cells} (95%, {number:,} {_unit(line)} resampled)")
     return "\n".join(text)
 
 
@@ -35,7 +37,7 @@ def breakdown_text(run: RunFolder, origin: dict[str, str]) -> str:
     text = []
     for title, line in chosen:
         for attribute, groups in line.get("breakdown", {}).items():
-            text += [f"{title}, by {attribute}, % (95%, {_unit(line)} resampled)", _table(groups), ""]
+            text += [f"{title}, by {attribute}, % (95%, {_unit(line)} resampled)", _table(groups, _kind(line)), ""]
     old = [title for title, line in chosen if "breakdown" not in line]
     if old:
         remedy = "remove these lines and run evaluate.py again while the checkpoints are there"
@@ -58,21 +60,28 @@ def _chosen(run: RunFolder, origin: dict[str, str]) -> list[tuple[str, dict[str,
     return chosen
 
 
-def _table(groups: dict[str, dict[str, Any]]) -> str:
+def _table(groups: dict[str, dict[str, Any]], kind: str) -> str:
     snippets = any("snippets" in figures for figures in groups.values())
     rows = [["group", "episodes", *(["snippets"] if snippets else []), *_ACCURACIES]]
     for name, figures in groups.items():
         name = f"{figures['groups']} others" if "groups" in figures else name
         counts = [str(figures[key]) for key in ("episodes", "snippets") if key in figures]
-        rows.append([name, *counts, *(_cell(figures, metric) for metric in _ACCURACIES.values())])
+        rows.append([name, *counts, *(_cell(figures, metric, kind) for metric in _ACCURACIES.values())])
     return align(rows)
 
 
-def _cell(figures: dict[str, Any], metric: str) -> str:
-    """`85.2 [82.1, 88.3]`"""
-    low, high = figures.get("snippet_intervals", figures["intervals"])[metric]
+def _cell(figures: dict[str, Any], metric: str, kind: str) -> str:
+    """`85.2 [82.1, 88.3]`, or `85.2 [-]` for a group of a single snippet."""
+    if kind not in figures:
+        return f"{100 * figures[metric]:.1f} [-]"
+    low, high = figures[kind][metric]
     return f"{100 * figures[metric]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def _kind(line: dict[str, Any]) -> str:
+    """Which intervals of a line are shown."""
+    return _OF_SNIPPETS if _OF_SNIPPETS in line else "intervals"
+
+
 def _unit(line: dict[str, Any]) -> str:
-    return "snippets" if "snippet_intervals" in line else "episodes"
+    return "snippets" if _kind(line) == _OF_SNIPPETS else "episodes"

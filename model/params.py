@@ -236,6 +236,8 @@ class Params(BaseModel):
             raise ValueError("memory_start_step has no effect without memory_size; give that too, or drop it")
         if self.triplet_mining == "hard" and self.sampling != "triplets":
             raise ValueError(f"triplet_mining 'hard' needs sampling 'triplets', not {self.sampling!r}")
+        if self.same_snippet_negatives and self.sampling != "pk":
+            raise ValueError(f"same_snippet_negatives needs sampling 'pk', not {self.sampling!r}")
         if self.pre_crop_size is not None and "random_crop" not in self.augmentation:
             raise ValueError(
                 "pre_crop_size has no effect without random_crop in augmentation; add it, or drop the size"

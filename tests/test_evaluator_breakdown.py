@@ -56,13 +56,13 @@ def test_the_best_step_is_shown_else_the_last(tmp_path: Path) -> None:
     snippets = {"snippet_intervals": {"general_accuracy": [0, 0.75], "easy_accuracy": [0.25, 1]}}
     run = results(
         tmp_path,
-        {"step": 200} | new,
-        {"step": 300} | new,
-        {"step": 300, "set": "b"} | new | snippets,
+        {"step": 200, "counts": {"episodes": 90}} | new,
+        {"step": 300, "counts": {"episodes": 90}} | new,
+        {"step": 300, "set": "b", "counts": {"episodes": 90, "snippets": 7}} | new | snippets,
         {"step": 300, "set": "c", "metrics": {"map": 0.5}},
     )
-    last_b = "b at step 300 (the last): general 30.0 [0.0, 75.0], easy 30.0 [25.0, 100.0] (95%, snippets resampled)"
-    episodes = "[12.5, 25.0], easy {0} [50.0, 100.0] (95%, episodes resampled)"
+    last_b = "b at step 300 (the last): general 30.0 [0.0, 75.0], easy 30.0 [25.0, 100.0] (95%, 7 snippets resampled)"
+    episodes = "[12.5, 25.0], easy {0} [50.0, 100.0] (95%, 90 episodes resampled)"
     last_a = "a at step 300 (the last): general 30.0 " + episodes.format("30.0")
     assert intervals_text(run, ANY).splitlines() == [last_a, last_b]
     run.best_json.write_text(json.dumps({"step": 200}))

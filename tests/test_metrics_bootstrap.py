@@ -137,6 +137,16 @@ def episodes() -> Episodes:
     return replace(random_episodes(rng, 400, 60), attributes=attributes)
 
 
+def test_a_single_snippet_has_no_interval_of_snippets(episodes: Episodes) -> None:
+    episodes = replace(episodes, attributes={"snippet": np.full(400, "video", object)})
+    figures = breakdown_figures(*outcomes(400), episodes)
+    assert "intervals" in figures
+    assert "snippet_intervals" not in figures
+    for group in figures["breakdown"]["candidates"].values():
+        assert group["snippets"] == 1
+        assert "snippet_intervals" not in group
+
+
 def test_groups_add_up_to_the_whole(episodes: Episodes) -> None:
     result = episode_accuracies(np.random.default_rng(1).standard_normal((60, 5)), episodes, "euclidean")
     figures = breakdown_figures(result.solved, result.share, episodes)

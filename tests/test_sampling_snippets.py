@@ -199,7 +199,7 @@ def test_unlinked_identities_give_the_batches_of_before(counts, p, k, seed, step
         sampler = PKSampler(labels, p, k, seed, sequences, together)
         assert sampler.steps_per_epoch == steps
         assert {step: sampler.batch(step).tolist() for step in batches} == batches
-        assert sampler.origin() == ""
+        assert sampler.origin() == ("(no two share a sequence: same_snippet_negatives changes nothing)" * together)
 
 
 def test_many_unlinked_identities_give_the_batches_of_before():
@@ -253,14 +253,18 @@ def test_only_pk_looks_at_sequences(sampling):
     labels, sequences = data_of([3, 2, 4, 1])
     values = {"sampling": sampling, "batch_p": 4, "batch_k": K}
     make = by_name.load("dataset.sampling", sampling).make
-    batches = [
-        np.concatenate(
-            [make(labels, check_params(values | more, "x"), given).batch(step) for step in range(9)]
-        ).tobytes()
-        for given in (None, sequences)
-        for more in ({}, {"same_snippet_negatives": True})
-    ]
+    cases = [(None, False), (sequences, False), *([(sequences, True)] if sampling == "pk" else [])]
+    batches = []
+    for given, together in cases:
+        sampler = make(labels, check_params(values | {"same_snippet_negatives": together}, "x"), given)
+        batches.append(np.concatenate([sampler.batch(step) for step in range(9)]).tobytes())
     assert len(set(batches)) == (3 if sampling == "pk" else 1)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "triplets"])
+def test_siblings_together_need_pk(sampling):
+    with pytest.raises(UserError, match="same_snippet_negatives needs sampling 'pk'"):
+        check_params({"sampling": sampling, "same_snippet_negatives": True}, "x")
 
 
 def with_sequences(dataset, identities_of_a_sequence):

@@ -264,7 +264,10 @@ sys.exit(exit_code(train.main))
 """
 
 
-@pytest.mark.parametrize("strategy", ["batch_hard", "batch_all", "tf_batch_semi_hard"])
+@pytest.mark.parametrize(
+    "strategy",
+    ["batch_all", *(pytest.param(name, marks=pytest.mark.slow) for name in ("batch_hard", "tf_batch_semi_hard"))],
+)
 def test_two_devices_equal_one(dataset, tmp_path, strategy):
     """Two replicas that gather their embeddings take the same steps as one device with the whole batch."""
     # A margin of 1 leaves some triplets inactive, so that the replicas' counts differ. Adam divides by the size of

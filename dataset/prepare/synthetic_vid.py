@@ -129,7 +129,8 @@ def already_prepared(out: Path, settings: dict[str, Any]) -> bool:
         names = [name for name in {**settings, **found} if settings.get(name) != found.get(name)]
         differences = ", ".join(f"{name} {found.get(name)} instead of {settings.get(name)}" for name in names)
         raise UserError(f"{out}: made with other settings ({differences}); give another --out or remove the folder")
-    return (out / "dataset.json").exists()
+    episodes = [*(out / "episodes").glob("*.csv")]
+    return (out / "dataset.json").exists() and all(attributes_path(file).exists() for file in episodes)
 
 
 def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]:

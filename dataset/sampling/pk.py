@@ -62,6 +62,8 @@ class PKSampler:
         self._origin = ""
         if separate == len(self.identities):
             order = functools.partial(epoch_order, separate, batch_p, seed)
+            if same_snippet_negatives:
+                self._origin = "(no two share a sequence: same_snippet_negatives changes nothing)"
         elif same_snippet_negatives:
             order = functools.partial(together, siblings, batch_p, seed)
             self._origin = f"of {separate:,} separate sequences, those of one together"

@@ -178,7 +178,7 @@ def parse_frame(path: Path, split: str = "", folder: str = "") -> tuple[Frame, l
         raise AnnotationError(path, "cannot be read", f"cannot be read: {error.strerror or error}") from error
 
     filename = _text(path, tree, "filename")
-    if Path(filename).stem != path.stem:
+    if path.stem not in (filename, Path(filename).stem):  # with or without a suffix
         problem = f"its filename is {filename!r}; it belongs to another frame"
         raise AnnotationError(path, "another frame's name", problem)
     width, height = (int(_number(path, tree, f"size/{side}", minimum=1)) for side in ("width", "height"))

@@ -29,7 +29,7 @@ class EpisodeSet:
         asked: how many were asked for.
         shortfall: why there are fewer; empty when there are not.
         snippets: the number of snippets that gave an episode.
-        attributes: of each episode: `snippet`, `category`, and `gap`, the number of frames between its two frames.
+        attributes: of each episode: `snippet`, `category`, and `gap`, the difference of its frame numbers.
         random_crops: path -> (frame, box) of the random crops among the negatives.
     """
 
@@ -135,7 +135,7 @@ class Pair:
 
     @property
     def gap(self) -> int:
-        """Frames between the two, by their names where these are numbers: frames may have been left out."""
+        """How many frames apart they are, by their names where these are numbers: frames may have been left out."""
         names = self.first.name, self.second.name
         first, second = map(int, names) if all(name.isdecimal() for name in names) else self.positions
         return abs(second - first)

@@ -22,7 +22,7 @@ def breakdown_figures(solved: np.ndarray, share: np.ndarray, episodes: Episodes)
         episodes: the E episodes.
 
     Returns:
-        `intervals`, of episodes drawn by themselves; `snippet_intervals`, of whole snippets, where they are known;
+        `intervals`, of episodes drawn by themselves; `snippet_intervals`, of whole snippets, where there are several;
         and `breakdown`, by attribute and group: `episodes`, `snippets` where they are known, both accuracies, and
         their intervals. The group `(others)` has, besides, `groups`: how many were put into it.
     """
@@ -100,5 +100,7 @@ def _figures(solved: np.ndarray, share: np.ndarray, clusters: np.ndarray | None)
     }
     if clusters is not None:
         different, clusters = np.unique(clusters, return_inverse=True)
-        figures |= {"snippets": len(different), "snippet_intervals": accuracy_intervals(solved, share, clusters)}
+        figures["snippets"] = len(different)
+        if len(different) > 1:  # resampling a single one says nothing
+            figures["snippet_intervals"] = accuracy_intervals(solved, share, clusters)
     return figures
