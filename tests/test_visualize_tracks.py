@@ -2,60 +2,48 @@
 
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from conftest import ROOT, command, environment
 from PIL import Image
+from snippet import HEIGHT, PRESENT, WIDTH, make_snippet
 
-from dataset.errors import UserError
+import visualize
+from dataset.errors import exit_code
 from dataset.vid.annotated_frames import read_annotated_frames
-from dataset.vid.annotations import Frame, VideoObject
 from dataset.vid.crops import crop_window, cut
-from dataset.vid.render import annotation_xml
 from model.checkpoints import restore_model
 from model.embedder import build_embedder
 from model.embedding import Embedder
 from model.run_folder import RunFolder
-from model.tracking import Matching, Tracks, distance_matrix
-from model.visualization import animation
-from model.visualization.drawing import CAPTION, Mark, State, colour_of, draw_frame, ink_on, shown_size
-from model.visualization.tracks_page import Video, tracks_page
-
-WIDTH, HEIGHT = 120, 80
-COLOURS = [(200, 40, 40), (40, 200, 40), (40, 40, 200)]
-# Trackids by frame: number 2 is away for a frame, and a frame has nobody.
-PRESENT = [(0, 1, 2), (0, 1), (), (0, 1, 2)]
+from model.tracking import distance_matrix
+from model.visualization.drawing import draw_frame
 
 
-def make_snippet(folder, present=PRESENT, names=None, size=(WIDTH, HEIGHT)):
-    """DIR/frames and DIR/xml: squares that wander to the right; the third reaches beyond the frame."""
-    pictures, annotations = folder / "frames <1>", folder / "xml"
-    pictures.mkdir(parents=True)
-    annotations.mkdir()
-    random = np.random.default_rng(0)
-    for i, ids in enumerate(present):
-        name = names[i] if names else f"{i:06d}"
-        picture = Image.fromarray(random.integers(90, 160, (HEIGHT, WIDTH, 3), dtype=np.uint8))
-        objects = []
-        for k in ids:
-            box = (5 + 40 * k + 3 * i, 20, 35 + 40 * k + 3 * i, 50)
-            picture.paste(COLOURS[k], tuple(map(int, box)))
-            objects.append(VideoObject(k, "n01503061", *map(float, box), occluded=k == 1, generated=False))
-        picture.save(pictures / f"{name}.{['JPEG', 'jpg', 'png', 'JPG'][i % 4]}")
-        (annotations / f"{name}.xml").write_text(annotation_xml(Frame("val", "s", name, *size, tuple(objects))))
-    return pictures, annotations
-
-
-def tracks(run, snippet, *more):
+def words(run, snippet, *more):
     pictures, annotations = snippet
-    words = ["visualize.py", "tracks", "--model_dir", run, "--frames", pictures, "--annotations", annotations]
-    return command(*words, *more)
+    line = ["tracks", "--model_dir", run, "--frames", pictures, "--annotations", annotations, *more]
+    return [str(word) for word in line]
+
+
+@pytest.fixture
+def tracks(monkeypatch, capsys):
+    """Runs the command in this process, whose TensorFlow is at work already; gives exit code, output and errors."""
+    monkeypatch.setattr("model.devices.prepare", lambda *_: ["CPU"])
+
+    def run(*args):
+        code = exit_code(lambda: visualize.main(words(*args)))
+        return code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +54,7 @@ def snippet(tmp_path_factory):
 @pytest.fixture(scope="module")
 def as_gif(trained, snippet, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "new"
-    done = tracks(trained, snippet, "--out", out)
+    done = command("visualize.py", *words(trained, snippet, "--out", out))
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return out, done.stdout
@@ -81,6 +69,8 @@ def test_gif(as_gif):
         assert (gif.info["duration"], gif.info["loop"]) == (200, 0)
     assert re.search(r"^embedding +\d +4 +\d+\.\d +\d +\d +\d$", printed, re.MULTILINE)
     assert re.search(r"^overlap of boxes +4 +4 +100\.0 +0 +1 +1$", printed, re.MULTILINE)
+    for line in ("cropped 4 of 4 frames", "embedded 8 of 8 objects", "drew 4 of 4 frames"):
+        assert f"{line} in 0:0" in printed
     assert f"wrote {out / 'tracks.gif'} and {out / 'tracks.html'}" in printed
 
 
@@ -104,7 +94,7 @@ def test_page_has_every_distance_and_needs_no_network(as_gif, trained, snippet, 
     np.testing.assert_allclose(shown, expected, rtol=6e-3)
     assert page.count('"chosen') == 4
     references = re.findall(r'(?:src|href)="([^"]*)"', page) + re.findall(r"url\(([^)]*)\)", page)
-    assert len(references) == 1 + 5 + 5
+    assert len(references) == 1 + 3 + 2 + 3
     assert all(reference.startswith("data:image/") for reference in references)
     gif = re.search(r'src="data:image/gif;base64,([^"]*)"', page)[1]
     assert base64.b64decode(gif) == (as_gif[0] / "tracks.gif").read_bytes()
@@ -114,12 +104,13 @@ def test_page_has_every_distance_and_needs_no_network(as_gif, trained, snippet, 
     assert page.count("not in 000001") == 1
 
 
-def test_mp4_and_options(trained, snippet, tmp_path):
+def test_mp4_and_options(trained, snippet, tmp_path, tracks):
     run = shutil.copytree(trained, tmp_path / "run")
-    options = ["--format", "mp4", "--fps", 2.5, "--width", 101, "--every", 3, "--skip_occluded", "--max_distance", 0]
-    done = tracks(run, snippet, *options, "--checkpoint", "ckpt-0", "--context", 0.1)
-    assert done.returncode == 0, done.stderr
     out = run / "tracks" / snippet[0].name
+    options = ["--format", "mp4", "--fps", 2.5, "--width", 101, "--every", 3, "--skip_occluded", "--max_distance", 0]
+    code, printed, errors = tracks(run, snippet, *options, "--checkpoint", "ckpt-0", "--context", 0.1)
+    assert (code, errors) == (0, "")
+    assert sorted(file.name for file in out.iterdir()) == ["tracks.html", "tracks.mp4"]
     with av.open(out / "tracks.mp4") as video:
         shown = [frame.to_image() for frame in video.decode(video=0)]
         assert video.streams.video[0].average_rate == 2.5
@@ -127,17 +118,46 @@ def test_mp4_and_options(trained, snippet, tmp_path):
     assert len(shown) == 2  # frames 0 and 3
     assert shown[0].width == 102
     assert shown[0].height % 2 == 0
-    assert re.search(r"^embedding +0 +2 +0\.0 +0 +2 +0$", done.stdout, re.MULTILINE)
+    assert re.search(r"^embedding +0 +2 +0\.0 +0 +2 +0$", printed, re.MULTILINE)
     page = (out / "tracks.html").read_text(encoding="utf-8")
     assert 'src="data:video/mp4;base64,' in page
+    assert 'aria-label="the video' in page
     assert "ckpt-0" in page
 
+    # The same frames take the place of what was there, those of another folder of that name do not.
+    assert tracks(run, snippet, "--every", 3)[0] == 0
+    assert sorted(file.name for file in out.iterdir()) == ["tracks.gif", "tracks.html"]
+    page = (out / "tracks.html").read_bytes()
+    code, _, error = tracks(run, make_snippet(tmp_path / "other"))
+    assert code == 2
+    assert f"tracks.html is there already and shows the frames of {snippet[0].resolve()}" in error
+    assert (out / "tracks.html").read_bytes() == page
 
-def refused(done):
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+
+def test_a_folder_whose_name_is_not_utf8(trained, tmp_path, tracks):
+    try:
+        snippet = make_snippet(tmp_path, names=["0", "1", "2", "3"], pictures=os.fsdecode(b"caf\xe9"))
+    except OSError:
+        pytest.skip("this file system has no such names")
+    (snippet[1] / "2.xml").unlink()
+    picture = snippet[0] / "1.jpg"
+    picture.write_bytes(picture.read_bytes()[:200])
+    run = shutil.copytree(trained, tmp_path / "run")
+    code, printed, errors = tracks(run, snippet)
+    assert (code, errors) == (0, "")
+    assert f"frame left out: {tmp_path}/caf\N{REPLACEMENT CHARACTER}/1.jpg" in printed
+    assert "caf\N{REPLACEMENT CHARACTER}/tracks.html" in printed
+    page = (run / "tracks" / snippet[0].name / "tracks.html").read_text(encoding="utf-8")
+    assert "<title>Objects of caf\N{REPLACEMENT CHARACTER} matched" in page
+    assert tracks(run, snippet)[0] == 0
+
+
+def test_the_network_is_restored_before_frames_are_cropped(trained, snippet, tmp_path, tracks):
+    code, printed, error = tracks(trained, snippet, "--set", "embedding_size=9", "--out", tmp_path / "out")
+    assert code == 2
+    assert "a checkpoint of another architecture" in error
+    assert "cropped" not in printed
+    assert not (tmp_path / "out").exists()
 
 
 def test_mistakes_are_answered_before_tensorflow_is_loaded(trained, snippet, tmp_path):
@@ -145,23 +165,33 @@ def test_mistakes_are_answered_before_tensorflow_is_loaded(trained, snippet, tmp
     (tmp_path / "empty").mkdir()
     other = make_snippet(tmp_path / "other", names=["a", "b", "c", "d"])
     wrong_size = make_snippet(tmp_path / "size", size=(WIDTH, HEIGHT + 1))
-    lonely = make_snippet(tmp_path / "lonely", present=[(), (0, 1)])
+    lonely = make_snippet(tmp_path / "lonely", present=[(), (0, 1), (0, 1)])
+    (lonely[1] / "000002.xml").write_text("<annotation>")
+    occluded = make_snippet(tmp_path / "occluded", present=[(0, 1), (1,)])
+    long = make_snippet(tmp_path / "long", present=[(0,)] * 501)
+    out = ["--out", tmp_path / "out"]
     cases = [
         ((tmp_path / "none", annotations), [], "none: no such folder"),
         ((pictures, tmp_path / "none"), [], "none: no such folder"),
         ((pictures, tmp_path / "empty"), [], "no annotations (.xml) in it"),
         ((tmp_path / "empty", annotations), [], "no pictures (.JPEG, .jpg, .png) in it"),
         ((pictures, other[1]), [], "have no frame in common: there is 000000.JPEG, but a.xml"),
+        ((Path("/"), annotations), [], "--frames /: a folder without a name; say with --out"),
         (wrong_size, [], "none of the 4 frames can be used; the first"),
         (wrong_size, [], "the picture is 120x80, its annotation says 120x81"),
-        (lonely, [], "fewer than two frames with objects"),
-        (snippet, ["--checkpoint", "ckpt-9"], "no checkpoint 'ckpt-9'; there is latest, ckpt-0"),
-        (snippet, ["--every", "0"], "--every 0: it must be a number of at least 1"),
-        (snippet, ["--fps", "nan"], "--fps nan: it must be from 0.1 to 50"),
-        (snippet, ["--max_distance", "-1"], "--max_distance -1"),
-        (snippet, ["--width", "0"], "--width 0"),
-        (snippet, ["--set", "metrc=cosine"], "did you mean 'metric'"),
+        (lonely, out, "of 2 frames 1 have objects; to match, there must be two"),
+        (occluded, [*out, "--skip_occluded"], "of 2 frames 1 have objects that are not occluded"),
+        (long, out, "501 frames of 480x320: --format gif keeps them in memory and takes at most 500"),
+        (snippet, [*out, "--checkpoint", "ckpt-9"], "no checkpoint 'ckpt-9'; there is latest, ckpt-0"),
+        (snippet, [*out, "--every", "0"], "--every 0: it must be a number of at least 1"),
+        (snippet, [*out, "--fps", "nan"], "--fps nan: it must be from 0.1 to 50"),
+        (snippet, [*out, "--max_distance", "-1"], "--max_distance -1"),
+        (snippet, [*out, "--width", "0"], "--width 0"),
+        (snippet, [*out, "--sections", "-1"], "--sections -1"),
+        (snippet, [*out, "--set", "metrc=cosine"], "did you mean 'metric'"),
+        (snippet, [*out, "--device", "tpu"], "--device 'tpu': it must be auto, cpu, gpu or gpu:N"),
         (snippet, ["--out", annotations / "000000.xml"], "cannot write"),
+        (snippet, ["--model_dir", tmp_path], "params.json: no such file"),
     ]
     # One process for all, in which TensorFlow must not come up.
     check = (
@@ -172,111 +202,29 @@ def test_mistakes_are_answered_before_tensorflow_is_loaded(trained, snippet, tmp
         "    code = exit_code(lambda: visualize.main(words))\n"
         "    print(code, 'tensorflow' in sys.modules)\n"
     )
-    words = [
-        ["tracks", "--model_dir", str(trained), "--frames", str(a), "--annotations", str(b), *map(str, more)]
-        for (a, b), more, _ in cases
-    ]
-    line = [sys.executable, "-c", check, json.dumps(words)]
+    commands = json.dumps([words(trained, folders, *more) for folders, more, _ in cases])
+    line = [sys.executable, "-c", check, commands]
     done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=100, check=False)
-    errors = done.stderr.splitlines()
-    assert done.stdout.splitlines() == ["2 False"] * len(cases), done.stdout + done.stderr
+    errors, printed = done.stderr.splitlines(), done.stdout.splitlines()
+    assert [text for text in printed if "left out" not in text] == ["2 False"] * len(cases), done.stdout + done.stderr
+    assert any("frame left out" in text and "000002.xml: malformed XML" in text for text in printed)
     assert len(errors) == len(cases)
     for error, (_, _, expected) in zip(errors, cases, strict=True):
         assert error.startswith("error: ")
         assert expected in error
-    assert "params.json: no such file" in refused(tracks(tmp_path, snippet))
+    assert not (tmp_path / "out").exists()
+    assert not (trained / "tracks").exists()
 
 
 def test_help_needs_no_numpy():
     check = (
         "import sys, visualize\n"
-        "try: visualize.main(['tracks', '--help'])\n"
-        "except SystemExit: sys.exit('numpy' in sys.modules or 'tensorflow' in sys.modules)\n"
+        "for words in (['--help'], ['tracks', '--help']):\n"
+        "    try: visualize.main(words)\n"
+        "    except SystemExit: pass\n"
+        "sys.exit('numpy' in sys.modules or 'tensorflow' in sys.modules)\n"
     )
     done = command("-c", check)
     assert done.returncode == 0, done.stderr
     assert "--max_distance X" in done.stdout
-    assert "tracks" in command("visualize.py", "--help").stdout
-
-
-def test_without_pyav_mp4_is_refused(monkeypatch):
-    monkeypatch.setattr(animation.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="--format mp4 needs PyAV: pip install av"):
-        animation.check_format("mp4")
-    animation.check_format("gif")
-
-
-@pytest.mark.parametrize("suffix", ["gif", "mp4"])
-def test_a_failed_animation_leaves_nothing(tmp_path, suffix):
-    def frames():
-        yield Image.new("RGB", (64, 48))
-        raise RuntimeError("no more")
-
-    with pytest.raises(RuntimeError):
-        animation.write_animation(tmp_path / f"a.{suffix}", frames(), 5)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_cannot_be_used_is_left_out_and_told(tmp_path):
-    pictures, annotations = make_snippet(tmp_path, [(0,)] * 6, names=["10", "9", "8", "7", "6", "5"])
-    (annotations / "9.xml").write_text("<annotation>")
-    (annotations / "8.xml").write_text((annotations / "8.xml").read_text().replace("<trackid>0", "<trackid>x"))
-    (annotations / "7.xml").rename(annotations / "3.xml")
-    picture = next(pictures.glob("6.*"))
-    picture.write_bytes(picture.read_bytes()[:200])
-    (pictures / "._10.JPEG").write_bytes(b"")  # of macOS
-    frames, lines = read_annotated_frames(pictures, annotations)
-    assert [f.frame.name for f in frames] == ["5", "8", "10"]
-    assert [len(f.frame.objects) for f in frames] == [1, 0, 1]
-    assert "pictures without annotation: 1, annotations without picture: 1" in lines[0]
-    assert "8.xml: trackid is 'x'" in lines[1]
-    assert str(picture) in lines[2]
-    assert "9.xml: malformed XML" in lines[3]
-    assert len(lines) == 4
-    (pictures / "5.png").write_bytes(b"")
-    with pytest.raises(UserError, match="two files for frame 5"):
-        read_annotated_frames(pictures, annotations)
-
-
-def test_labels_stay_in_the_frame_wherever_the_box_is():
-    boxes = [(-50, -50, 30, 20), (300, 200, 420, 280), (500, 500, 600, 600), (100, 0, 101, 1), (-9, -9, 999, 999)]
-    blank = Image.new("RGB", (320, 240), (128, 128, 128))
-    plain = np.asarray(draw_frame(blank, [], "caption", "", 320))
-    for state in State:
-        for box in boxes:
-            drawn = np.asarray(draw_frame(blank, [Mark(box, 12, state)], "caption", "", 320))
-            assert drawn.shape == plain.shape
-            changed = (drawn != plain).any(-1)
-            assert changed.sum() > 300  # a label, at least
-            assert not changed[240:].any()  # not on the caption
-    assert (plain[240:] == CAPTION).all(-1).any()
-
-
-def test_labels_of_equal_boxes_lie_side_by_side():
-    blank = Image.new("RGB", (320, 240))
-    marks = [Mark((100, 100, 200, 200), number) for number in (1, 2, 3)]
-    pixels = np.asarray(draw_frame(blank, marks, "", "", 320)).reshape(-1, 3)
-    for number in (1, 2):  # the last box covers the others' lines, so that their colours are those of their labels
-        assert (pixels == colour_of(number)).all(1).sum() > 100
-
-
-def test_sizes_and_contrast():
-    assert shown_size((1280, 720), 640) == (640, 360)
-    assert shown_size((192, 144), 640) == (576, 432)
-    assert shown_size((192, 144), 200) == (192, 144)
-    assert shown_size((500, 400), 640) == (500, 400)
-    assert ink_on((240, 228, 66)) == (0, 0, 0)
-    assert ink_on((0, 114, 178)) == (255, 255, 255)
-
-
-def test_page_shows_all_faults_and_the_first_of_the_others(tmp_path):
-    (tmp_path / "a.gif").write_bytes(b"GIF")
-    pairs = [((0, 0), (1, 1))] * 9
-    pairs[6] = ((0, 1), (1, 0))
-    pairs[8] = ((0, 0),)
-    matchings = [Matching(i, i + 1, np.eye(2), pair) for i, pair in enumerate(pairs)]
-    video = Video([f"f{i}" for i in range(10)], [(0, 1)] * 10, [[b"", b""]] * 10, tmp_path / "a.gif")
-    page = tracks_page("t", {}, [["a"], ["b"]], [], video, Tracks(tuple(matchings), ((1, 2),) * 10), 2)
-    assert re.findall(r"<h2>(f\d) → f\d</h2>", page) == ["f0", "f1", "f6", "f8"]
-    assert "5 more pairs of frames" in page
-    assert (page.count(">✗<"), page.count(">✓<")) == (2, 5)
+    assert "Each command has a --help of its own" in done.stdout

@@ -1,6 +1,7 @@
 """One snippet's pictures with their annotations, from any two folders: DIR/000000.JPEG and DIR/000000.xml."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ PICTURES = (".jpeg", ".jpg", ".png")
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedFrame:
-    """A frame's picture and its annotation, which agree on the size."""
+    """A frame's picture and its annotation, which agree on the size; all frames of a video have one size."""
 
     picture: Path
     frame: Frame
@@ -53,7 +54,7 @@ def read_annotated_frames(
 
     names = names[::every]
     broken = inspect_files([str(images[name]) for name in names], "full").problems
-    frames, faults = [], []
+    read, faults = [], []
     for index, name in enumerate(names):
         if index in broken:
             faults.append(f"{images[name]}: {broken[index]}")
@@ -64,15 +65,30 @@ def read_annotated_frames(
             faults.append(str(error))
             continue
         lines += [f"object left out: {problem}" for problem in problems]
-        if fault := _size_fault(images[name], frame, frames):
+        if fault := _picture_fault(images[name], frame):
             faults.append(fault)
             continue
         if skip_occluded:
             frame = replace(frame, objects=tuple(o for o in frame.objects if not o.occluded))
-        frames.append(AnnotatedFrame(images[name], frame))
-    if not frames:
+        read.append(AnnotatedFrame(images[name], frame))
+    if not read:
         raise UserError(f"{annotations}: none of the {len(names)} frames can be used; the first: {faults[0]}")
+    frames, others = _of_one_size(read)
+    faults += others
     return frames, lines + [f"frame left out: {fault}" for fault in faults]
+
+
+def _of_one_size(frames: list[AnnotatedFrame]) -> tuple[list[AnnotatedFrame], list[str]]:
+    """The frames of the most frequent size (the first of equals), and a line for each of the others."""
+    sizes = [(f.frame.width, f.frame.height) for f in frames]
+    (w, h), _ = Counter(sizes).most_common(1)[0]
+    kept = [f for f, size in zip(frames, sizes, strict=True) if size == (w, h)]
+    faults = [
+        f"{f.picture}: the picture is {size[0]}x{size[1]}, most are {w}x{h}"
+        for f, size in zip(frames, sizes, strict=True)
+        if size != (w, h)
+    ]
+    return kept, faults
 
 
 def _files(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
@@ -91,21 +107,20 @@ def _files(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path
     return files
 
 
-def _natural(name: str) -> list[str | int]:
+def _natural(name: str) -> tuple[list[str | int], str]:
     parts = re.split(r"(\d+)", name)  # text and digits in turn
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)]
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name  # the name itself, for 1 and 01
 
 
 def _first(files: dict[str, Path]) -> str:
     return files[min(files, key=_natural)].name
 
 
-def _size_fault(picture: Path, frame: Frame, frames: list[AnnotatedFrame]) -> str | None:
+def _picture_fault(picture: Path, frame: Frame) -> str | None:
+    """Why a picture cannot be shown: what Pillow would make white, or another size than its annotation says."""
     with Image.open(picture) as image:
-        size = f"{image.width}x{image.height}"
+        size, mode = f"{image.width}x{image.height}", image.mode
+    if mode.startswith(("I", "F")):
+        return f"{picture}: 16 bits a channel; convert it to 8"
     annotated = f"{frame.width}x{frame.height}"
-    if size != annotated:
-        return f"{picture}: the picture is {size}, its annotation says {annotated}"
-    if frames and annotated != (first := f"{frames[0].frame.width}x{frames[0].frame.height}"):
-        return f"{picture}: the picture is {size}, those before are {first}"
-    return None
+    return None if size == annotated else f"{picture}: the picture is {size}, its annotation says {annotated}"

@@ -11,7 +11,7 @@ from PIL import Image
 from dataset.errors import UserError
 from dataset.parallel import run_parallel
 from dataset.vid.annotations import Frame, Problem
-from dataset.vid.crops import DEFAULT, Box, CropSettings, crop_path, cut, mean_colour
+from dataset.vid.crops import DEFAULT, Box, CropSettings, crop_path, cut, is_inside, mean_colour
 
 PARTIAL = ".partial"  # folder below the output folder for files that are being written
 
@@ -72,14 +72,15 @@ def write_crops(task: FrameCrops) -> CropCounts:
                 return counts
             if not missing:  # a frame without objects: it must be there
                 return counts
-            image = file.convert("RGB")
+            file.load()
+            image = file if file.mode == "RGB" else file.convert("RGB")  # which would copy it
     except FileNotFoundError:
         counts.problems.append(Problem(str(task.image), "no JPEG", "no such file"))
         return counts
     except Exception as error:  # damaged data reaches Pillow's decoders as OSError, SyntaxError, struct.error, zlib ...
         counts.problems.append(Problem(str(task.image), "unreadable JPEG", f"cannot be read as an image: {error}"))
         return counts
-    colour = mean_colour(image)
+    colour = None if all(is_inside(image, window) for window, _ in missing) else mean_colour(image)
     for window, path in missing:
         _save(cut(image, window, task.settings.search, colour), path, task)
         counts.written += 1

@@ -86,8 +86,13 @@ def cut(image: Image.Image, window: Box, size: int = SEARCH_SIZE, colour: tuple[
     Returns:
         PIL.Image.Image: RGB, (size, size).
     """
-    colour = mean_colour(image) if colour is None else colour
     x0, y0, x1, y1 = window
+    # Pillow hands (i + 0.5) to the map and takes 0.5 off the result.
+    ax, ay = (x1 - x0) / (size - 1), (y1 - y0) / (size - 1)
+    cx, cy = x0 - 0.5 * ax + 0.5, y0 - 0.5 * ay + 0.5
+    if is_inside(image, window):
+        return image.transform((size, size), Image.Transform.AFFINE, (ax, 0, cx, 0, ay, cy), Image.Resampling.BILINEAR)
+    colour = mean_colour(image) if colour is None else colour
     # Pillow clamps at the last pixel where the reference blends it with the colour outside; one pixel of frame in that
     # colour makes both the same.
     left, top = max(0, math.floor(x0) - 1), max(0, math.floor(y0) - 1)
@@ -95,13 +100,14 @@ def cut(image: Image.Image, window: Box, size: int = SEARCH_SIZE, colour: tuple[
     canvas = Image.new("RGB", (max(1, right - left) + 2, max(1, bottom - top) + 2), colour)
     if right > left and bottom > top:
         canvas.paste(image.crop((left, top, right, bottom)), (1, 1))
-    # Pillow hands (i + 0.5) to the map and takes 0.5 off the result.
-    ax, ay = (x1 - x0) / (size - 1), (y1 - y0) / (size - 1)
-    cx = x0 - left + 1 - 0.5 * ax + 0.5
-    cy = y0 - top + 1 - 0.5 * ay + 0.5
-    return canvas.transform(
-        (size, size), Image.Transform.AFFINE, (ax, 0, cx, 0, ay, cy), Image.Resampling.BILINEAR, fillcolor=colour
-    )
+    shifted = (ax, 0, cx - left + 1, 0, ay, cy - top + 1)
+    return canvas.transform((size, size), Image.Transform.AFFINE, shifted, Image.Resampling.BILINEAR, fillcolor=colour)
+
+
+def is_inside(image: Image.Image, window: Box) -> bool:
+    """True when every sample of `cut` lies between pixels of the image, so that no colour is needed outside."""
+    x0, y0, x1, y1 = window
+    return x0 >= 0 and y0 >= 0 and x1 <= image.width - 1 and y1 <= image.height - 1
 
 
 def split_letter(frame: Frame) -> str:

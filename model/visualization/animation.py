@@ -1,6 +1,6 @@
 """Pictures to an animated GIF or an MP4 video; a file is whole or not there."""
 
-import importlib.util
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,12 +11,40 @@ from dataset.errors import UserError
 from dataset.files import replace_file
 
 FORMATS = ("gif", "mp4")
+# Pillow keeps all frames of a GIF until it writes them, a byte a pixel.
+GIF_FRAMES, GIF_BYTES = 500, 500_000_000
+
+_MP4_ENCODER = "libx264"
 
 
 def check_format(name: str) -> None:
     """Raises a UserError when a format cannot be written here."""
-    if name == "mp4" and importlib.util.find_spec("av") is None:
-        raise UserError("--format mp4 needs PyAV: pip install av")
+    if name != "mp4":
+        return
+    try:
+        import av
+    except ImportError as error:
+        raise UserError(f"--format mp4 needs PyAV ({error}): pip install av") from error
+    try:
+        av.codec.Codec(_MP4_ENCODER, "w")
+    except av.codec.codec.UnknownCodecError as error:
+        raise UserError(f"--format mp4 needs PyAV with the encoder {_MP4_ENCODER}; --format gif needs none") from error
+
+
+def check_length(name: str, count: int, size: tuple[int, int], every: int) -> None:
+    """Raises a UserError when `count` frames, one in `every`, are more than a format takes: a GIF stays in memory."""
+    fits = min(GIF_FRAMES, GIF_BYTES // (size[0] * size[1]))
+    if name == "gif" and count > fits:
+        enough = every * -(-count // max(fits, 1))
+        raise UserError(
+            f"{count:,} frames of {size[0]}x{size[1]}: --format gif keeps them in memory and takes at most {fits:,}; "
+            f"take fewer with --every {enough}, or any number with --format mp4"
+        )
+
+
+def frames_a_second(name: str, fps: float) -> float:
+    """The speed that a format gives for `fps`: delays between the frames of a GIF are whole hundredths of a second."""
+    return 100 / _centiseconds(fps) if name == "gif" else fps
 
 
 def write_animation(
@@ -25,8 +53,8 @@ def write_animation(
     """Writes frames, at least one, all RGB and of one size, as the suffix of `path` says.
 
     Args:
-        frames: drawn one by one, as they are written.
-        fps: frames a second.
+        frames: taken one by one; an MP4 is written as they come, a GIF, whose frames Pillow keeps, after the last.
+        fps: frames a second; see `frames_a_second`.
         reserved: colours that a GIF, which has 256 a frame, keeps exactly.
 
     Raises:
@@ -38,10 +66,14 @@ def write_animation(
         _write_gif(path, (_few_colours(frame, reserved) for frame in frames), fps)
 
 
+def _centiseconds(fps: float) -> int:
+    return max(1, round(100 / fps))
+
+
 def _write_gif(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
     with replace_file(path, "wb") as file:
         first = next(frames)
-        first.save(file, "GIF", save_all=True, append_images=frames, duration=1000 / fps, loop=0)
+        first.save(file, "GIF", save_all=True, append_images=frames, duration=10 * _centiseconds(fps), loop=0)
 
 
 def _few_colours(frame: Image.Image, reserved: Sequence[tuple[int, int, int]]) -> Image.Image:
@@ -49,9 +81,8 @@ def _few_colours(frame: Image.Image, reserved: Sequence[tuple[int, int, int]]) -
     adapted = frame.quantize(256 - len(reserved), Image.Quantize.MEDIANCUT).getpalette()
     palette = Image.new("P", (1, 1))
     palette.putpalette(adapted[: 3 * (256 - len(reserved))] + [value for colour in reserved for value in colour])
-    return frame.quantize(
-        palette=palette, dither=Image.Dither.NONE
-    )  # dithered, the file is twice as large, and flickers
+    # Dithered, the file is twice as large, and flickers.
+    return frame.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def _write_mp4(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
@@ -61,11 +92,11 @@ def _write_mp4(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
     first = next(frames)
     try:
         with replace_file(path, "wb") as file, av.open(file, "w", format="mp4") as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+            stream = container.add_stream(_MP4_ENCODER, rate=Fraction(fps).limit_denominator(1000))
             stream.width, stream.height, stream.pix_fmt = *first.size, "yuv420p"
             stream.options = {"crf": "20"}
-            for frame in (first, *frames):
+            for frame in itertools.chain((first,), frames):
                 container.mux(stream.encode(av.VideoFrame.from_image(frame)))
             container.mux(stream.encode())
-    except (av.error.FFmpegError, av.codec.codec.UnknownCodecError) as error:  # the latter: PyAV without the encoder
+    except av.error.FFmpegError as error:
         raise UserError(f"cannot write {path}: {error}; --format gif needs no encoder") from error

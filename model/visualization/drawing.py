@@ -24,7 +24,9 @@ BLACK, WHITE, CAPTION = (0, 0, 0), (255, 255, 255), (34, 34, 34)
 # What an animation with few colours must keep as it is.
 RESERVED = (*NUMBER_COLOURS, BLACK, WHITE, CAPTION)
 
-_ENLARGED_TO = 480  # pixels of width that a frame must have for boxes and labels
+LARGEST_SIDE = 4096  # pixels: what players of videos can be trusted with
+
+_ENLARGED_TO = 480  # pixels of the longer side that a frame must have for boxes and labels
 
 
 class State(Enum):
@@ -57,10 +59,14 @@ def ink_on(colour: Colour) -> Colour:
 
 
 def shown_size(size: tuple[int, int], width: int) -> tuple[int, int]:
-    """The size a frame is shown at: at most `width` wide; small frames are enlarged by a whole factor."""
-    if size[0] > width:
-        return width, max(1, round(size[1] * width / size[0]))
-    factor = max(1, min(width // size[0], -(-_ENLARGED_TO // size[0])))
+    """The size a frame is shown at: at most `width` wide, no side above 4096; small frames are enlarged by a factor.
+
+    The factor is whole: the smallest that makes the longer side 480 pixels, as far as `width` allows.
+    """
+    share = min(width / size[0], LARGEST_SIDE / size[1])
+    if share < 1:
+        return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+    factor = max(1, min(int(share), -(-_ENLARGED_TO // max(size))))
     return size[0] * factor, size[1] * factor
 
 

@@ -1,7 +1,7 @@
 """The crops of a video's objects, made as for training."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -12,11 +12,17 @@ from dataset.vid.crops import CONTEXT_AMOUNT, JPEG_QUALITY, crop_window, cut, me
 _THUMBNAIL_QUALITY = 75
 
 
-def write_object_crops(frames: Sequence[AnnotatedFrame], folder: Path, context: float | None = None) -> list[list[str]]:
+def write_object_crops(
+    frames: Sequence[AnnotatedFrame],
+    folder: Path,
+    context: float | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[list[str]]:
     """Cuts all objects out of their frames and writes them as JPEG files.
 
     Args:
         context: margin around a box as a share of its width and height together; None as for training.
+        progress: called with the number of frames done after each.
 
     Returns:
         The objects' files, a list per frame.
@@ -25,15 +31,15 @@ def write_object_crops(frames: Sequence[AnnotatedFrame], folder: Path, context: 
     files: list[list[str]] = []
     for number, annotated in enumerate(frames):
         files.append([])
-        if not annotated.frame.objects:
-            continue
-        with Image.open(annotated.picture) as file:
-            image = file.convert("RGB")
-        colour = mean_colour(image)
-        for place, obj in enumerate(annotated.frame.objects):
-            path = folder / f"{number}.{place}.jpg"
-            cut(image, crop_window(obj.box, context), colour=colour).save(path, quality=JPEG_QUALITY)
-            files[-1].append(str(path))
+        if annotated.frame.objects:
+            with Image.open(annotated.picture) as file:
+                image = file.convert("RGB")
+            colour = mean_colour(image)
+            for place, obj in enumerate(annotated.frame.objects):
+                path = folder / f"{number}.{place}.jpg"
+                cut(image, crop_window(obj.box, context), colour=colour).save(path, quality=JPEG_QUALITY)
+                files[-1].append(str(path))
+        progress(number + 1)
     return files
 
 

@@ -1,6 +1,20 @@
-"""How often the matches of a video are right, as a table, and what its words mean."""
+"""The objects of a video matched, how often rightly, as a table, and what its words mean."""
 
-from model.tracking import Score
+from collections.abc import Sequence
+
+import numpy as np
+
+from dataset.vid.annotated_frames import AnnotatedFrame
+from model.tracking import (
+    NO_OVERLAP,
+    Score,
+    Tracks,
+    distance_matrix,
+    expected_by_chance,
+    overlap_distances,
+    score,
+    track,
+)
 
 NOTES = [
     "Right: of the objects that are in both of two consecutive frames, those matched to themselves. Wrong: matches of "
@@ -8,8 +22,29 @@ NOTES = [
     "A frame is matched to the last one before it that has objects, and to no earlier one: an object that was away "
     "comes back with another number, which counts as a switch after absence.",
     "Overlap of boxes: the same assignment on 1 - IoU of the annotated boxes; boxes that do not overlap are not "
-    "matched. Chance: a random assignment, on average.",
+    "matched. Chance: a random assignment, on average; it matches all it can, whatever --max_distance is.",
 ]
+
+
+def match(
+    frames: Sequence[AnnotatedFrame], embeddings: Sequence[np.ndarray], metric: str, max_distance: float | None
+) -> tuple[Tracks, list[list[str]]]:
+    """Matches the objects of F frames by their embeddings.
+
+    Args:
+        embeddings: (N, D) of each frame.
+        metric, max_distance: see `distance_matrix` and `track`.
+
+    Returns:
+        What is matched, and `figures_of` it, beside the overlap of boxes and chance.
+    """
+    counts = [len(f.frame.objects) for f in frames]
+    trackids = [tuple(o.trackid for o in f.frame.objects) for f in frames]
+    boxes = [[o.box for o in f.frame.objects] for f in frames]
+    tracks = track(counts, lambda a, b: distance_matrix(embeddings[a], embeddings[b], metric), max_distance)
+    by_overlap = track(counts, lambda a, b: overlap_distances(boxes[a], boxes[b]), NO_OVERLAP)
+    scores = {"embedding": score(tracks, trackids), "overlap of boxes": score(by_overlap, trackids)}
+    return tracks, figures_of(scores, expected_by_chance(tracks, trackids))
 
 
 def figures_of(scores: dict[str, Score], chance: float) -> list[list[str]]:

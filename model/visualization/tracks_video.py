@@ -1,6 +1,6 @@
 """The frames of a video with its objects in numbered boxes, and what is wrong with their numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from PIL import Image
 
@@ -9,8 +9,16 @@ from model.tracking import Tracks
 from model.visualization.drawing import Mark, State, draw_frame
 
 
-def drawn_frames(frames: Sequence[AnnotatedFrame], tracks: Tracks, width: int) -> Iterator[Image.Image]:
-    """Yields each frame with its objects' boxes and numbers, RGB, all of one size, at most `width` pixels wide."""
+def drawn_frames(
+    frames: Sequence[AnnotatedFrame],
+    tracks: Tracks,
+    width: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Iterator[Image.Image]:
+    """Yields each frame with its objects' boxes and numbers, RGB, all of one size, at most `width` pixels wide.
+
+    Calls `progress` with the number of frames that have been taken and used.
+    """
     states = _states(frames, tracks)
     legend = "dashed: wrong match" if any(State.WRONG in own for own in states) else ""
     for index, (annotated, numbers) in enumerate(zip(frames, tracks.numbers, strict=True)):
@@ -19,6 +27,7 @@ def drawn_frames(frames: Sequence[AnnotatedFrame], tracks: Tracks, width: int) -
             picture = file.convert("RGB")
         caption = f"frame {annotated.frame.name} ({index + 1} of {len(frames)})"
         yield draw_frame(picture, marks, caption, legend, width)
+        progress(index + 1)
 
 
 def _states(frames: Sequence[AnnotatedFrame], tracks: Tracks) -> list[list[State]]:

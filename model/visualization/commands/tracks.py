@@ -1,8 +1,9 @@
 """Objects of a video matched from frame to frame by the embedding: an animation, and a page with the distances.
 
 The annotated objects of each frame are matched to those of the last frame before it that has any, such that the sum of
-distances is smallest. Written are RUN/tracks/NAME/tracks.gif (or .mp4) and tracks.html. Annotations tell which matches
-are right; matching by the overlap of boxes is counted beside it: an embedding should be better than position alone.
+distances is smallest. Written are RUN/tracks/NAME/tracks.gif (or .mp4) and tracks.html, never over those of other
+frames. Annotations tell which matches are right; matching by the overlap of boxes is counted beside it: an embedding
+should be better than position alone.
 """
 
 import argparse
@@ -15,9 +16,14 @@ from dataset.errors import UserError
 from model.command_line import add_run_arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
+    from dataset.vid.annotated_frames import AnnotatedFrame
+    from model.embedding import Embedder
     from model.params import Params
+    from model.tracking import Tracks
 
 _LINES_SHOWN = 10  # of what was left out
 
@@ -35,89 +41,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("gif", "mp4"),
         help="of the animation (default: gif; mp4 is smaller and needs PyAV)",
     )
-    add("--fps", type=float, default=5.0, metavar="N", help="frames a second (default: 5)")
+    add(
+        "--fps",
+        type=float,
+        default=5.0,
+        metavar="N",
+        help="frames a second (default: 5); in a GIF a frame lasts whole hundredths of a second: 30 becomes 33.3",
+    )
     add("--every", type=int, default=1, metavar="N", help="take every Nth frame (default: 1)")
     add("--skip_occluded", action="store_true", help="leave out objects that are marked as occluded")
     add("--max_distance", type=float, metavar="X", help="do not match a pair farther apart (default: no limit)")
     add("--context", type=float, metavar="C", help="margin around a box, as a share of width + height (default: 0.01)")
     add("--width", type=int, default=640, metavar="N", help="show frames at most N pixels wide (default: 640)")
     add(
-        "--pages_limit",
+        "--sections",
         type=int,
         default=50,
         metavar="N",
-        help="the page has all pairs of frames where something is wrong and the first N others (default: 50)",
+        help="the page has the distances of N pairs of frames: first those with something wrong (default: 50)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     _check_numbers(args)
 
-    from dataset.files import replace_file
-    from dataset.vid.annotated_frames import read_annotated_frames
-    from model.checkpoint_files import find_checkpoint, step_of
+    from dataset.progress import Progress
+    from model.checkpoint_files import find_checkpoint
     from model.run_folder import RunFolder
-    from model.visualization.animation import check_format, write_animation
-    from model.visualization.drawing import RESERVED
-    from model.visualization.object_crops import thumbnail, write_object_crops
+    from model.visualization.animation import check_format, check_length
+    from model.visualization.drawing import shown_size
+    from model.visualization.object_crops import write_object_crops
+    from model.visualization.tracks_folder import check_folder, source_of
 
     folder = RunFolder(args.model_dir)
     params = folder.load_trained_params(args.set)
     checkpoint = find_checkpoint(folder.folder, args.checkpoint)
     check_format(args.format)
-    pictures = Path(args.frames)
-    frames, left_out = read_annotated_frames(
-        pictures, Path(args.annotations), every=args.every, skip_occluded=args.skip_occluded
-    )
-    if sum(bool(f.frame.objects) for f in frames) < 2:
-        raise UserError(f"{args.annotations}: fewer than two frames with objects; there is nothing to match")
-    name = pictures.resolve().name
+    name = Path(args.frames).resolve().name
+    if not (name or args.out):
+        raise UserError(f"--frames {args.frames}: a folder without a name; say with --out where to write")
     out = Path(args.out) if args.out else folder.folder / "tracks" / name
-    with replace_file(out / ".write-test") as probe:  # makes the folder, before minutes are spent
-        probe.write("")
-    (out / ".write-test").unlink()
-    left_out = left_out[:_LINES_SHOWN] + [f"and {more:,} more" for more in [len(left_out) - _LINES_SHOWN] if more > 0]
-    for line in left_out:
-        print(line)
+    frames, left_out = _read(args)
+    size = shown_size((frames[0].frame.width, frames[0].frame.height), args.width)
+    check_length(args.format, len(frames), size, args.every)
+    check_folder(out, source_of(args.frames))
+    embedder = _load(checkpoint, params, args.device)
+
+    from model.visualization.tracks_figures import match
 
     with tempfile.TemporaryDirectory() as temporary:
-        files = write_object_crops(frames, Path(temporary), args.context)
-        embeddings = _embed(files, checkpoint, params, args)
-        thumbnails = [[thumbnail(file) for file in own] for own in files]
-
-    from model.tracking import NO_OVERLAP, distance_matrix, expected_by_chance, overlap_distances, score, track
-    from model.visualization.tracks_figures import NOTES, as_text, figures_of
-    from model.visualization.tracks_page import Video, tracks_page
-    from model.visualization.tracks_video import drawn_frames
-
-    counts = [len(f.frame.objects) for f in frames]
-    trackids = [tuple(o.trackid for o in f.frame.objects) for f in frames]
-    boxes = [[o.box for o in f.frame.objects] for f in frames]
-    tracks = track(counts, lambda a, b: distance_matrix(embeddings[a], embeddings[b], params.metric), args.max_distance)
-    by_overlap = track(counts, lambda a, b: overlap_distances(boxes[a], boxes[b]), NO_OVERLAP)
-    scores = {"embedding": score(tracks, trackids), "overlap of boxes": score(by_overlap, trackids)}
-    figures = figures_of(scores, expected_by_chance(tracks, trackids))
-
-    print(f"drawing {len(frames):,} frames", flush=True)
-    animation = out / f"tracks.{args.format}"
-    write_animation(animation, drawn_frames(frames, tracks, args.width), args.fps, RESERVED)
-    facts = {
-        "run": str(folder.folder),
-        "checkpoint": str(checkpoint),
-        "step": f"{step_of(checkpoint):,}",
-        "metric": params.metric,
-        "largest distance matched": "no limit" if args.max_distance is None else f"{args.max_distance:g}",
-        "frames": f"{len(frames):,} of {pictures}" + (f", one in {args.every}" if args.every > 1 else ""),
-        "objects": f"{sum(counts):,}" + (", occluded ones left out" if args.skip_occluded else ""),
-        "left out": "; ".join(left_out) or "nothing",
-    }
-    video = Video([f.frame.name for f in frames], trackids, thumbnails, animation)
-    title = f"Objects of {name} matched from frame to frame"
-    page = tracks_page(title, facts, figures, NOTES, video, tracks, args.pages_limit)
-    with replace_file(out / "tracks.html") as file:
-        file.write(page)
-    print(as_text(figures))
-    print(f"wrote {animation} and {out / 'tracks.html'}")
+        progress = Progress("cropped", len(frames), "frames")
+        files = write_object_crops(frames, Path(temporary), args.context, progress)
+        embeddings = _embed(files, embedder, checkpoint)
+        tracks, figures = match(frames, embeddings, params.metric, args.max_distance)
+        facts = _facts(args, checkpoint, params.metric, frames, left_out)
+        _write(args, out, frames, tracks, figures, facts, files)
     return 0
 
 
@@ -127,8 +105,8 @@ def _check_numbers(args: argparse.Namespace) -> None:
         "every": (1, math.inf),
         "max_distance": (0, math.inf),
         "context": (0, 10),
-        "width": (64, 8192),
-        "pages_limit": (0, math.inf),
+        "width": (64, 4096),
+        "sections": (0, math.inf),
     }
     for name, (low, high) in ranges.items():
         value = getattr(args, name)
@@ -137,22 +115,121 @@ def _check_numbers(args: argparse.Namespace) -> None:
             raise UserError(f"--{name} {value:g}: it must be {limits}")
 
 
-def _embed(files: list[list[str]], checkpoint: Path, params: "Params", args: argparse.Namespace) -> "list[np.ndarray]":
-    """The embeddings of each frame's objects: (N, D) per frame."""
+def _read(args: argparse.Namespace) -> "tuple[list[AnnotatedFrame], list[str]]":
+    """The frames, and lines of what was left out, which are printed at once: they may explain an error."""
+    from dataset.vid.annotated_frames import read_annotated_frames
+    from model.visualization.printable import printable
+
+    frames, lines = read_annotated_frames(
+        Path(args.frames), Path(args.annotations), every=args.every, skip_occluded=args.skip_occluded
+    )
+    left_out = [printable(line) for line in lines[:_LINES_SHOWN]]
+    if len(lines) > _LINES_SHOWN:
+        left_out.append(f"and {len(lines) - _LINES_SHOWN:,} more")
+    for line in left_out:
+        print(line, flush=True)
+    having = sum(bool(f.frame.objects) for f in frames)
+    if having < 2:
+        what = "objects that are not occluded" if args.skip_occluded else "objects"
+        raise UserError(
+            f"{args.annotations}: of {len(frames):,} frames {having} have {what}; to match, there must be two"
+        )
+    return frames, left_out
+
+
+def _load(checkpoint: Path, params: "Params", device: str) -> "Embedder":
+    """The network, restored: whatever is wrong with it or with the device shows before any frame is cropped."""
     from model.devices import prepare
 
-    prepare(args.device, params.deterministic)
-    import numpy as np
-
+    prepare(device, params.deterministic)
     from model.checkpoints import restore_model
     from model.embedder import build_embedder
     from model.embedding import Embedder
 
     model = build_embedder(params)
     restore_model(checkpoint, model)
+    return Embedder(model, params)
+
+
+def _embed(files: list[list[str]], embedder: "Embedder", checkpoint: Path) -> "list[np.ndarray]":
+    """The embeddings of each frame's objects: (N, D) per frame."""
+    import numpy as np
+
+    from dataset.progress import Progress
+
     flat = [file for own in files for file in own]
-    print(f"embedding {len(flat):,} objects of {len(files):,} frames with {checkpoint}", flush=True)
-    embeddings = Embedder(model, params).embed(flat, np.ones(len(flat), np.uint8))
+    embeddings = embedder.embed(flat, np.ones(len(flat), np.uint8), progress=Progress("embedded", len(flat), "objects"))
     if not np.isfinite(embeddings).all():
         raise UserError(f"{checkpoint}: it gives embeddings that are no numbers; use another checkpoint")
     return np.split(embeddings, np.cumsum([len(own) for own in files])[:-1])
+
+
+def _facts(
+    args: argparse.Namespace, checkpoint: Path, metric: str, frames: "Sequence[AnnotatedFrame]", left_out: list[str]
+) -> dict[str, str]:
+    """What the head of the page says."""
+    from model.checkpoint_files import step_of
+    from model.visualization.animation import frames_a_second
+    from model.visualization.printable import printable
+
+    return {
+        "run": printable(args.model_dir),
+        "checkpoint": printable(checkpoint),
+        "step": f"{step_of(checkpoint):,}",
+        "metric": metric,
+        "largest distance matched": "no limit" if args.max_distance is None else f"{args.max_distance:g}",
+        "frames": f"{len(frames):,} of {printable(args.frames)}" + (f", one in {args.every}" if args.every > 1 else ""),
+        "frames a second": f"{frames_a_second(args.format, args.fps):.3g}",
+        "objects": f"{sum(len(f.frame.objects) for f in frames):,}"
+        + (", occluded ones left out" if args.skip_occluded else ""),
+        "left out": "; ".join(left_out) or "nothing",
+    }
+
+
+def _write(
+    args: argparse.Namespace,
+    out: Path,
+    frames: "Sequence[AnnotatedFrame]",
+    tracks: "Tracks",
+    figures: list[list[str]],
+    facts: dict[str, str],
+    files: list[list[str]],
+) -> None:
+    """Draws the animation, writes it and the page, and prints the figures."""
+    from dataset.files import replace_file
+    from dataset.progress import Progress
+    from model.visualization.animation import write_animation
+    from model.visualization.drawing import RESERVED
+    from model.visualization.object_crops import thumbnail
+    from model.visualization.printable import printable
+    from model.visualization.tracks_figures import NOTES, as_text
+    from model.visualization.tracks_folder import PAGE, replaced_together, source_of
+    from model.visualization.tracks_matrices import Objects
+    from model.visualization.tracks_page import tracks_page
+    from model.visualization.tracks_video import drawn_frames
+
+    name = printable(Path(args.frames).resolve().name or args.frames)
+    objects = Objects(
+        names=[f.frame.name for f in frames],
+        trackids=[tuple(o.trackid for o in f.frame.objects) for f in frames],
+        thumbnail=lambda frame, place: thumbnail(files[frame][place]),
+    )
+    with replaced_together(out) as temporary:
+        animation = temporary / f"tracks.{args.format}"
+        drawn = drawn_frames(frames, tracks, args.width, Progress("drew", len(frames), "frames"))
+        write_animation(animation, drawn, args.fps, RESERVED)
+        page = tracks_page(
+            title=f"Objects of {name} matched from frame to frame",
+            source=source_of(args.frames),
+            facts=facts,
+            figures=figures,
+            notes=NOTES,
+            animation=animation,
+            objects=objects,
+            tracks=tracks,
+            limit=args.sections,
+        )
+        with replace_file(temporary / PAGE) as file:
+            file.write(page)
+    print(as_text(figures))
+    print(f"wrote {printable(out / animation.name)} and {printable(out / PAGE)}")
