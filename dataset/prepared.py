@@ -55,7 +55,10 @@ def open_prepared(dataset: str) -> PreparedDataset:
         names = [file.parent.name for file in (by_name.ROOT / "data").glob("*/dataset.json")]
         near = difflib.get_close_matches(dataset, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        remedy = f"{hint}python -m dataset.prepare.<name> prepares one (folder, omniglot, synthetic_vid)"
+        known = ", ".join(by_name.choices("dataset.prepare"))
+        remedy = f"{hint}python -m dataset.prepare.<name> prepares one ({known})"
+        if begun := next((c for c in candidates if (c / "index").is_dir()), None):
+            remedy = f"its crops are to be curated: python -m dataset.prepare.imagenetvid curate --out {begun} --seed 0"
         raise UserError(f"data set {dataset!r}: there is no {places}; {remedy}")
     info = read_json(folder / "dataset.json")
     if not isinstance(info, dict) or not isinstance(info.get("image_root"), str):

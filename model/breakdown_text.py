@@ -3,6 +3,7 @@
 from typing import Any
 
 from dataset.files import read_json
+from dataset.vid.categories import readable
 from model.results import align, results_with
 from model.run_folder import RunFolder
 
@@ -64,7 +65,7 @@ def _table(groups: dict[str, dict[str, Any]], kind: str) -> str:
     snippets = any("snippets" in figures for figures in groups.values())
     rows = [["group", "episodes", *(["snippets"] if snippets else []), *_ACCURACIES]]
     for name, figures in groups.items():
-        name = f"{figures['groups']} others" if "groups" in figures else name
+        name = f"{figures['groups']} others" if "groups" in figures else readable(name)
         counts = [str(figures[key]) for key in ("episodes", "snippets") if key in figures]
         rows.append([name, *counts, *(_cell(figures, metric, kind) for metric in _ACCURACIES.values())])
     return align(rows)

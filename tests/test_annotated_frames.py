@@ -53,3 +53,16 @@ def test_names_of_one_number_have_an_order(tmp_path):
     pictures, annotations = make_snippet(tmp_path, [(0,)] * 5, names=names)
     frames, _ = read_annotated_frames(pictures, annotations)
     assert [f.frame.name for f in frames] == ["001", "01", "1", "2", "10"]
+
+
+def test_annotations_of_another_snippet_are_refused(tmp_path):
+    pictures, annotations = make_snippet(tmp_path, pictures="ILSVRC2015_val_00008000")
+    for file in annotations.iterdir():
+        file.write_text(file.read_text().replace("<folder>s<", "<folder>ILSVRC2015_val_00012000<"))
+    with pytest.raises(
+        UserError, match="it is of ILSVRC2015_val_00012000, but the pictures are in ILSVRC2015_val_00008"
+    ):
+        read_annotated_frames(pictures, annotations)
+    for file in annotations.iterdir():
+        file.write_text(file.read_text().replace("val_00012000", "val_00008000"))
+    assert len(read_annotated_frames(pictures, annotations)[0]) == 4

@@ -64,7 +64,7 @@ def test_what_it_says(prepared):
         crops = sum(len(frame.objects) for frame in frames)
         assert f"{split}: {crops} crops of {len(frames)} frames, 0 of them from before\n" in prepared.crop.stdout
         assert f"{split}: nothing was left out\n" in prepared.crop.stdout
-        assert f"{split}: cropped {len(frames)} of {len(frames)} frames in 0:" in prepared.crop.stdout
+        assert f"{split}: looked at {len(frames)} of {len(frames)} frames in 0:" in prepared.crop.stdout
     assert f"curate --out '{prepared.out}'" in prepared.crop.stdout  # can be pasted, with its spaces
     assert prepared.curate.stdout.endswith(f"{prepared.out}: prepared\n")
     for name in SETS:

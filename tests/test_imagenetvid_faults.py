@@ -214,3 +214,22 @@ def test_an_archive_that_was_moved(tmp_path):
     main(["curate", "--out", str(out), "--episodes", "8", "--workers", "1"])
     assert len(read_episodes(out / "episodes" / "easy_val_eval.csv")) == 8
     assert before == {path: (out / path).stat().st_mtime_ns for path in before}
+
+
+def test_pictures_without_annotations_are_told(tmp_path, capsys):
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    annotation(root, "val", FIRST, "000002").unlink()
+    annotation(root, "train", TRAIN, "000001").unlink()
+    unknown = picture(root, "val", "ILSVRC2015_val_00077000", "000000")
+    unknown.parent.mkdir()
+    unknown.write_bytes(picture(root, "val", FIRST, "000000").read_bytes())
+    assert main(["crop", "--root", str(root), "--out", str(out), "--workers", "1"]) is None
+    for split, files in (
+        ("val", {picture(root, "val", FIRST, "000002"), unknown.parent}),
+        ("train", {picture(root, "train", TRAIN, "000001")}),
+    ):
+        rows = read_csv(out / f"problems_{split}.csv")
+        assert {row["file"] for row in rows} == {str(file) for file in files}
+        assert {row["kind"] for row in rows} == {"no annotation"}
+        assert json.loads((out / f"crops_{split}.json").read_text())["left_out"] == {"no annotation": len(files)}
+    assert f"no annotation: {len(files) + 1}" in capsys.readouterr().out

@@ -186,7 +186,20 @@ def test_lists_without_frames(root, tmp_path, monkeypatch, capsys):
 def test_nothing_to_curate(tmp_path):
     put_frame(tmp_path / "root", "val", "ILSVRC2015_val_00000000", "000000", [Object(0, (5, 5, 30, 30))])
     picture(tmp_path / "root", "val", "ILSVRC2015_val_00000000", "000000").write_bytes(b"")
-    run("crop", "--root", tmp_path / "root", "--out", tmp_path / "out")
+    message = refused("crop", "--root", tmp_path / "root", "--out", tmp_path / "out")
+    assert "none of its 1 frames gave a crop" in message
     message = refused("curate", "--out", tmp_path / "out")
     assert "no object of val has a crop" in message
     assert "problems_val.csv" in message
+
+
+def test_a_box_larger_than_its_crop(root, tmp_path):
+    message = refused("crop", "--root", root, "--out", tmp_path / "out", "--exemplar_size", 300)
+    assert "--exemplar_size 300 is more than --search_size 255" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_cropped_but_not_curated(root, cropped):
+    with pytest.raises(UserError, match=r"imagenetvid curate --out \S+ --seed 0") as error:
+        open_prepared(str(cropped))
+    assert str(cropped) in str(error.value)

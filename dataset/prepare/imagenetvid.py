@@ -110,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = None
     if arguments.command == "crop":
         sizes = arguments.exemplar_size, arguments.search_size
+        if sizes[0] > sizes[1]:
+            raise UserError(f"--exemplar_size {sizes[0]} is more than --search_size {sizes[1]}: boxes would be cut off")
         settings = CropSettings(arguments.context, *sizes, arguments.quality, arguments.min_box)
         for split in splits:
             check_frames(arguments.root, split)
@@ -139,5 +141,13 @@ def _splits(root: Path, split: str | None) -> list[str]:
     return [split] if split else there
 
 
+def run() -> int:
+    """Exit code of the command; after Ctrl-C it says how to go on."""
+    code = exit_code(main)
+    if code == 130:
+        print("what is finished is kept: the same command goes on from there", file=sys.stderr)
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    sys.exit(run())

@@ -1,6 +1,7 @@
 """One snippet's pictures with their annotations, from any two folders: DIR/000000.JPEG and DIR/000000.xml."""
 
 import re
+import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def read_annotated_frames(
             f"{pictures} and {annotations} have no frame in common: "
             f"there is {_first(images)}, but {_first(texts)}; names must be equal up to the suffix"
         )
+    _check_snippet(pictures, texts[names[0]])
     lines = []
     alone = len(images) - len(names), len(texts) - len(names)
     if any(alone):
@@ -114,6 +116,17 @@ def _natural(name: str) -> tuple[list[str | int], str]:
 
 def _first(files: dict[str, Path]) -> str:
     return files[min(files, key=_natural)].name
+
+
+def _check_snippet(pictures: Path, text: Path) -> None:
+    """Raises a UserError when an annotation is of another snippet of ImageNet VID than the pictures' folder."""
+    try:
+        folder = (ElementTree.parse(text).getroot().findtext("folder") or "").strip()
+    except (ElementTree.ParseError, ValueError, LookupError, OSError):
+        return  # told where it is read
+    snippet, name = folder.rpartition("/")[2], pictures.resolve().name
+    if name.startswith("ILSVRC2015_") and snippet.startswith("ILSVRC2015_") and name != snippet:
+        raise UserError(f"{text}: it is of {snippet}, but the pictures are in {name}; give the annotations of that one")
 
 
 def _picture_fault(picture: Path, frame: Frame) -> str | None:

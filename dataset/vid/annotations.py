@@ -196,16 +196,23 @@ def parse_frame(path: Path, split: str = "", folder: str = "") -> tuple[Frame, l
 
 
 def _read_object(path: Path, element: ElementTree.Element) -> VideoObject:
-    xmin, ymin, xmax, ymax = (_number(path, element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
-    if not (xmin < xmax and ymin < ymax):
-        sides = f"x {xmin:g} to {xmax:g}, y {ymin:g} to {ymax:g}"
-        raise AnnotationError(path, "empty box", f"an object's box is empty: {sides}")
     trackid = _number(path, element, "trackid", minimum=0)
     if trackid != int(trackid):
         raise AnnotationError(path, "unusable trackid", f"trackid is {trackid:g}; it must be a whole number")
+    try:
+        return _read_fields(path, element, int(trackid))
+    except AnnotationError as error:
+        raise AnnotationError(path, error.kind, f"trackid {trackid:g}: {error.problem}") from None
+
+
+def _read_fields(path: Path, element: ElementTree.Element, trackid: int) -> VideoObject:
+    xmin, ymin, xmax, ymax = (_number(path, element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
+    if not (xmin < xmax and ymin < ymax):
+        sides = f"x {xmin:g} to {xmax:g}, y {ymin:g} to {ymax:g}"
+        raise AnnotationError(path, "empty box", f"its box is empty: {sides}")
     occluded, generated = (_number(path, element, flag) for flag in ("occluded", "generated"))
     category = _text(path, element, "name")
-    return VideoObject(int(trackid), category, xmin, ymin, xmax, ymax, occluded != 0, generated != 0)
+    return VideoObject(trackid, category, xmin, ymin, xmax, ymax, occluded != 0, generated != 0)
 
 
 def _text(path: Path, element: ElementTree.Element, field: str) -> str:

@@ -78,13 +78,17 @@ def write_crops(task: FrameCrops) -> CropCounts:
         counts.problems.append(Problem(str(task.image), "no JPEG", "no such file"))
         return counts
     except Exception as error:  # damaged data reaches Pillow's decoders as OSError, SyntaxError, struct.error, zlib ...
-        counts.problems.append(Problem(str(task.image), "unreadable JPEG", f"cannot be read as an image: {error}"))
+        counts.problems.append(Problem(str(task.image), "unreadable JPEG", _reason(task.image, error)))
         return counts
     colour = None if all(is_inside(image, window) for window, _ in missing) else mean_colour(image)
     for window, path in missing:
         _save(cut(image, window, task.settings.search, colour), path, task)
         counts.written += 1
     return counts
+
+
+def _reason(image: Path, error: Exception) -> str:
+    return f"cannot be read as an image: {error}".replace(f" {str(image)!r}", "")  # the problem names it already
 
 
 def _is_there(path: Path) -> bool:

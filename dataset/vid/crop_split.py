@@ -1,5 +1,6 @@
 """From the annotations of a split to its index, and to a crop of every object."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,10 +55,10 @@ def crop_split(folder: OutputFolder, split: str, workers: int, anew: bool = Fals
     index = index.select(np.ones(index.frame_count, bool), keep)
     tell_disk(folder, split, len(index.trackids))
     tasks = (object_crops(folder.root, folder.path, frame, settings) for frame in index.frames())
-    counts = write_all_crops(tasks, workers, Progress(f"{split}: cropped", index.frame_count, "frames"))
+    counts = write_all_crops(tasks, workers, Progress(f"{split}: looked at", index.frame_count, "frames"))
 
     top = folder.root / "Data" / "VID" / split
-    problems = [*index.problems, *counts.problems]
+    problems = [*index.problems, *counts.problems, *without_annotation(folder, index)]
     left_out = count_problems(problems) | ({f"box below {settings.min_box:g} pixels": small} if small else {})
     missing = sorted(
         problem.file.removeprefix(f"{top}/").rpartition(".")[0] for problem in counts.problems
@@ -69,6 +70,32 @@ def crop_split(folder: OutputFolder, split: str, workers: int, anew: bool = Fals
     frames = index.frame_count - len(missing)
     print(f"{split}: {crops:,} crops of {frames:,} frames, {counts.existing:,} of them from before")
     tell_problems(folder, split, problems)
+    if not crops:
+        raise UserError(f"{top}: none of its {index.frame_count:,} frames gave a crop; is the archive unpacked there?")
+
+
+def without_annotation(folder: OutputFolder, index: SplitIndex) -> list[Problem]:
+    """A problem for each JPEG that has no XML file, and for each folder of them that has no annotations at all."""
+    frames, annotations = (folder.root / kind / "VID" / index.split for kind in ("Data", "Annotations"))
+    problems = []
+    for path in sorted(frames.glob("*" if index.split == "val" else "*/*")):
+        where = annotations / path.relative_to(frames)
+        if not path.is_dir():
+            continue
+        if not where.is_dir():
+            problems.append(Problem(str(path), "no annotation", f"there is no folder {where}"))
+            continue
+        missing = _stems(path, ".JPEG") - _stems(where, ".xml")
+        problems += [
+            Problem(str(path / f"{stem}.JPEG"), "no annotation", f"there is no {where / f'{stem}.xml'}")
+            for stem in sorted(missing)
+        ]
+    return problems
+
+
+def _stems(folder: Path, suffix: str) -> set[str]:
+    with os.scandir(folder) as entries:
+        return {entry.name.removesuffix(suffix) for entry in entries if entry.name.endswith(suffix)}
 
 
 def tell_disk(folder: OutputFolder, split: str, crops: int) -> None:

@@ -75,7 +75,8 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
         image_root=".",
         counts=counts,
     )
-    print(f"\n{folder.path}: prepared")
+    without = "" if (folder.path / "train.csv").exists() else ", for evaluation only: there is no train.csv"
+    print(f"\n{folder.path}: prepared{without}")
 
 
 def _left_out(folder: OutputFolder, split: str, index: SplitIndex) -> dict[str, int]:

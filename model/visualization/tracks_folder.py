@@ -64,7 +64,9 @@ def replaced_together(folder: Path) -> Iterator[Path]:
         for name in new:  # the page last
             (made / name).replace(folder / name)
         for name in set(_NAMES).difference(new):
-            (folder / name).unlink(missing_ok=True)
+            if (folder / name).exists():
+                (folder / name).unlink()
+                print(f"removed {folder / name}: it was of an earlier run")
 
 
 def _recorded(page: Path) -> str | None:
