@@ -44,7 +44,7 @@ def only_one(path: Path, otherwise: str) -> Iterator[None]:
     with open(path, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise UserError(otherwise) from error
         yield
 

@@ -1,6 +1,7 @@
 """Whatever is wrong with single files is told with its name, counted and left out; the run ends with a summary."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +234,63 @@ def test_pictures_without_annotations_are_told(tmp_path, capsys):
         assert {row["kind"] for row in rows} == {"no annotation"}
         assert json.loads((out / f"crops_{split}.json").read_text())["left_out"] == {"no annotation": len(files)}
     assert f"no annotation: {len(files) + 1}" in capsys.readouterr().out
+
+
+def test_a_picture_whose_name_is_no_text(tmp_path):
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    frame = picture(root, "val", FIRST, "000000")
+    os.link(frame, os.fsencode(frame.parent) + b"/caf\xe9.JPEG")
+    main(["crop", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1"])
+    (row,) = read_csv(out / "problems_val.csv")
+    assert (row["kind"], row["file"].endswith("caf\\udce9.JPEG")) == ("no annotation", True)
+
+
+def test_a_split_without_images_does_not_block_the_other(tmp_path, capsys):
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    for image in (root / "Data" / "VID" / "train").rglob("*.JPEG"):
+        image.unlink()
+    with pytest.raises(UserError, match="none of its 24 frames gave a crop"):
+        main(["crop", "--root", str(root), "--out", str(out), "--workers", "1"])
+    assert (out / "crops_val.json").exists()
+    main(["curate", "--out", str(out), "--episodes", "5", "--workers", "1"])
+    assert "train: none of its objects has a crop" in capsys.readouterr().out
+    assert {each.name for each in open_prepared(str(out)).evaluation_sets} == {"val_eval", "easy_val_eval"}
+
+
+def test_one_slip_in_a_category_costs_one_object(tmp_path):
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    name = edit(annotation(root, "val", SECOND, "000000"), "<name>n0", "<name>n9")
+    main(["index", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1"])
+    rows = read_csv(out / "problems_val.csv")
+    assert [(row["file"], row["kind"]) for row in rows] == [(name, "trackid of another category")]
+
+
+def test_a_quotation_is_cut_short(tmp_path):
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    edit(annotation(root, "val", FIRST, "000000"), "<xmin>", "<xmin>" + "x" * 20_000)
+    main(["index", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1"])
+    (row,) = read_csv(out / "problems_val.csv")
+    assert len(row["problem"]) <= 350
+
+
+def test_small_objects_are_counted_as_left_out(tmp_path, capsys):
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    main(["crop", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1", "--min_box", "15"])
+    (number,) = json.loads((out / "crops_val.json").read_text())["left_out"].values()
+    text = capsys.readouterr().out
+    assert f"left out as asked: box below 15 pixels: {number}" in text
+    assert "nothing else was left out" in text
+
+
+def test_frames_that_came_later_are_read(tmp_path, capsys):
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    text = annotation(root, "val", FIRST, "000005")
+    late = text.read_bytes()
+    text.unlink()
+    words = ["crop", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1"]
+    main(words)
+    crops = len(contents(out, ".jpg"))
+    text.write_bytes(late)
+    main(words)
+    assert "other files than when its annotations were read" in capsys.readouterr().out
+    assert len(contents(out, ".jpg")) > crops

@@ -183,7 +183,7 @@ def test_snippets_that_came_later(tmp_path, capsys):
         (tmp_path / kind).rename(root / kind / "VID" / late)
     capsys.readouterr()
     crop(root, out)
-    assert "val: other snippet folders" in capsys.readouterr().out
+    assert "val: other files" in capsys.readouterr().out
     assert contents(out) == contents(whole)
 
 

@@ -12,7 +12,7 @@ from vid_tree import Object, annotation, make_root, put_frame, read_root
 from dataset.errors import UserError
 from dataset.vid.annotations import Frame, Problem, Snippet, read_snippets
 from dataset.vid.index import SplitIndex, join, make_index, read_index, write_index
-from dataset.vid.indexing import index_split, listed_snippets
+from dataset.vid.indexing import index_split, listing
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_it_gives_what_the_files_say(root, tmp_path, split):
         assert {o.trackid: (o.box, o.category, o.occluded, o.generated) for o in frame.objects} == {
             o.trackid: (o.box, o.category, o.occluded, o.generated) for o in own.objects.values()
         }
-    assert index.listed == listed_snippets(root, split) == len(expected)
+    assert index.listed == listing(root, split)
     assert index.problems == ()
 
 
@@ -219,7 +219,7 @@ def test_folders(tmp_path):
         (str(hollow), "folder without annotations"),
     }
     assert [snippet.folder for snippet in index.snippets()] == [FOLDER]
-    assert index.listed == listed_snippets(tmp_path, "train") == 2
+    assert index.listed == listing(tmp_path, "train")
 
 
 def test_names_that_are_no_text(tmp_path):

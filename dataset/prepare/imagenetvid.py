@@ -19,7 +19,7 @@ from typing import NoReturn
 from dataset.errors import UserError, exit_code
 from dataset.parallel import cores
 from dataset.vid.annotations import SPLITS
-from dataset.vid.crop_split import check_frames, crop_split, make_index, tell_problems
+from dataset.vid.crop_split import NoCropsError, check_frames, crop_split, make_index, tell_problems
 from dataset.vid.crops import CONTEXT_AMOUNT, EXEMPLAR_SIZE, JPEG_QUALITY, SEARCH_SIZE, CropSettings
 from dataset.vid.curate import Wishes, curate
 from dataset.vid.output import OutputFolder
@@ -35,7 +35,7 @@ _CROP_NUMBERS = (
 )
 _CURATE_NUMBERS = (
     ("seed", 0, 0, 2**63 - 1, "another seed gives other episodes"),
-    ("episodes", 10_000, 1, 10**7, "of each of the three evaluation sets"),
+    ("episodes", 10_000, 1, 10**6, "of each of the three evaluation sets"),
     ("random_crops", RANDOM_CROPS, 1, 100, "of the second frame, in an episode of easy_val_eval"),
     ("max_iou", MAX_IOU, 0.01, 1, "what a random crop's box and the positive's may have in common, exclusive"),
 )
@@ -115,15 +115,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings = CropSettings(arguments.context, *sizes, arguments.quality, arguments.min_box)
         for split in splits:
             check_frames(arguments.root, split)
-    folder.settle(arguments.root, settings)
+    folder.agreed(arguments.root, settings)
     with folder.at_work():
-        for split in splits:
-            if settings:
-                crop_split(folder, split, arguments.workers, arguments.reindex)
-            else:
-                index = make_index(folder, split, arguments.workers, arguments.reindex)
-                print(f"{split}: {len(index.trackids):,} objects in {index.frame_count:,} frames")
+        folder.settle(arguments.root, settings)
+        failed: list[UserError] = []
+        for split in splits:  # all annotations first: what is wrong with them shows before hours of cropping
+            index = make_index(folder, split, arguments.workers, arguments.reindex)
+            print(f"{split}: {len(index.trackids):,} objects in {index.frame_count:,} frames")
+            if not settings:
                 tell_problems(folder, split, index.problems)
+        for split in splits if settings else []:
+            try:
+                crop_split(folder, split, arguments.workers)
+            except NoCropsError as error:  # the other split may be complete
+                failed.append(error)
+        if failed:
+            raise failed[0]
     print(f"next: python -m dataset.prepare.imagenetvid curate --out {shlex.quote(str(arguments.out))} --seed 0")
 
 
@@ -143,6 +150,8 @@ def _splits(root: Path, split: str | None) -> list[str]:
 
 def run() -> int:
     """Exit code of the command; after Ctrl-C it says how to go on."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # paths need not fit the terminal's encoding
     code = exit_code(main)
     if code == 130:
         print("what is finished is kept: the same command goes on from there", file=sys.stderr)

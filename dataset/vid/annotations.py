@@ -16,6 +16,7 @@ from dataset.errors import UserError
 
 SPLITS = ("train", "val")
 
+_LONGEST = 300  # characters of a problem: it may quote what is in the file
 _LARGEST = 1_000_000  # a size, a coordinate or a track id beyond this is a mistake in the file
 
 
@@ -37,7 +38,7 @@ class AnnotationError(UserError):
     """
 
     def __init__(self, file: Path, kind: str, problem: str = "") -> None:
-        self.file, self.kind, self.problem = Path(file), kind, problem or kind
+        self.file, self.kind, self.problem = Path(file), kind, (problem or kind)[:_LONGEST]
         super().__init__(f"{file}: {self.problem}")
 
     def as_problem(self) -> Problem:

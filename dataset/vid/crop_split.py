@@ -13,8 +13,8 @@ from dataset.progress import Progress
 from dataset.vid.annotations import Problem
 from dataset.vid.crop_files import object_crops, write_all_crops
 from dataset.vid.index import SplitIndex, read_index, write_index
-from dataset.vid.indexing import index_split, listed_snippets
-from dataset.vid.output import OutputFolder, large_enough
+from dataset.vid.indexing import index_split, listing
+from dataset.vid.output import OutputFolder, large_enough, small_boxes
 from dataset.vid.statistics import count_problems
 
 _BYTES_PER_CROP = 11_000  # a 255x255 JPEG of quality 90, on average; to tell a disk that is too small
@@ -22,13 +22,13 @@ _EXAMPLES = 3  # problems of a kind that are printed; the file has all
 
 
 def make_index(folder: OutputFolder, split: str, workers: int, anew: bool = False) -> SplitIndex:
-    """The index of a split: read, or made where there is none, where it is to be made anew, or snippets were added."""
+    """The index of a split: read, or made where there is none, where it is to be made anew, or files came or went."""
     file = folder.index_file(split)
     if file.exists() and not anew:
         index = read_index(file)
-        if index.listed == listed_snippets(folder.root, split):
+        if index.listed == listing(folder.root, split):
             return index
-        print(f"{split}: other snippet folders than when its annotations were read; reading them again")
+        print(f"{split}: other files than when its annotations were read; reading them again")
     folder.record_file(split).unlink(missing_ok=True)  # it belongs to the old index
     progress: list[Progress] = []
 
@@ -37,29 +37,35 @@ def make_index(folder: OutputFolder, split: str, workers: int, anew: bool = Fals
         progress[0](done)
 
     index = index_split(folder.root, split, workers, report)
-    write_index(file, index)
     folder.write_problems(split, index.problems)
+    write_index(file, index)  # last: with it, this is done
     return index
 
 
-def crop_split(folder: OutputFolder, split: str, workers: int, anew: bool = False) -> None:
+class NoCropsError(UserError):
+    """None of a split's frames gave a crop."""
+
+
+def crop_split(folder: OutputFolder, split: str, workers: int) -> None:
     """Writes the crops of a split that are not there yet, and what became of them.
 
     Raises:
-        UserError: when nothing can be read or written; single files are counted instead.
+        NoCropsError: when there is none in the end.
+        UserError: when nothing can be written; files that cannot be read are counted instead.
     """
-    index = make_index(folder, split, workers, anew)
+    index = make_index(folder, split, workers)
     settings = folder.crop_settings
     keep = large_enough(index, settings.min_box)
     small = int((~keep).sum())
     index = index.select(np.ones(index.frame_count, bool), keep)
     tell_disk(folder, split, len(index.trackids))
-    tasks = (object_crops(folder.root, folder.path, frame, settings) for frame in index.frames())
+    root, out = folder.root, folder.path  # read once, not for every frame
+    tasks = (object_crops(root, out, frame, settings) for frame in index.frames())
     counts = write_all_crops(tasks, workers, Progress(f"{split}: looked at", index.frame_count, "frames"))
 
-    top = folder.root / "Data" / "VID" / split
+    top = root / "Data" / "VID" / split
     problems = [*index.problems, *counts.problems, *without_annotation(folder, index)]
-    left_out = count_problems(problems) | ({f"box below {settings.min_box:g} pixels": small} if small else {})
+    left_out = count_problems(problems) | small_boxes(small, settings.min_box)
     missing = sorted(
         problem.file.removeprefix(f"{top}/").rpartition(".")[0] for problem in counts.problems
     )  # <folder>/<frame>
@@ -69,28 +75,39 @@ def crop_split(folder: OutputFolder, split: str, workers: int, anew: bool = Fals
     write_json(folder.record_file(split), record)
     frames = index.frame_count - len(missing)
     print(f"{split}: {crops:,} crops of {frames:,} frames, {counts.existing:,} of them from before")
-    tell_problems(folder, split, problems)
+    tell_problems(folder, split, problems, small_boxes(small, settings.min_box))
     if not crops:
-        raise UserError(f"{top}: none of its {index.frame_count:,} frames gave a crop; is the archive unpacked there?")
+        raise NoCropsError(
+            f"{top}: none of its {index.frame_count:,} frames gave a crop; is the archive unpacked there?"
+        )
 
 
 def without_annotation(folder: OutputFolder, index: SplitIndex) -> list[Problem]:
     """A problem for each JPEG that has no XML file, and for each folder of them that has no annotations at all."""
     frames, annotations = (folder.root / kind / "VID" / index.split for kind in ("Data", "Annotations"))
     problems = []
-    for path in sorted(frames.glob("*" if index.split == "val" else "*/*")):
+    for path in sorted(frames.glob("*" if index.split == "val" else "*/*")):  # folders of snippets
         where = annotations / path.relative_to(frames)
         if not path.is_dir():
             continue
         if not where.is_dir():
             problems.append(Problem(str(path), "no annotation", f"there is no folder {where}"))
             continue
-        missing = _stems(path, ".JPEG") - _stems(where, ".xml")
+        try:
+            missing = _stems(path, ".JPEG") - _stems(where, ".xml")
+        except OSError as error:
+            problems.append(Problem(str(path), "folder cannot be read", str(error.strerror or error)))
+            continue
         problems += [
-            Problem(str(path / f"{stem}.JPEG"), "no annotation", f"there is no {where / f'{stem}.xml'}")
+            Problem(f"{path / stem}.JPEG", "no annotation", f"there is no {where / stem}.xml")
             for stem in sorted(missing)
         ]
-    return problems
+    return [Problem(*map(_printable, problem)) for problem in problems]
+
+
+def _printable(text: str) -> str:
+    """A file name need not be UTF-8; lists and terminals want it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _stems(folder: Path, suffix: str) -> set[str]:
@@ -108,17 +125,22 @@ def tell_disk(folder: OutputFolder, split: str, crops: int) -> None:
         )
 
 
-def tell_problems(folder: OutputFolder, split: str, problems: Sequence[Problem]) -> None:
-    """Prints what was left out: a line for each kind, and the first files of it."""
+def tell_problems(
+    folder: OutputFolder, split: str, problems: Sequence[Problem], chosen: dict[str, int] | None = None
+) -> None:
+    """Prints what was left out: a line for each kind, and the first files of it; `chosen` is only counted."""
     kinds = count_problems(problems)
+    for kind, number in (chosen or {}).items():
+        print(f"{split}: left out as asked: {kind}: {number:,}")
     if not kinds:
-        print(f"{split}: nothing was left out")
+        print(f"{split}: nothing {'else ' if chosen else ''}was left out")
         return
     print(f"{split}: left out, with the reason for each in {folder.problems_file(split)}:")
     for kind, number in kinds.items():
         print(f"  {kind}: {number:,}")
         for problem in [problem for problem in problems if problem.kind == kind][:_EXAMPLES]:
             print(f"    {problem.file}: {problem.problem}")
+    print(f"{split}: when annotations have been mended, give --reindex; images are looked at again in any case")
 
 
 def check_frames(root: Path, split: str) -> None:

@@ -14,8 +14,8 @@ from dataset.progress import Progress
 from dataset.vid.crop_files import write_all_crops
 from dataset.vid.curation import train_rows
 from dataset.vid.episode_sets import EpisodeSet, object_episodes, random_crop_episodes
-from dataset.vid.index import SplitIndex
-from dataset.vid.output import OutputFolder
+from dataset.vid.index import SplitIndex, read_index
+from dataset.vid.output import OutputFolder, large_enough, small_boxes
 from dataset.vid.statistics import count_problems, split_statistics, statistics_table
 
 
@@ -38,9 +38,10 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
     indices = {split: folder.usable_index(split) for split in folder.splits()}
     if not indices:
         raise UserError(f"{folder.path}: no annotations have been read into it; run the command crop (or index) first")
-    for split, index in indices.items():
-        if not len(index.trackids):
-            raise UserError(f"{folder.path}: no object of {split} has a crop; see {folder.problems_file(split)}")
+    empty = [split for split, index in indices.items() if not len(index.trackids)]
+    indices = {split: index for split, index in indices.items() if split not in empty}
+    if not indices:
+        raise UserError(f"{folder.path}: no object of {empty[0]} has a crop; see {folder.problems_file(empty[0])}")
     statistics: dict[str, Any] = {
         split: split_statistics(index) | {"left_out": _left_out(folder, split, index)}
         for split, index in indices.items()
@@ -48,14 +49,14 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
     print(statistics_table(statistics), flush=True)
 
     (folder.path / "dataset.json").unlink(missing_ok=True)  # until all lists are of one curation
-    notes, sets = [], {}
+    notes, sets = [f"{split}: none of its objects has a crop; left out" for split in empty], {}
     if "train" in indices:
         sets["train"] = _write_train(folder.path / "train.csv", indices["train"], notes)
     for episodes in _episode_sets(indices, wishes):
         sets[episodes.name] = _write_episodes(folder, episodes, workers, notes)
 
     for split, lists in (("train", "train.csv and train_eval"), ("val", "val_eval and easy_val_eval")):
-        if split not in indices:
+        if split not in indices and split not in empty:
             notes.append(f"{split}: its annotations have not been read, so that there is no {lists}")
     uncropped = [split for split in indices if not folder.record_file(split).exists()]
     notes += [f"{split}: its crops have not all been made; run the command crop" for split in uncropped]
@@ -80,7 +81,10 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
 
 
 def _left_out(folder: OutputFolder, split: str, index: SplitIndex) -> dict[str, int]:
-    return folder.record(split)["left_out"] if folder.record_file(split).exists() else count_problems(index.problems)
+    if folder.record_file(split).exists():
+        return folder.record(split)["left_out"]
+    small = int((~large_enough(read_index(folder.index_file(split)), folder.crop_settings.min_box)).sum())
+    return count_problems(index.problems) | small_boxes(small, folder.crop_settings.min_box)
 
 
 def _write_train(file: Path, index: SplitIndex, notes: list[str]) -> dict[str, Any]:

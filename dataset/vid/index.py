@@ -12,7 +12,7 @@ objects/occluded, generated (O,)
 categories (C,)
 problems/file, kind, problem            what was left out, and why
 
-Attributes: format, split, and `listed`, the number of snippet folders that there were to read. Four bytes follow, the
+Attributes: format, split, and `listed`, a checksum over the folders that there were to read. Four bytes follow, the
 CRC-32 of all before: the HDF5 library crashes on damaged files.
 """
 

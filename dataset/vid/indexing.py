@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -29,9 +31,9 @@ def index_split(root: Path, split: str, workers: int, progress: Callable[[int, i
     """Parses every annotation file of a split.
 
     A file that cannot be used costs its frame, an object that cannot be used only itself; each is among the index's
-    problems. Beside what `parse_frame` finds: objects whose box lies outside their frame, track ids that another
-    category had earlier in the snippet, snippets outside the folders that the crops' names are made for, and snippets
-    of a name that an earlier one has.
+    problems. Beside what `parse_frame` finds: objects whose box lies outside their frame, track ids that are of
+    another category in most of the snippet, snippets outside the folders that the crops' names are made for, and
+    snippets of a name that an earlier one has.
 
     Args:
         progress: called now and then with (snippets done, snippets in all).
@@ -41,6 +43,7 @@ def index_split(root: Path, split: str, workers: int, progress: Callable[[int, i
     """
     top = Path(root) / "Annotations" / "VID" / split
     folders, problems = _snippet_folders(top, split)
+    listed = listing(root, split)  # before they are read: what comes meanwhile is noticed next time
     lots = [_Lot(top, split, lot) for lot in _lots(folders)]
     parts, done = [make_index(split, [], problems)], 0
     if progress and folders:
@@ -54,12 +57,19 @@ def index_split(root: Path, split: str, workers: int, progress: Callable[[int, i
     if not index.frame_count:
         first = f"; the first problem: {index.problems[0].file}: {index.problems[0].problem}" if index.problems else ""
         raise UserError(f"{top}: no usable .xml files in it{first}")
-    return dataclasses.replace(index, listed=len(folders))
+    return dataclasses.replace(index, listed=listed)
 
 
-def listed_snippets(root: Path, split: str) -> int:
-    """How many snippet folders of a split there are to read, counted in a moment."""
-    return len(_snippet_folders(Path(root) / "Annotations" / "VID" / split, split)[0])
+def listing(root: Path, split: str) -> int:
+    """A checksum over the snippet folders of a split and the number of files in each, taken in seconds."""
+    top = Path(root) / "Annotations" / "VID" / split
+    lines = []
+    for folder in _snippet_folders(top, split)[0]:
+        try:
+            lines.append(f"{folder} {len(_entries(top / folder))}")
+        except UserError:
+            lines.append(f"{folder} cannot be read")
+    return zlib.crc32("\n".join(lines).encode())
 
 
 def _lots(folders: list[str]) -> Iterator[tuple[str, ...]]:
@@ -127,8 +137,11 @@ def _read_lot(lot: _Lot) -> SplitIndex:
 def _read_snippet(path: Path, split: str, folder: str) -> tuple[Snippet, list[Problem]]:
     problems: list[Problem] = []
     frames: list[Frame] = []
-    category_of: dict[int, str] = {}
-    files = sorted(entry.name for entry in _entries(path) if entry.name.endswith(".xml"))
+    try:
+        files = sorted(entry.name for entry in _entries(path) if entry.name.endswith(".xml"))
+    except UserError as error:
+        problem = Problem(str(path), "folder cannot be read", str(error).removeprefix(f"{path}: "))
+        return Snippet(split, folder, frames), [problem]
     if not files:
         problems.append(Problem(str(path), "folder without annotations", "no .xml files in it"))
     for name in _printable(path, files, problems):
@@ -138,14 +151,28 @@ def _read_snippet(path: Path, split: str, folder: str) -> tuple[Snippet, list[Pr
             problems.append(error.as_problem())
             continue
         problems += [error.as_problem() for error in errors]
+        frames.append(frame)
+    return Snippet(split, folder, _usable(path, frames, problems)), problems
+
+
+def _usable(path: Path, frames: list[Frame], problems: list[Problem]) -> list[Frame]:
+    """The frames of a snippet with the objects that agree with their frame and with their track."""
+    seen: dict[int, Counter] = {}
+    for frame in frames:
+        for o in frame.objects:
+            seen.setdefault(o.trackid, Counter())[o.category] += 1
+    # A track is what most of its frames say, the first of equals: one slip must not cost all the others.
+    category_of = {trackid: counts.most_common(1)[0][0] for trackid, counts in seen.items()}
+    kept = []
+    for frame in frames:
         objects = []
         for o in frame.objects:
-            if problem := _unusable(frame, o, category_of.setdefault(o.trackid, o.category)):
-                problems.append(Problem(str(path / name), *problem))
+            if problem := _unusable(frame, o, category_of[o.trackid]):
+                problems.append(Problem(str(path / f"{frame.name}.xml"), *problem))
             else:
                 objects.append(o)
-        frames.append(Frame(split, folder, frame.name, frame.width, frame.height, tuple(objects)))
-    return Snippet(split, folder, frames), problems
+        kept.append(dataclasses.replace(frame, objects=tuple(objects)))
+    return kept
 
 
 def _unusable(frame: Frame, o: VideoObject, category: str) -> tuple[str, str] | None:
@@ -155,5 +182,5 @@ def _unusable(frame: Frame, o: VideoObject, category: str) -> tuple[str, str] | 
         where = f"a frame of {frame.width}x{frame.height}"
         return "box outside the image", f"trackid {o.trackid}: its box, {box}, lies outside {where}"
     if o.category != category:
-        return "trackid of another category", f"trackid {o.trackid} is {o.category} here, {category} before"
+        return "trackid of another category", f"trackid {o.trackid} is {o.category} here, mostly {category}"
     return None

@@ -70,7 +70,11 @@ class OutputFolder:
         self._settings()
 
     def settle(self, root: Path, crops: CropSettings | None) -> None:
-        """Makes the folder, or goes on with it, for one archive and one way of cropping; None is any.
+        """Writes down what `agreed` says; to be called by the one that is `at_work`."""
+        write_json(self.settings_json, self.agreed(root, crops))
+
+    def agreed(self, root: Path, crops: CropSettings | None) -> dict[str, Any]:
+        """The settings of the folder, new or as it was made, for one archive and one way of cropping; None is any.
 
         Raises:
             UserError: when the folder holds something else, or was made with other settings.
@@ -90,11 +94,11 @@ class OutputFolder:
             names = [name for name in wanted if wanted[name] != settings["crops"].get(name)]
             differences = ", ".join(f"{name} {settings['crops'].get(name)} instead of {wanted[name]}" for name in names)
             raise UserError(f"{self.path}: its crops were made with other settings ({differences}); give another --out")
-        write_json(self.settings_json, settings | {"root": str(root), "crops": wanted or settings["crops"]})
+        return settings | {"root": str(root), "crops": wanted or settings["crops"]}
 
     def _is_left_over(self, entry: Path) -> bool:
         """Whether a run that was killed at its very start left this."""
-        return entry.name.startswith(f".{self.settings_json.name}.")
+        return entry.name == ".lock" or entry.name.startswith(f".{self.settings_json.name}.")
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -103,6 +107,10 @@ class OutputFolder:
         Raises:
             UserError: when another process is at work in the folder.
         """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror or error}") from error
         with only_one(self.path / ".lock", f"{self.path}: another process is at work in it; wait until it has ended"):
             self._clean()
             yield
@@ -141,6 +149,11 @@ class OutputFolder:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(Problem._fields)
             writer.writerows(problems)
+
+
+def small_boxes(number: int, min_box: float) -> dict[str, int]:
+    """How the objects that `large_enough` leaves out are counted."""
+    return {f"box below {min_box:g} pixels": number} if number else {}
 
 
 def large_enough(index: SplitIndex, min_box: float) -> np.ndarray:

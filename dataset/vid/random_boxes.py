@@ -9,7 +9,7 @@ from dataset.vid.seeds import generator
 RANDOM_CROPS = 5  # M, per episode of the random crop set
 MAX_IOU = 0.3  # exclusive
 
-_DRAWS = 400  # boxes drawn per positive; enough unless hardly any box is far enough from it
+_DRAWS = 80  # boxes drawn for each one wanted; enough unless hardly any box is far enough from the positive
 _BLOCK = 16  # of them at a time: the first one nearly always has enough
 
 
@@ -28,7 +28,7 @@ def random_boxes(frame: Frame, trackid: int, count: int = RANDOM_CROPS, max_iou:
     size = np.array([target[2] - target[0], target[3] - target[1]])
     rng = generator(trackid, f"{frame.split}/{frame.folder}/{frame.name}")
     boxes: list[Box] = []
-    for _ in range(_DRAWS // _BLOCK):
+    for _ in range(_DRAWS * count // _BLOCK):
         high = (frame.width - 1, frame.height - 1, 1, 1)
         drawn = rng.uniform((0, 0, -1, -1), high, (_BLOCK, 4))
         centres, half = drawn[:, :2], size * 1.4 ** drawn[:, 2:] / 2  # (n, 2) each
