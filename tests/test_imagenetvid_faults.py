@@ -294,3 +294,22 @@ def test_frames_that_came_later_are_read(tmp_path, capsys):
     main(words)
     assert "other files than when its annotations were read" in capsys.readouterr().out
     assert len(contents(out, ".jpg")) > crops
+
+
+def test_lists_of_an_earlier_curation_go(tmp_path):
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    words = ["--root", str(root), "--out", str(out), "--workers", "1"]
+    curate = ["curate", "--out", str(out), "--episodes", "5", "--workers", "1"]
+    main(["crop", *words])
+    main(curate)
+    for image in (root / "Data" / "VID" / "train").rglob("*.JPEG"):
+        image.unlink()
+    for crop in (out / "crops").glob("[a-d]/*/*.jpg"):
+        crop.unlink()
+    with pytest.raises(UserError, match="gave a crop"):
+        main(["crop", *words])
+    main(curate)
+    assert not (out / "train.csv").exists()
+    names = {"val_eval.csv", "easy_val_eval.csv"}
+    assert {file.name for file in (out / "episodes").glob("*.csv")} == names
+    assert {file.name for file in (out / "episodes" / "attributes").iterdir()} == names

@@ -65,6 +65,20 @@ def test_cut_matches_the_oracle(picture, box):
     assert difference.max() <= 2  # rounding; no row or column of the border may be off
 
 
+@pytest.mark.parametrize("beyond", [-0.4, 0, 0.4, 2, 6])
+@pytest.mark.parametrize("side", ["left", "top", "right", "bottom"])
+def test_windows_that_end_near_the_border(picture, side, beyond):
+    """A window just inside is cut from the frame itself, one just outside from a frame with the colour around it."""
+    half = 20 * 1.02 * 255 / 127 / 2  # of the window of a box of 20 x 20
+    near, far = half - beyond, {"right": WIDTH, "bottom": HEIGHT}.get(side, 0) - 1 + beyond - half
+    cx, cy = WIDTH / 2, HEIGHT / 2
+    cx = {"left": near, "right": far}.get(side, cx)
+    cy = {"top": near, "bottom": far}.get(side, cy)
+    box = (cx - 10, cy - 10, cx + 10, cy + 10)
+    crop = np.asarray(cut(Image.fromarray(picture), crop_window(box))).astype(float)
+    assert np.abs(crop - oracle(picture, box)).max() <= 2
+
+
 def test_window_is_square_and_centred():
     x0, y0, x1, y1 = crop_window((10, 20, 50, 30))
     assert x1 - x0 == pytest.approx(y1 - y0) == pytest.approx(math.sqrt(40.5 * 10.5) * 255 / 127)

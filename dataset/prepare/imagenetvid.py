@@ -118,15 +118,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder.agreed(arguments.root, settings)
     with folder.at_work():
         folder.settle(arguments.root, settings)
+        # All annotations first: what is wrong with them shows before hours of cropping.
+        indices = [make_index(folder, split, arguments.workers, arguments.reindex) for split in splits]
         failed: list[UserError] = []
-        for split in splits:  # all annotations first: what is wrong with them shows before hours of cropping
-            index = make_index(folder, split, arguments.workers, arguments.reindex)
-            print(f"{split}: {len(index.trackids):,} objects in {index.frame_count:,} frames")
+        for index in indices:
             if not settings:
-                tell_problems(folder, split, index.problems)
-        for split in splits if settings else []:
+                print(f"{index.split}: {len(index.trackids):,} objects in {index.frame_count:,} frames")
+                tell_problems(folder, index.split, index.problems)
+                continue
             try:
-                crop_split(folder, split, arguments.workers)
+                crop_split(folder, index, arguments.workers)
             except NoCropsError as error:  # the other split may be complete
                 failed.append(error)
         if failed:

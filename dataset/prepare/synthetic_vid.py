@@ -23,6 +23,7 @@ from dataset.files import read_json, write_json
 from dataset.manifest import write_manifest
 from dataset.parallel import run_parallel
 from dataset.prepared import write_dataset_json
+from dataset.progress import Progress
 from dataset.vid import curation
 from dataset.vid.annotations import Snippet, read_snippets
 from dataset.vid.crop_files import PARTIAL, object_crops, write_all_crops
@@ -149,8 +150,7 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
 
     crops = [object_crops(root, out, frame) for snippet in train + val for frame in snippet.frames if frame.objects]
     crops += [task for episodes in episode_sets for task in episodes.random_crop_tasks(root, out)]
-    report = _Progress("cropped", "frames")
-    cut = write_all_crops(crops, workers, lambda done: report(done, len(crops)))
+    cut = write_all_crops(crops, workers, Progress("cropped", len(crops), "frames"))
     shutil.rmtree(out / PARTIAL, ignore_errors=True)
     if cut.problems:
         raise UserError(f"{cut.problems[0].file}: {cut.problems[0].problem}")
@@ -199,9 +199,9 @@ def render(root: Path, settings: dict[str, Any], workers: int, pixels: bool = Tr
         for split, count in numbers.items()
         for number in range(count)
     ]
-    report = _Progress("rendered", "snippets")
+    progress = Progress("rendered", len(tasks), "snippets")
     for done, _ in enumerate(run_parallel(render_snippet, tasks, workers), start=1):
-        report(done, len(tasks))
+        progress(done)
 
 
 def _read(root: Path, split: str) -> list[Snippet]:
@@ -209,18 +209,6 @@ def _read(root: Path, split: str) -> list[Snippet]:
     if errors:
         raise errors[0]
     return snippets
-
-
-class _Progress:
-    """Prints a line whenever another quarter is done."""
-
-    def __init__(self, verb: str, what: str):
-        self.verb, self.what, self.quarters = verb, what, 0
-
-    def __call__(self, done: int, total: int) -> None:
-        if 4 * done // total > self.quarters:
-            self.quarters = 4 * done // total
-            print(f"{self.verb} {done} of {total} {self.what}", flush=True)
 
 
 if __name__ == "__main__":

@@ -46,15 +46,14 @@ class NoCropsError(UserError):
     """None of a split's frames gave a crop."""
 
 
-def crop_split(folder: OutputFolder, split: str, workers: int) -> None:
-    """Writes the crops of a split that are not there yet, and what became of them.
+def crop_split(folder: OutputFolder, index: SplitIndex, workers: int) -> None:
+    """Writes the crops of a split, whose index is given, that are not there yet, and what became of them.
 
     Raises:
         NoCropsError: when there is none in the end.
         UserError: when nothing can be written; files that cannot be read are counted instead.
     """
-    index = make_index(folder, split, workers)
-    settings = folder.crop_settings
+    split, settings = index.split, folder.crop_settings
     keep = large_enough(index, settings.min_box)
     small = int((~keep).sum())
     index = index.select(np.ones(index.frame_count, bool), keep)

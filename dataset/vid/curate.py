@@ -55,6 +55,10 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
     for episodes in _episode_sets(indices, wishes):
         sets[episodes.name] = _write_episodes(folder, episodes, workers, notes)
 
+    for name in {"train_eval", "val_eval", "easy_val_eval"}.difference(sets):  # of an earlier curation
+        _remove_episodes(folder, name)
+    if "train" not in sets:
+        (folder.path / "train.csv").unlink(missing_ok=True)
     for split, lists in (("train", "train.csv and train_eval"), ("val", "val_eval and easy_val_eval")):
         if split not in indices and split not in empty:
             notes.append(f"{split}: its annotations have not been read, so that there is no {lists}")
@@ -130,9 +134,14 @@ def _write_episodes(folder: OutputFolder, episodes: EpisodeSet, workers: int, no
         write_episodes(file, episodes.episodes)
         write_attributes(attributes_path(file), episodes.attributes)
     else:
-        file.unlink(missing_ok=True)
-        attributes_path(file).unlink(missing_ok=True)
+        _remove_episodes(folder, episodes.name)
     return {"asked": episodes.asked, "episodes": len(episodes.episodes), "snippets": episodes.snippets}
+
+
+def _remove_episodes(folder: OutputFolder, name: str) -> None:
+    file = folder.path / "episodes" / f"{name}.csv"
+    file.unlink(missing_ok=True)
+    attributes_path(file).unlink(missing_ok=True)
 
 
 def _cut_random_crops(folder: OutputFolder, episodes: EpisodeSet, workers: int) -> int:
