@@ -1,0 +1,118 @@
+"""Lists of images as other tools keep them -> a prepared data set.
+
+    python -m dataset.prepare.csv --train train.csv --query query.csv --gallery test.csv --image_root Market-1501 \\
+        --excluder market1501 --out data/market1501
+
+Lists are `identity,path` without a header, or with one: identity,path[,camera[,sequence]]. --query and --gallery make
+one evaluation set; --test makes one in which each image is a query against all others. With --excluder the cameras are
+read out of the file names, so that the evaluation leaves out what a query's own camera saw of its identity.
+"""
+
+import argparse
+import sys
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from dataset.errors import UserError, exit_code
+from dataset.manifest import read_manifest
+from dataset.reid.counts import Benchmark
+from dataset.reid.layout import Row, Tables, open_root
+from dataset.reid.names import CAMERA_IN_NAME
+from dataset.reid.output import add_check, write_data_set
+
+LISTS = ("train", "query", "gallery", "test")
+
+
+def read_list(option: str, file: str, root: Path, excluder: str | None) -> list[Row]:
+    """The rows of one list, with forward slashes and, if asked for, cameras.
+
+    Raises:
+        UserError: for a malformed or empty list, a path that is not relative, an image named twice, or a file name
+            without a camera.
+    """
+    manifest = read_manifest(Path(file), root)
+    paths = [straighten(path, number, option, file) for number, path in enumerate(manifest.paths, start=1)]
+    turned = sum("\\" in path for path in manifest.paths)
+    if turned:
+        print(f"{option} {file}: {turned} of {len(paths)} paths had backslashes; they are written with forward slashes")
+    seen: dict[str, int] = {}
+    for number, path in enumerate(paths, start=1):
+        if seen.setdefault(path, number) != number:
+            raise UserError(f"{option} {file}: images {seen[path]} and {number} are one: {path}; name every image once")
+    columns = [manifest.identities, paths]
+    cameras = manifest.cameras
+    if cameras is None and excluder:
+        cameras = [camera_of(path, excluder, f"{option} {file}") for path in paths]
+    columns += [column for column in (cameras, manifest.sequences) if column is not None]
+    return list(zip(*columns, strict=True))
+
+
+def straighten(path: str, number: int, option: str, file: str) -> str:
+    """A path as the project writes it: relative, with forward slashes, without empty parts."""
+    if PureWindowsPath(path).drive or PureWindowsPath(path).root or PurePosixPath(path).is_absolute():
+        remedy = "give paths that start at --image_root"
+        raise UserError(f"{option} {file}: image {number} has the absolute path {path!a}; {remedy}")
+    return PurePosixPath(path.replace("\\", "/")).as_posix()
+
+
+def camera_of(path: str, excluder: str, where: str) -> str:
+    """The camera that a file name states, in the form of the data set `excluder`."""
+    match = CAMERA_IN_NAME[excluder].search(path.rsplit("/", 1)[-1])
+    if not match:
+        remedy = "leave --excluder away, or give the one that fits"
+        raise UserError(f"{where}: no camera in the name of {path!a} as {excluder} states it; {remedy}")
+    return match[1]
+
+
+def refuse_shared_images(tables: Tables, files: dict[str, str]) -> None:
+    """An image must not be trained on and evaluated; a query may be in the gallery, where it is left out."""
+    train = {row[1] for row in tables.get("train.csv", ())}
+    for table, rows in tables.items():
+        shared = [row[1] for row in rows if row[1] in train] if table != "train.csv" else []
+        if shared:
+            name = table.removesuffix(".csv")
+            where = f"--train {files['train']} and --{name} {files[name]}"
+            raise UserError(f"{where} share {len(shared)} images ({shared[0]} ...); remove them from one of the lists")
+
+
+def prepare(args: argparse.Namespace) -> int:
+    """Reads the lists, checks them and the images, writes the data set."""
+    files = {name: getattr(args, name) for name in LISTS if getattr(args, name)}
+    if not files:
+        raise UserError("no list given; give --train, --query with --gallery, or --test")
+    if ("query" in files) != ("gallery" in files):
+        lack = "gallery" if "query" in files else "query"
+        raise UserError(
+            f"no --{lack}: --query and --gallery make an evaluation set together; for one list, give --test"
+        )
+    root = open_root(args.image_root, (), "--image_root")
+    tables = {f"{name}.csv": read_list(f"--{name}", file, root, args.excluder) for name, file in files.items()}
+    refuse_shared_images(tables, files)
+    lists = ", ".join(Path(file).name for file in files.values())
+    benchmark = Benchmark(title="these lists", origin=f"lists {lists} of images in", licence=args.licence)
+    write_data_set(args, benchmark, root, tables)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    text = "Lists of images as other tools keep them -> a prepared data set."
+    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.csv", description=text)
+    for name, meaning in (
+        ("train", "training images"),
+        ("query", "queries, with --gallery"),
+        ("gallery", "what the queries are compared with"),
+        ("test", "images that are evaluated all against all"),
+    ):
+        parser.add_argument(f"--{name}", metavar="LIST.csv", help=f"list of {meaning}")
+    parser.add_argument("--image_root", required=True, metavar="DIR", help="the folder that the paths start from")
+    parser.add_argument("--out", required=True, metavar="data/NAME", help="folder of the prepared data set")
+    parser.add_argument("--excluder", choices=CAMERA_IN_NAME, help="read cameras out of file names of this form")
+    parser.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
+    parser.add_argument("--licence", default="not stated", help="licence of the images, for dataset.json")
+    add_check(parser)
+    args = parser.parse_args(argv)
+    return exit_code(lambda: prepare(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Market-1501 -> a prepared data set.
+
+    python -m dataset.prepare.market1501 --root Market-1501-v15.09.15 --out data/market1501
+
+train.csv from bounding_box_train, query.csv from query, gallery.csv from bounding_box_test with its junk (identity -1)
+and distractors (0000); multi_query.csv from gt_bbox, if that is there. Zheng et al.: Scalable Person Re-identification:
+A Benchmark, ICCV 2015.
+"""
+
+import argparse
+import sys
+
+from dataset.errors import exit_code
+from dataset.reid.counts import Benchmark
+from dataset.reid.layout import FOLDERS, Row, open_root, read_folder, read_splits
+from dataset.reid.output import add_arguments, write_data_set
+
+MULTI_QUERY = "gt_bbox"
+BENCHMARK = Benchmark(
+    title="Market-1501",
+    origin="Market-1501 (Zheng et al., ICCV 2015)",
+    licence="not stated; given by its authors for research",
+    published={
+        "train_images": 12_936,
+        "train_identities": 751,
+        "query_images": 3_368,
+        "query_identities": 750,
+        "gallery_images": 19_732,
+        "gallery_identities": 750,
+        "gallery_junk_images": 3_819,
+        "gallery_distractor_images": 2_798,
+    },
+)
+
+
+def multi_query(rows: list[Row], query: list[Row]) -> list[Row]:
+    """The hand-drawn boxes that belong to a query: of its identity and camera, side by side.
+
+    Args:
+        rows: of gt_bbox, which has the training identities as well.
+        query: the rows of query.csv.
+    """
+    asked = {(row[0], row[2]) for row in query}
+    return sorted((row for row in rows if (row[0], row[2]) in asked), key=lambda row: (row[0], row[2], row[1]))
+
+
+def prepare(args: argparse.Namespace) -> int:
+    """Reads the names in the three folders, checks them, writes the data set."""
+    root = open_root(args.root, tuple(FOLDERS.values()))
+    tables, others = read_splits(root, "market1501")
+    if (root / MULTI_QUERY).is_dir():
+        rows, more = read_folder(root, MULTI_QUERY, "market1501")
+        others += more
+        if rows := multi_query(rows, tables["query.csv"]):
+            tables["multi_query.csv"] = rows
+    lack = f"no multi_query.csv: {args.root} has no {MULTI_QUERY} with boxes of the queries"
+    notes = () if "multi_query.csv" in tables else (lack,)
+    write_data_set(args, BENCHMARK, root, tables, others, notes=notes)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    text = "Market-1501 -> a prepared data set."
+    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.market1501", description=text)
+    add_arguments(parser, "Market-1501-v15.09.15: bounding_box_train, query, bounding_box_test, and perhaps gt_bbox")
+    args = parser.parse_args(argv)
+    return exit_code(lambda: prepare(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the preparations of person re-identification and retrieval data sets share."""

@@ -1,0 +1,92 @@
+"""Counts what a prepared data set holds and compares it with what its authors published."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from dataset.reid.layout import Tables
+from dataset.reid.names import DISTRACTOR, JUNK
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A published data set.
+
+    Attributes:
+        title, origin, licence: for dataset.json and for messages.
+        published: name of a count, as `count` makes them -> its published value.
+        tracks: whether its sequences are tracks, which are counted.
+    """
+
+    title: str
+    origin: str
+    licence: str
+    published: dict[str, int] = field(default_factory=dict)
+    tracks: bool = False
+
+
+def count(tables: Tables, tracks: bool = False) -> dict[str, int]:
+    """`train_images`, `train_identities` and so on of every table.
+
+    In a gallery, junk (identity -1) and distractors (0000) are no identities, unless a query asks for them:
+    `gallery_junk_images`, `gallery_distractor_images`.
+    """
+    counts: dict[str, int] = {}
+    asked = {row[0] for row in tables.get("query.csv", ())}
+    for name, rows in tables.items():
+        stem = name.removesuffix(".csv")
+        images = Counter(row[0] for row in rows)
+        junk, distractors = (
+            images.pop(label, 0) if stem == "gallery" and label not in asked else 0 for label in (JUNK, DISTRACTOR)
+        )
+        counts[f"{stem}_images"], counts[f"{stem}_identities"] = len(rows), len(images)
+        if tracks:
+            counts[f"{stem}_tracks"] = len({row[3] for row in rows})
+        if junk or distractors:
+            counts[f"{stem}_junk_images"], counts[f"{stem}_distractor_images"] = junk, distractors
+            if tracks:
+                counts[f"{stem}_junk_tracks"] = len({row[3] for row in rows if row[0] == JUNK})
+    if "query.csv" in tables and "gallery.csv" in tables:
+        counts["queries_without_match"] = queries_without_match(tables)
+    return counts
+
+
+def queries_without_match(tables: Tables) -> int:
+    """Query images whose identity no other camera of the gallery has seen; the evaluation must skip them."""
+    query, gallery = tables["query.csv"], tables["gallery.csv"]
+    cameras = defaultdict(set)
+    if any(len(rows[0]) < 3 for rows in (query, gallery)):  # no cameras: the same image is not a match of itself
+        for identity, path, *_ in gallery:
+            cameras[identity].add(path)
+        return sum(not cameras[row[0]] - {row[1]} for row in query)
+    for identity, _, camera, *_ in gallery:
+        cameras[identity].add(camera)
+    return sum(not cameras[row[0]] - {row[2]} for row in query)
+
+
+def shared_identities(tables: Tables) -> list[str]:
+    """Identities that are trained on and evaluated as well, sorted."""
+    train = {row[0] for row in tables.get("train.csv", ())}
+    others = {row[0] for name, rows in tables.items() if name != "train.csv" for row in rows}
+    return sorted(train & others - {JUNK, DISTRACTOR})
+
+
+def differences(counts: dict[str, int], published: dict[str, int]) -> dict[str, int]:
+    """The published counts that this data set does not have."""
+    return {name: value for name, value in published.items() if counts.get(name, 0) != value}
+
+
+def describe(tables: Tables, counts: dict[str, int]) -> list[str]:
+    """A line for each table."""
+    lines = []
+    for name, rows in tables.items():
+        stem = name.removesuffix(".csv")
+        line = f"{name}: {len(rows)} images of {counts[f'{stem}_identities']} identities"
+        if f"{stem}_tracks" in counts:
+            line += f" in {counts[f'{stem}_tracks']} tracks"
+        if len(rows[0]) > 2:
+            line += f", {len({row[2] for row in rows})} cameras"
+        if f"{stem}_junk_images" in counts:
+            junk, distractors = counts[f"{stem}_junk_images"], counts[f"{stem}_distractor_images"]
+            line += f"; among them {junk} images of junk and {distractors} of distractors"
+        lines.append(line)
+    return lines

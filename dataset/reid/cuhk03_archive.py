@@ -1,0 +1,129 @@
+"""CUHK03's archive cuhk-03.mat (MATLAB 7.3, that is HDF5) and the lists of its new protocol.
+
+The archive holds for `labeled` (hand-drawn boxes) and `detected` a cell per pair of cameras, with a row per person and
+ten columns of images: five of the first camera, five of the second; a missing image is an empty cell. HDF5 shows
+MATLAB's arrays transposed: a cell array of (people, 10) as (10, people), an image of (H, W, 3) as (3, W, H).
+
+The lists (Zhong et al.: Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017) name the images
+`<pair>_<person:03d>_<camera>_<column:02d>.png`, all counted from 1.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from dataset.errors import UserError
+from dataset.progress import Progress
+from dataset.reid.layout import Row, Tables
+from dataset.reid.matlab import read_variables, whole_numbers
+
+ARCHIVE_NAME = re.compile(r"([1-9])_([0-9]{3,})_([12])_([0-9]{2})\.png")  # pair, person, camera, column
+FIELDS = ("train_idx", "query_idx", "gallery_idx", "labels", "filelist", "camId")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One of the lists: `tables` as they will be written, and how many cameras in it contradict its names."""
+
+    tables: Tables
+    odd_cameras: int
+
+
+def read_protocol(path: Path) -> Protocol:
+    """The split of cuhk03_new_protocol_config_<kind>.mat.
+
+    The camera is the one that the file name states, 1 or 2: a person was seen by one pair of cameras only.
+
+    Raises:
+        UserError: for lists of different lengths, a number beyond them, names of another form, an image in two sets,
+            or a person in training and test.
+    """
+    found = read_variables(path, FIELDS)
+    cells = found["filelist"].ravel()
+    names = [str(np.asarray(cell).ravel()[0]) if np.size(cell) else "" for cell in cells]
+    labels = whole_numbers(found["labels"].ravel(), f"{path}: labels")
+    cameras = whole_numbers(found["camId"].ravel(), f"{path}: camId")
+    if not len(names) == len(labels) == len(cameras):
+        sizes = f"{len(names)} names, {len(labels)} labels, {len(cameras)} cameras"
+        raise UserError(f"{path}: {sizes}; these must be as many; download it again")
+    stated = []
+    for number, name in enumerate(names, start=1):
+        match = ARCHIVE_NAME.fullmatch(name)
+        if not match:
+            raise UserError(f"{path}: name {number} of filelist is {name!a}, not like 1_001_1_01.png")
+        stated.append(match[3])
+    odd = sum(int(a) != b for a, b in zip(stated, cameras.tolist(), strict=True))
+
+    tables: dict[str, list[Row]] = {}
+    used: dict[str, str] = {}
+    for table in ("train", "query", "gallery"):
+        numbers = whole_numbers(found[f"{table}_idx"].ravel(), f"{path}: {table}_idx")
+        bad = numbers[(numbers < 1) | (numbers > len(names))]
+        if len(bad) or not len(numbers):
+            what = f"has {bad[0]}, but filelist has {len(names)} names" if len(bad) else "is empty"
+            raise UserError(f"{path}: {table}_idx {what}; download it again")
+        rows = [(f"{labels[i]:04d}", names[i], stated[i]) for i in (numbers - 1).tolist()]
+        for row in rows:
+            if row[1] in used:
+                raise UserError(f"{path}: {row[1]} is in {used[row[1]]}_idx and again in {table}_idx")
+            used[row[1]] = table
+        tables[f"{table}.csv"] = rows
+    both = {r[0] for r in tables["train.csv"]} & {r[0] for r in tables["query.csv"] + tables["gallery.csv"]}
+    if both:
+        raise UserError(f"{path}: label {min(both)} is in training and in test; download it again")
+    return Protocol(tables, odd)
+
+
+def extract(archive: Path, kind: str, folder: Path, tables: Tables) -> int:
+    """Writes the images of the tables as PNG files that are not there yet; the number written.
+
+    Raises:
+        UserError: when the archive is no HDF5 file, lacks one of the images, or holds no pixels where one must be.
+    """
+    names = sorted(row[1] for rows in tables.values() for row in rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    progress, written = Progress("extracted", len(names), "images"), 0
+    for done, (name, pixels) in enumerate(read_images(archive, kind, names), start=1):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, format="PNG")
+        target, data = folder / name, buffer.getvalue()
+        # Both kinds use the same names, so that what is there is compared by content.
+        if not target.is_file() or target.read_bytes() != data:
+            part = target.with_name(f"{name}.part")
+            part.write_bytes(data)
+            part.replace(target)
+            written += 1
+        progress(done)
+    return written
+
+
+def read_images(archive: Path, kind: str, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Each name with its pixels (H, W, 3) uint8, in the order given; sorted names read one pair after the other."""
+    try:
+        file = h5py.File(archive)
+    except FileNotFoundError:
+        raise UserError(f"{archive}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{archive}: not a readable MATLAB 7.3 (HDF5) file; download it again") from error
+    with file:
+        if kind not in file:
+            raise UserError(f"{archive}: there is no {kind!r} in it; is it CUHK03's cuhk-03.mat?")
+        known, cells = None, None
+        for name in names:
+            pair, person, _, column = ARCHIVE_NAME.fullmatch(name).groups()
+            try:
+                if pair != known:
+                    known, cells = pair, file[file[kind][0, int(pair) - 1]][:]  # (10, people) references
+                pixels = file[cells[int(column) - 1, int(person) - 1]][:]  # (3, W, H)
+            except Exception as error:  # h5py raises many sorts for what is not where it is looked for
+                what = f"cannot read the image {name} of {kind!r} ({type(error).__name__}: {error})"
+                raise UserError(f"{archive}: {what}; archive and protocol must be the published ones") from error
+            if pixels.ndim != 3 or pixels.shape[0] != 3 or pixels.dtype != np.uint8:
+                raise UserError(f"{archive}: the image {name} of {kind!r} is empty, but the protocol uses it")
+            yield name, np.ascontiguousarray(pixels.transpose(2, 1, 0))  # (H, W, 3)

@@ -1,0 +1,49 @@
+"""Looks at the images of a data set's lists before anything is written."""
+
+from pathlib import Path
+
+from dataset.errors import UserError
+from dataset.inspection import inspect_files
+from dataset.prepare.folder import NAMED
+from dataset.progress import Progress
+from dataset.reid.layout import Tables
+
+AT_ONCE = 20_000  # files that are looked at in one go, so that their full names are never all in memory
+
+
+def drop_broken(root: Path, tables: Tables, check: str, skip: bool) -> tuple[Tables, int]:
+    """The tables without the images that are missing or broken, and how many of those there were.
+
+    Args:
+        root: the folder that the paths start from.
+        check: `headers`, `full` or `off`, as `inspect_files`.
+        skip: leave such images out; otherwise they are refused.
+
+    Raises:
+        UserError: naming the first bad images, unless `skip`; and when none of a table would be left.
+    """
+    paths = list(dict.fromkeys(row[1] for rows in tables.values() for row in rows))  # a query may be in the gallery
+    progress = Progress("looked at", len(paths), "images") if len(paths) > AT_ONCE and check != "off" else None
+    problems: dict[str, str] = {}
+    for start in range(0, len(paths), AT_ONCE):
+        part = paths[start : start + AT_ONCE]
+        found = inspect_files([f"{root}/{path}" for path in part], check).problems
+        problems |= {part[index]: problem for index, problem in sorted(found.items())}
+        if progress:
+            progress(start + len(part))
+    if not problems:
+        return tables, 0
+    if len(problems) == len(paths):
+        first = next(iter(problems.items()))
+        what = f"none of {len(paths)} images can be used, the first: {first[0]}: {first[1]}"
+        raise UserError(f"{root}: {what}; is this the folder that the paths start from?")
+    if not skip:
+        names = "; ".join(f"{path}: {problem}" for path, problem in list(problems.items())[:NAMED])
+        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+        remedy = "repair or remove them, or leave them out with --skip_broken"
+        raise UserError(f"{root}: {len(problems)} of {len(paths)} images are broken ({remedy}): {names}{more}")
+    kept = {name: [row for row in rows if row[1] not in problems] for name, rows in tables.items()}
+    for name, rows in kept.items():
+        if not rows:
+            raise UserError(f"{root}: every image of {name} is broken; the first: {tables[name][0][1]}")
+    return kept, len(problems)

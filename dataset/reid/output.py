@@ -1,0 +1,124 @@
+"""Writes a prepared data set: lists, images where they are asked for, dataset.json last."""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dataset.errors import UserError
+from dataset.inspection import MODES
+from dataset.manifest import write_manifest
+from dataset.prepare.folder import COPIES, copy_images, listed, refuse_other_content
+from dataset.prepared import write_dataset_json
+from dataset.reid.counts import Benchmark, count, describe, differences, shared_identities
+from dataset.reid.image_check import drop_broken
+from dataset.reid.layout import Tables
+
+PRODUCTS = ("dataset.json", "train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv")
+
+MakeImages = Callable[[Path, Tables], None]  # (folder to make them in, tables that name them)
+
+
+def add_arguments(parser: argparse.ArgumentParser, root: str, copy: bool = True) -> None:
+    """The options that all preparations of published data sets have; `root` says what --root must be."""
+    parser.add_argument("--root", required=True, metavar="DIR", help=root)
+    parser.add_argument("--out", required=True, metavar="data/NAME", help="folder of the prepared data set")
+    if copy:
+        parser.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
+    add_check(parser)
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """How the images are looked at, and how the data set is called."""
+    parser.add_argument(
+        "--check", choices=MODES, default="headers", help="how images are looked at: headers (default), full or off"
+    )
+    parser.add_argument("--skip_broken", action="store_true", help="leave broken images out (default: refuse)")
+    parser.add_argument("--name", help="name of the data set (default: the name of --out)")
+
+
+def write_data_set(
+    args: argparse.Namespace,
+    benchmark: Benchmark,
+    root: Path,
+    tables: Tables,
+    others: Counter[str] | None = None,
+    settings: dict[str, Any] | None = None,
+    make_images: MakeImages | None = None,
+    check_images: bool = True,
+    notes: tuple[str, ...] = (),
+) -> None:
+    """Checks the images, writes the data set and says what was made.
+
+    Args:
+        args: the options of `add_arguments`.
+        root: where the images are; with `make_images`, where they are made from.
+        tables: CSV file -> rows; their paths start at `root`, or with `make_images` at OUT/images.
+        others: files that are no images, by extension, for the report.
+        settings: what else tells this data set from another one of the same source; kept in the counts.
+        make_images: makes the images of the tables, where they are not used as they lie.
+        check_images: look at the images at `root` first; False where `make_images` makes them from something else.
+        notes: what else the report is to say, line by line.
+
+    Raises:
+        UserError: for broken images, for an --out that holds something else, or when writing fails.
+    """
+    out, copy = Path(args.out).resolve(), getattr(args, "copy", False)
+    if copy and (out.is_relative_to(root) or root.is_relative_to(out)):
+        raise UserError("--copy needs an --out apart from the images; leave --copy away to use them where they are")
+    tables, broken = drop_broken(root, tables, args.check if check_images else "off", args.skip_broken)
+
+    counts: dict[str, Any] = count(tables, benchmark.tracks)
+    other_than_published = differences(counts, benchmark.published)
+    counts["broken_images_left_out"] = broken
+    counts["other_files_left_out"] = dict(sorted((others or {}).items()))
+    if other_than_published:
+        counts["published_but_different"] = other_than_published
+    counts |= settings or {}
+    own = copy or make_images is not None
+    inside = root.is_relative_to(out)
+    image_root = COPIES if own else root.relative_to(out).as_posix() if inside else root.as_posix()
+    info = {"name": args.name or out.name, "origin": f"{benchmark.origin}: {root.as_posix()}"}
+    info |= {"licence": benchmark.licence, "image_root": image_root, "counts": counts}
+    made = {row[1] for rows in tables.values() for row in rows} if own else set()
+    refuse_other_content(out, root, tables, info, made, PRODUCTS)
+
+    try:
+        if make_images:
+            make_images(out / COPIES, tables)
+        elif copy:
+            copy_images(root, out / COPIES, sorted(made))
+        for name, rows in tables.items():
+            write_manifest(out / name, rows)
+        write_dataset_json(out, **info)
+    except OSError as error:
+        raise UserError(f"--out {args.out}: {error.strerror or error}") from error
+    report(args.out, benchmark, tables, counts, notes)
+
+
+def report(out: str, benchmark: Benchmark, tables: Tables, counts: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
+    """Says what was made, how it differs from what was published, and what to do next."""
+    for line in describe(tables, counts):
+        print(line)
+    for name, value in counts.get("published_but_different", {}).items():
+        what = name.replace("_", " ")
+        print(f"differs from the published {benchmark.title}: {what}: {counts.get(name, 0)} here, {value} published")
+    if shared := shared_identities(tables):
+        some = ", ".join(shared[:3])
+        print(
+            f"warning: {len(shared)} identities ({some} ...) are in train.csv and evaluated: the figures will flatter"
+        )
+    if missing := counts.get("queries_without_match"):
+        print(f"warning: {missing} queries have no match in the gallery (of another camera): they will be skipped")
+    if counts["broken_images_left_out"]:
+        print(f"{counts['broken_images_left_out']} broken images left out")
+    if counts["other_files_left_out"]:
+        print(f"other files left out: {listed(counts['other_files_left_out'])}")
+    for note in notes:
+        print(note)
+    if "train.csv" not in tables:
+        print("no train.csv: this data set is for evaluation only")
+        return
+    print(f'next: write {{"dataset": "{out}"}} into experiments/NAME/params.json, then')
+    print("      python train.py --model_dir experiments/NAME")
