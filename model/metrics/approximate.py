@@ -1,0 +1,146 @@
+"""Nearest neighbours in a gallery that is too large for exact search: an inverted file of faiss.
+
+The gallery is cut into cells by k-means, and a query looks only into the cells whose centres are nearest (IVF-Flat:
+Jegou et al., Product Quantization for Nearest Neighbor Search, TPAMI 2011, section 4, with the vectors themselves). How
+many cells is measured: as many as the wanted recall takes on a sample of the gallery. What is found is put in order by
+distances in float64; only what is not found makes the difference to exact search. See docs/reranking.md.
+"""
+
+import importlib
+from types import ModuleType
+
+import numpy as np
+
+from dataset.errors import UserError
+from model.metrics.nearest import (
+    as_vectors,
+    centre_and_scale,
+    centred_single,
+    check_positive,
+    check_vectors,
+    nearest,
+    pair_distances,
+)
+
+METRICS = ("euclidean", "sqeuclidean", "cosine")
+SMALL = 10_000  # images: below, all are compared
+IMAGES_PER_CELL = 39  # at least, or faiss warns that it has too few to train with
+TRAINED_PER_CELL = 64  # at most; more images make training longer, and the cells hardly better
+PASSES = 10  # of k-means
+TUNED_K, TUNED_QUERIES = 10, 256
+
+
+class ApproximateIndex:
+    """Finds most of the nearest of a gallery, in a small part of the time of comparing all.
+
+    Args:
+        gallery: (G, D), finite. It is kept, in float64, beside faiss's copy in float32: 12 bytes a number together.
+        metric: `euclidean`, `sqeuclidean` or `cosine`.
+        seed: of the k-means and of the sample; the same seed gives the same index.
+        recall: the share of the 10 nearest other gallery images that 256 gallery images shall find; cells are added
+            until they do. That of queries may be another: see `recall_against_exact`.
+
+    Attributes:
+        cells, probed: how many there are and how many a query looks into; 1 and 1 where all images are compared.
+
+    Raises:
+        UserError: without faiss, for another metric, for embeddings that are not finite.
+    """
+
+    def __init__(self, gallery: np.ndarray, metric: str, *, seed: int = 0, recall: float = 0.95) -> None:
+        if metric == "cityblock":
+            raise UserError("approximate search has no cityblock: use metric euclidean or cosine, or exact search")
+        check_vectors(gallery, gallery, metric, METRICS)
+        if not 0 < recall <= 1:
+            raise UserError(f"recall {recall}: it must be above 0 and at most 1")
+        faiss = load_faiss()
+        self._metric = metric
+        self._gallery = as_vectors(gallery, metric)
+        self._mean, self._scale = centre_and_scale(self._gallery)
+        vectors, _ = centred_single(self._gallery, self._mean, self._scale)  # (G, D) float32
+        number, dimensions = vectors.shape
+        self.cells = self.probed = 1
+        if number < SMALL:
+            self._index = faiss.IndexFlatL2(dimensions)
+            self._index.add(vectors)
+            return
+        self.cells = int(min(4 * np.sqrt(number), number / IMAGES_PER_CELL))
+        self._centres = faiss.IndexFlatL2(dimensions)  # the index refers to it, and does not keep it alive
+        self._index = faiss.IndexIVFFlat(self._centres, dimensions, self.cells, faiss.METRIC_L2)
+        self._index.cp.seed = seed % 2**31
+        self._index.cp.niter = PASSES
+        self._index.cp.max_points_per_centroid = TRAINED_PER_CELL
+        self._index.train(vectors)
+        self._index.add(vectors)
+        self._tune(recall, seed)
+
+    def __str__(self) -> str:
+        images = f"{len(self._gallery):,} images"
+        if self.cells == 1:
+            return f"all {images} compared (faiss)"
+        return f"approximate search (faiss IVF-Flat): {images} in {self.cells} cells, {self.probed} looked into"
+
+    def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices (Q, k) int64 and distances (Q, k) float64 of the nearest that are found, nearest first.
+
+        Where fewer are found (or the gallery has fewer), the rest is -1 at distance infinity.
+
+        Raises:
+            UserError: for queries that are not finite or do not fit the gallery.
+        """
+        check_vectors(query, self._gallery[:1], self._metric, METRICS)
+        check_positive(k=k)
+        return self._search(as_vectors(query, self._metric), k)
+
+    def recall_against_exact(self, query: np.ndarray, k: int, sample: int = 1000, seed: int = 0) -> float:
+        """Recall@k of the index: the share of the k nearest that `sample` of the queries find, drawn by the seed.
+
+        An image at the distance of the k-th nearest counts as one of them.
+        """
+        check_positive(k=k, sample=sample)
+        check_vectors(query, self._gallery[:1], self._metric, METRICS)
+        drawn = np.random.default_rng(seed).permutation(len(query))[:sample]
+        return self._recall(as_vectors(query[np.sort(drawn)], self._metric), k)
+
+    def _search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        single, _ = centred_single(query, self._mean, self._scale)
+        width = min(k, len(self._gallery))
+        _, found = self._index.search(single, width)  # (Q, width)
+        rows = np.repeat(np.arange(len(query)), width)
+        distances = pair_distances(query, self._gallery, rows, np.maximum(found, 0).ravel()).reshape(found.shape)
+        distances[found < 0] = np.inf
+        order = np.lexsort((found, distances), axis=1)
+        distances = np.take_along_axis(distances, order, 1)
+        distances = {"euclidean": np.sqrt, "cosine": lambda d: d / 2}.get(self._metric, lambda d: d)(distances)
+        missing = ((0, 0), (0, k - width))
+        found = np.take_along_axis(found, order, 1).astype(np.int64)
+        return np.pad(found, missing, constant_values=-1), np.pad(distances, missing, constant_values=np.inf)
+
+    def _recall(self, query: np.ndarray, k: int, exclude: np.ndarray | None = None) -> float:
+        """Of queries in float64, L2-normalised for cosine; with `exclude`, (Q,) gallery images that do not count."""
+        metric = "euclidean" if self._metric == "euclidean" else "sqeuclidean"
+        exact = nearest(query, self._gallery, k, metric, exclude=exclude).distances  # (Q, k)
+        found, distances = self._search(query, k + (exclude is not None))
+        if self._metric == "cosine":
+            exact /= 2
+        right = (distances <= exact[:, -1:]) & (found >= 0)
+        if exclude is not None:
+            right &= found != exclude[:, None]
+        return float(np.minimum(right.sum(1), exact.shape[1]).mean() / exact.shape[1])
+
+    def _tune(self, recall: float, seed: int) -> None:
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(self._gallery))[:TUNED_QUERIES])
+        self.probed = max(1, self.cells // 64)
+        while True:
+            self._index.nprobe = self.probed
+            if self.probed == self.cells or self._recall(self._gallery[drawn], TUNED_K, drawn) >= recall:
+                return
+            self.probed = min(self.cells, int(np.ceil(self.probed * 1.5)))
+
+
+def load_faiss() -> ModuleType:
+    """The library, which only this needs: it brings its own OpenMP and BLAS, and is loaded when it is asked for."""
+    try:
+        return importlib.import_module("faiss")
+    except ImportError as error:
+        raise UserError("approximate search needs faiss, which is not installed: pip install faiss-cpu") from error

@@ -1,0 +1,68 @@
+"""Query expansion: a query moves towards its nearest gallery images before it is compared with all of them.
+
+Average query expansion: Chum et al., Total Recall, ICCV 2007: the mean of the query and its k nearest. With weights
+cos^alpha: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019, section 3.3.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dataset.errors import UserError
+from model.metrics.nearest import as_vectors, check_positive, nearest, unit_rows
+
+MAX_ELEMENTS = 1 << 21  # of the neighbours that are gathered together: 16 MB
+
+
+def definition(k: int, alpha: float) -> str:
+    """What the figures of expanded queries say of themselves."""
+    weights = f"cos^{alpha:g}, where positive," if alpha else "1"
+    return f"each query is the mean of itself and its {k} nearest gallery images with weights {weights} before ranking"
+
+
+def expand_queries(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    k: int,
+    *,
+    alpha: float = 0.0,
+    metric: str = "cosine",
+    exclude: np.ndarray | None = None,
+    memory_gb: float = 1.0,
+    progress: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """The weighted mean of each query and its k nearest gallery embeddings, (Q, D) float64.
+
+    The query counts 1, a neighbour max(cos, 0)^alpha of the angle between the two, which is 1 for alpha 0: the plain
+    mean. For `cosine` the embeddings are L2-normalised before and the means after. The neighbours are the nearest by
+    the metric, of equal ones the first; a gallery with fewer than k gives what it has.
+
+    Args:
+        query, gallery: (Q, D) and (G, D), finite.
+        metric: `euclidean`, `sqeuclidean`, `cityblock` or `cosine`.
+        exclude: (Q,) index of a gallery image that is passed over, -1 for none: the query itself where all are
+            compared with all.
+        memory_gb: bound in 10^9 bytes for the blocks of queries, beside the embeddings in float64 and float32.
+        progress: called with the number of queries that have their neighbours.
+
+    Raises:
+        UserError: for embeddings that do not fit or are not finite, and settings out of range.
+    """
+    check_positive(k=k)
+    if not 0 <= alpha < np.inf:
+        raise UserError(f"alpha {alpha}: it must be a number from 0 on")
+    indices = nearest(query, gallery, k, metric, exclude=exclude, memory_gb=memory_gb, progress=progress).indices
+    query, gallery = as_vectors(query, metric), as_vectors(gallery, metric)
+    expanded = np.empty_like(query)
+    step = max(1, MAX_ELEMENTS // (indices.shape[1] * query.shape[1]))
+    for start in range(0, len(query), step):
+        part = slice(start, start + step)
+        near = gallery[indices[part]]  # (q, k, D); -1, for none, gathers what then weighs 0
+        weights = (indices[part] >= 0).astype(np.float64)  # (q, k)
+        if alpha:
+            units = unit_rows(near.reshape(-1, near.shape[2])).reshape(near.shape)
+            cosines = np.einsum("qd,qkd->qk", unit_rows(query[part]), units)
+            weights *= np.clip(cosines, 0, 1) ** alpha
+        sums = query[part] + np.einsum("qk,qkd->qd", weights, near)
+        expanded[part] = sums / (1 + weights.sum(1, keepdims=True))
+    return unit_rows(expanded) if metric == "cosine" else expanded

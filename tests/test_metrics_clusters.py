@@ -1,0 +1,82 @@
+"""Cluster figures on embeddings whose clusters are known."""
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.metrics import normalized_mutual_info_score
+
+from dataset.errors import UserError
+from model.metrics import clusters
+from model.metrics.clusters import cluster_figures, definitions
+
+
+def blobs(seed: int, identities: int = 8, images: int = 12, noise: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(identities, 16))
+    labels = np.repeat([f"id {i}" for i in range(identities)], images)
+    return np.repeat(centres, images, 0) + noise * rng.normal(size=(len(labels), 16)), labels
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "cityblock"])
+def test_clusters_that_are_the_identities(metric: str) -> None:
+    emb, labels = blobs(0, identities=4)
+    assert cluster_figures(emb, labels, metric=metric) == pytest.approx({"nmi": 1.0, "ami": 1.0})
+
+
+def test_noise_has_no_ami_but_nmi() -> None:
+    rng = np.random.default_rng(0)
+    figures = cluster_figures(rng.normal(size=(400, 8)), rng.integers(0, 100, 400))
+    assert abs(figures["ami"]) < 0.1
+    assert figures["nmi"] > 0.5
+
+
+def test_nmi_is_the_information_shared_over_the_mean_entropy() -> None:
+    emb, labels = blobs(1, noise=1.0)
+    codes = np.unique(labels, return_inverse=True)[1]
+    found = KMeans(8, n_init=1, random_state=3).fit_predict((emb - emb.mean(0)).astype(np.float32))
+    table = np.zeros((8, 8))
+    np.add.at(table, (codes, found), 1 / len(codes))
+    rows, columns = table.sum(1), table.sum(0)
+    expected = np.outer(rows, columns)
+    shared = np.sum(table[table > 0] * np.log(table[table > 0] / expected[table > 0]))
+    entropy = -np.sum(rows * np.log(rows)), -np.sum(columns * np.log(columns))
+    assert normalized_mutual_info_score(codes, found) == pytest.approx(shared / np.mean(entropy))
+    assert 0.2 < cluster_figures(emb, labels, seed=3)["nmi"] < 1
+
+
+def test_lengths_do_not_count_for_cosine() -> None:
+    emb, labels = blobs(2)
+    lengths = np.random.default_rng(0).uniform(0.1, 10, (len(emb), 1))
+    expected = cluster_figures(emb, labels, metric="cosine")
+    assert cluster_figures(emb * lengths, labels, metric="cosine") == pytest.approx(expected, abs=1e-6)
+
+
+def test_equal_seeds_give_equal_figures() -> None:
+    emb, labels = blobs(3, identities=40, noise=1.0)
+    assert cluster_figures(emb, labels, seed=5) == cluster_figures(emb, labels, seed=5)
+
+
+def test_large_sets_go_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    emb, labels = blobs(4, identities=5, images=40)
+    monkeypatch.setattr(clusters, "LARGE", 10)
+    figures = cluster_figures(emb, labels)
+    assert figures == cluster_figures(emb, labels)
+    assert figures["nmi"] > 0.7
+    assert "mini-batch" in definitions(200, 5)["nmi"]
+
+
+def test_a_collapsed_embedding_and_one_identity() -> None:
+    assert cluster_figures(np.ones((20, 4)), np.arange(20) // 4) == {"nmi": 0.0, "ami": 0.0}
+    assert all(np.isfinite(list(cluster_figures(np.random.default_rng(0).normal(size=(9, 4)), np.zeros(9)).values())))
+
+
+def test_definitions_name_what_was_done() -> None:
+    text = definitions(100, 7, "cosine", 4)["nmi"]
+    assert all(words in text for words in ("seed 4", "n_init 1", "(7)", "L2-normalised", "k-means++"))
+
+
+def test_wrong_input_is_refused() -> None:
+    with pytest.raises(UserError, match="3 identities for 4 embeddings"):
+        cluster_figures(np.ones((4, 2)), np.arange(3))
+    with pytest.raises(UserError, match="not finite"):
+        cluster_figures(np.full((4, 2), np.nan), np.arange(4))
