@@ -1,9 +1,11 @@
 """Embeds the images of a CSV file with a trained network and writes them to an HDF5 file."""
 
 import argparse
-import json
+import contextlib
+import os
+import signal
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from dataset.errors import UserError, exit_code
@@ -12,11 +14,11 @@ from model.command_line import add_run_arguments
 # What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
+def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="The file holds emb (N, D) float32, path and identity (N,), in the order of the CSV file; attributes "
-        "name the checkpoint, the step and the parameters.",
+        epilog="A run that was interrupted goes on where it was when the same command is given again. "
+        "embed.py merge --filename OUT.h5 PART.h5 ... joins what --shard has made. docs/embedding.md has more.",
     )
     add_run_arguments(parser)
     parser.add_argument(
@@ -32,61 +34,121 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--checkpoint", default="latest", metavar="NAME", help="latest, best, ckpt-1200, or a path (default: latest)"
     )
     parser.add_argument("--batch_size", type=int, metavar="N", help="images at a time (default: eval_batch_size)")
+    parser.add_argument("--flip_augment", action="store_true", help="embed the mirror image of each variant as well")
+    parser.add_argument(
+        "--crop_augment",
+        choices=("center", "five", "avgpool"),
+        help="resize to pre_crop_size, then embed the centre crop, that and the four corners, or the whole uncropped",
+    )
+    parser.add_argument(
+        "--aggregator",
+        choices=("mean", "normalized_mean"),
+        help="how the embeddings of several variants become one: their mean, or that divided by its length",
+    )
+    parser.add_argument("--float16", action="store_true", help="store half precision")
+    parser.add_argument("--shard", metavar="i/n", help="embed only part i of n; embed.py merge joins them")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return parser.parse_args(argv)
+
+
+def parse_merge(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="embed.py merge", description="Joins the files that embed.py --shard has made, given in any order."
+    )
+    parser.add_argument("--filename", required=True, metavar="OUT.h5", help="file to write")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("parts", nargs="+", metavar="PART.h5", help="the files of all shards")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    return merge_command(parse_merge(argv[1:])) if argv[:1] == ["merge"] else embed_command(parse(argv))
 
+
+def embed_command(args: argparse.Namespace) -> int:
     from dataset.checked import load_images
-    from dataset.files import replace_file
-    from model.checkpoint_files import find_checkpoint, step_of
+    from model.checkpoint_files import find_checkpoint
+    from model.embedding_shards import parse_shard
     from model.run_folder import RunFolder
+    from model.test_time_augmentation import TestTimeAugmentation, check_aggregator
 
     run, csv, out = RunFolder(args.model_dir), Path(args.dataset), Path(args.filename)
     params = run.load_trained_params(args.set)
+    augmentation = TestTimeAugmentation(args.crop_augment, args.flip_augment)
+    check_aggregator(augmentation, args.aggregator)
+    augmentation.network_params(params)
+    shard = parse_shard(args.shard) if args.shard else None
     checkpoint = find_checkpoint(run.folder, args.checkpoint)
     if args.batch_size is not None and args.batch_size < 1:
         raise UserError(f"--batch_size {args.batch_size}: it must be at least 1")
+    check_writable(out)  # before hours are spent
+    with only_writer(out):
+        images = load_images(csv, image_root_of(csv, args.image_root), params.check_images, params.corrupt_images)
+        if shard and shard.of > len(images):
+            raise UserError(f"--shard {shard}: {csv} has only {len(images)} images; make at most as many shards")
+
+        from model.devices import prepare
+
+        devices = prepare(args.device, params.deterministic)
+        from model.embedding_run import Job, embed_to_file
+
+        job = Job(
+            checkpoint, params, images, shard, augmentation, args.aggregator, args.float16, args.batch_size, devices
+        )
+        start, stop = job.rows
+        say = None if args.quiet else lambda line: print(line, flush=True)
+        if say:
+            part = f", shard {shard}" if shard else ""
+            times = f", {len(augmentation.names)} variants of each," if len(augmentation.names) > 1 else ""
+            say(f"embedding {stop - start:,} images of {csv}{part}{times} with {checkpoint}")
+        if stopped := embed_to_file(job, out, say):
+            return 128 + signal.Signals[stopped]
+        if say:
+            left_out = f"; {len(images.skipped)} broken images left out" if images.skipped else ""
+            say(f"wrote {out}: emb {(stop - start, params.embedding_size)}{left_out}")
+    return 0
+
+
+def merge_command(args: argparse.Namespace) -> int:
+    from model.embedding_shards import merge
+
+    out, parts = Path(args.filename), [Path(part) for part in args.parts]
+    check_writable(out)
+    if out.exists() and any(part.exists() and out.samefile(part) for part in parts):
+        raise UserError(f"--filename {out}: it is one of the parts; give the whole another name")
+    with only_writer(out):
+        shape = merge(out, parts)
+    if not args.quiet:
+        print(f"wrote {out}: emb {shape} of {len(parts)} shards")
+    return 0
+
+
+@contextlib.contextmanager
+def only_writer(out: Path) -> Iterator[None]:
+    """Keeps a second process from the same file, and leaves nothing behind."""
+    from dataset.files import only_one
+
+    lock = out.with_name(f".{out.name}.lock")
+    with only_one(lock, f"--filename {out}: another embed.py is writing it; wait for it, or name another file"):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def check_writable(out: Path) -> None:
+    """Raises a UserError unless a file can be made there."""
+    from dataset.files import replace_file
+
     if not out.absolute().parent.is_dir():
         raise UserError(f"--filename {out}: the folder {out.absolute().parent} does not exist; make it first")
     if out.is_dir():
         raise UserError(f"--filename {out}: it is a folder; name a file in it, such as {out / 'embeddings.h5'}")
-    with replace_file(out.with_name(f".{out.name}.write-test")) as probe:  # before hours are spent
-        probe.write("")
-    out.with_name(f".{out.name}.write-test").unlink()
-    images = load_images(csv, image_root_of(csv, args.image_root), params.check_images, params.corrupt_images)
-
-    from model.devices import prepare
-
-    prepare(args.device, params.deterministic)
-    from model.checkpoints import restore_model
-    from model.embedder import build_embedder
-    from model.embedding import Embedder
-    from model.embedding_file import write_embeddings
-    from model.monitoring import Log
-
-    model = build_embedder(params)
-    restore_model(checkpoint, model)
-    log, start = Log(), time.perf_counter()
-    log.line(f"embedding {len(images):,} images of {csv} with {checkpoint}")
-
-    shown = [0.0]
-
-    def progress(done: int) -> None:
-        now = time.perf_counter()
-        if now - shown[0] > 1 or done == len(images):
-            shown[0] = now
-            rate = done / (now - start)
-            log.line(f"{done:,} of {len(images):,} images, {rate:,.0f} images/s", progress=done < len(images))
-
-    files = images.manifest.files()
-    emb = Embedder(model, params).embed(files, images.orientations, batch_size=args.batch_size, progress=progress)
-    attributes = {"checkpoint": str(checkpoint), "step": step_of(checkpoint), "params": json.dumps(params.model_dump())}
-    write_embeddings(out, emb, images.manifest, attributes)
-    left_out = f"; {len(images.skipped)} broken images left out" if images.skipped else ""
-    log.line(f"wrote {out}: emb {emb.shape}{left_out}")
-    return 0
+    probe = out.with_name(f".{out.name}.write-test.{os.getpid()}")
+    with replace_file(probe) as file:
+        file.write("")
+    probe.unlink()
 
 
 def image_root_of(csv: Path, given: str | None) -> Path:

@@ -1,7 +1,9 @@
-"""Evaluates every checkpoint of a run, beside its training or after it, on all evaluation sets of its data set."""
+"""Evaluates the checkpoints of a run beside its training, or files of embeddings that embed.py wrote."""
 
 import argparse
+import json
 import sys
+from pathlib import Path
 
 from dataset.errors import UserError, exit_code
 from model.command_line import add_run_arguments
@@ -12,23 +14,37 @@ from model.command_line import add_run_arguments
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Figures go to RUN/results.jsonl and TensorBoard, the best checkpoint to RUN/best. It ends when "
-        "training "
-        "is done, or after eval_timeout_secs without a new checkpoint.",
+        epilog="Of a run, figures go to RUN/results.jsonl and TensorBoard, the best checkpoint to RUN/best; it ends "
+        "when training is done, or after eval_timeout_secs without a new checkpoint. Of embeddings, figures are "
+        "printed, and written to --filename as JSON.",
     )
-    add_run_arguments(parser)
-    parser.add_argument("--once", action="store_true", help="evaluate the latest checkpoint and end")
-    parser.add_argument(
+    run = parser.add_argument_group("a run")
+    add_run_arguments(run, required=False)
+    run.add_argument("--once", action="store_true", help="evaluate the latest checkpoint and end")
+    run.add_argument(
         "--breakdown",
         action="store_true",
         help="in the end, print accuracies by attribute and number of candidates too",
     )
+    from model.embedding_arguments import add_embedding_arguments
+
+    add_embedding_arguments(parser.add_argument_group("embeddings"))
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    if args.model_dir is None:
+        return evaluate_embeddings(args)
+    from model.embedding_arguments import given_flags
 
+    if flags := given_flags(args):
+        raise UserError(f"{flags[0]} is for embeddings, --model_dir for a run: give one of them")
+    return evaluate_run(args)
+
+
+def evaluate_run(args: argparse.Namespace) -> int:
+    """Evaluates checkpoints, and prints the table of all results."""
     from model.checkpoint_files import list_checkpoints, wait_for_checkpoint
     from model.run_folder import RunFolder
 
@@ -58,6 +74,32 @@ def main(argv: list[str] | None = None) -> int:
     origin = origin_of(params)
     texts = [table(run, origin), intervals_text(run, origin), breakdown_text(run, origin) if args.breakdown else ""]
     print("".join(f"\n{text.rstrip()}\n" for text in texts if text), end="")
+    return 0
+
+
+def evaluate_embeddings(args: argparse.Namespace) -> int:
+    """Evaluates two files of embeddings, or one all against all; prints the figures and writes them as JSON."""
+    from model.embedding_arguments import request_of
+
+    request = request_of(args)  # before anything is read
+    out = args.filename and Path(args.filename)
+    if out and not out.absolute().parent.is_dir():
+        raise UserError(f"--filename {out}: the folder {out.absolute().parent} does not exist; make it first")
+    if out and out.is_dir():
+        raise UserError(f"--filename {out}: it is a folder; name a file in it, such as {out / 'evaluation.json'}")
+
+    from dataset.files import replace_file
+    from model.embeddings_evaluation import evaluate_files
+    from model.evaluation_text import evaluation_text
+
+    result = evaluate_files(request, say=lambda text: print(text, flush=True))
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(evaluation_text(result))
+    if out:
+        with replace_file(out) as file:
+            json.dump(result.as_json(), file)
+        print(f"wrote {out}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """tf.data: batches for training and for embedding."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ import tensorflow as tf
 from dataset import images
 from dataset.augmentation import compose
 from dataset.errors import UserError
+from dataset.parallel import cores
 from dataset.sampling import Sampler
+
+_LEAST_THREADS = 8  # for files that come slowly
 
 
 class _Loader:
@@ -26,7 +30,15 @@ class _Loader:
         image = images.decode(tf.io.read_file(self._files[index]), self._params.image_channels)
         if self._orientations is not None:
             image = images.turn_upright(image, self._orientations[index])
-        return images.resize(image, self._shape, self._params.pad_to_square)
+
+        def resized() -> tf.Tensor:
+            return images.resize(image, self._shape, self._params.pad_to_square)
+
+        if self._params.pad_to_square and self._shape[0] != self._shape[1]:
+            return resized()
+        # Resizing leaves an image of the right size as it is, but takes as long as decoding it.
+        fits = tf.reduce_all(tf.shape(image)[:2] == self._shape)
+        return tf.ensure_shape(tf.cond(fits, lambda: image, resized), [*self._shape, self._params.image_channels])
 
 
 def training_batches(
@@ -59,8 +71,28 @@ def training_batches(
     return dataset.batch(sampler.batch_size, drop_remainder=True).prefetch(params.prefetch_threads)
 
 
-def embedding_batches(files: list[str], orientations: np.ndarray, params: Any, batch_size: int) -> Iterator[tf.Tensor]:
-    """All images once, in order, without augmentation; the last batch is as small as it has to be.
+def embedding_batches(
+    files: list[str],
+    orientations: np.ndarray,
+    params: Any,
+    batch_size: int,
+    *,
+    shape: tuple[int, int] | None = None,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[tf.Tensor]:
+    """Images `start` .. `stop` - 1 (None: to the end) once, in order, without augmentation.
+
+    A batch ends where the batches of the whole list do, so that an image has the same place in its batch wherever
+    reading starts; the first and the last batch are as small as they have to be.
+
+    Args:
+        files: N paths.
+        orientations: (N,) EXIF orientations.
+        params: of a run.
+        batch_size: images in a whole batch.
+        shape: (height, width) that images get; None is `image_size`.
+        start, stop: which of them.
 
     Yields:
         (n, H, W, C) uint8, n <= batch_size.
@@ -68,15 +100,30 @@ def embedding_batches(files: list[str], orientations: np.ndarray, params: Any, b
     Raises:
         UserError: when an image cannot be decoded; names its file.
     """
-    load = _Loader(files, orientations, params, params.image_shape)
-    dataset = tf.data.Dataset.range(len(files))
-    dataset = dataset.map(load, num_parallel_calls=params.num_parallel_calls or tf.data.AUTOTUNE, deterministic=True)
-    batches = iter(dataset.batch(batch_size).prefetch(params.prefetch_threads))
-    for start in range(0, len(files), batch_size):
+    stop = len(files) if stop is None else stop
+    if start >= stop:
+        return
+    load = _Loader(files, orientations, params, shape or params.image_shape)
+    # The network needs the processor: a fixed number of threads of its own costs half as much as what tf.data chooses.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = threads = max(_LEAST_THREADS, cores())
+    parallel = params.num_parallel_calls or 2 * threads
+
+    def batches_of(first: int, last: int) -> tf.data.Dataset:
+        return tf.data.Dataset.range(first, last).map(load, parallel, deterministic=True).batch(batch_size)
+
+    bounds = [start, *range((start // batch_size + 1) * batch_size, stop, batch_size), stop]
+    if start % batch_size:  # a smaller batch comes first
+        dataset = batches_of(start, bounds[1]).concatenate(batches_of(bounds[1], stop))
+    else:
+        dataset = batches_of(start, stop)
+    batches = iter(dataset.prefetch(params.prefetch_threads).with_options(options))
+    for first, last in pairwise(bounds):
         try:
             batch = next(batches)
         except tf.errors.OpError as error:
-            raise broken_image(files[start : start + batch_size], error) from error
+            raise broken_image(files[first:last], error) from error
         yield batch
 
 

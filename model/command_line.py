@@ -3,9 +3,9 @@
 import argparse
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(parser: argparse._ActionsContainer, *, required: bool = True) -> None:
     """Adds --model_dir, --set and --device."""
-    parser.add_argument("--model_dir", required=True, metavar="RUN", help="run folder: params.json in, results out")
+    parser.add_argument("--model_dir", required=required, metavar="RUN", help="run folder: params.json in, results out")
     parser.add_argument(
         "--set",
         action="append",

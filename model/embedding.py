@@ -1,6 +1,6 @@
 """Images to vectors: the one path that evaluating, embedding and visualising share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -8,15 +8,23 @@ import tensorflow as tf
 
 from dataset.pipeline import embedding_batches
 from model.params import Params
+from model.test_time_augmentation import TestTimeAugmentation
+
+_PLAIN = TestTimeAugmentation()
 
 
 class Embedder:
     """A network that embeds files. It is compiled once; new weights may be restored into `model` at any time."""
 
-    def __init__(self, model: keras.Model, params: Params) -> None:
-        self.model, self._params = model, params
-        signature = [tf.TensorSpec([None, *params.image_shape, params.image_channels], tf.uint8)]
-        self._forward = tf.function(lambda images: model(images, training=False), input_signature=signature)
+    def __init__(self, model: keras.Model, params: Params, augmentation: TestTimeAugmentation = _PLAIN) -> None:
+        """Args:
+        model: an embedder, built with `augmentation.network_params(params)`.
+        params: of its run.
+        augmentation: the variants of each image; by default the image as it is.
+        """
+        self.model, self._params, self._augmentation = model, params, augmentation
+        signature = [tf.TensorSpec(model.input_shape, tf.uint8)]
+        self.forward = tf.function(lambda images: model(images, training=False), input_signature=signature)
 
     def embed(
         self,
@@ -26,7 +34,7 @@ class Embedder:
         batch_size: int | None = None,
         progress: Callable[[int], None] = lambda done: None,
     ) -> np.ndarray:
-        """Embeds all files, in order: (N, D) float32.
+        """Embeds all files, in order: (N, D) float32; for one variant of each.
 
         Args:
             files: N paths.
@@ -39,9 +47,42 @@ class Embedder:
         """
         embeddings = np.empty((len(files), self._params.embedding_size), np.float32)
         done = 0
-        for batch in embedding_batches(files, orientations, self._params, batch_size or self._params.eval_batch_size):
-            vectors = self._forward(batch).numpy()
-            embeddings[done : done + len(vectors)] = vectors
+        for vectors in self.batches(files, orientations, batch_size=batch_size):
+            embeddings[done : done + len(vectors)] = vectors[:, 0]
             done += len(vectors)
             progress(done)
         return embeddings
+
+    def batches(
+        self,
+        files: list[str],
+        orientations: np.ndarray,
+        *,
+        batch_size: int | None = None,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Embeds the files `start` .. `stop` - 1 of a list, in order, all variants of each.
+
+        An image gets the same bits whatever part of the list is embedded: it is at the same place of a batch of the
+        same size, filled up where images are missing.
+
+        Yields:
+            (n, A, D) float32 for the next n <= batch_size images.
+
+        Raises:
+            UserError: when an image cannot be decoded; names its file.
+        """
+        # Libraries have other kernels for a batch of one image, which round otherwise.
+        size = max(2, min(batch_size or self._params.eval_batch_size, len(files)))
+        shape = self._augmentation.load_shape(self._params)
+        row = start
+        loaded = embedding_batches(files, orientations, self._params, size, shape=shape, start=start, stop=stop)
+        for images in loaded:
+            count, before = len(images), row % size
+            if count < size:
+                images = tf.pad(images, [[before, size - count - before], [0, 0], [0, 0], [0, 0]])
+            variants = self._augmentation.variants(images, self._params.image_shape)
+            vectors = [self.forward(variant).numpy() for variant in variants]  # A x (size, D)
+            row += count
+            yield np.stack(vectors, axis=1)[before : before + count]

@@ -12,7 +12,8 @@ from dataset.errors import UserError
 from dataset.prepared import EvaluationSet, PreparedDataset
 from model.metrics.breakdown import breakdown_definitions, breakdown_figures
 from model.metrics.episodes import episode_accuracies
-from model.metrics.retrieval import CMC_RANKS, RECALL_RANKS, evaluate_retrieval
+from model.metrics.ranked_figures import CMC_RANKS, RECALL_RANKS
+from model.metrics.retrieval import FPR, evaluate_retrieval
 from model.params import Params
 
 EPISODE_METRICS = ("general_accuracy", "easy_accuracy")
@@ -20,7 +21,7 @@ RETRIEVAL_METRICS = (
     "map",
     *(f"cmc@{k}" for k in CMC_RANKS),
     *(f"recall@{k}" for k in RECALL_RANKS),
-    *("map_market", "minp", "map@r", "r_precision"),
+    *("map_market", "minp", "map@r", "r_precision", f"tpr@fpr={FPR:g}"),
 )
 
 

@@ -1,0 +1,160 @@
+"""Embedding a list into a file: goes on after a kill, stops cleanly, and writes the file when all is there."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset.checked import CheckedImages
+from dataset.errors import UserError
+from dataset.progress import Progress
+from model.checkpoint_files import step_of
+from model.checkpoints import restore_model
+from model.embedder import build_embedder
+from model.embedding import Embedder
+from model.embedding_file import Block, Contents, write_blocks
+from model.embedding_shards import Shard
+from model.params import Params
+from model.partial_embeddings import PartialEmbeddings, origin_of, versions
+from model.stopping import StopRequest
+from model.test_time_augmentation import TestTimeAugmentation, aggregate
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to embed, and how.
+
+    Attributes:
+        checkpoint: path without suffix.
+        params: of the run.
+        images: the whole list.
+        shard: the part of it to embed; None for all of it.
+        augmentation, aggregator: the variants of each image, and how their embeddings become one.
+        half: store float16.
+        batch_size: images at a time; None is `eval_batch_size`.
+        devices: names of the devices that are used.
+    """
+
+    checkpoint: Path
+    params: Params
+    images: CheckedImages
+    shard: Shard | None
+    augmentation: TestTimeAugmentation
+    aggregator: str | None
+    half: bool
+    batch_size: int | None
+    devices: list[str]
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """The first row of the list to embed, and the one after the last."""
+        return (self.shard or Shard(1, 1)).rows(len(self.images))
+
+
+def embed_to_file(job: Job, out: Path, say: Callable[[str], None] | None) -> str | None:
+    """Embeds the images and writes the file.
+
+    What is done so far is in `.<name>.partial` beside the file, which is there until the file is.
+
+    Args:
+        job: what to do.
+        out: the file to write.
+        say: prints a line; None for a run that prints nothing.
+
+    Returns:
+        The name of the signal that stopped it, None when the file is written.
+
+    Raises:
+        UserError: for a checkpoint or an image that cannot be read, an embedding that is not finite, or a full disk.
+    """
+    tell = say or (lambda line: None)
+    whole = origin_of(job.checkpoint, job.images, job.params)  # first: it may be replaced while it is read
+    start, stop = job.rows
+    model = build_embedder(job.augmentation.network_params(job.params))
+    restore_model(job.checkpoint, model)
+    embedder = Embedder(model, job.params, job.augmentation)
+
+    origin = whole | {
+        "image_root": str(job.images.manifest.image_root.absolute()),
+        "augmentation": ", ".join(job.augmentation.names),
+        "shard": str(job.shard),
+        "kind of device": "GPU" if any("GPU" in name for name in job.devices) else "CPU",
+        "version": versions(),
+    }
+    types, dimensions = job.augmentation.names, job.params.embedding_size
+    partial_file = out.with_name(f".{out.name}.partial")
+    with closing(PartialEmbeddings(partial_file, origin, stop - start, len(types), dimensions)) as partial:
+        if partial.note:
+            tell(partial.note)
+        stopped = _embed_rest(job, embedder, partial, quiet=say is None)
+        if stopped:
+            tell(
+                f"stopped by {stopped}: {partial.done:,} of {stop - start:,} images are kept in {partial_file}; "
+                f"the same command goes on after them"
+            )
+            return stopped
+        manifest = job.images.manifest
+        contents = Contents(
+            manifest.paths[start:stop],
+            manifest.identities[start:stop],
+            dimensions,
+            types,
+            job.half,
+            _attributes(job, whole),
+        )
+        write_blocks(out, contents, _aggregated(partial, job.aggregator))
+        partial.remove()
+    return None
+
+
+def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings, quiet: bool) -> str | None:
+    """Embeds what is not there yet; gives the name of the signal that stopped it, if one did."""
+    start, stop = job.rows
+    row = before = start + partial.done
+    if row == stop:
+        return None
+    progress = Progress("embedded", stop - row, "images")
+    manifest = job.images.manifest
+    batches = embedder.batches(
+        manifest.files(), job.images.orientations, batch_size=job.batch_size, start=row, stop=stop
+    )
+    with StopRequest() as request:
+        for vectors in batches:
+            finite = np.isfinite(vectors).all(axis=(1, 2))
+            if not finite.all():
+                path = manifest.paths[row + int(finite.argmin())]
+                raise UserError(
+                    f"{job.checkpoint}: the embedding of {path} is not finite; embed with an earlier checkpoint"
+                )
+            partial.append(vectors)
+            row += len(vectors)
+            if not quiet:
+                progress(row - before)
+            if request.requested and row < stop:
+                return request.requested
+    return None
+
+
+def _aggregated(partial: PartialEmbeddings, aggregator: str | None) -> Iterator[Block]:
+    for row, variants in partial.blocks():
+        several = variants.shape[1] > 1
+        yield row, aggregate(variants, aggregator), variants.swapaxes(0, 1) if several else None
+
+
+def _attributes(job: Job, whole: dict[str, str]) -> dict[str, Any]:
+    """What the file says of how it was made."""
+    attributes: dict[str, Any] = {
+        "checkpoint": str(job.checkpoint),
+        "step": step_of(job.checkpoint),
+        "params": json.dumps(job.params.model_dump()),
+    }
+    if job.aggregator:
+        attributes["aggregator"] = job.aggregator
+    if job.shard:
+        attributes["shard"] = str(job.shard)
+        attributes["shard_of"] = json.dumps(whole | {"images": len(job.images)})
+    return attributes

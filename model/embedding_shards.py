@@ -1,0 +1,163 @@
+"""A list embedded in parts, by several processes or machines, and the parts joined to the file of the whole list.
+
+A shard's file has two attributes more than that of a whole list: `shard`, such as "2/3", and `shard_of`, a JSON object
+of the number of images of the whole list and of what its embeddings depend on.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset.errors import UserError
+from model.embedding_file import Block, Contents, opened, write_blocks
+
+_BLOCK_BYTES = 2**25  # copied together
+_MEANINGS = {"checkpoint": "checkpoint", "list": "list of images", "params": "parameters", "images": "list of images"}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` (from 1) of `of`."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def rows(self, images: int) -> tuple[int, int]:
+        """Its part of a list of `images`: from the first row to before the second one; parts differ by one at most."""
+        return images * (self.number - 1) // self.of, images * self.number // self.of
+
+
+def parse_shard(text: str) -> Shard:
+    """Reads "i/n". The parts are 1/n .. n/n; 0/n is n/n, so that counting from 0 gives all parts as well.
+
+    Raises:
+        UserError: for anything else.
+    """
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 0 <= int(number) <= int(of) and int(of)):
+        raise UserError(f"--shard {text}: it must be i/n with i from 1 to n, such as 2/3 for the second of three parts")
+    return Shard(int(number) or int(of), int(of))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a shard's file holds, except the embeddings."""
+
+    file: Path
+    shard: Shard
+    whole: dict[str, Any]  # what the attribute shard_of says
+    rows: int
+    dtype: np.dtype
+    dimensions: int
+    types: tuple[str, ...]
+    paths: np.ndarray
+    identities: np.ndarray
+    attributes: dict[str, Any]
+
+
+def merge(out: Path, files: list[Path]) -> tuple[int, int]:
+    """Joins the files of all shards, given in any order, to that of the whole list.
+
+    The file is the same, byte for byte, as if the list had been embedded in one piece. A block of embeddings is in
+    memory at a time, and all paths.
+
+    Returns:
+        (N, D).
+
+    Raises:
+        UserError: when a part is missing, given twice, of something else, or cannot be read.
+    """
+    parts = sorted((_read_part(Path(file)) for file in files), key=lambda part: part.shard.number)
+    first = parts[0]
+    for part in parts[1:]:
+        _check_same(first, part)
+    _check_complete(parts)
+    contents = Contents(
+        np.concatenate([part.paths for part in parts]),
+        np.concatenate([part.identities for part in parts]),
+        first.dimensions,
+        first.types,
+        first.dtype == np.float16,
+        {name: value for name, value in first.attributes.items() if name not in ("shard", "shard_of")},
+    )
+    write_blocks(out, contents, _blocks(parts))
+    return len(contents.paths), first.dimensions
+
+
+def _read_part(file: Path) -> _Part:
+    with opened(file) as h5:
+        attributes = dict(h5.attrs)
+        if not {"shard", "shard_of"} <= set(attributes):
+            raise UserError(f"{file}: it is no shard, but embeddings of a whole list; merge takes what --shard wrote")
+        emb, paths, identities = h5["emb"], h5["path"].asstr()[:], h5["identity"].asstr()[:]
+        shard, whole = _shard_of(file, attributes)
+        types = tuple(h5["augmentation_types"].asstr()[:])
+        start, stop = shard.rows(whole["images"])
+        expected = (stop - start, *emb.shape[1:])
+        several = len(types) > 1
+        if emb.shape != expected or (several and h5["emb_aug"].shape != (len(types), *expected)):
+            raise UserError(
+                f"{file}: {emb.shape[0]} embeddings in shard {shard}, which has {stop - start}; make it again"
+            )
+        return _Part(file, shard, whole, len(emb), emb.dtype, emb.shape[1], types, paths, identities, attributes)
+
+
+def _shard_of(file: Path, attributes: dict[str, Any]) -> tuple[Shard, dict[str, Any]]:
+    try:
+        shard, whole = parse_shard(attributes["shard"]), json.loads(attributes["shard_of"])
+        shard.rows(whole["images"])
+    except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{file}: its attributes 'shard' and 'shard_of' are damaged; make it again") from error
+    return shard, whole
+
+
+def _check_same(first: _Part, part: _Part) -> None:
+    """Raises a UserError unless both are shards of one whole."""
+    differs = [meaning for key, meaning in _MEANINGS.items() if first.whole.get(key) != part.whole.get(key)]
+    for what, one, two in (
+        ("number of parts", first.shard.of, part.shard.of),
+        ("augmentation", first.types, part.types),
+        ("aggregator", first.attributes.get("aggregator"), part.attributes.get("aggregator")),
+        ("precision", first.dtype, part.dtype),
+    ):
+        if one != two:
+            differs.append(what)
+    if differs:
+        raise UserError(f"{first.file} and {part.file} do not belong together: another {differs[0]}")
+
+
+def _check_complete(parts: list[_Part]) -> None:
+    """Raises a UserError when one of the sorted parts is missing or there twice."""
+    for one, two in pairwise(parts):
+        if one.shard == two.shard:
+            raise UserError(f"{one.file} and {two.file} are both shard {one.shard}; give it once")
+    there = {part.shard.number for part in parts}
+    missing = [f"{number}/{parts[0].shard.of}" for number in range(1, parts[0].shard.of + 1) if number not in there]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise UserError(
+            f"shard {', '.join(missing[:3])}{more} is missing beside {parts[0].file}; "
+            f"embed.py --shard {missing[0]} with the same arguments makes it"
+        )
+
+
+def _blocks(parts: list[_Part]) -> Iterator[Block]:
+    """The embeddings of all parts in order, a bounded number at a time."""
+    before = 0
+    for part in parts:
+        several = len(part.types) > 1
+        row_bytes = part.dtype.itemsize * part.dimensions * (1 + len(part.types) * several)
+        size = max(1, _BLOCK_BYTES // row_bytes)
+        with opened(part.file) as h5:
+            for start in range(0, part.rows, size):
+                rows = slice(start, start + size)
+                yield before + start, h5["emb"][rows], h5["emb_aug"][:, rows] if several else None
+        before += part.rows

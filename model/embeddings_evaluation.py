@@ -1,0 +1,271 @@
+"""Evaluation of files of embeddings: the figures of `evaluate.py --query_embeddings ...`. Needs no TensorFlow."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.manifest import Manifest, read_manifest
+from model.embedding_file import embeddings_of
+from model.metrics.gallery_distances import METRICS, Distances, EmbeddingDistances
+from model.metrics.pooling import pool_queries, pool_sequences
+from model.metrics.ranked_figures import cmc_curve
+from model.metrics.retrieval import FPR, Task, check_embeddings, evaluate_task, make_task
+
+# What an option alone needs is imported with it.
+
+SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be evaluated, and how; the names are those of the flags.
+
+    Attributes:
+        query_dataset, query_embeddings: CSV file, and the HDF5 file of its images' embeddings.
+        gallery_dataset, gallery_embeddings: the same of the gallery; None for all against all.
+        excluder: a module of `model.metrics.excluders`.
+        metric: None for the one that the network was trained with, where the file tells, else euclidean.
+        rerank: k1, k2 and lambda, or None.
+        query_expansion: number of neighbours and alpha, or None.
+    """
+
+    query_dataset: Path
+    query_embeddings: Path
+    gallery_dataset: Path | None
+    gallery_embeddings: Path | None
+    excluder: str
+    metric: str | None = None
+    batch_size: int = 256
+    use_market_ap: bool = False
+    ties: str = "pessimistic"
+    rerank: tuple[int, int, float] | None = None
+    query_expansion: tuple[int, float] | None = None
+    pool_sequences: str | None = None
+    multi_query: str | None = None
+    single_gallery_shot: bool = False
+    clusters: bool = False
+    index: str | None = None
+    fpr: float = FPR
+    memory_gb: float = 1.0
+
+
+@dataclass
+class Evaluation:
+    """What came out.
+
+    Attributes:
+        metrics, definitions, counts: see `model.metrics.retrieval.RetrievalResult`.
+        aps: (Q,) average precision of each query by the definition asked for, NaN where skipped; None with an index.
+        cmc: (G,) CMC@1, CMC@2, ...; with an index as far as it was asked.
+        inputs: the files, and where their embeddings come from.
+        notes: what the user should know.
+    """
+
+    metrics: dict[str, float]
+    definitions: dict[str, str]
+    counts: dict[str, int]
+    aps: np.ndarray | None
+    cmc: np.ndarray
+    inputs: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """`mAP`, `CMC`, `aps` as older tools have them (null for a query without a match), and everything else."""
+        value: dict[str, Any] = {}
+        if self.aps is not None:
+            value["mAP"] = float(np.nanmean(self.aps))
+        value["CMC"] = self.cmc.tolist()
+        if self.aps is not None:
+            value["aps"] = [None if np.isnan(ap) else float(ap) for ap in self.aps]
+        return value | {
+            "metrics": self.metrics,
+            "definitions": self.definitions,
+            "counts": self.counts,
+            "inputs": self.inputs,
+        }
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Queries or gallery: labels, embeddings (N, D), and what the file tells of where they come from."""
+
+    manifest: Manifest
+    emb: np.ndarray
+    attributes: dict[str, Any]
+    file: Path
+    verified: bool
+
+
+def evaluate_files(request: Request, say: Callable[[str], None] = SILENT) -> Evaluation:
+    """Reads and checks the files, and computes all figures.
+
+    Raises:
+        UserError: for files that are broken or do not belong together, and requests that make no sense.
+    """
+    together = request.gallery_embeddings is None
+    query = _read(request.query_dataset, request.query_embeddings)
+    gallery = query if together else _read(request.gallery_dataset, request.gallery_embeddings)
+    notes = _compare(query, gallery)
+    metric = request.metric or _trained_metric(query, gallery) or "euclidean"
+    if metric not in METRICS:
+        raise UserError(f"--metric {metric}: it must be one of {', '.join(METRICS)}")
+    inputs = {"query": _origin(query)} | ({} if together else {"gallery": _origin(gallery)})
+
+    definitions: dict[str, str] = {}
+    query_emb, query_list, gallery_emb, gallery_list = query.emb, query.manifest, gallery.emb, gallery.manifest
+    if request.pool_sequences:
+        query_emb, query_list = pool_sequences(query_emb, query_list, request.pool_sequences)
+        gallery_emb, gallery_list = pool_sequences(gallery_emb, gallery_list, request.pool_sequences)
+        definitions["pool_sequences"] = f"{request.pool_sequences} of the images of a sequence, in queries and gallery"
+    if request.multi_query:
+        query_emb, query_list = pool_queries(query_emb, query_list, request.multi_query)
+        definitions["multi_query"] = f"{request.multi_query} of the query images of an identity in a camera"
+
+    task = make_task(query_list, gallery_list, request.excluder)
+    ranked_emb = task.of_gallery(gallery_emb)
+    if request.query_expansion:
+        from model.metrics import query_expansion
+
+        k, alpha = request.query_expansion
+        own = _own_images(query_list, gallery_list, task)
+        query_emb = query_expansion.expand_queries(
+            query_emb, ranked_emb, k, alpha=alpha, metric=metric, exclude=own, memory_gb=request.memory_gb
+        )
+        definitions["query_expansion"] = query_expansion.definition(k, alpha)
+    if request.index:
+        from model.metrics import approximate_recall
+
+        result = approximate_recall.evaluate_index(task, query_emb[task.queries], ranked_emb, metric)
+        notes.append(result.note)
+        definitions |= result.definitions
+        return Evaluation(result.metrics, definitions, task.counts, None, result.cmc, inputs, notes)
+
+    distances: Distances
+    if request.rerank:
+        distances, definitions["rerank"] = _reranked(request, metric, task, query_emb, ranked_emb, together, say)
+    else:
+        distances = EmbeddingDistances(query_emb[task.queries], ranked_emb, metric)
+    result = evaluate_task(
+        task,
+        distances,
+        metric,
+        request.memory_gb,
+        batch_size=request.batch_size,
+        ties=request.ties,
+        fpr=request.fpr,
+    )
+    metrics, definitions = dict(result.metrics), result.definitions | definitions
+    if request.single_gallery_shot:
+        from model.metrics.single_shot_figures import single_shot_figures
+
+        shot, meaning = single_shot_figures(task, distances, request.ties)
+        metrics, definitions = metrics | shot, definitions | meaning
+    if request.clusters:
+        from model.metrics import clusters
+
+        say("clustering the gallery with k-means ...")
+        labels = gallery_list.identities[task.gallery].astype(str)
+        known = np.isin(labels, query_list.identities.astype(str))  # distractors are of no identity
+        metrics |= clusters.cluster_figures(ranked_emb[known], labels[known], metric=metric)
+        definitions |= clusters.definitions(int(known.sum()), len(np.unique(labels[known])), metric)
+    chosen = "map_market" if request.use_market_ap else "map"
+    definitions["mAP"] = f"{chosen}: {definitions[chosen]}"
+    definitions["CMC"] = "CMC@1, CMC@2, ...; " + definitions["cmc"]
+    definitions["aps"] = f"average precision of each query, by {chosen}; null where it has no match"
+    first = result.per_query["first_rank"]
+    curve = cmc_curve(first[~np.isnan(first)], len(gallery_list))
+    return Evaluation(metrics, definitions, task.counts, result.per_query[chosen], curve, inputs, notes)
+
+
+def _read(csv: Path, file: Path) -> _Side:
+    manifest = read_manifest(csv, Path())  # the images themselves are not needed
+    embeddings, verified = embeddings_of(file, manifest)
+    return _Side(manifest, check_embeddings(embeddings.emb, manifest), embeddings.attributes, file, verified)
+
+
+def _compare(query: _Side, gallery: _Side) -> list[str]:
+    """What the two files tell of each other that the user should know.
+
+    Raises:
+        UserError: when they cannot come from one network.
+    """
+    if query.emb.shape[1] != gallery.emb.shape[1]:
+        sizes = f"{query.emb.shape[1]} and {gallery.emb.shape[1]}"
+        raise UserError(
+            f"{query.file} and {gallery.file}: embeddings of {sizes} dimensions; compute both with one model"
+        )
+    notes = [
+        f"{side.file} does not tell the paths of its images: that they are in the order of {side.manifest.source} "
+        "could not be checked"
+        for side in dict.fromkeys((id(query), id(gallery)))
+        for side in [query if side == id(query) else gallery]
+        if not side.verified
+    ]
+    for name in ("checkpoint", "aggregator"):
+        told = [str(side.attributes[name]) for side in (query, gallery) if name in side.attributes]
+        if len(set(told)) > 1:
+            notes.append(f"{query.file} and {gallery.file} differ in their {name}: {told[0]} and {told[1]}")
+    return notes
+
+
+def _trained_metric(*sides: _Side) -> str | None:
+    """The metric that the networks were trained with, if the files tell the same."""
+    told = set()
+    for side in sides:
+        try:
+            told.add(json.loads(side.attributes["params"])["metric"])
+        except (KeyError, TypeError, ValueError):
+            return None
+    return told.pop() if len(told) == 1 else None
+
+
+def _origin(side: _Side) -> dict[str, Any]:
+    """Where embeddings come from, for the results."""
+    origin = {"dataset": str(side.manifest.source), "embeddings": str(side.file), "paths_verified": side.verified}
+    for name in ("checkpoint", "step", "aggregator"):
+        if name in side.attributes:
+            value = side.attributes[name]
+            origin[name] = value.item() if isinstance(value, np.generic) else str(value)
+    return origin
+
+
+def _own_images(query: Manifest, gallery: Manifest, task: Task) -> np.ndarray:
+    """(Q,) the place of each query image in the gallery that is ranked, -1 where it is not there."""
+    place = {path: number for number, path in enumerate(gallery.paths[task.gallery])}
+    return np.array([place.get(path, -1) for path in query.paths])
+
+
+def _reranked(
+    request: Request,
+    metric: str,
+    task: Task,
+    query_emb: np.ndarray,
+    gallery_emb: np.ndarray,
+    together: bool,
+    say: Callable[[str], None],
+) -> tuple[Distances, str]:
+    """The distances after re-ranking, and their definition."""
+    from model.metrics import rerank
+    from model.metrics.reranked_distances import RerankedDistances
+
+    k1, k2, weight = request.rerank
+    if together and len(gallery_emb) != len(query_emb):
+        raise UserError("--rerank of all against all: the list has junk, which is a query but not in the gallery")
+    say(f"re-ranking: neighbours of {len(query_emb) + (0 if together else len(gallery_emb)):,} images ...")
+    reranker = rerank.Reranker(
+        query_emb,
+        gallery_emb,
+        k1=k1,
+        k2=k2,
+        weight=weight,
+        metric=metric,
+        same=together,
+        memory_gb=request.memory_gb,
+    )
+    definition = f"k1 {k1}, k2 {k2}, lambda {weight:g}: {rerank.DEFINITION}"
+    return RerankedDistances(reranker, task.queries, len(gallery_emb)), definition

@@ -1,0 +1,11 @@
+"""The protocol of MARS, which is that of Market-1501 with cameras named in another way.
+
+Source: Zheng et al., MARS: A Video Benchmark for Large-Scale Person Re-Identification, ECCV 2016.
+"""
+
+from model.metrics.excluders import market1501
+
+MEANING = market1501.MEANING.replace("market1501", "mars")
+JUNK = market1501.JUNK
+CAMERAS = "mars"
+left_out = market1501.left_out

@@ -1,0 +1,76 @@
+"""Several images of one thing as one embedding: tracklets of videos, and queries of several images."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.manifest import Manifest
+from model.metrics.gallery_distances import unit_rows
+
+
+def _mean(emb: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(emb, starts, dtype=np.float64) / counts[:, None]
+
+
+def _maximum(emb: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.maximum.reduceat(emb, starts)
+
+
+def _normalized_mean(emb: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return _mean(unit_rows(emb.astype(np.float64)), starts, counts)
+
+
+POOLINGS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
+    "mean": _mean,
+    "max": _maximum,
+    "normalized_mean": _normalized_mean,
+}
+
+
+def pool_sequences(emb: np.ndarray, manifest: Manifest, how: str) -> tuple[np.ndarray, Manifest]:
+    """One embedding for each sequence (tracklet) of an identity in a camera; images without a sequence stay single.
+
+    Source: Zheng et al., MARS: A Video Benchmark for Large-Scale Person Re-Identification, ECCV 2016, section 4.2.
+
+    Args:
+        emb: (N, D).
+        manifest: N images.
+        how: one of `POOLINGS`: mean, maximum, or mean of the embeddings at length 1.
+
+    Returns:
+        (N', D) in the order in which the sequences begin, and their labels, each with the path of its first image.
+
+    Raises:
+        UserError: when no image has a sequence.
+    """
+    sequences = manifest.sequences
+    if sequences is None or not any(sequences):
+        raise UserError(f"{manifest.source}: no image has a sequence to pool by; add a column sequence to the CSV")
+    own = [sequence or (number,) for number, sequence in enumerate(sequences)]  # no sequence: a key of its own
+    return _pool(emb, manifest, own, how)
+
+
+def pool_queries(emb: np.ndarray, manifest: Manifest, how: str) -> tuple[np.ndarray, Manifest]:
+    """One embedding for each identity in each camera: a multi-query.
+
+    Source: Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015, section 5.1.
+
+    Raises:
+        UserError: when the images' cameras are not known.
+    """
+    if manifest.cameras is None:
+        raise UserError(f"{manifest.source}: a multi-query is the images of one camera; add a column camera to the CSV")
+    return _pool(emb, manifest, [""] * len(manifest), how)
+
+
+def _pool(emb: np.ndarray, manifest: Manifest, keys: list, how: str) -> tuple[np.ndarray, Manifest]:
+    cameras = [None] * len(manifest) if manifest.cameras is None else manifest.cameras
+    codes: dict[tuple, int] = {}
+    groups = np.array(
+        [codes.setdefault(key, len(codes)) for key in zip(manifest.identities, cameras, keys, strict=True)]
+    )
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    pooled = POOLINGS[how](emb[order], starts, np.diff(starts, append=len(groups)))
+    return pooled.astype(np.float32), manifest.select(order[starts])

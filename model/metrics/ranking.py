@@ -1,0 +1,188 @@
+"""The ranks of all matches of all queries, without sorting and without a Q x G matrix.
+
+The rank of a match is a count of smaller distances. So the exact distances of the matches come first; then tiles of
+distances, queries by gallery, are passed over once, and for each match is counted how many non-matches are surely
+nearer and how many may be. Only where these counts differ are distances computed exactly.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from dataset.errors import UserError
+from dataset.parallel import cores
+from model.metrics.gallery_distances import Distances
+from model.metrics.labels import MatchLists
+
+TIES = {
+    "pessimistic": "a non-match at the distance of a match ranks before it",
+    "optimistic": "a non-match at the distance of a match ranks behind it",
+    "stable": "of equal distances, that of the image listed earlier in the gallery ranks first",
+}
+TILE_COLUMNS = 8192  # a row of a tile and its masks stay in the processor's cache
+WIDTH = 1024  # tiles are filled up to a multiple of it, see _Counter
+MANY = 80  # thresholds from which sorting a row is quicker than counting for each
+
+
+class Ranks(NamedTuple):
+    """Of M matches, query after query and from near to far.
+
+    Attributes:
+        ranks: (M,) counted from 1 among the gallery images that are not left out.
+        distances: (M,) exact.
+        offsets: (Q + 1,) where each query's part begins.
+    """
+
+    ranks: np.ndarray
+    distances: np.ndarray
+    offsets: np.ndarray
+
+
+def rank_matches(
+    distances: Distances,
+    lists: MatchLists,
+    ties: str = "pessimistic",
+    *,
+    batch_size: int = 256,
+    see: Callable[[np.ndarray], None] = lambda tile: None,
+) -> Ranks:
+    """Ranks all matches.
+
+    Args:
+        distances: of Q queries to G gallery images.
+        lists: which of them match, and which are left out.
+        ties: one of `TIES`.
+        batch_size: queries at a time, on each processor core.
+        see: is shown the distances of all non-matches, tile by tile, the others being infinite; from several threads.
+
+    Raises:
+        UserError: for another way of breaking ties.
+    """
+    if ties not in TIES:
+        raise UserError(f"ties {ties!r}: it must be one of {', '.join(TIES)}")
+    queries = len(lists.offsets) - 1
+    starts = range(0, queries, batch_size)
+
+    def work(start: int) -> tuple[np.ndarray, np.ndarray]:
+        return _Block(distances, lists, np.arange(start, min(start + batch_size, queries)), ties).ranks(see)
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
+        parts = list(pool.map(work, starts))
+    return Ranks(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), lists.offsets)
+
+
+class _Block:
+    """Some queries: their matches, sorted, and what was counted for each so far."""
+
+    def __init__(self, distances: Distances, lists: MatchLists, rows: np.ndarray, ties: str) -> None:
+        part = slice(lists.offsets[rows[0]], lists.offsets[rows[-1] + 1])
+        self._distances, self._rows, self._ties = distances, rows, ties
+        self._offsets = lists.offsets[rows[0] : rows[-1] + 2] - part.start
+        self._local = np.repeat(np.arange(len(rows)), np.diff(self._offsets))  # (m,) whose match it is
+        columns = lists.columns[part]
+        exact = distances.pairs(rows[self._local], columns)
+        order = np.lexsort((exact, self._local))
+        exact = _snapped(exact[order], self._local, distances)
+        columns = columns[order]
+        order = np.lexsort((columns, exact, self._local))
+        self._columns, self._exact = columns[order], exact[order]
+        out = slice(lists.left_out_offsets[rows[0]], lists.left_out_offsets[rows[-1] + 1])
+        counts = np.diff(lists.left_out_offsets[rows[0] : rows[-1] + 2])
+        # Neither matches nor what is left out count as non-matches.
+        self._hidden_rows = np.concatenate([self._local, np.repeat(np.arange(len(rows)), counts)])
+        self._hidden_columns = np.concatenate([self._columns, lists.left_out[out]])
+        self._same = distances.same(self._exact)
+        slack = distances.slack(rows[self._local], self._exact)
+        # Of each query the lower bounds of its matches' distances, then the upper ones: all are counted in one go.
+        self._ends = (2 * self._offsets).tolist()
+        lengths = np.diff(self._offsets)[self._local]
+        low = np.arange(len(columns)) + self._offsets[:-1][self._local]
+        self._bounds, self._is_low = np.empty(2 * len(columns)), np.zeros(2 * len(columns), bool)
+        self._bounds[low], self._bounds[low + lengths] = self._exact - slack, self._exact + slack
+        self._is_low[low] = True
+        self._counter = _Counter()
+        self._before = np.zeros(len(columns), np.int64)  # non-matches that rank before the match
+
+    def ranks(self, see: Callable[[np.ndarray], None]) -> tuple[np.ndarray, np.ndarray]:
+        """(m,) ranks and (m,) distances."""
+        for start in range(0, self._distances.shape[1], TILE_COLUMNS):
+            stop = min(start + TILE_COLUMNS, self._distances.shape[1])
+            tile = self._distances.tile(self._rows, slice(start, stop))
+            here = (self._hidden_columns >= start) & (self._hidden_columns < stop)
+            tile[self._hidden_rows[here], self._hidden_columns[here] - start] = np.inf
+            see(tile)
+            if tile.shape[1] % WIDTH:
+                tile = np.pad(tile, [(0, 0), (0, -tile.shape[1] % WIDTH)], constant_values=np.inf)
+            self._count(tile, start)
+        number = np.arange(1, len(self._local) + 1) - self._offsets[:-1][self._local]  # i = 1 .. R of each query
+        return number + self._before, self._exact
+
+    def _count(self, tile: np.ndarray, first: int) -> None:
+        """Adds what a tile, whose columns begin at `first`, has before each match."""
+        bounds = self._bounds.astype(tile.dtype)
+        down, up = self._is_low & (bounds > self._bounds), ~self._is_low
+        bounds[down] = np.nextafter(bounds[down], tile.dtype.type(-np.inf))
+        bounds[up] = np.nextafter(bounds[up], tile.dtype.type(np.inf))  # what lies at the bound counts as well
+        counts = np.empty(len(bounds), np.int64)
+        for values, begin, end in zip(tile, self._ends[:-1], self._ends[1:], strict=True):
+            self._counter(values, bounds[begin:end], counts[begin:end])
+        sure, perhaps = counts[self._is_low], counts[up]
+        self._before += sure
+        unclear = np.flatnonzero(perhaps > sure)
+        if len(unclear):
+            self._look_closer(unclear, tile, first, bounds[self._is_low], bounds[up])
+
+    def _look_closer(
+        self, unclear: np.ndarray, tile: np.ndarray, first: int, low: np.ndarray, high: np.ndarray
+    ) -> None:
+        """Settles by exact distances what stands before a match, where the tile's are too rough to tell."""
+        found = []
+        for match in unclear:
+            values = tile[self._local[match]]
+            found.append(np.flatnonzero((values >= low[match]) & (values < high[match])))
+        matches = np.repeat(unclear, [len(columns) for columns in found])
+        rows, columns = self._local[matches], np.concatenate(found)
+        # Matches of one query often have the same neighbours.
+        keys, back = np.unique(rows * tile.shape[1] + columns, return_inverse=True)
+        exact = self._distances.pairs(self._rows[keys // tile.shape[1]], keys % tile.shape[1] + first)[back]
+        before = exact < self._exact[matches] - self._same[matches]
+        if self._ties != "optimistic":
+            tied = ~before & (exact <= self._exact[matches] + self._same[matches])
+            if self._ties == "stable":
+                tied &= columns + first < self._columns[matches]
+            before |= tied
+        self._before += np.bincount(matches[before], minlength=len(self._before))
+
+
+def _snapped(exact: np.ndarray, rows: np.ndarray, distances: Distances) -> np.ndarray:
+    """Ascending distances of each row with those that count as equal made equal."""
+    if len(exact) < 2:
+        return exact
+    new = (np.diff(exact) > distances.same(exact[1:])) | (np.diff(rows) > 0)
+    return exact[np.maximum.accumulate(np.where(np.concatenate([[True], new]), np.arange(len(exact)), 0))]
+
+
+class _Counter:
+    """Counts values below thresholds, in long calls and in memory of its own.
+
+    Threads that make many short calls wait for each other more than they work, and so do threads that allocate.
+    """
+
+    def __init__(self) -> None:
+        self._memory = np.empty(MANY * TILE_COLUMNS, bool)
+
+    def __call__(self, values: np.ndarray, thresholds: np.ndarray, counts: np.ndarray) -> None:
+        """Writes how many of the values (g,), g a multiple of WIDTH, are below each threshold (t,) into counts (t,)."""
+        if len(thresholds) > MANY:
+            near = values[values < thresholds.max()]
+            near.sort()
+            counts[:] = np.searchsorted(near, thresholds, "left")
+            return
+        below = self._memory[: len(thresholds) * len(values)].reshape(len(thresholds), len(values))
+        np.less(values, thresholds[:, None], out=below)
+        # Ones and zeros, eight to a number: 128 such numbers add up without a carry from one byte to the next.
+        sums = np.add.reduce(below.view(np.uint64).reshape(len(thresholds), -1, WIDTH // 8), axis=2)
+        np.add.reduce(sums.view(np.uint8), axis=1, dtype=np.int64, out=counts)

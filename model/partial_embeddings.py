@@ -1,0 +1,173 @@
+"""Embeddings of a run that is under way: rows appended to a file, from which a killed run goes on.
+
+The file is a line of JSON, which says what the rows depend on, and then rows of (A, D) float32, one for each image.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset.checked import CheckedImages
+from dataset.errors import UserError
+from model.params import Params
+
+_BLOCK_BYTES = 2**25  # read together
+_SYNC_SECONDS = 10.0  # rows that a power failure may cost; being killed costs none that were appended
+# Parameters on which no embedding depends.
+_WITHOUT_EFFECT = ("eval_", "check_images", "corrupt_images", "num_parallel_calls", "prefetch_threads")
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")
+
+
+class PartialEmbeddings:
+    """The rows that are there, kept or new.
+
+    Attributes:
+        note: what became of rows that were there before, in a line for the user; None without such rows.
+    """
+
+    def __init__(self, file: Path, origin: dict[str, Any], rows: int, variants: int, dimensions: int) -> None:
+        """Goes on with the file if its rows have the same origin, else begins it anew.
+
+        Args:
+            file: its path.
+            origin: what the rows depend on; values that JSON can hold.
+            rows, variants, dimensions: N, A and D when it is complete.
+
+        Raises:
+            UserError: when the file cannot be read or written.
+        """
+        self._path, self._rows, self._row_shape = Path(file), rows, (variants, dimensions)
+        self._row_bytes = 4 * variants * dimensions
+        header = (json.dumps(origin, sort_keys=True) + "\n").encode()
+        self.note, self._header_bytes = None, len(header)
+        try:
+            self._file = open(self._path, "a+b", buffering=0)  # noqa: SIM115  closed by close()
+            self._file.seek(0)
+            before = self._file.readline()
+            end = self._file.seek(0, os.SEEK_END)
+            if before == header:
+                self._done = min(rows, (end - len(header)) // self._row_bytes)
+                self._file.truncate(len(header) + self._done * self._row_bytes)  # half a row is none
+                if self._done:
+                    self.note = f"{self._done:,} of {rows:,} images are embedded already: going on after them"
+            else:
+                if end > len(before) > 0:
+                    self.note = f"embeddings of an earlier run are dropped: {_difference(before, origin)}"
+                self._done = 0
+                self._file.truncate(0)
+                self._write(header)
+        except OSError as error:
+            raise UserError(f"cannot write {file}: {error.strerror or error}") from error
+        self._synced = time.monotonic()
+
+    @property
+    def done(self) -> int:
+        """Number of rows there are."""
+        return self._done
+
+    def append(self, rows: np.ndarray) -> None:
+        """Adds rows, (n, A, D) float32.
+
+        Raises:
+            ValueError: for another shape.
+            UserError: when they cannot be written.
+        """
+        if rows.shape[1:] != self._row_shape:
+            raise ValueError(f"rows of shape {rows.shape[1:]}; they must be {self._row_shape}")
+        try:
+            self._write(np.ascontiguousarray(rows, np.float32).tobytes())
+            if time.monotonic() - self._synced > _SYNC_SECONDS:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise UserError(f"cannot write {self._path}: {error.strerror or error}") from error
+        self._done += len(rows)
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """All rows in order: (number of the first, rows (n, A, D)), a bounded number at a time."""
+        size = max(1, _BLOCK_BYTES // self._row_bytes)
+        with open(self._path, "rb") as file:
+            file.seek(self._header_bytes)
+            for start in range(0, self._done, size):
+                count = min(size, self._done - start)
+                yield start, np.fromfile(file, np.float32, count * self._row_bytes // 4).reshape(-1, *self._row_shape)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def remove(self) -> None:
+        """Closes and deletes the file, when its rows have another place."""
+        self.close()
+        self._path.unlink(missing_ok=True)
+
+    def _write(self, data: bytes) -> None:
+        """All of it, although the system may take a part only."""
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+
+def origin_of(checkpoint: Path, images: CheckedImages, params: Params) -> dict[str, str]:
+    """What an embedding depends on wherever it is made: digests by name.
+
+    Args:
+        checkpoint: path without suffix.
+        images: the whole list, of which a shard embeds a part.
+        params: of the run.
+    """
+    manifest = images.manifest
+    values = {key: value for key, value in params.model_dump().items() if not key.startswith(_WITHOUT_EFFECT)}
+    return {
+        "checkpoint": _digest(block for file in _files_of(checkpoint) for block in _blocks_of(file)),
+        "list": _digest([*map(_text, (manifest.identities, manifest.paths)), images.orientations.tobytes()]),
+        "params": _digest([json.dumps(values, sort_keys=True).encode()]),
+    }
+
+
+def versions() -> str:
+    """Of the libraries that compute embeddings: other ones may round otherwise."""
+    found = []
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _files_of(checkpoint: Path) -> list[Path]:
+    return sorted(file for file in checkpoint.parent.iterdir() if file.name.startswith(f"{checkpoint.name}."))
+
+
+def _blocks_of(file: Path) -> Iterator[bytes]:
+    with open(file, "rb") as stream:
+        while block := stream.read(2**20):
+            yield block
+
+
+def _text(strings: np.ndarray) -> bytes:
+    return json.dumps(strings.tolist()).encode()
+
+
+def _digest(blocks: Iterable[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _difference(before: bytes, origin: dict[str, Any]) -> str:
+    """What the rows of a file depended on, where that differs from `origin`, in words."""
+    try:
+        old = json.loads(before)
+        names = [name for name in origin if old.get(name) != origin[name]]
+    except (ValueError, AttributeError):
+        names = []
+    return f"they are of another {', '.join(names)}" if names else "their file is damaged"

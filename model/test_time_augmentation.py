@@ -1,0 +1,129 @@
+"""Variants of an image to embed, whose embeddings are then combined (Hermans et al., In Defense of the Triplet Loss).
+
+With crops, an image is resized to `pre_crop_size`, as for training with `random_crop`, and is then cut to `image_size`
+in the centre, or in the centre and the four corners; or it is fed uncut to the network, whose pooling averages over the
+larger feature map. A flip adds the mirror image of each variant.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dataset.errors import UserError
+from model.params import Params
+
+CROPS = ("center", "five", "avgpool")
+AGGREGATORS = ("mean", "normalized_mean")
+
+# Where the crop is, as fractions of the margins above and left of it.
+_PLACES = {
+    "crop_center": (0.5, 0.5),
+    "crop_top_left": (0, 0),
+    "crop_top_right": (0, 1),
+    "crop_bottom_left": (1, 0),
+    "crop_bottom_right": (1, 1),
+}
+
+
+@dataclass(frozen=True)
+class TestTimeAugmentation:
+    """Which variants of an image are embedded.
+
+    Attributes:
+        crops: one of CROPS, or None for the image resized to `image_size`.
+        flip: whether each variant comes mirrored as well.
+    """
+
+    __test__ = False  # for pytest, which takes the name for that of a test
+
+    crops: str | None = None
+    flip: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """(A,) the variants' names, in their order: each followed by its mirror image."""
+        plain = {"avgpool": ("avgpool",), "center": ("crop_center",), "five": tuple(_PLACES)}.get(
+            self.crops, ("original",)
+        )
+        if not self.flip:
+            return plain
+        return tuple(each for name in plain for each in (name, "flip" if name == "original" else f"{name}_flip"))
+
+    def load_shape(self, params: Params) -> tuple[int, int]:
+        """(height, width) that images are resized to before variants are made of them."""
+        return params.pre_crop_shape if self.crops else params.image_shape
+
+    def network_params(self, params: Params) -> Params:
+        """The parameters to build the network with: for `avgpool` its input is larger than in training.
+
+        Raises:
+            UserError: when the head cannot take a larger input.
+        """
+        if self.crops != "avgpool":
+            return params
+        if params.pooling == "flatten":
+            raise UserError(
+                "--crop_augment avgpool: the run has pooling 'flatten', whose network takes images of one size only; "
+                "use --crop_augment five or center"
+            )
+        return params.model_copy(update={"image_size": list(params.pre_crop_shape)})
+
+    def variants(self, images: Any, image_shape: tuple[int, int]) -> Iterator[Any]:
+        """Cuts and mirrors loaded images: (n, *load_shape, C) to A arrays (n, h, w, C), in the order of `names`.
+
+        Args:
+            images: a tensor or an array.
+            image_shape: (height, width) of a crop.
+        """
+        for name in self.names:
+            mirrored = name.endswith("flip")
+            variant = self._cut(images, name.removesuffix("_flip"), image_shape)
+            yield variant[:, :, ::-1] if mirrored else variant
+
+    def _cut(self, images: Any, name: str, shape: tuple[int, int]) -> Any:
+        if name not in _PLACES:
+            return images
+        # A margin of an odd number of pixels is larger below and on the right.
+        top, left = (int((n - m) * part) for n, m, part in zip(images.shape[1:3], shape, _PLACES[name], strict=True))
+        return images[:, top : top + shape[0], left : left + shape[1]]
+
+
+def check_aggregator(augmentation: TestTimeAugmentation, aggregator: str | None) -> None:
+    """Raises a UserError when embeddings of several variants lack an aggregator, or there is one for nothing."""
+    several = len(augmentation.names) > 1
+    if several and aggregator is None:
+        flags = " and ".join(
+            [
+                *(["--flip_augment"] if augmentation.flip else []),
+                *(["--crop_augment five"] * (augmentation.crops == "five")),
+            ]
+        )
+        raise UserError(
+            f"{flags}: images get {len(augmentation.names)} embeddings each; "
+            f"say how they become one: --aggregator mean or --aggregator normalized_mean"
+        )
+    if aggregator is not None and not several:
+        raise UserError(
+            f"--aggregator {aggregator}: images get one embedding each, so that there is nothing to combine; drop it, "
+            f"or add --flip_augment or --crop_augment five"
+        )
+
+
+def aggregate(values: np.ndarray, aggregator: str | None) -> np.ndarray:
+    """The embedding of each image: (n, A, D) float32 -> (n, D) float32.
+
+    Args:
+        values: embeddings of A variants.
+        aggregator: "mean" over the variants; "normalized_mean", that mean divided by its length, a mean of zero staying
+            zero; None with one variant.
+    """
+    if aggregator is None:
+        (values,) = np.moveaxis(values, 1, 0)
+        return values
+    mean = values.mean(axis=1, dtype=np.float64)  # (n, D)
+    if aggregator == "normalized_mean":
+        length = np.sqrt(np.square(mean).sum(axis=1, keepdims=True))
+        mean = np.divide(mean, length, out=np.zeros_like(mean), where=length > 0)
+    return mean.astype(np.float32)
