@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -68,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def embed_command(args: argparse.Namespace) -> int:
     from dataset.checked import load_images
+    from dataset.files import check_output
     from model.checkpoint_files import find_checkpoint
     from model.embedding_shards import parse_shard
     from model.run_folder import RunFolder
@@ -82,7 +82,7 @@ def embed_command(args: argparse.Namespace) -> int:
     checkpoint = find_checkpoint(run.folder, args.checkpoint)
     if args.batch_size is not None and args.batch_size < 1:
         raise UserError(f"--batch_size {args.batch_size}: it must be at least 1")
-    check_writable(out)  # before hours are spent
+    check_output(out, "--filename", "embeddings.h5", [csv])  # before hours are spent
     with only_writer(out):
         images = load_images(csv, image_root_of(csv, args.image_root), params.check_images, params.corrupt_images)
         if shard and shard.of > len(images):
@@ -111,10 +111,11 @@ def embed_command(args: argparse.Namespace) -> int:
 
 
 def merge_command(args: argparse.Namespace) -> int:
+    from dataset.files import check_output
     from model.embedding_shards import merge
 
     out, parts = Path(args.filename), [Path(part) for part in args.parts]
-    check_writable(out)
+    check_output(out, "--filename", "embeddings.h5")
     if out.exists() and any(part.exists() and out.samefile(part) for part in parts):
         raise UserError(f"--filename {out}: it is one of the parts; give the whole another name")
     with only_writer(out):
@@ -135,20 +136,6 @@ def only_writer(out: Path) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
-
-
-def check_writable(out: Path) -> None:
-    """Raises a UserError unless a file can be made there."""
-    from dataset.files import replace_file
-
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--filename {out}: the folder {out.absolute().parent} does not exist; make it first")
-    if out.is_dir():
-        raise UserError(f"--filename {out}: it is a folder; name a file in it, such as {out / 'embeddings.h5'}")
-    probe = out.with_name(f".{out.name}.write-test.{os.getpid()}")
-    with replace_file(probe) as file:
-        file.write("")
-    probe.unlink()
 
 
 def image_root_of(csv: Path, given: str | None) -> Path:

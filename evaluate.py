@@ -82,13 +82,12 @@ def evaluate_embeddings(args: argparse.Namespace) -> int:
     from model.embedding_arguments import request_of
 
     request = request_of(args)  # before anything is read
-    out = args.filename and Path(args.filename)
-    if out and not out.absolute().parent.is_dir():
-        raise UserError(f"--filename {out}: the folder {out.absolute().parent} does not exist; make it first")
-    if out and out.is_dir():
-        raise UserError(f"--filename {out}: it is a folder; name a file in it, such as {out / 'evaluation.json'}")
+    out = Path(args.filename) if getattr(args, "filename", None) else None
+    from dataset.files import check_output, replace_file
 
-    from dataset.files import replace_file
+    if out:
+        check_output(out, "--filename", "evaluation.json", request.files)
+
     from model.embeddings_evaluation import evaluate_files
     from model.evaluation_text import evaluation_text
 

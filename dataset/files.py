@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +27,32 @@ def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+
+
+def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = ()) -> None:
+    """Finds out before any work is done whether a file can be written.
+
+    Args:
+        path: the file.
+        flag: what named it, such as --filename.
+        example: a name that a file in its place might have.
+        inputs: files that it must not replace.
+
+    Raises:
+        UserError: when it is a folder, a device or an input, or nothing can be written there.
+    """
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{flag} {path}: the folder {path.absolute().parent} does not exist; make it first")
+    if path.is_dir():
+        raise UserError(f"{flag} {path}: it is a folder; name a file in it, such as {path / example}")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{flag} {path}: it is not a file; name one")
+    if path.exists() and any(path.samefile(file) for file in inputs if file.exists()):
+        raise UserError(f"{flag} {path}: that is one of the inputs; name another file")
+    probe = path.with_name(f".{path.name}.write-test.{os.getpid()}")
+    with replace_file(probe) as file:
+        file.write("")
+    probe.unlink()
 
 
 @contextlib.contextmanager

@@ -61,13 +61,13 @@ def request_of(args: argparse.Namespace) -> "Request":
     from model.embeddings_evaluation import Request
 
     values = dict(vars(args))
-    once, breakdown, sets = values.pop("once"), values.pop("breakdown"), values.pop("set")
-    for name in ("model_dir", "device", "filename"):
+    of_runs = {"--once": values.pop("once"), "--breakdown": values.pop("breakdown"), "--set": values.pop("set")}
+    of_runs["--device"] = values.pop("device") != "auto"
+    for name in ("model_dir", "filename"):
         values.pop(name, None)
     if not values:
         raise UserError("give --model_dir RUN to evaluate a run, or --query_dataset and --query_embeddings")
-    if once or breakdown or sets:
-        flag = "--once" if once else "--breakdown" if breakdown else "--set"
+    if flag := next((flag for flag, given in of_runs.items() if given), None):
         raise UserError(f"{flag} is for a run and needs --model_dir RUN")
     for side in ("query", "gallery"):
         dataset, embeddings = f"{side}_dataset" in values, f"{side}_embeddings" in values
@@ -81,6 +81,11 @@ def request_of(args: argparse.Namespace) -> "Request":
     excluder = values.setdefault("excluder", "diagonal")
     if excluder not in _excluders():
         raise UserError(f"--excluder {excluder}: it must be one of {', '.join(_excluders())}")
+    if "multi_query" in values and (together or excluder == "diagonal"):
+        raise UserError(
+            "--multi_query: the images that make up a query must not be in the gallery: give one, and an "
+            "--excluder that goes by cameras"
+        )
     if values.get("metric", "euclidean") not in METRICS:
         raise UserError(f"--metric {values['metric']}: it must be one of {', '.join(METRICS)}")
     if values.get("batch_size", 1) < 1:

@@ -53,6 +53,12 @@ class Request:
     fpr: float = FPR
     memory_gb: float = 1.0
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        given = (self.query_dataset, self.query_embeddings, self.gallery_dataset, self.gallery_embeddings)
+        return [file for file in given if file]
+
 
 @dataclass
 class Evaluation:
@@ -163,7 +169,7 @@ def evaluate_files(request: Request, say: Callable[[str], None] = SILENT) -> Eva
     if request.single_gallery_shot:
         from model.metrics.single_shot_figures import single_shot_figures
 
-        shot, meaning = single_shot_figures(task, distances, request.ties)
+        shot, meaning = single_shot_figures(task, distances, request.ties, request.memory_gb)
         metrics, definitions = metrics | shot, definitions | meaning
     if request.clusters:
         from model.metrics import clusters

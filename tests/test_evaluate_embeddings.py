@@ -10,8 +10,13 @@ from conftest import command
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score
 
+from dataset.manifest import Manifest, read_manifest
 from evaluate import main
+from model.metrics.clusters import cluster_figures
 from model.metrics.excluders import find_excluder
+from model.metrics.rerank import Reranker
+from model.metrics.retrieval import evaluate_distances
+from model.metrics.single_shot import single_gallery_shot
 
 NAMES = {
     "market1501": "{:04d}_c{}s1_{:06d}_00.jpg",
@@ -242,6 +247,8 @@ def test_bad_input_is_answered_with_one_line(tmp_path: Path, capsys: pytest.Capt
         ([*words, *market, "--filename", tmp_path], "is a folder"),
         ([*words, *market, "--pool_sequences", "mean"], "no image has a sequence"),
         ([*words, *market, "--multi_query", "mean"], "column camera"),
+        ([*words, "--excluder", "diagonal", "--multi_query", "mean"], "an --excluder that goes by cameras"),
+        ([*words, *market, "--device", "cpu"], "--device is for a run"),
     ]
     for given, message in cases:
         assert message in files.refused(capsys, *given)
@@ -266,6 +273,79 @@ def test_bad_input_is_answered_with_one_line(tmp_path: Path, capsys: pytest.Capt
     assert not (tmp_path / "out.json").exists()
     (tmp_path / "query.csv").write_text("")
     assert "no images in it" in files.refused(capsys, *words, *market)
+
+
+def test_figures_are_printed_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    words = Files(tmp_path).words("--excluder", "market1501")
+    del words[words.index("--filename") : words.index("--filename") + 2]
+    assert main(words) == 0
+    assert "mAP is map" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["query.h5", "gallery.h5", "query.csv", "gallery.csv"])
+def test_inputs_are_never_replaced(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    files = Files(tmp_path)
+    before = (tmp_path / name).read_bytes()
+    line = files.refused(capsys, *files.words("--excluder", "market1501", "--filename", tmp_path / "." / name))
+    assert "is one of the inputs" in line
+    assert (tmp_path / name).read_bytes() == before
+
+
+def with_strangers(files: Files) -> tuple[Manifest, Manifest, np.ndarray, np.ndarray]:
+    """Every other query becomes somebody whom the gallery does not know; labels and embeddings."""
+    texts = files.query[0].astype(object)
+    texts[::2] = "0555"
+    paths = [line.split(",")[1] for line in (files.folder / "query.csv").read_text().split()]
+    (files.folder / "query.csv").write_text("".join(f"{t},{p}\n" for t, p in zip(texts, paths, strict=True)))
+    files.write("query", files.query[2], paths, texts)
+    parts = [read_manifest(files.folder / f"{name}.csv", Path()) for name in ("query", "gallery")]
+    return *parts, files.query[2], files.gallery[2]
+
+
+def test_reranking_with_skipped_queries(tmp_path: Path) -> None:
+    """All queries are neighbours of each other, also those that have no match; junk is nobody's neighbour."""
+    files = Files(tmp_path)
+    query, gallery, query_emb, gallery_emb = with_strangers(files)
+    known = gallery.identities != "-1"
+    distances = np.full((len(query), len(gallery)), 9.0)
+    distances[:, known] = Reranker(query_emb, gallery_emb[known], k1=5, k2=2, weight=0.3).distances(slice(None))
+    expected = evaluate_distances(distances, query, gallery, "market1501")
+    result = files.run("--rerank", "5,2,0.3", "--batch_size", "3")
+    assert result["metrics"] == pytest.approx(expected.metrics)
+    assert result["counts"]["queries_used"] == 10
+
+
+def test_single_gallery_shot_leaves_out_what_the_excluder_does(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    (ids, cameras, emb), (gallery_ids, gallery_cameras, gallery_emb) = files.query, files.gallery
+    exact = cdist(emb.astype(float), gallery_emb.astype(float))
+    _, codes = np.unique(np.concatenate([ids, gallery_ids]), return_inverse=True)
+    same = ids[:, None] == gallery_ids
+    out = (same & (cameras[:, None] == gallery_cameras)) | (gallery_ids == "-1")
+    expected = np.nanmean(single_gallery_shot(exact, codes[len(ids) :], codes[: len(ids)], out), axis=0)
+    metrics = files.run("--single_gallery_shot")["metrics"]
+    assert [metrics[f"cmc_single_shot@{k}"] for k in (1, 5, 10, 20)] == pytest.approx(expected.tolist())
+
+
+def test_clusters_are_of_the_queries_identities(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    ids, _, emb = files.gallery
+    known = np.isin(ids, files.query[0])
+    expected = cluster_figures(emb[known], ids[known])
+    metrics = files.run("--clusters")["metrics"]
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+
+
+def test_a_query_is_not_expanded_by_itself(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    emb, labels = files.gallery[2], read_manifest(tmp_path / "gallery.csv", Path())
+    nearest = cdist(emb.astype(float), emb.astype(float))
+    np.fill_diagonal(nearest, np.inf)
+    expanded = np.array([(emb[i] + emb[row.argsort()[:2]].sum(0)) / 3 for i, row in enumerate(nearest)])
+    expected = evaluate_distances(cdist(expanded, emb.astype(float)), labels, labels, "diagonal")
+    words = ["--query_dataset", tmp_path / "gallery.csv", "--query_embeddings", tmp_path / "gallery.h5"]
+    assert main([*map(str, words), "--query_expansion", "2", "--filename", str(tmp_path / "out.json")]) == 0
+    assert json.loads((tmp_path / "out.json").read_text())["mAP"] == pytest.approx(expected.metrics["map"])
 
 
 def test_an_old_result_stays_when_nothing_comes_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

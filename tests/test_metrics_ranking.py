@@ -165,7 +165,7 @@ def test_distances_that_do_not_fit() -> None:
     with pytest.raises(UserError, match="distances of shape 39 x 300, but 40 queries and 300 gallery images"):
         evaluate_distances(distances[1:], query, gallery, "market1501")
     distances[3, 4] = np.nan
-    with pytest.raises(UserError, match="1 of the distances are no numbers"):
+    with pytest.raises(UserError, match="1 of the distances are not finite"):
         evaluate_distances(distances, query, gallery, "market1501")
     with pytest.raises(UserError, match="pessimistic, optimistic, stable"):
         evaluate_distances(np.nan_to_num(distances), query, gallery, "market1501", ties="random")
@@ -196,3 +196,36 @@ def test_real_lists(shared_data: Path) -> None:
 @pytest.mark.slow
 def test_real_lists_whole(shared_data: Path) -> None:
     check_real_lists(shared_data, 128, 3368)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_a_collapsed_network_takes_bounded_time_and_memory(metric: str) -> None:
+    """All pairs are doubtful: they are settled in portions, and equal ones tie."""
+    emb = np.full((4000, 16), 0.3, np.float32)
+    labels = manifest(np.arange(4000) // 4, np.arange(4000) % 2, "g")
+    result = evaluate_retrieval(emb[:200], emb, labels.select(np.arange(200)), labels, "diagonal", metric)
+    assert result.metrics["first_rank"] == 3997  # 3 996 of other identities come first
+    assert result.metrics["tpr@fpr=0.001"] == 0
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "sqeuclidean", "cityblock"])
+@pytest.mark.parametrize("spread", [1e-1, 1e-3, 3e-4])
+def test_nearly_parallel_embeddings(metric: str, spread: float) -> None:
+    """What float32 products cannot tell apart is told apart, also at the operating point."""
+    random = np.random.default_rng(0)
+    identities = np.arange(1500) // 15
+    centres = random.standard_normal((100, 24))
+    emb = random.standard_normal((1, 24)) * 3 + spread * (centres[identities] + random.standard_normal((1500, 24)))
+    emb = emb.astype(np.float32)
+    labels = manifest(identities, np.arange(1500), "g")
+    query = labels.select(np.arange(0, 1500, 10))
+    unit = emb.astype(float)
+    if metric == "cosine":  # from differences: 1 - cos would cancel
+        unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+        exact = cdist(unit[::10], unit, "sqeuclidean") / 2
+    else:
+        exact = cdist(unit[::10], unit, metric)
+    expected = evaluate_distances(exact, query, labels, "diagonal")
+    result = evaluate_retrieval(emb[::10], emb, query, labels, "diagonal", metric)
+    assert result.metrics == pytest.approx(expected.metrics, rel=1e-9, abs=1e-7)
+    assert 0.001 < result.metrics["tpr@fpr=0.001"] < 0.99

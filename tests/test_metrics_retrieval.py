@@ -1,5 +1,6 @@
 """Retrieval figures against published loops, scikit-learn, brute force and cases worked by hand."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,9 @@ def test_excluders_against_brute_force(excluder: str) -> None:
 def test_a_file_listed_under_two_identities_is_left_out_all_the_same() -> None:
     query, gallery = manifest(["a"], paths=["x.jpg"]), manifest(["b", "a"], paths=["x.jpg", "y.jpg"])
     assert left_out(query, gallery, "diagonal").tolist() == [[True, False]]
+    cameras = {"cameras": np.array(["1"], object)}, {"cameras": np.array(["1", "2"], object)}
+    parts = [dataclasses.replace(part, **camera) for part, camera in zip((query, gallery), cameras, strict=True)]
+    assert not left_out(*parts, "market1501").any()  # of another identity, it takes part
     result = evaluate_retrieval(np.zeros((1, 2)), np.eye(2), query, gallery, "diagonal", "euclidean")
     assert result.metrics["cmc@1"] == 1
 
@@ -290,6 +294,12 @@ def test_cameras_from_file_names(excluder: str, names: list[str]) -> None:
     assert left_out(query, gallery, excluder).tolist() == [[True, False, True]]
     with pytest.raises(UserError, match=r"no camera in the name of 'g0\.jpg'"):
         encode_labels(query, manifest(["0001"]), excluder)
+
+
+def test_an_empty_camera_is_refused() -> None:
+    query, gallery = manifest(["a"], [1], "q"), manifest(["a", "a"], [1, ""])
+    with pytest.raises(UserError, match=r"g\.csv: 1 images have an empty camera"):
+        evaluate_retrieval(np.zeros((1, 2)), np.eye(2), query, gallery, "market1501", "euclidean")
 
 
 def test_skipped_queries_are_counted_with_the_reason() -> None:

@@ -126,6 +126,7 @@ def test_evaluation_only(images: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["p0"], None, "1 fields instead of 2"),
         ([",größe 0/0.jpg"], None, "empty identity"),
         (["p0,/data/größe 0/0.jpg"], None, "has the absolute path '/data"),
+        (["p0,images/../../p 0/0.jpg"], None, "which leads out of it"),
         (["p0,C:\\data\\0.jpg"], None, "has the absolute path 'C:"),
         (["p0,nowhere/0.jpg"], None, "is this the folder that the paths start from?"),
         (["p0,größe 0/0.jpg"], ["p5,größe 0/0.jpg", "p1,größe 1/0.jpg"], "share 1 images (größe 0/0.jpg ...)"),

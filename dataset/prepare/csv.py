@@ -51,7 +51,11 @@ def straighten(path: str, number: int, option: str, file: str) -> str:
     if PureWindowsPath(path).drive or PureWindowsPath(path).root or PurePosixPath(path).is_absolute():
         remedy = "give paths that start at --image_root"
         raise UserError(f"{option} {file}: image {number} has the absolute path {path!a}; {remedy}")
-    return PurePosixPath(path.replace("\\", "/")).as_posix()
+    straight = PurePosixPath(path.replace("\\", "/"))
+    if ".." in straight.parts:
+        remedy = "give paths below --image_root"
+        raise UserError(f"{option} {file}: image {number} has the path {path!a}, which leads out of it; {remedy}")
+    return straight.as_posix()
 
 
 def camera_of(path: str, excluder: str, where: str) -> str:

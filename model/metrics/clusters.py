@@ -14,7 +14,8 @@ from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_s
 from threadpoolctl import threadpool_limits
 
 from dataset.errors import UserError
-from model.metrics.nearest import METRICS, as_vectors, centre_and_scale, centred_single, check_vectors
+from model.metrics.gallery_distances import METRICS
+from model.metrics.nearest import as_vectors, centre_and_scale, centred_single, check_vectors
 
 LARGE = 5e7  # images x identities, from where k-means takes minutes for each of its many passes and starts
 BATCH = 8192

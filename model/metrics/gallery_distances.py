@@ -19,7 +19,7 @@ METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
 _PRODUCT_ERROR = 32 * 2.0**-24
 _ONE = 1e-12  # exact distances that differ by less than this part are one: float64's rounding of the same distance
 _COSINE_NOISE = 1e-14  # what rounding to float32 makes of the cosine distance of parallel vectors
-_CHUNK = 2**21  # numbers in a block of gathered coordinates
+_CHUNK = 2**19  # numbers in a block of gathered coordinates
 
 
 class Distances(Protocol):
@@ -72,8 +72,8 @@ class GivenDistances:
 class EmbeddingDistances:
     """Distances of embeddings (Q, D) to (G, D), float32 or float64.
 
-    The order is the same for euclidean and sqeuclidean: both are squared here. The cosine distance is 1 - cos, and 1
-    for a zero vector.
+    The order is the same for euclidean and sqeuclidean: both are squared here. So are cosine distances, 1 - cos: twice
+    that is the squared distance of the embeddings at length 1. A zero vector is at cosine distance 1 from all others.
 
     Raises:
         UserError: for an unknown metric or embeddings of different sizes.
@@ -90,87 +90,80 @@ class EmbeddingDistances:
         # A power of two, so that it changes no digit: squares neither overflow nor vanish.
         largest = max(np.abs(query).max(initial=0), np.abs(gallery).max(initial=0))
         self._scale = 2.0 ** -int(np.frexp(largest)[1])
-        self._mean = np.zeros(query.shape[1])
-        if metric in ("euclidean", "sqeuclidean"):
-            # Cancellation in |q|^2 - 2 q.g + |g|^2 grows with the lengths, which are shortest about the mean.
-            self._mean = gallery.mean(0, dtype=np.float64) * self._scale
-            self._targets, squares = _single(gallery, self._ready, extra=2)
-            self._targets[:, -2], self._targets[:, -1] = squares, 1
-            self._longest = float(squares.max(initial=0))
-            self._lengths = np.concatenate(
-                [np.square(self._ready(query[part])).sum(1) for part in _chunks(len(query), query.shape[1])]
-            )
-        elif metric == "cosine":
-            self._targets, _ = _single(gallery, self._ready)
+        if metric == "cityblock":
+            return
+        parts = _chunks(len(gallery), gallery.shape[1])
+        # Cancellation in |q|^2 - 2 q.g + |g|^2 grows with the lengths, which are shortest about the mean.
+        self._mean = sum(self._vectors(gallery[part]).sum(0) for part in parts) / max(len(gallery), 1)
+        self._targets = np.empty((len(gallery), gallery.shape[1] + 2), np.float32)
+        self._longest = 0.0
+        for part in parts:
+            vectors = self._vectors(gallery[part]) - self._mean
+            squares = np.square(vectors).sum(1)
+            self._targets[part] = np.column_stack([vectors, squares, np.ones(len(vectors))])
+            self._longest = max(self._longest, float(squares.max(initial=0)))
+        self._lengths = np.concatenate(
+            [np.square(self._vectors(query[part]) - self._mean).sum(1) for part in _chunks(len(query), query.shape[1])]
+        )
+        # Cosine only: the zero vectors.
+        self._nothing = [~emb.any(1) if metric == "cosine" else np.zeros(len(emb), bool) for emb in (query, gallery)]
 
-    def _ready(self, vectors: np.ndarray) -> np.ndarray:
-        """Float64, scaled, and about the mean or, for cosine, at length 1."""
-        vectors = vectors.astype(np.float64) * self._scale
-        return unit_rows(vectors) if self.metric == "cosine" else vectors - self._mean
+    def _vectors(self, emb: np.ndarray) -> np.ndarray:
+        """Float64, scaled or, for cosine, at length 1."""
+        vectors = emb.astype(np.float64) * self._scale
+        return unit_rows(vectors) if self.metric == "cosine" else vectors
 
     def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         distances = np.empty(len(rows))
         for part in _chunks(len(rows), self._query.shape[1]):
-            query = self._query[rows[part]].astype(np.float64) * self._scale
-            gallery = self._gallery[columns[part]].astype(np.float64) * self._scale
-            if self.metric == "cosine":
-                cosines = np.einsum("pd,pd->p", unit_rows(query), unit_rows(gallery))
-                distances[part] = np.where(1 - cosines < _COSINE_NOISE, 0, 1 - cosines)
-                continue
-            np.subtract(query, gallery, out=query)
+            differences = self._vectors(self._query[rows[part]])
+            differences -= self._vectors(self._gallery[columns[part]])
             if self.metric == "cityblock":
-                distances[part] = np.abs(query, out=query).sum(1)
+                distances[part] = np.abs(differences, out=differences).sum(1)
             else:
-                distances[part] = np.einsum("pd,pd->p", query, query)
+                distances[part] = np.einsum("pd,pd->p", differences, differences)
+        if self.metric == "cosine":
+            distances[distances < 2 * _COSINE_NOISE] = 0
+            distances[self._nothing[0][rows] | self._nothing[1][columns]] = 2
         return distances
 
     def tile(self, rows: np.ndarray, columns: slice) -> np.ndarray:
-        block = self._ready(self._query[rows])  # (q, D)
+        block = self._vectors(self._query[rows])  # (q, D)
         if self.metric == "cityblock":
-            return cdist(block, self._gallery[columns].astype(np.float64) * self._scale, "cityblock")
-        targets = self._targets[columns].T
-        if self.metric == "cosine":
-            distances = block.astype(np.float32) @ targets
-            return np.subtract(1, distances, out=distances)
+            return cdist(block, self._vectors(self._gallery[columns]), "cityblock")
+        block -= self._mean
         # The squared lengths ride along as two more columns of the product.
         block = np.column_stack([-2 * block, np.ones(len(block)), self._lengths[rows]]).astype(np.float32)
-        return block @ targets
+        distances = block @ self._targets[columns].T
+        if self.metric == "cosine":
+            distances[self._nothing[0][rows]] = 2
+            distances[:, self._nothing[1][columns]] = 2
+        return distances
 
     def slack(self, rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
         if self.metric == "cityblock":
             return self.same(distances)
-        if self.metric == "cosine":
-            return np.full(len(distances), _PRODUCT_ERROR)
         # |g| <= |q| + d, so the gallery images at this distance are not longer than that.
         lengths = self._lengths[rows]
         longest = np.minimum(self._longest, 2 * (lengths + distances))
         return _PRODUCT_ERROR * (lengths + longest) + self.same(distances)
 
     def same(self, distances: np.ndarray) -> np.ndarray:
-        return _ONE * distances + (_COSINE_NOISE if self.metric == "cosine" else 0)
+        return _ONE * distances + (2 * _COSINE_NOISE if self.metric == "cosine" else 0)
 
     def in_units(self, distance: float) -> float:
         distance = max(float(distance), 0.0)
         if self.metric == "euclidean":
             return distance**0.5 / self._scale
-        return distance / {"cosine": 1.0, "cityblock": self._scale, "sqeuclidean": self._scale**2}[self.metric]
+        return distance / {"cosine": 2.0, "cityblock": self._scale, "sqeuclidean": self._scale**2}[self.metric]
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
     """Rows divided by their Euclidean norm; zero rows stay."""
+    largest = np.abs(vectors).max(1, keepdims=True)  # divided by first, for the squares neither overflow nor vanish
+    vectors = vectors / np.where(largest == 0, 1, largest)
     norms = np.sqrt(np.square(vectors).sum(1, keepdims=True))
-    return vectors / np.where(norms == 0, 1, norms)
-
-
-def _single(gallery: np.ndarray, ready, extra: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The gallery made ready, in float32 with columns to spare, and its squared lengths (G,) float64."""
-    targets = np.empty((len(gallery), gallery.shape[1] + extra), np.float32)
-    squares = np.empty(len(gallery))
-    for part in _chunks(len(gallery), gallery.shape[1]):
-        vectors = ready(gallery[part])
-        targets[part, : gallery.shape[1]] = vectors
-        squares[part] = np.square(vectors).sum(1)
-    return targets, squares
+    return np.divide(vectors, np.where(norms == 0, 1, norms), out=vectors)
 
 
 def _chunks(count: int, width: int) -> list[slice]:

@@ -66,9 +66,13 @@ def encode_labels(query: Manifest, gallery: Manifest, cameras: str | None) -> tu
     if cameras is None:
         camera_codes = tuple(np.zeros(len(manifest), np.int32) for manifest in (query, gallery))
     elif query.cameras is not None and gallery.cameras is not None:
+        for manifest in (query, gallery):
+            if not all(manifest.cameras):
+                unknown = f"{sum(not camera for camera in manifest.cameras)} images have an empty camera"
+                raise UserError(f"{manifest.source}: {unknown}; fill it in, or choose excluder diagonal")
         camera_codes = encode(query.cameras, gallery.cameras)
     else:
-        camera_codes = encode(cameras_of_names(query, cameras), cameras_of_names(gallery, cameras))
+        camera_codes = encode(*(cameras_of_names(manifest, cameras) for manifest in (query, gallery)))
     identities, paths = encode(query.identities, gallery.identities), encode(query.paths, gallery.paths)
     return Labels(identities[0], paths[0], camera_codes[0]), Labels(identities[1], paths[1], camera_codes[1])
 
@@ -91,7 +95,7 @@ def cameras_of_names(manifest: Manifest, dataset: str) -> list[str]:
     for path in manifest.paths:
         match = pattern.search(path.rsplit("/", 1)[-1])
         if not match:
-            remedy = "add a column camera to the CSV, or choose another excluder"
+            remedy = "add a column camera to the CSVs of both queries and gallery, or choose another excluder"
             raise UserError(f"{manifest.source}: excluder {dataset}: no camera in the name of {path!r}; {remedy}")
         cameras.append(match[1])
     return cameras

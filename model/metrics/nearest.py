@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from dataset.errors import UserError
 from dataset.parallel import cores
+from model.metrics.gallery_distances import METRICS, unit_rows
 
-METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
 BYTES_PER_DISTANCE = 20  # of a block's arrays (q, G) together, with those in float64 of cityblock
 MAX_BLOCK = 256  # larger blocks leave the processor's cache and gain nothing
 MAX_PAIRS = 1 << 18  # candidates that a thread looks at together, at 60 bytes each
@@ -199,14 +199,6 @@ def as_vectors(vectors: np.ndarray, metric: str) -> np.ndarray:
     """The vectors in float64, for `cosine` divided by their length (the zero vector stays)."""
     vectors = np.ascontiguousarray(vectors, np.float64)
     return unit_rows(vectors) if metric == "cosine" else vectors
-
-
-def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows divided by their Euclidean norm; zero rows stay."""
-    largest = np.abs(vectors).max(1, keepdims=True)  # divided by first, for the squares neither overflow nor vanish
-    vectors = vectors / np.where(largest == 0, 1, largest)
-    norms = np.sqrt(np.square(vectors).sum(1, keepdims=True))
-    return np.divide(vectors, np.where(norms == 0, 1, norms), out=vectors)
 
 
 def check_vectors(query: np.ndarray, gallery: np.ndarray, metric: str, metrics: tuple[str, ...]) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from dataset.errors import UserError
-from model.metrics.nearest import as_vectors, check_positive, nearest, unit_rows
+from model.metrics.gallery_distances import unit_rows
+from model.metrics.nearest import as_vectors, check_positive, nearest
 
 MAX_ELEMENTS = 1 << 21  # of the neighbours that are gathered together: 16 MB
 

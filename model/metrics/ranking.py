@@ -24,6 +24,7 @@ TIES = {
 }
 TILE_COLUMNS = 8192  # a row of a tile and its masks stay in the processor's cache
 WIDTH = 1024  # tiles are filled up to a multiple of it, see _Counter
+PORTION = 2**17  # pairs that are looked at together
 MANY = 80  # thresholds from which sorting a row is quicker than counting for each
 
 
@@ -47,7 +48,7 @@ def rank_matches(
     ties: str = "pessimistic",
     *,
     batch_size: int = 256,
-    see: Callable[[np.ndarray], None] = lambda tile: None,
+    see: Callable[[np.ndarray, np.ndarray, int], None] = lambda tile, rows, first: None,
 ) -> Ranks:
     """Ranks all matches.
 
@@ -56,7 +57,8 @@ def rank_matches(
         lists: which of them match, and which are left out.
         ties: one of `TIES`.
         batch_size: queries at a time, on each processor core.
-        see: is shown the distances of all non-matches, tile by tile, the others being infinite; from several threads.
+        see: is shown the distances of all non-matches, tile by tile, the others being infinite, with the numbers of the
+            tile's queries and of its first column; from several threads.
 
     Raises:
         UserError: for another way of breaking ties.
@@ -106,14 +108,14 @@ class _Block:
         self._counter = _Counter()
         self._before = np.zeros(len(columns), np.int64)  # non-matches that rank before the match
 
-    def ranks(self, see: Callable[[np.ndarray], None]) -> tuple[np.ndarray, np.ndarray]:
+    def ranks(self, see: Callable[[np.ndarray, np.ndarray, int], None]) -> tuple[np.ndarray, np.ndarray]:
         """(m,) ranks and (m,) distances."""
         for start in range(0, self._distances.shape[1], TILE_COLUMNS):
             stop = min(start + TILE_COLUMNS, self._distances.shape[1])
             tile = self._distances.tile(self._rows, slice(start, stop))
             here = (self._hidden_columns >= start) & (self._hidden_columns < stop)
             tile[self._hidden_rows[here], self._hidden_columns[here] - start] = np.inf
-            see(tile)
+            see(tile, self._rows, start)
             if tile.shape[1] % WIDTH:
                 tile = np.pad(tile, [(0, 0), (0, -tile.shape[1] % WIDTH)], constant_values=np.inf)
             self._count(tile, start)
@@ -139,22 +141,37 @@ class _Block:
         self, unclear: np.ndarray, tile: np.ndarray, first: int, low: np.ndarray, high: np.ndarray
     ) -> None:
         """Settles by exact distances what stands before a match, where the tile's are too rough to tell."""
-        found = []
-        for match in unclear:
-            values = tile[self._local[match]]
-            found.append(np.flatnonzero((values >= low[match]) & (values < high[match])))
-        matches = np.repeat(unclear, [len(columns) for columns in found])
-        rows, columns = self._local[matches], np.concatenate(found)
-        # Matches of one query often have the same neighbours.
-        keys, back = np.unique(rows * tile.shape[1] + columns, return_inverse=True)
-        exact = self._distances.pairs(self._rows[keys // tile.shape[1]], keys % tile.shape[1] + first)[back]
-        before = exact < self._exact[matches] - self._same[matches]
-        if self._ties != "optimistic":
-            tied = ~before & (exact <= self._exact[matches] + self._same[matches])
-            if self._ties == "stable":
-                tied &= columns + first < self._columns[matches]
-            before |= tied
-        self._before += np.bincount(matches[before], minlength=len(self._before))
+        portion, size = [], 0
+        for matches in np.split(unclear, np.flatnonzero(np.diff(self._local[unclear])) + 1):  # those of each query
+            row = self._local[matches[0]]
+            near = np.zeros(tile.shape[1], bool)
+            for match in matches:
+                near |= (tile[row] >= low[match]) & (tile[row] < high[match])
+            columns = np.flatnonzero(near)
+            portion.append((row, matches, columns))
+            size += len(columns)
+            if size > PORTION:
+                self._settle(portion, tile, first, low)
+                portion, size = [], 0
+        if portion:
+            self._settle(portion, tile, first, low)
+
+    def _settle(self, portion: list[tuple], tile: np.ndarray, first: int, low: np.ndarray) -> None:
+        """For queries, some of their matches, and the columns that are unclear for any of these."""
+        lengths = [len(columns) for _, _, columns in portion]
+        rows = np.repeat([row for row, _, _ in portion], lengths)
+        exact = self._distances.pairs(self._rows[rows], np.concatenate([c for _, _, c in portion]) + first)
+        for (row, matches, columns), distances in zip(portion, np.split(exact, np.cumsum(lengths)[:-1]), strict=True):
+            nearest, farthest = self._exact[matches] - self._same[matches], self._exact[matches] + self._same[matches]
+            ascending = np.sort(distances)
+            before = np.searchsorted(ascending, nearest, "left")
+            if self._ties == "pessimistic":
+                before = np.searchsorted(ascending, farthest, "right")
+            elif self._ties == "stable":
+                tied = (distances >= nearest[:, None]) & (distances <= farthest[:, None])
+                before += (tied & (columns + first < self._columns[matches][:, None])).sum(1)
+            # What is surely nearer has been counted already.
+            self._before[matches] += before - np.searchsorted(np.sort(tile[row, columns]), low[matches], "left")
 
 
 def _snapped(exact: np.ndarray, rows: np.ndarray, distances: Distances) -> np.ndarray:

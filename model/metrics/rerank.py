@@ -101,8 +101,8 @@ class Reranker:
         self._gallery = vectors[self._first :]
         self._gallery_norms = np.square(self._gallery).sum(1)
 
-    def distances(self, queries: slice) -> np.ndarray:
-        """The final distances (q, G) float32 of these queries to the whole gallery."""
+    def distances(self, queries: slice | np.ndarray) -> np.ndarray:
+        """The final distances (q, G) float32 of these queries (a slice, or their numbers) to the whole gallery."""
         rows = np.arange(self._queries)[queries]
         query = self._query[rows]
         out = (-2 * query) @ self._gallery.T  # (q, G)

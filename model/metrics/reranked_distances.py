@@ -26,8 +26,7 @@ class RerankedDistances:
         held = getattr(self._blocks, "held", None)
         if held is None or first < held[1] or last >= held[1] + len(held[0]):
             numbers = self._queries[first : last + 1]
-            block = self._reranker.distances(slice(int(numbers[0]), int(numbers[-1]) + 1))
-            self._blocks.held = held = block[numbers - numbers[0]], first
+            self._blocks.held = held = self._reranker.distances(numbers), first
         return held
 
     def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -145,8 +145,8 @@ def evaluate_distances(
     if distances.shape != (len(query), len(gallery)):
         shape = " x ".join(map(str, distances.shape))
         raise UserError(f"distances of shape {shape}, but {len(query)} queries and {len(gallery)} gallery images")
-    if np.isnan(distances).any():
-        raise UserError(f"{int(np.isnan(distances).sum())} of the distances are no numbers (NaN)")
+    if not np.isfinite(distances).all():
+        raise UserError(f"{int((~np.isfinite(distances)).sum())} of the distances are not finite (NaN or infinite)")
 
     task = make_task(query, gallery, excluder)
     given = GivenDistances(distances[np.ix_(task.queries, task.gallery)])
@@ -182,11 +182,11 @@ def evaluate_task(
         raise UserError(f"fpr {fpr}: it must be between 0 and 1")
     lists = task.lists
     negatives = len(task.queries) * len(task.gallery) - len(lists.columns) - len(lists.left_out)
-    point = OperatingPoint(fpr, negatives)
+    point = OperatingPoint(fpr, negatives, distances)
     batch_size = int(np.clip(memory_gb * 1e9 / (BYTES_PER_QUERY * cores()), 1, batch_size))
     ranks = rank_matches(distances, lists, ties, batch_size=batch_size, see=point.see)
     figures = query_figures(ranks)
-    metrics = means(figures) | point.figures(ranks.distances, distances)
+    metrics = means(figures) | point.figures(ranks.distances)
     definitions = DEFINITIONS | point.definitions()
     definitions |= {"ties": f"{ties}: {TIES[ties]}", "queries": QUERIES, "excluder": task.rules, "metric": metric}
     per_query = {name: np.full(task.counts["queries"], np.nan) for name in figures}
