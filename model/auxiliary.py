@@ -7,27 +7,30 @@ from model.params import Params
 
 
 class Classification(tf.Module):
-    """Softmax cross entropy over the training identities, on batch norm and a linear layer without bias."""
+    """Softmax cross entropy over the training identities, on a linear layer without bias, after batch norm or not."""
 
-    def __init__(self, params: Params, identities: int) -> None:
+    def __init__(self, params: Params, identities: int, *, size: int | None = None, batch_norm: bool = True) -> None:
+        """Args:
+        params: the term's parameters.
+        identities: I, number of training identities.
+        size: C, width of what is classified; None is `embedding_size`.
+        batch_norm: normalise it first; not where a head has done so.
+        """
         super().__init__(name="classification")
         self._temperature, self._smoothing = params.classification_temperature, params.label_smoothing
-        self.classifier = keras.Sequential(
-            [
-                keras.Input((params.embedding_size,)),
-                keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32"),
-                keras.layers.Dense(identities, use_bias=False, dtype="float32"),
-            ],
-            name="classifier",
-        )
+        layers = [keras.Input((size or params.embedding_size,))]
+        if batch_norm:
+            layers.append(keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32"))
+        layers.append(keras.layers.Dense(identities, use_bias=False, dtype="float32"))
+        self.classifier = keras.Sequential(layers, name="classifier")
 
-    def __call__(self, labels: tf.Tensor, embeddings: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """(B,) int32, (B, D) -> mean cross entropy, and the accuracy.
+    def __call__(self, labels: tf.Tensor, classified: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """(B,) int32, (B, C) -> mean cross entropy, and the accuracy.
 
         With label smoothing e the target is 1 - e on the identity plus e / I on each of the I identities (Szegedy et
         al., Rethinking the Inception Architecture, section 7).
         """
-        logits = self.classifier(embeddings, training=True) / self._temperature  # (B, I)
+        logits = self.classifier(classified, training=True) / self._temperature  # (B, I)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)  # (B,)
         if self._smoothing:
             to_all = tf.reduce_logsumexp(logits, axis=1) - tf.reduce_mean(logits, axis=1)

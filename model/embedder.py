@@ -3,26 +3,63 @@
 from types import ModuleType
 
 import keras
+import tensorflow as tf
 
 from dataset import by_name
 from dataset.errors import UserError
+from model.heads import HeadOutputs
 from model.params import Params
 
 
-def build_embedder(params: Params, *, synchronized: bool = False, imagenet: bool = False) -> keras.Model:
-    """The network of a run: (B, H, W, C) uint8 -> (B, D) float32.
+class Network:
+    """The network of a run, as it is used and as it is trained: the same layers, with other outputs.
 
-    Its layers "backbone" and "head" are models of their own, so that each can be saved and loaded alone.
+    Attributes:
+        embedder: (B, H, W, C) uint8 -> (B, D) float32. Its layers "backbone" and "head" are models of their own, so
+            that each can be saved and loaded alone. They have all the weights.
+        classified_size: the width of what the classifier of identities sees.
+        classifier_batch_norm: whether the classifier begins with a batch norm of its own.
+    """
+
+    def __init__(self, embedder: keras.Model, training: keras.Model | None, outputs: HeadOutputs) -> None:
+        """`training` gives the triplet loss's and the classifier's vectors; None if both are the embedding."""
+        self.embedder, self._training = embedder, training
+        self.classified_size = outputs.classified.shape[-1]
+        self.classifier_batch_norm = outputs.classifier_batch_norm
+
+    def in_training(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the triplet loss sees, (B, D), and what the classifier sees, (B, C); the same tensor for most heads."""
+        if self._training is None:
+            embeddings = self.embedder(images, training=True)
+            return embeddings, embeddings
+        triplet, classified = self._training(images, training=True)
+        return triplet, classified
+
+
+def build_embedder(params: Params, *, synchronized: bool = False, imagenet: bool = False) -> keras.Model:
+    """The embedder alone of `build_network`: (B, H, W, C) uint8 -> (B, D) float32."""
+    return build_network(params, synchronized=synchronized, imagenet=imagenet).embedder
+
+
+def build_network(params: Params, *, synchronized: bool = False, imagenet: bool = False) -> Network:
+    """The network of a run.
 
     Args:
-        params: model_type, head, embedding_size, image_size, image_channels, precision and the network's own.
+        params: model_type, last_stride, freeze_batch_norm, head, embedding_size, image_size, image_channels,
+            precision and the network's own.
         synchronized: let batch norm take its statistics over all replicas.
         imagenet: start with the backbone's ImageNet weights, downloaded by Keras.
 
     Raises:
-        UserError: when the images are too small for the backbone, there are no such weights, or they cannot be had.
+        UserError: when the images are too small for the backbone, it does not know `last_stride`, there are no such
+            weights, or they cannot be had, or the head does not make vectors of `embedding_size`.
     """
     module = by_name.load("model.backbones", params.model_type)
+    if params.last_stride not in getattr(module, "LAST_STRIDES", (2,)):
+        raise UserError(
+            f"last_stride is {params.last_stride}, but {params.model_type!r} has no such option; drop it, or use a "
+            f"model_type that has: resnet_v1_50, resnet_v1_101 or mobilenet_v2"
+        )
     head = by_name.load("model.heads", params.head).head
     keras.utils.set_random_seed(params.seed)
     keras.config.set_dtype_policy(params.precision)
@@ -39,15 +76,28 @@ def build_embedder(params: Params, *, synchronized: bool = False, imagenet: bool
         backbone = _with_imagenet(module, shape, params) if imagenet else module.build(shape, params)
     except ValueError as error:
         raise UserError(f"{params.model_type} with image_size {params.image_size}: {error}") from error
+    for layer in backbone.layers if params.freeze_batch_norm else ():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False  # Keras then lets it take its statistics from the past in training, too
     features = backbone(pixels)  # (B, h, w, F)
 
     head_input = keras.Input(features.shape[1:], dtype=features.dtype)
-    head_model = keras.Model(head_input, head(head_input, params), name="head")
+    outputs = head(head_input, params)
+    if not isinstance(outputs, HeadOutputs):
+        outputs = HeadOutputs(outputs, triplet=outputs, classified=outputs)
+    head_model = keras.Model(head_input, outputs.embedding, name="head")
     if synchronized:
         for layer in [*backbone.layers, *head_model.layers]:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
-    return keras.Model(images, head_model(features), name="embedder")
+    embedder = keras.Model(images, head_model(features), name="embedder")
+    training = None
+    if outputs.triplet is not outputs.embedding or outputs.classified is not outputs.embedding:
+        in_training = keras.Model(head_input, [outputs.triplet, outputs.classified], name="head_in_training")
+        training = keras.Model(images, in_training(features), name="training")
+        if {id(weight) for weight in training.weights} - {id(weight) for weight in embedder.weights}:
+            raise ValueError(f"head {params.head!r} has weights that are not on the way to the embedding")
+    return Network(embedder, training, outputs)
 
 
 def _with_imagenet(module: ModuleType, shape: tuple[int, int, int], params: Params) -> keras.Model:

@@ -17,17 +17,28 @@ class Objective:
         parts: the parts that have variables, by name, for checkpoints.
     """
 
-    def __init__(self, params: Params, identities: int) -> None:
+    def __init__(
+        self,
+        params: Params,
+        identities: int,
+        *,
+        classified_size: int | None = None,
+        classifier_batch_norm: bool = True,
+    ) -> None:
         """Args:
         params: the loss's parameters.
         identities: number of training identities; labels are below it.
+        classified_size: C, width of what the classifier sees; None is `embedding_size`.
+        classifier_batch_norm: let the classifier begin with batch norm.
         """
         self._params = params
         self.parts: dict[str, tf.Module] = {}
         if params.memory_size:
             self.parts["memory"] = CrossBatchMemory(params.memory_size, params.embedding_size, params.memory_start_step)
         if params.classification_weight:
-            self.parts["classification"] = Classification(params, identities)
+            self.parts["classification"] = Classification(
+                params, identities, size=classified_size, batch_norm=classifier_batch_norm
+            )
         if params.center_loss_weight:
             self.parts["center_loss"] = CenterLoss(params, identities)
 
@@ -53,6 +64,7 @@ class Objective:
         embeddings: tf.Tensor,
         step: tf.Tensor,
         *,
+        classified: tf.Tensor | None = None,
         anchors: tuple[tf.Tensor | int, int] | None = None,
         all_reduce: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
         replicas: int = 1,
@@ -61,7 +73,8 @@ class Objective:
 
         Args:
             labels: (B,) int32, of the whole batch.
-            embeddings: (B, D) float32, likewise.
+            embeddings: (B, D) float32, likewise; what the triplet loss sees.
+            classified: (B, C) float32, likewise; what the classifier sees. None is the embeddings.
             step: steps done before this one, int64.
             anchors, all_reduce: see `triplet_loss`.
             replicas: how many compute the same auxiliary terms, of which each counts for its part.
@@ -86,7 +99,7 @@ class Objective:
         values = {"triplet_loss": triplet, **figures.monitors()}
         auxiliary = tf.constant(0.0)
         if "classification" in parts:
-            entropy, accuracy = parts["classification"](labels, embeddings)
+            entropy, accuracy = parts["classification"](labels, embeddings if classified is None else classified)
             auxiliary += params.classification_weight * entropy
             values |= {"classification_loss": entropy, **accuracy}
         if "center_loss" in parts:

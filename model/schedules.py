@@ -9,13 +9,14 @@ from model.params import Params
 
 
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """Warm-up, then constant, exponential or cosine decay; a pure function of the step.
+    """Warm-up, then constant, exponential, cosine or stepwise decay; a pure function of the step.
 
     With r the `learning_rate`, t the step, T the number of steps, t0 = `decay_start_step` and e =
     `decay_final_fraction`, for t > t0:
 
     - exponential: r * e^((t - t0) / (T - t0))        (Hermans et al., section 4.2)
     - cosine: r * (e + (1 - e) * (1 + cos(pi * (t - t0) / (T - t0))) / 2)
+    - step: r * decay_factor^n, n how many of `decay_steps` are <= t, whatever T and t0
 
     During the first `warmup_steps` steps all of it is multiplied by (t + 1) / warmup_steps.
     """
@@ -35,5 +36,8 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         elif p.learning_rate_schedule == "cosine":
             low = p.decay_final_fraction
             factor = low + (1.0 - low) * (1.0 + tf.cos(math.pi * progress)) / 2.0
+        elif p.learning_rate_schedule == "step":
+            passed = tf.reduce_sum(tf.cast(step >= tf.constant(p.decay_steps, tf.float32), tf.float32))
+            factor = tf.pow(tf.constant(p.decay_factor), passed)
         warmup = tf.minimum((step + 1.0) / max(p.warmup_steps, 1), 1.0)
         return p.learning_rate * factor * warmup

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from model.embedder import Network
 from model.losses import AnchorFigures
 from model.objective import Objective
 from model.params import Params
@@ -18,7 +19,7 @@ class StepResult(NamedTuple):
         loss: scalar.
         values: scalars by name.
         figures: of every anchor, (B,) each.
-        embeddings: (B, D).
+        embeddings: (B, D), what the triplet loss saw.
         labels: (B,).
     """
 
@@ -39,24 +40,24 @@ def make_strategy(params: Params) -> tf.distribute.Strategy:
 
 def make_train_step(
     strategy: tf.distribute.Strategy,
-    model: keras.Model,
+    network: Network,
     objective: Objective,
     optimizer: keras.optimizers.Optimizer,
     params: Params,
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], StepResult]:
     """The compiled step: images, labels, number of steps done before (int64) -> StepResult.
 
-    Every replica embeds its part of the batch, gathers the embeddings of all, and mines for its own anchors in the
+    Every replica embeds its part of the batch, gathers the vectors of all, and mines for its own anchors in the
     whole batch; its loss is divided by the whole batch's count. The losses and gradients of the replicas then add up
     to those of one device with the whole batch.
     """
     replicas = strategy.num_replicas_in_sync
-    variables = [*model.trainable_variables, *objective.trainable_variables]
+    variables = [*network.embedder.trainable_variables, *objective.trainable_variables]
 
     def replica_step(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> StepResult:
         context = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
-            embeddings = model(images, training=True)  # (B / replicas, D)
+            embeddings, classified = network.in_training(images)  # (B / replicas, D), (B / replicas, C)
             if replicas == 1:
                 anchors, all_reduce = None, tf.identity
             else:
@@ -65,10 +66,19 @@ def make_train_step(
                 all_reduce = lambda x: context.all_reduce(tf.distribute.ReduceOp.SUM, x)  # noqa: E731
                 # Zeros around the own rows, then a sum: a gather whose gradient is right on every strategy.
                 around = [anchors[0], (replicas - 1) * size - anchors[0]]
-                embeddings = all_reduce(tf.pad(embeddings, [around, [0, 0]]))  # (B, D)
+                gather = lambda x: all_reduce(tf.pad(x, [around, [0, 0]]))  # noqa: E731
+                apart = classified is not embeddings
+                embeddings = gather(embeddings)  # (B, D)
+                classified = gather(classified) if apart else embeddings  # (B, C)
                 labels = all_reduce(tf.pad(labels, [around]))  # (B,)
             loss, values, figures = objective(
-                labels, embeddings, step, anchors=anchors, all_reduce=all_reduce, replicas=replicas
+                labels,
+                embeddings,
+                step,
+                classified=classified,
+                anchors=anchors,
+                all_reduce=all_reduce,
+                replicas=replicas,
             )
         gradients = tape.gradient(loss, variables)
         optimizer.apply(gradients, variables)  # Keras adds up the replicas' gradients

@@ -15,7 +15,7 @@ from model.checkpoint_files import list_checkpoints
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.collapse import CollapseAlarm
 from model.detailed_log import DetailedLog
-from model.embedder import build_embedder
+from model.embedder import build_network
 from model.feeding import HardTriples, feed
 from model.monitoring import Log, Meter, TrainingMonitor, progress_line
 from model.objective import Objective
@@ -51,8 +51,14 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
     fresh = not list_checkpoints(run.checkpoints)
     imagenet = fresh and params.warm_start_from == "imagenet"
     with strategy.scope():
-        model = build_embedder(params, synchronized=replicas > 1, imagenet=imagenet)
-        objective = Objective(params, len(data.sampler.identities))
+        network = build_network(params, synchronized=replicas > 1, imagenet=imagenet)
+        model = network.embedder
+        objective = Objective(
+            params,
+            len(data.sampler.identities),
+            classified_size=network.classified_size,
+            classifier_batch_norm=network.classifier_batch_norm,
+        )
         schedule = LearningRate(params, total)
         optimizer = keras.optimizers.Adam(schedule, epsilon=params.adam_epsilon)
         optimizer.build([*model.trainable_variables, *objective.trainable_variables])
@@ -92,7 +98,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
     # Data and step
     hard = HardTriples(run.triples, model, params, data, checkpoints, log) if params.triplet_mining == "hard" else None
     batches = feed(strategy, data, params, start, total, hard)
-    train_step = make_train_step(strategy, model, objective, optimizer, params)
+    train_step = make_train_step(strategy, network, objective, optimizer, params)
 
     # Loop
     meter = Meter()

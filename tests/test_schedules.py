@@ -28,6 +28,18 @@ def test_cosine_decay(step):
     assert rate(step, **values) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 1), (39, 1), (40, 0.1), (69, 0.1), (70, 0.01), (99, 0.01), (500, 0.01)]
+)
+def test_stepwise_decay(step, expected):
+    values = {"learning_rate_schedule": "step", "decay_steps": [40, 70]}
+    assert rate(step, **values) == pytest.approx(0.5 * expected, rel=1e-5)
+    assert rate(step, total=10, **values) == pytest.approx(0.5 * expected, rel=1e-5)  # whatever the length
+    halved = rate(step, **values, decay_factor=0.5, warmup_steps=50)
+    passed = (step >= 40) + (step >= 70)
+    assert halved == pytest.approx(0.5 * 0.5**passed * min((step + 1) / 50, 1), rel=1e-5)
+
+
 def test_warm_up_is_linear_and_multiplies_the_decay():
     assert [rate(step, warmup_steps=4) for step in range(6)] == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
     plain = rate(1, learning_rate_schedule="cosine")

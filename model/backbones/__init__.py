@@ -6,5 +6,8 @@ A module here is one backbone. It defines
     preprocess(pixels) -> pixels                float32 in 0 .. 255, scaled as its pretrained weights expect
     build(image_shape, params) -> keras.Model   named "backbone", from such images (H, W, C) to features (h, w, F)
 
-and a backbone with ImageNet weights takes them by `build(..., weights="imagenet")`.
+and a backbone with ImageNet weights takes them by `build(..., weights="imagenet")`. One that knows
+`last_stride` defines
+
+    LAST_STRIDES = (1, 2)                       the values of it that it can be built with
 """

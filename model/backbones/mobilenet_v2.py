@@ -4,7 +4,13 @@ from typing import Any
 
 import keras
 
+from model.backbones._last_stride import with_last_stride
+
 CHANNELS = 3
+LAST_STRIDES = (1, 2)
+
+# The last convolution with a stride. Keras pads for it by hand; for a stride of 1 that is a pixel all around.
+_WITHOUT_STRIDE = {"block_13_pad": {"padding": ((1, 1), (1, 1))}, "block_13_depthwise": {"strides": (1, 1)}}
 
 
 def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
@@ -13,5 +19,8 @@ def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def build(image_shape: tuple[int, int, int], params: Any, weights: str | None = None) -> keras.Model:
-    """(H, W, 3) -> (H / 32, W / 32, 1280)."""
-    return keras.applications.MobileNetV2(include_top=False, weights=weights, input_shape=image_shape, name="backbone")
+    """(H, W, 3) -> (H / 32, W / 32, 1280), or with `last_stride: 1` twice as many rows and columns."""
+    network = keras.applications.MobileNetV2(
+        include_top=False, weights=weights, input_shape=image_shape, name="backbone"
+    )
+    return with_last_stride(network, params, _WITHOUT_STRIDE)

@@ -4,7 +4,10 @@ from typing import Any
 
 import keras
 
+from model.backbones._resnet_v1 import build_resnet
+
 CHANNELS = 3
+LAST_STRIDES = (1, 2)
 
 
 def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
@@ -13,5 +16,5 @@ def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def build(image_shape: tuple[int, int, int], params: Any, weights: str | None = None) -> keras.Model:
-    """(H, W, 3) -> (H / 32, W / 32, 2048)."""
-    return keras.applications.ResNet101(include_top=False, weights=weights, input_shape=image_shape, name="backbone")
+    """(H, W, 3) -> (H / 32, W / 32, 2048), or with `last_stride: 1` twice as many rows and columns."""
+    return build_resnet(keras.applications.ResNet101, image_shape, params, weights)

@@ -1,22 +1,42 @@
 """Heads: features to the embedding, one module each.
 
-A module here is one head. It defines `head(features, params) -> embedding`, from a feature map (B, h, w, F) to (B, D).
-The layer that makes the embedding, and all after it, compute in float32 whatever the precision of the backbone.
+A module here is one head. It defines `head(features, params)`, from a feature map (B, h, w, F) to the embedding (B, D),
+or to `HeadOutputs` where training looks at more than the embedding. The layer that makes the embedding, and all after
+it, compute in float32 whatever the precision of the backbone.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 
-def pool(features: keras.KerasTensor, params: Any) -> keras.KerasTensor:
-    """A vector of the feature map, as `pooling` says: (B, h, w, F) -> (B, F) or, flattened, (B, h * w * F)."""
+class HeadOutputs(NamedTuple):
+    """What a head gives to those who look at it. Every layer with weights lies on the way to the embedding.
+
+    Attributes:
+        embedding: (B, D) float32, what the trained network gives: evaluated, compared, written to files.
+        triplet: (B, D) float32, what the triplet loss sees, and with it the memory, the centre loss and the log.
+        classified: (B, C) float32, what the classifier of the training identities sees.
+        classifier_batch_norm: whether the classifier begins with a batch norm of its own.
+    """
+
+    embedding: keras.KerasTensor
+    triplet: keras.KerasTensor
+    classified: keras.KerasTensor
+    classifier_batch_norm: bool = True
+
+
+def pool(features: keras.KerasTensor, params: Any, dtype: str | None = None) -> keras.KerasTensor:
+    """A vector of the feature map, as `pooling` says: (B, h, w, F) -> (B, F) or, flattened, (B, h * w * F).
+
+    It is computed in `dtype`; None is that of the backbone.
+    """
     layers = {
         "average": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
         "flatten": keras.layers.Flatten,
     }
-    return layers[params.pooling](name="pool")(features)
+    return layers[params.pooling](name="pool", dtype=dtype)(features)
 
 
 def embedding_layer(vector: keras.KerasTensor, params: Any) -> keras.KerasTensor:

@@ -1,0 +1,49 @@
+"""How the parameters of a run go together: what one says that another must fit."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from model.params_fields import Params
+
+
+def check_rules(params: "Params") -> None:
+    """Checks parameters that are right each by itself.
+
+    Raises:
+        ValueError: what does not fit, and what to do.
+    """
+    given = params.model_fields_set
+    if params.squared and "metric" in given and params.metric != "sqeuclidean":
+        raise ValueError(f"squared: true means metric sqeuclidean, but metric is {params.metric!r}; drop one")
+    if params.num_epochs is not None:
+        if "train_iterations" in given and params.train_iterations is not None:
+            raise ValueError("num_epochs and train_iterations are both given; keep one of them")
+    elif params.train_iterations is None:
+        raise ValueError("train_iterations and num_epochs are both null; give one of them")
+    if params.triplet_strategy == "basic" and params.sampling != "triplets":
+        raise ValueError(
+            f"triplet_strategy 'basic' scores given triples: it needs sampling 'triplets', not {params.sampling!r}"
+        )
+    if params.triplet_strategy == "basic" and params.memory_size:
+        raise ValueError("memory_size has no effect with triplet_strategy 'basic': its triples are given; drop one")
+    if params.memory_start_step and not params.memory_size:
+        raise ValueError("memory_start_step has no effect without memory_size; give that too, or drop it")
+    if params.triplet_mining == "hard" and params.sampling != "triplets":
+        raise ValueError(f"triplet_mining 'hard' needs sampling 'triplets', not {params.sampling!r}")
+    if params.same_snippet_negatives and params.sampling != "pk":
+        raise ValueError(f"same_snippet_negatives needs sampling 'pk', not {params.sampling!r}")
+    if params.pre_crop_size is not None and "random_crop" not in params.augmentation:
+        raise ValueError("pre_crop_size has no effect without random_crop in augmentation; add it, or drop the size")
+    if params.pad_to_square and params.image_shape[0] != params.image_shape[1]:
+        raise ValueError(f"pad_to_square needs a square image_size, not {params.image_size}")
+    if any(p < i for p, i in zip(params.pre_crop_shape, params.image_shape, strict=True)):
+        raise ValueError(f"pre_crop_size {params.pre_crop_size} is smaller than image_size {params.image_size}")
+    if params.freeze_batch_norm and params.warm_start_from is None:
+        raise ValueError("freeze_batch_norm keeps the batch norm of pretrained weights: it needs warm_start_from")
+    if params.learning_rate_schedule == "step" and not params.decay_steps:
+        raise ValueError("learning_rate_schedule 'step' needs decay_steps, such as [10000, 20000]")
+    if params.decay_steps and params.learning_rate_schedule != "step":
+        raise ValueError(
+            f"decay_steps have no effect with learning_rate_schedule {params.learning_rate_schedule!r}; "
+            f"set it to 'step', or drop them"
+        )

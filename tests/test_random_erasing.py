@@ -1,0 +1,133 @@
+"""Random erasing against its definition: one rectangle is erased, of the right size, as often as it should be."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dataset.augmentation import random_erasing
+from dataset.pipeline import training_batches
+from dataset.training_set import load_training_set
+from model.params import check_params
+
+HEIGHT, WIDTH = 64, 32
+# No pixel of it is of a colour that erasing may leave by chance: the mean's, and of noise only values above 99.
+IMAGE = np.random.default_rng(0).integers(0, 100, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+SEEDS = np.stack([np.full(400, 7), np.arange(400)], axis=1).astype(np.int32)
+
+
+def augment_all(image=IMAGE, seeds=SEEDS, **values):
+    """The image once per seed: (N, H, W, C)."""
+    params = check_params({"augmentation": ["random_erasing"], "erasing_fill": "mean"} | values, "x")
+    one = lambda seed: random_erasing.augment(tf.constant(image), seed, params)  # noqa: E731
+    every = tf.function(lambda seeds: tf.map_fn(one, seeds, fn_output_signature=tf.uint8))
+    return every(tf.constant(seeds)).numpy()
+
+
+def rectangle(image, original=IMAGE):
+    """(top, left, height, width) of what differs, which must be a full rectangle; None where nothing does."""
+    differs = (image != original).all(axis=2)
+    assert (differs == (image != original).any(axis=2)).all()  # all channels of a pixel, or none
+    if not differs.any():
+        return None
+    rows, columns = (np.flatnonzero(differs.any(axis=axis)) for axis in (1, 0))
+    assert differs[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+    assert differs.sum() == (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+    return rows[0], columns[0], rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+
+
+def possible_sides(area, aspect):
+    """All (height, width) that areas and aspects in these ranges give, rounded to whole pixels."""
+    areas, aspects = np.linspace(*area, 500)[:, None] * HEIGHT * WIDTH, np.linspace(*aspect, 500)
+    sides = np.stack([np.sqrt(areas * aspects), np.sqrt(areas / aspects)], axis=-1)  # (500, 500, 2)
+    return set(map(tuple, np.round(sides).astype(int).reshape(-1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("area", "aspect"), [([0.02, 0.4], [0.3, 3.33]), ([0.1, 0.1], [1.0, 1.0]), ([0.05, 0.3], [2.0, 4.0])]
+)
+def test_area_and_aspect_are_within_their_ranges(area, aspect):
+    images = augment_all(erasing_probability=1.0, erasing_area=area, erasing_aspect=aspect)
+    found = [rectangle(image) for image in images]
+    assert all(found)
+    assert {(height, width) for _, _, height, width in found} <= possible_sides(area, aspect)
+    if area[0] < area[1]:  # the whole range is used, evenly where every size fits
+        areas = np.array([height * width for _, _, height, width in found]) / (HEIGHT * WIDTH)
+        assert areas.min() < area[0] + 0.05 * (area[1] - area[0])
+        assert areas.max() > area[1] - 0.1 * (area[1] - area[0])
+
+
+def test_every_place_is_taken():
+    """A square of 14 x 14: its corner is uniform over the 51 x 19 places."""
+    images = augment_all(erasing_probability=1.0, erasing_area=[0.1, 0.1], erasing_aspect=[1.0, 1.0])
+    found = np.array([rectangle(image) for image in images])
+    assert (found[:, 2:] == 14).all()
+    for corner, places in ((found[:, 0], HEIGHT - 14 + 1), (found[:, 1], WIDTH - 14 + 1)):
+        assert corner.min() == 0
+        assert corner.max() == places - 1
+        assert corner.mean() == pytest.approx((places - 1) / 2, abs=4 * places / np.sqrt(12 * len(found)))
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
+def test_probability(probability):
+    erased = [rectangle(image) is not None for image in augment_all(erasing_probability=probability)]
+    assert np.mean(erased) == pytest.approx(probability, abs=4 * np.sqrt(0.25 / len(erased)) * (0 < probability < 1))
+
+
+def test_the_mean_is_that_of_imagenet():
+    for channels, mean in ((3, [124, 116, 104]), (1, [117])):
+        image = IMAGE[:, :, :channels]
+        for each in augment_all(image, SEEDS[:20], erasing_probability=1.0):
+            top, left, height, width = rectangle(each, image)
+            assert (each[top : top + height, left : left + width] == mean).all()
+    expected = np.array([0.485, 0.456, 0.406]) * 255
+    np.testing.assert_array_equal(np.round(expected), [124, 116, 104])
+    assert round(expected @ [0.299, 0.587, 0.114]) == 117
+
+
+def test_noise_is_of_every_value_and_untouched_pixels_stay():
+    grey = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    settings = {"erasing_fill": "noise", "erasing_probability": 1.0}
+    noisy = augment_all(grey, **settings)
+    where = [rectangle(image, grey) for image in augment_all(grey, **settings | {"erasing_fill": "mean"})]
+    inside = np.zeros(noisy.shape[:3], bool)
+    for number, (top, left, height, width) in enumerate(where):
+        inside[number, top : top + height, left : left + width] = True
+    assert not noisy[~inside].any()
+    values = np.bincount(noisy[inside].ravel(), minlength=256)
+    assert values.min() > 0.9 * values.mean()
+    assert values.max() < 1.1 * values.mean()
+    first = [image[top, left : left + 2] for image, (top, left, *_) in zip(noisy, where, strict=True)]
+    corners = np.array(first).reshape(len(SEEDS), 6)
+    assert len(np.unique(corners, axis=0)) == len(SEEDS)  # other noise for every seed
+
+
+def test_equal_seeds_give_equal_images():
+    seeds = np.repeat(SEEDS[:1], 3, axis=0)
+    images = augment_all(seeds=seeds, erasing_probability=1.0, erasing_fill="noise")
+    assert (images[0] == images).all()
+
+
+def test_what_never_fits_leaves_the_image():
+    images = augment_all(
+        seeds=SEEDS[:20], erasing_probability=1.0, erasing_area=[0.9, 1.0], erasing_aspect=[100.0, 200.0]
+    )
+    assert (images == IMAGE).all()
+
+
+def test_a_rectangle_has_a_pixel_at_least():
+    image = np.zeros((8, 8, 3), np.uint8)
+    tiny = augment_all(image, erasing_probability=1.0, erasing_area=[0.001, 0.001], erasing_aspect=[1.0, 1.0])
+    assert {rectangle(each, image)[2:] for each in tiny} == {(1, 1)}
+
+
+def test_in_the_pipeline(own_dataset):
+    """Batches with it: of `image_size`, after the crop, and equal when read again."""
+    names = ["random_crop", "random_erasing"]
+    values = {"dataset": str(own_dataset), "image_size": 16, "batch_p": 4, "batch_k": 2}
+    params = check_params(values | {"augmentation": names, "erasing_probability": 1.0, "erasing_fill": "mean"}, "x")
+    data = load_training_set(params)
+    given = (data.images.manifest.files(), data.images.orientations, data.sampler, params, 0, 1)
+    batches = [next(training_batches(*given).as_numpy_iterator())[0] for _ in range(2)]
+    assert batches[0].shape == (8, 16, 16, 3)
+    np.testing.assert_array_equal(*batches)
+    assert all((image == (124, 116, 104)).all(axis=2).any() for image in batches[0])
