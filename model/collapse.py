@@ -3,6 +3,7 @@
 import math
 
 _NEAR = 0.25  # of the margin: differences of such distances hardly move the loss
+_TINY = 0.01  # of the margin: to the loss nearly one point, whatever the embeddings' length
 _NARROW = 0.05  # of the embeddings' length: they all point in one direction
 _UNSORTED = 0.75  # nearest negative by farthest positive: a network that is learning gets above it as it shrinks
 _NOTHING = 1e-3  # of the margin, or of the embeddings' length: equal, but for little more than rounding
@@ -26,9 +27,9 @@ class CollapseAlarm:
     - no triplets: no anchor has both a positive and a negative.
     - diverged: embeddings longer than 1000 u, and the hardest positives farther than the hardest negatives by over u.
     - collapsed: to the loss all embeddings are one point. The distances are below 0.001 u, or 0.001 of the embeddings'
-      length; or below 0.25 u and 0.05 of the length, with the nearest negative nearer than 0.75 of the farthest
-      positive. (The last condition spares a plateau of batch hard on which embeddings draw together, and are being
-      sorted.) The loss is that of a network that tells nothing apart: the margin, ln 2 with "soft".
+      length; or below 0.25 u and 0.05 of the length, or below 0.01 u, with the nearest negative nearer than 0.75 of the
+      farthest positive. (The last condition spares a plateau of batch hard on which embeddings draw together, and are
+      being sorted.) The loss is that of a network that tells nothing apart: the margin, ln 2 with "soft".
     - no active triplets: the loss of every triplet is 0. That may be success.
 
     A training may jump between collapsed and diverged, so that these count as one episode. A step out of the state
@@ -77,7 +78,8 @@ class CollapseAlarm:
         widest = self._length(max(positive, negative))  # positives alone may come together: that is what is wanted
         in_margins, in_lengths = widest / self._length(self._unit), widest / max(length, 1e-30)
         unsorted = self._length(negative) < _UNSORTED * self._length(positive)
-        if min(in_margins, in_lengths) < _NOTHING or (in_margins < _NEAR and in_lengths < _NARROW and unsorted):
+        near = in_margins < _TINY or (in_margins < _NEAR and in_lengths < _NARROW)
+        if min(in_margins, in_lengths) < _NOTHING or (near and unsorted):
             return "collapsed"
         # With "none" the loss has no lower end.
         return "no active triplets" if values["active_fraction"] == 0 and self._margin != "none" else None

@@ -12,6 +12,7 @@ from dataset.errors import UserError
 from dataset.prepared import EvaluationSet, PreparedDataset
 from model.metrics.breakdown import breakdown_definitions, breakdown_figures
 from model.metrics.episodes import episode_accuracies
+from model.metrics.pooling import pool_sequences
 from model.metrics.ranked_figures import CMC_RANKS, RECALL_RANKS
 from model.metrics.retrieval import FPR, evaluate_retrieval
 from model.params import Params
@@ -50,7 +51,7 @@ class ReadySet:
         files: the images it needs.
         orientations: their EXIF orientations.
         evaluate: embeddings of `files` (N, D) -> its figures.
-        metrics: the names of its figures, the most telling one first.
+        metrics: the names of those figures of which more is better, the most telling one first.
         skipped: the number of broken images left out.
     """
 
@@ -102,19 +103,19 @@ def _load(each: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
     together = each.kind == "all_vs_all"
     excluder = "market1501" if not together and _has_cameras(query) and _has_cameras(gallery) else "diagonal"
 
+    pooling = params.eval_pool_sequences
+    if pooling != "none" and any(part.manifest.sequences is None for part in parts):
+        raise UserError(f"eval_pool_sequences: {query.manifest.source} or its gallery has no column sequence")
+
     def retrieval(embeddings: np.ndarray) -> Figures:
         # All against all embeds its one list once; otherwise the gallery follows the query.
         query_embeddings = embeddings[: len(query)]
         gallery_embeddings = embeddings if together else embeddings[len(query) :]
-        result = evaluate_retrieval(
-            query_embeddings,
-            gallery_embeddings,
-            query.manifest,
-            gallery.manifest,
-            excluder,
-            params.metric,
-            params.eval_memory_gb,
-        )
+        sides = [(query_embeddings, query.manifest), (gallery_embeddings, gallery.manifest)]
+        if pooling != "none":
+            sides = [pool_sequences(*side, pooling) for side in sides]
+        embeddings, manifests = zip(*sides, strict=True)
+        result = evaluate_retrieval(*embeddings, *manifests, excluder, params.metric, params.eval_memory_gb)
         return Figures(result.metrics, result.definitions, result.counts, details={})
 
     parts = [query] if together else [query, gallery]

@@ -89,7 +89,10 @@ class Evaluator:
 
 def origin_of(params: Params) -> dict[str, str]:
     """What figures must have in common to be compared."""
-    return {"dataset": params.dataset, "metric": params.metric}
+    pooled = params.eval_pool_sequences
+    return {"dataset": params.dataset, "metric": params.metric} | (
+        {"pool_sequences": pooled} if pooled != "none" else {}
+    )
 
 
 def evaluate_latest(run: RunFolder, params: Params, log: Log) -> None:

@@ -250,6 +250,9 @@ class Params(BaseModel):
     )
     eval_run_once: bool = Field(False, description="Evaluate the latest checkpoint and end, as `--once`.")
     eval_memory_gb: float = Field(1.0, gt=0, description="Memory for blocks of distances, in gigabytes.")
+    eval_pool_sequences: Literal["none", "mean", "max", "normalized_mean"] = Field(
+        "none", description="Make one embedding of each sequence before queries and gallery are compared: MARS."
+    )
     best_metric: str = Field(
         "auto",
         description="What `best/` keeps: `<set>/<metric>`; `auto` is `val_eval/general_accuracy`, "

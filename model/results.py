@@ -8,6 +8,7 @@ from dataset.files import read_json, read_json_lines, replace_file
 from model.run_folder import RunFolder
 
 _SHOWN = 30  # rows of a table
+_POOLING = "pool_sequences"  # has an entry only where there is pooling
 
 
 def read_results(run: RunFolder) -> list[dict[str, Any]]:
@@ -24,8 +25,12 @@ def read_results(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def results_with(run: RunFolder, origin: dict[str, str]) -> list[dict[str, Any]]:
-    """The lines whose definitions agree with `origin` (data set and metric): figures that may be compared."""
-    return [line for line in read_results(run) if origin.items() <= line.get("definitions", {}).items()]
+    """The lines whose definitions agree with `origin` (data set, metric, pooling): figures that may be compared."""
+
+    def agrees(definitions: dict[str, str]) -> bool:
+        return origin.items() <= definitions.items() and definitions.get(_POOLING) == origin.get(_POOLING)
+
+    return [line for line in read_results(run) if agrees(line.get("definitions", {}))]
 
 
 def evaluated(run: RunFolder, origin: dict[str, str]) -> set[tuple[str, str]]:

@@ -58,6 +58,7 @@ def test_healthy_trainings_are_left_alone(values, margin):
     ("values", "margin", "state"),
     [
         (COLLAPSED, "soft", "collapsed"),
+        (figures(0.694, 0.00211, 0.000669, 0.0007), "soft", "collapsed"),  # short embeddings: not narrow, but tiny
         (figures(0.3, 3.1e-5, 3.1e-5, 0.078), 0.3, "collapsed"),  # batch hard without batch norm, 1e-3
         (figures(0.6931, 0.612, 0.612, 970.0), "soft", "collapsed"),  # rounding, beside such lengths
         (figures(0.695, 0.0071, 0.0034, 1.0), "soft", "collapsed"),  # fc1024_normalize, learning rate 10
