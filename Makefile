@@ -59,3 +59,6 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python -m benchmarks.input_pipeline
 	$(BIN)/python -m benchmarks.imagenetvid
 	$(BIN)/python -m benchmarks.losses
+	$(BIN)/python -m benchmarks.evaluation
+	$(BIN)/python -m benchmarks.reranking
+	$(BIN)/python -m benchmarks.embed
