@@ -83,6 +83,8 @@ def train(run: Path, params: dict, *, untrained: bool) -> None:
         params: its parameters.
         untrained: evaluate the network before its first step as well.
     """
+    if (run / "params.json").exists() and read_json(run / "params.json") != params:
+        sys.exit(f"error: {run} was begun with other settings; give another --runs, or delete it")
     if (run / "evaluated").exists():
         return
     run.mkdir(parents=True, exist_ok=True)

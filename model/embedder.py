@@ -56,9 +56,11 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
     """
     module = by_name.load("model.backbones", params.model_type)
     if params.last_stride not in getattr(module, "LAST_STRIDES", (2,)):
+        names = by_name.choices("model.backbones")
+        able = [name for name in names if hasattr(by_name.load("model.backbones", name), "LAST_STRIDES")]
         raise UserError(
             f"last_stride is {params.last_stride}, but {params.model_type!r} has no such option; drop it, or use a "
-            f"model_type that has: resnet_v1_50, resnet_v1_101 or mobilenet_v2"
+            f"model_type that has: {', '.join(able)}"
         )
     head = by_name.load("model.heads", params.head).head
     keras.utils.set_random_seed(params.seed)

@@ -38,10 +38,14 @@ def check_rules(params: "Params") -> None:
         raise ValueError(f"pad_to_square needs a square image_size, not {params.image_size}")
     if any(p < i for p, i in zip(params.pre_crop_shape, params.image_shape, strict=True)):
         raise ValueError(f"pre_crop_size {params.pre_crop_size} is smaller than image_size {params.image_size}")
+    if params.label_smoothing and not params.classification_weight:
+        raise ValueError("label_smoothing has no effect without classification_weight; give that too, or drop it")
     if params.freeze_batch_norm and params.warm_start_from is None:
         raise ValueError("freeze_batch_norm keeps the batch norm of pretrained weights: it needs warm_start_from")
     if params.learning_rate_schedule == "step" and not params.decay_steps:
         raise ValueError("learning_rate_schedule 'step' needs decay_steps, such as [10000, 20000]")
+    if params.decay_start_step and params.learning_rate_schedule == "step":
+        raise ValueError("decay_start_step has no effect with learning_rate_schedule 'step'; decay_steps say when")
     if params.decay_steps and params.learning_rate_schedule != "step":
         raise ValueError(
             f"decay_steps have no effect with learning_rate_schedule {params.learning_rate_schedule!r}; "

@@ -65,7 +65,7 @@ def normalized(e, weights):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
 @pytest.mark.parametrize("temperature", [1.0, 0.25, 3.0])
 def test_classification_equals_its_definition(temperature, smoothing):
-    params = params_of(classification_temperature=temperature, label_smoothing=smoothing)
+    params = params_of(classification_weight=1.0, classification_temperature=temperature, label_smoothing=smoothing)
     term = Classification(params, IDENTITIES)
     (weights,) = [x.numpy().astype(float) for x in term.classifier.layers[-1].weights]
     assert weights.shape == (D, IDENTITIES)  # no bias
