@@ -62,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
             for change in run.changes(params):
                 print(f"not used, as nothing is trained: {change}")
             return 0
+        finished = run.done.read_text() if run.done.exists() else None
         run.done.unlink(missing_ok=True)  # before anything slow: an evaluator started now must not end on it
 
         from model.devices import prepare
@@ -87,6 +88,8 @@ def main(argv: list[str] | None = None) -> int:
             return 3
         except UserError as error:
             log.line(f"failed: {error}", printed=False)
+            if finished is not None and list_checkpoints(run.checkpoints) == listed:
+                run.done.write_text(finished)  # nothing was trained: the run is as finished as it was
             raise
     return 0
 

@@ -120,8 +120,8 @@ def _restore(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> None:
         reason = _first_line(error)
         raise UserError(
             f"{name}: a checkpoint of another architecture ({reason}); compare model_type, head, embedding_size "
-            f"and the other parameters of network and loss with those of the run that wrote it, or use another "
-            f"--model_dir"
+            f"and the other parameters of network and loss with those of the run that wrote it (were there --set "
+            f"at its start?), or use another --model_dir"
         ) from error
     except (tf.errors.OpError, RuntimeError, IndexError) as error:
         # TensorFlow's reader has a different error for every way in which files can vanish or end early.

@@ -104,7 +104,8 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
 
 def _with_imagenet(module: ModuleType, shape: tuple[int, int, int], params: Params) -> keras.Model:
     if module.CHANNELS is None:
-        raise UserError(f"warm_start_from is 'imagenet', but there are no ImageNet weights for {params.model_type!r}")
+        what = f"there are no ImageNet weights for {params.model_type!r}"
+        raise UserError(f"warm_start_from is 'imagenet', but {what}; set it to null, or to a run or a weights file")
     try:
         return module.build(shape, params, weights="imagenet")
     except ValueError:  # the images are too small

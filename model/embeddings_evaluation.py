@@ -11,7 +11,8 @@ import numpy as np
 from dataset.errors import UserError
 from dataset.manifest import Manifest, read_manifest
 from model.embedding_file import embeddings_of
-from model.metrics.gallery_distances import METRICS, Distances, EmbeddingDistances
+from model.metrics.gallery_distances import Distances, EmbeddingDistances
+from model.metrics.labels import with_cameras
 from model.metrics.pooling import pool_queries, pool_sequences
 from model.metrics.ranked_figures import cmc_curve
 from model.metrics.retrieval import FPR, Task, check_embeddings, evaluate_task, make_task
@@ -29,7 +30,8 @@ class Request:
         query_dataset, query_embeddings: CSV file, and the HDF5 file of its images' embeddings.
         gallery_dataset, gallery_embeddings: the same of the gallery; None for all against all.
         excluder: a module of `model.metrics.excluders`.
-        metric: None for the one that the network was trained with, where the file tells, else euclidean.
+        metric: one of `gallery_distances.METRICS`; None for what the network was trained with, where the files tell,
+            else euclidean.
         rerank: k1, k2 and lambda, or None.
         query_expansion: number of neighbours and alpha, or None.
     """
@@ -117,13 +119,18 @@ def evaluate_files(request: Request, say: Callable[[str], None] = SILENT) -> Eva
     query = _read(request.query_dataset, request.query_embeddings)
     gallery = query if together else _read(request.gallery_dataset, request.gallery_embeddings)
     notes = _compare(query, gallery)
-    metric = request.metric or _trained_metric(query, gallery) or "euclidean"
-    if metric not in METRICS:
-        raise UserError(f"--metric {metric}: it must be one of {', '.join(METRICS)}")
+    metric = request.metric or _trained_metric(query, gallery)
+    if metric is None:
+        metric = "euclidean"
+        if any("params" in side.attributes for side in (query, gallery)):
+            notes.append("metric euclidean: the files do not tell one and the same metric of their training")
+    if request.excluder == "diagonal" and not together and query.manifest.cameras is not None:
+        notes.append("excluder diagonal: cameras are not looked at, matches in the query's own camera count")
     inputs = {"query": _origin(query)} | ({} if together else {"gallery": _origin(gallery)})
 
     definitions: dict[str, str] = {}
-    query_emb, query_list, gallery_emb, gallery_list = query.emb, query.manifest, gallery.emb, gallery.manifest
+    query_emb, gallery_emb = query.emb, gallery.emb
+    query_list, gallery_list = with_cameras(query.manifest, gallery.manifest, request.excluder)
     if request.pool_sequences:
         query_emb, query_list = pool_sequences(query_emb, query_list, request.pool_sequences)
         gallery_emb, gallery_list = pool_sequences(gallery_emb, gallery_list, request.pool_sequences)
@@ -212,9 +219,10 @@ def _compare(query: _Side, gallery: _Side) -> list[str]:
         for side in [query if side == id(query) else gallery]
         if not side.verified
     ]
+    both = all("checkpoint" in side.attributes for side in (query, gallery))  # written by embed.py
     for name in ("checkpoint", "aggregator"):
-        told = [str(side.attributes[name]) for side in (query, gallery) if name in side.attributes]
-        if len(set(told)) > 1:
+        told = [str(side.attributes.get(name, "none")) for side in (query, gallery)]
+        if both and told[0] != told[1]:
             notes.append(f"{query.file} and {gallery.file} differ in their {name}: {told[0]} and {told[1]}")
     return notes
 

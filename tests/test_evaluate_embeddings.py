@@ -246,7 +246,6 @@ def test_bad_input_is_answered_with_one_line(tmp_path: Path, capsys: pytest.Capt
         ([*words, *market, "--filename", tmp_path / "no" / "o.json"], "does not exist"),
         ([*words, *market, "--filename", tmp_path], "is a folder"),
         ([*words, *market, "--pool_sequences", "mean"], "no image has a sequence"),
-        ([*words, *market, "--multi_query", "mean"], "column camera"),
         ([*words, "--excluder", "diagonal", "--multi_query", "mean"], "an --excluder that goes by cameras"),
         ([*words, *market, "--device", "cpu"], "--device is for a run"),
     ]
@@ -346,6 +345,26 @@ def test_a_query_is_not_expanded_by_itself(tmp_path: Path) -> None:
     words = ["--query_dataset", tmp_path / "gallery.csv", "--query_embeddings", tmp_path / "gallery.h5"]
     assert main([*map(str, words), "--query_expansion", "2", "--filename", str(tmp_path / "out.json")]) == 0
     assert json.loads((tmp_path / "out.json").read_text())["mAP"] == pytest.approx(expected.metrics["map"])
+
+
+def test_cameras_of_a_multi_query_may_come_from_the_names(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    ids, cameras, _ = files.query
+    groups = dict.fromkeys(zip(ids, cameras, strict=True))
+    assert files.run("--multi_query", "mean")["counts"]["queries"] == len(groups) < 20
+
+
+def test_what_flatters_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    files = Files(tmp_path, columns=True)
+    files.run("--excluder", "diagonal")
+    assert "matches in the query's own camera count" in capsys.readouterr().err
+    for name, more in (("query", {"aggregator": "mean"}), ("gallery", {})):
+        params = json.dumps({"metric": "cosine" if more else "euclidean"})
+        files.write(name, getattr(files, name)[2], None, None, checkpoint="ckpt-1", params=params, **more)
+    files.run()
+    told = capsys.readouterr().err
+    assert "differ in their aggregator: mean and none" in told
+    assert "metric euclidean: the files do not tell one and the same" in told
 
 
 def test_an_old_result_stays_when_nothing_comes_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -72,6 +72,15 @@ def test_what_a_run_leaves(trained, dataset):
     assert "done: 4 steps" in log
 
 
+def test_a_finished_run_stays_finished_when_it_cannot_go_on(trained, tmp_path):
+    """An evaluator that is started afterwards must not wait for a training that is over."""
+    run = shutil.copytree(trained, tmp_path / "run")
+    done = command("train.py", "--model_dir", run, "--set", "train_iterations=9", "--set", "embedding_size=4")
+    assert done.returncode == 2
+    assert "another architecture" in done.stderr
+    assert (run / "DONE").read_text() == (trained / "DONE").read_text()
+
+
 def test_a_finished_run_is_left_alone(trained):
     before = {path: path.stat().st_mtime_ns for path in (trained / "checkpoints").iterdir()}
     done = command("train.py", "--model_dir", trained)
