@@ -10,6 +10,8 @@ from pathlib import Path
 from dataset.errors import UserError, exit_code
 from model.command_line import add_run_arguments
 
+_REPLACED = ("HDF5", b"\x89HDF")  # the only files that --filename may replace: all others were made by something else
+
 # What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
 
@@ -82,9 +84,15 @@ def embed_command(args: argparse.Namespace) -> int:
     checkpoint = find_checkpoint(run.folder, args.checkpoint)
     if args.batch_size is not None and args.batch_size < 1:
         raise UserError(f"--batch_size {args.batch_size}: it must be at least 1")
-    check_output(out, "--filename", "embeddings.h5", [csv])  # before hours are spent
+    check_output(out, "--filename", "embeddings.h5", [csv], _REPLACED)  # before hours are spent
     with only_writer(out):
-        images = load_images(csv, image_root_of(csv, args.image_root), params.check_images, params.corrupt_images)
+        root = image_root_of(csv, args.image_root)
+        try:
+            images = load_images(csv, root, params.check_images, params.corrupt_images)
+        except UserError as error:
+            if "no such file" in str(error) and csv.is_file() and args.image_root is None:
+                raise UserError(f"{error}. Its paths were taken to start at {root}: else give --image_root") from error
+            raise
         if shard and shard.of > len(images):
             raise UserError(f"--shard {shard}: {csv} has only {len(images)} images; make at most as many shards")
 
@@ -115,7 +123,7 @@ def merge_command(args: argparse.Namespace) -> int:
     from model.embedding_shards import merge
 
     out, parts = Path(args.filename), [Path(part) for part in args.parts]
-    check_output(out, "--filename", "embeddings.h5")
+    check_output(out, "--filename", "embeddings.h5", only=_REPLACED)
     if out.exists() and any(part.exists() and out.samefile(part) for part in parts):
         raise UserError(f"--filename {out}: it is one of the parts; give the whole another name")
     with only_writer(out):

@@ -9,6 +9,8 @@ from typing import IO, Any
 
 from dataset.errors import UserError
 
+_TRIES = 100  # to lock a file that others delete
+
 
 @contextlib.contextmanager
 def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
@@ -29,7 +31,9 @@ def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
 
 
-def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = ()) -> None:
+def check_output(
+    path: Path, flag: str, example: str, inputs: Iterable[Path] = (), only: tuple[str, bytes] | None = None
+) -> None:
     """Finds out before any work is done whether a file can be written.
 
     Args:
@@ -37,9 +41,10 @@ def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = (
         flag: what named it, such as --filename.
         example: a name that a file in its place might have.
         inputs: files that it must not replace.
+        only: the one kind of file that it may replace, its name and how such files begin; None for all kinds.
 
     Raises:
-        UserError: when it is a folder, a device or an input, or nothing can be written there.
+        UserError: when it is a folder, a device, an input or of another kind, or nothing can be written there.
     """
     if not path.absolute().parent.is_dir():
         raise UserError(f"{flag} {path}: the folder {path.absolute().parent} does not exist; make it first")
@@ -49,6 +54,12 @@ def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = (
         raise UserError(f"{flag} {path}: it is not a file; name one")
     if path.exists() and any(path.samefile(file) for file in inputs if file.exists()):
         raise UserError(f"{flag} {path}: that is one of the inputs; name another file")
+    if only and path.exists():
+        kind, signature = only
+        with open(path, "rb") as file:
+            start = file.read(len(signature))
+        if start not in (b"", signature):  # an empty file holds nothing that could be lost
+            raise UserError(f"{flag} {path}: it is there and is no {kind} file; name another, or remove it first")
     probe = path.with_name(f".{path.name}.write-test.{os.getpid()}")
     with replace_file(probe) as file:
         file.write("")
@@ -67,12 +78,24 @@ def only_one(path: Path, otherwise: str) -> Iterator[None]:
     except ImportError:  # Windows has no such locks: there the user must see to it
         yield
         return
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(otherwise) from error
-        yield
+    for _ in range(_TRIES):
+        with open(path, "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(otherwise) from error
+            if _is_at(file, path):
+                yield
+                return
+    raise UserError(otherwise)
+
+
+def _is_at(file: IO[Any], path: Path) -> bool:
+    """Whether the open file is still the one of this name: its last holder may have deleted it before it was locked."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_json(path: Path, value: Any) -> None:

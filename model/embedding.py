@@ -13,6 +13,12 @@ from model.test_time_augmentation import TestTimeAugmentation
 _PLAIN = TestTimeAugmentation()
 
 
+def images_at_a_time(batch_size: int | None, params: Params, count: int) -> int:
+    """The size of every batch in which a whole list of `count` images is embedded; None is `eval_batch_size`."""
+    # Libraries have other kernels for a batch of one image, which round otherwise.
+    return max(2, min(batch_size or params.eval_batch_size, count))
+
+
 class Embedder:
     """A network that embeds files. It is compiled once; new weights may be restored into `model` at any time."""
 
@@ -73,8 +79,7 @@ class Embedder:
         Raises:
             UserError: when an image cannot be decoded; names its file.
         """
-        # Libraries have other kernels for a batch of one image, which round otherwise.
-        size = max(2, min(batch_size or self._params.eval_batch_size, len(files)))
+        size = images_at_a_time(batch_size, self._params, len(files))
         shape = self._augmentation.load_shape(self._params)
         row = start
         loaded = embedding_batches(files, orientations, self._params, size, shape=shape, start=start, stop=stop)

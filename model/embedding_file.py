@@ -7,7 +7,7 @@ these are several. Attributes: what made it. Files of older tools may have `emb`
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from dataset.errors import UserError
 from dataset.manifest import Manifest
+from model.embedding_output import ErrorKeepingFile
 
 _BLOCK_BYTES = 2**25  # looked at together
 
@@ -83,30 +84,37 @@ def write_blocks(file: Path, contents: Contents, blocks: Iterable[Block]) -> Non
     """
     file = Path(file)
     temporary = file.with_name(f".{file.name}.tmp")
-    text = h5py.string_dtype("utf-8")
-    count, variants = len(contents.paths), len(contents.types)
     try:
-        with h5py.File(temporary, "w") as h5:
-            h5.create_dataset("path", data=contents.paths, dtype=text)
-            h5.create_dataset("identity", data=contents.identities, dtype=text)
-            h5.create_dataset("augmentation_types", data=np.array(contents.types, object), dtype=text)
-            h5.attrs.update(sorted(contents.attributes.items()))  # read back, they come in this order
-            emb = h5.create_dataset("emb", (count, contents.dimensions), contents.dtype)
-            if variants > 1:
-                emb_aug = h5.create_dataset("emb_aug", (variants, count, contents.dimensions), contents.dtype)
-            for start, block, each in blocks:
-                stop = start + len(block)
-                emb[start:stop] = _stored(block, contents, start)
-                if variants > 1:
-                    for number, values in enumerate(each):
-                        emb_aug[number, start:stop] = _stored(values, contents, start)
-        with open(temporary, "rb+") as written:
+        with open(temporary, "w+b", buffering=0) as written:
+            with ErrorKeepingFile(written) as disk, h5py.File(disk, "w") as h5:
+                _fill(h5, contents, blocks, disk.check)
             os.fsync(written.fileno())
         temporary.replace(file)
     except OSError as error:
-        raise UserError(f"cannot write {file}: {error}") from error
+        raise UserError(f"cannot write {file}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _fill(h5: h5py.File, contents: Contents, blocks: Iterable[Block], check: Callable[[], None]) -> None:
+    """Writes all there is; calls `check` where much was written, so that a full disk ends it."""
+    text = h5py.string_dtype("utf-8")
+    count, variants = len(contents.paths), len(contents.types)
+    h5.create_dataset("path", data=contents.paths, dtype=text)
+    h5.create_dataset("identity", data=contents.identities, dtype=text)
+    h5.create_dataset("augmentation_types", data=np.array(contents.types, object), dtype=text)
+    h5.attrs.update(sorted(contents.attributes.items()))  # read back, they come in this order
+    emb = h5.create_dataset("emb", (count, contents.dimensions), contents.dtype)
+    if variants > 1:
+        emb_aug = h5.create_dataset("emb_aug", (variants, count, contents.dimensions), contents.dtype)
+    check()
+    for start, block, each in blocks:
+        stop = start + len(block)
+        emb[start:stop] = _stored(block, contents, start)
+        if variants > 1:
+            for number, values in enumerate(each):
+                emb_aug[number, start:stop] = _stored(values, contents, start)
+        check()
 
 
 def write_embeddings(file: Path, emb: np.ndarray, manifest: Manifest, attributes: dict[str, Any]) -> None:
@@ -190,7 +198,10 @@ def embeddings_of(file: Path, manifest: Manifest) -> tuple[Embeddings, bool]:
         where = f"row {row + 1} has {name} {ours[row]!r}, but {manifest.source} has {theirs[row]!r} there"
     if len(embeddings) != len(manifest):
         counts = f"{len(embeddings):,} embeddings, but {manifest.source} lists {len(manifest):,} images"
-        raise UserError(f"{file}: {counts}{'; the first that differs: ' + where if where else ''}; {remedy}")
+        fewer = (
+            " (with broken images left out? then remove these from the list)" if len(embeddings) < len(manifest) else ""
+        )
+        raise UserError(f"{file}: {counts}{fewer}{'; the first that differs: ' + where if where else ''}; {remedy}")
     if where:
         raise UserError(f"{file}: {where}; {remedy}")
     return embeddings, embeddings.paths is not None

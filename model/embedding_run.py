@@ -15,7 +15,7 @@ from dataset.progress import Progress
 from model.checkpoint_files import step_of
 from model.checkpoints import restore_model
 from model.embedder import build_embedder
-from model.embedding import Embedder
+from model.embedding import Embedder, images_at_a_time
 from model.embedding_file import Block, Contents, write_blocks
 from model.embedding_shards import Shard
 from model.params import Params
@@ -72,7 +72,8 @@ def embed_to_file(job: Job, out: Path, say: Callable[[str], None] | None) -> str
         UserError: for a checkpoint or an image that cannot be read, an embedding that is not finite, or a full disk.
     """
     tell = say or (lambda line: None)
-    whole = origin_of(job.checkpoint, job.images, job.params)  # first: it may be replaced while it is read
+    batch_size = images_at_a_time(job.batch_size, job.params, len(job.images))
+    whole = origin_of(job.checkpoint, job.images, job.params, batch_size)  # first: it may be replaced while it is read
     start, stop = job.rows
     model = build_embedder(job.augmentation.network_params(job.params))
     restore_model(job.checkpoint, model)
@@ -145,7 +146,7 @@ def _aggregated(partial: PartialEmbeddings, aggregator: str | None) -> Iterator[
         yield row, aggregate(variants, aggregator), variants.swapaxes(0, 1) if several else None
 
 
-def _attributes(job: Job, whole: dict[str, str]) -> dict[str, Any]:
+def _attributes(job: Job, whole: dict[str, Any]) -> dict[str, Any]:
     """What the file says of how it was made."""
     attributes: dict[str, Any] = {
         "checkpoint": str(job.checkpoint),

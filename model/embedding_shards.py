@@ -17,7 +17,13 @@ from dataset.errors import UserError
 from model.embedding_file import Block, Contents, opened, write_blocks
 
 _BLOCK_BYTES = 2**25  # copied together
-_MEANINGS = {"checkpoint": "checkpoint", "list": "list of images", "params": "parameters", "images": "list of images"}
+_MEANINGS = {
+    "checkpoint": "checkpoint",
+    "list": "list of images",
+    "params": "parameters",
+    "images": "list of images",
+    "batch_size": "batch size",
+}
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,24 @@ from model.params import Params
 
 _BLOCK_BYTES = 2**25  # read together
 _SYNC_SECONDS = 10.0  # rows that a power failure may cost; being killed costs none that were appended
-# Parameters on which no embedding depends.
-_WITHOUT_EFFECT = ("eval_", "check_images", "corrupt_images", "num_parallel_calls", "prefetch_threads")
+# The parameters that reading images and the network in inference depend on; all others have done their work when there
+# is a checkpoint, or say how fast it goes.
+_WITH_EFFECT = (
+    "image_size",
+    "image_channels",
+    "pre_crop_size",
+    "pad_to_square",
+    "model_type",
+    "last_stride",
+    "head",
+    "pooling",
+    "embedding_size",
+    "preprocess",
+    "num_channels",
+    "use_batch_norm",
+    "precision",
+    "deterministic",
+)
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")
 
 
@@ -114,20 +130,22 @@ class PartialEmbeddings:
             view = view[self._file.write(view) :]
 
 
-def origin_of(checkpoint: Path, images: CheckedImages, params: Params) -> dict[str, str]:
-    """What an embedding depends on wherever it is made: digests by name.
+def origin_of(checkpoint: Path, images: CheckedImages, params: Params, batch_size: int) -> dict[str, Any]:
+    """What an embedding depends on wherever it is made: digests by name, and the batch size.
 
     Args:
         checkpoint: path without suffix.
         images: the whole list, of which a shard embeds a part.
         params: of the run.
+        batch_size: images in every batch.
     """
     manifest = images.manifest
-    values = {key: value for key, value in params.model_dump().items() if not key.startswith(_WITHOUT_EFFECT)}
+    values = params.model_dump(include=set(_WITH_EFFECT))
     return {
         "checkpoint": _digest(block for file in _files_of(checkpoint) for block in _blocks_of(file)),
         "list": _digest([*map(_text, (manifest.identities, manifest.paths)), images.orientations.tobytes()]),
         "params": _digest([json.dumps(values, sort_keys=True).encode()]),
+        "batch_size": batch_size,
     }
 
 

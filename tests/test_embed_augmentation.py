@@ -147,3 +147,16 @@ def test_a_part_of_a_list_gets_the_bits_of_the_whole(trained, dataset):
     assert list(embedder.batches(files, upright, batch_size=8, start=30)) == []
     alone = Embedder(model, params).embed(files[:1], upright[:1])
     assert_equal(alone, whole[:1, 0])
+
+
+def test_an_image_of_a_part_is_at_its_place_in_the_batch_of_the_whole(trained, dataset):
+    """Small networks give equal bits at any place, so that the numbers of the places are compared."""
+    params = RunFolder(trained).load_trained_params()
+    embedder = Embedder(build_embedder(params), params)
+    embedder.forward = lambda images: tf.range(len(images), dtype=tf.float32)[:, None]
+    files, upright = read_manifest(dataset / "test.csv", dataset).files(), np.ones(30, np.uint8)
+    whole = np.concatenate(list(embedder.batches(files, upright, batch_size=8)))[:, 0, 0]
+    np.testing.assert_array_equal(whole, np.arange(30) % 8)
+    for start, stop in ((3, 5), (7, 30), (8, 16), (13, 14), (29, 30)):
+        part = np.concatenate(list(embedder.batches(files, upright, batch_size=8, start=start, stop=stop)))
+        np.testing.assert_array_equal(part[:, 0, 0], whole[start:stop])

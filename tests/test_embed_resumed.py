@@ -1,4 +1,6 @@
+import dataclasses
 import fcntl
+import functools
 import os
 import signal
 import subprocess
@@ -11,9 +13,12 @@ import numpy as np
 import pytest
 from conftest import ROOT, command, environment
 
-from dataset.errors import exit_code
+from dataset.checked import load_images
+from dataset.errors import UserError, exit_code
+from dataset.files import only_one
 from dataset.manifest import write_manifest
 from embed import main
+from model.devices import prepare
 from model.partial_embeddings import PartialEmbeddings
 
 COUNT = 2000
@@ -57,12 +62,13 @@ def whole(trained, long_list, tmp_path_factory):
 
 def test_killed_and_given_again(trained, long_list, tmp_path, whole, capsys):
     out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
-    out.write_bytes(b"an older file")
+    older = b"\x89HDF\r\n\x1a\nan older file"
+    out.write_bytes(older)
     process = start(trained, long_list, out)
     wait_for(process, partial, 5_000)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert out.read_bytes() == b"an older file"
+    assert out.read_bytes() == older
     with open(partial, "ab") as file:
         file.write(b"half a row")
     assert main(words(trained, long_list, out)) == 0
@@ -106,37 +112,57 @@ def test_a_broken_image_costs_nothing_but_itself(trained, own_dataset, tmp_path,
     assert h5py.File(out)["emb"][:].tobytes() in expected
 
 
-def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
+def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys, monkeypatch):
     out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
     line = words(trained, dataset / "test.csv", out)
     assert main(line) == 0
     expected = out.read_bytes()
 
-    def interrupted(*more):
+    def interrupted(*more, changed=None):
         """Leaves the partial file of a run whose every row was written and that was killed then."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("model.embedding_run.write_blocks", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            if changed:
+                patch.setattr(*changed)
             with pytest.raises(KeyboardInterrupt):
                 main([*line, "--quiet", *more])
         assert partial.exists()
 
-    for more, what in (
-        (["--checkpoint", "ckpt-0"], "checkpoint"),
-        (["--set", "preprocess=false"], "params"),
-        (["--crop_augment", "center"], "augmentation"),
-        (["--shard", "1/2"], "shard"),
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.symlink_to(dataset)
+
+    def rotated(*arguments):
+        images = load_images(*arguments)
+        return dataclasses.replace(images, orientations=np.full_like(images.orientations, 3))
+
+    def on_a_gpu(*arguments):
+        prepare(*arguments)
+        return ["GPU:0"]
+
+    for more, changed, what in (
+        (["--checkpoint", "ckpt-0"], None, "checkpoint"),
+        (["--set", "preprocess=false"], None, "params"),
+        (["--crop_augment", "center"], None, "augmentation"),
+        (["--shard", "1/2"], None, "shard"),
+        (["--batch_size", "4"], None, "batch_size"),
+        (["--image_root", str(elsewhere)], None, "image_root"),
+        ([], ("dataset.checked.load_images", rotated), "list"),
+        ([], ("model.embedding_run.versions", lambda: "tensorflow 1.0"), "version"),
+        ([], ("model.devices.prepare", on_a_gpu), "kind of device"),
     ):
-        interrupted(*more)
+        interrupted(*more, changed=changed)
         out.unlink(missing_ok=True)
         assert main(line) == 0
-        assert f"embeddings of an earlier run are dropped: they are of another {what}" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert f"embeddings of an earlier run are dropped: they are of another {what}\n" in said
         assert out.read_bytes() == expected
-    interrupted()
-    out.unlink()
-    capsys.readouterr()
-    assert main(line) == 0
-    assert "30 of 30 images are embedded already" in capsys.readouterr().out
-    assert out.read_bytes() == expected
+    for more in ([], ["--set", "learning_rate=0.5", "--set", "train_iterations=9", "--set", "best_metric=x/map"]):
+        interrupted(*more)
+        out.unlink()
+        capsys.readouterr()
+        assert main(line) == 0
+        assert "30 of 30 images are embedded already" in capsys.readouterr().out
+        assert out.read_bytes() == expected
     partial.write_bytes(b"something else")
     assert main(line) == 0
     assert out.read_bytes() == expected
@@ -150,6 +176,27 @@ def test_two_at_once_are_refused(trained, dataset, tmp_path, capsys):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "another embed.py is writing it" in done.stderr
+
+
+def test_a_lock_that_its_holder_deletes_lets_in_one_alone(tmp_path, monkeypatch):
+    """The file is deleted between opening and locking it; then another process makes a new one, or none does."""
+    lock, flock, others = tmp_path / "lock", fcntl.flock, []
+
+    def deleted_before(file, operation, make_new):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        lock.unlink()
+        if make_new:
+            others.append(open(lock, "w"))  # noqa: SIM115  held until the end
+            flock(others[0], fcntl.LOCK_EX)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", functools.partial(deleted_before, make_new=False))
+    with only_one(lock, "held"), pytest.raises(UserError, match="held"), only_one(lock, "held"):
+        pytest.fail("two at once")
+    monkeypatch.setattr(fcntl, "flock", functools.partial(deleted_before, make_new=True))
+    with pytest.raises(UserError, match="held"), only_one(lock, "held"):
+        pytest.fail("two at once")
+    others[0].close()
 
 
 def test_rows_are_kept_as_they_are(tmp_path):

@@ -79,6 +79,7 @@ def test_parts_that_make_no_whole(embed, thirds, tmp_path, capsys):
     for words, csv, what in (
         ((*AUGMENTED, "--checkpoint", "ckpt-2"), "test.csv", "checkpoint"),
         (AUGMENTED, "query.csv", "list of images"),
+        ((*AUGMENTED, "--batch_size", "9"), "test.csv", "batch size"),
         ((*AUGMENTED, "--set", "preprocess=false"), "test.csv", "parameters"),
         (("--float16",), "test.csv", "augmentation"),
         (("--flip_augment", "--aggregator", "normalized_mean", "--float16"), "test.csv", "aggregator"),
@@ -86,6 +87,8 @@ def test_parts_that_make_no_whole(embed, thirds, tmp_path, capsys):
     ):
         embed(other, "--shard", "2/3", *words, csv=csv)
         assert f"do not belong together: another {what}" in refused(capsys, out, thirds[0], other, thirds[2])
+    embed(other, "--shard", "2/3", *AUGMENTED, "--set", "learning_rate=0.5")  # no embedding depends on it
+    assert merge(tmp_path / "whole.h5", thirds[0], other, thirds[2]) == 0
     embed(other, "--shard", "2/5", *AUGMENTED)
     assert "another number of parts" in refused(capsys, out, thirds[0], other, thirds[2])
     assert not out.exists()

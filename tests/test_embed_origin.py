@@ -1,0 +1,104 @@
+"""The parameters on which embeddings depend, as the origin of kept rows and of shards knows them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset.checked import CheckedImages
+from dataset.manifest import read_manifest
+from dataset.pipeline import embedding_batches
+from model.embedder import build_embedder
+from model.params import Params, check_params
+from model.partial_embeddings import origin_of
+from model.test_time_augmentation import TestTimeAugmentation
+
+# Each with another value than its default.
+WITH_EFFECT = {
+    "image_size": 32,
+    "image_channels": 1,
+    "pre_crop_size": 80,
+    "pad_to_square": True,
+    "model_type": "mobilenet_v2",
+    "last_stride": 1,
+    "head": "fc1024",
+    "pooling": "max",
+    "embedding_size": 5,
+    "preprocess": False,
+    "num_channels": 8,
+    "use_batch_norm": False,
+    "precision": "mixed_bfloat16",
+    "deterministic": True,
+}
+# What building and loading ask for, but a trained network in inference does not depend on.
+ASKED_WITHOUT_EFFECT = {
+    "seed",
+    "bn_momentum",
+    "freeze_batch_norm",
+    "num_parallel_calls",
+    "prefetch_threads",
+}
+WITHOUT_EFFECT = {
+    "seed": 3,
+    "bn_momentum": 0.5,
+    "num_parallel_calls": 3,
+    "prefetch_threads": 2,
+    "train_iterations": 9,
+    "learning_rate": 0.5,
+    "best_metric": "x/map",
+    "margin": 0.3,
+    "metric": "cosine",
+    "batch_p": 5,
+    "augmentation": [],
+    "eval_batch_size": 3,  # the batch size itself is told
+    "eval_memory_gb": 3.0,
+    "check_images": "off",
+    "save_checkpoints_steps": 3,
+    "keep_checkpoints": 3,
+}
+
+
+@pytest.fixture
+def digest(dataset, tmp_path):
+    """The digest of parameters in an origin."""
+    (tmp_path / "ckpt-1.index").write_bytes(b"weights")
+    images = CheckedImages(read_manifest(dataset / "query.csv", dataset), np.ones(6, np.uint8))
+    return lambda **values: origin_of(tmp_path / "ckpt-1", images, Params().model_copy(update=values), 2)["params"]
+
+
+def test_parameters_with_and_without_effect(digest):
+    digests = [digest(), *(digest(**{name: value}) for name, value in WITH_EFFECT.items())]
+    assert len(set(digests)) == len(digests)
+    for name, value in WITHOUT_EFFECT.items():
+        assert getattr(Params(), name) != value
+        assert digest(**{name: value}) == digests[0], name
+
+
+class Recorder:
+    """Parameters that note which of them are asked for, also by their properties."""
+
+    def __init__(self, params: Params, asked: set[str]) -> None:
+        self._params, self._asked = params, asked
+
+    def __getattr__(self, name: str):
+        if name in Params.model_fields:
+            self._asked.add(name)
+            return getattr(self._params, name)
+        return getattr(Params, name).fget(self)
+
+
+def test_no_parameter_with_effect_is_forgotten(dataset):
+    """What building the network and loading images ask for is either in the origin or known to be without effect."""
+    asked: set[str] = set()
+    for values in (
+        {},
+        {"head": "fc1024_normalize", "image_channels": 1},
+        {"head": "bnneck", "num_channels": [4, 8], "embedding_size": 8},
+        {"model_type": "mobilenet_v2"},
+    ):
+        build_embedder(Recorder(check_params({"image_size": 32} | values, "x"), asked))
+    params = Recorder(Params(), asked)
+    files = read_manifest(Path(dataset) / "query.csv", dataset).files()
+    shape = TestTimeAugmentation("five").load_shape(params)
+    next(embedding_batches(files, np.ones(6, np.uint8), params, 2, shape=shape))
+    assert asked - ASKED_WITHOUT_EFFECT == set(WITH_EFFECT) - {"deterministic"}  # this one is for the devices
