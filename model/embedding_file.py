@@ -269,7 +269,7 @@ def _strings(file: Path, h5: h5py.File, name: str, count: int | None) -> np.ndar
         raise UserError(f"{file}: {name!r} is no list of strings; was it written by embed.py?")
     if count is not None and len(found) != count:
         raise UserError(f"{file}: {count:,} embeddings, but {len(found):,} values of {name!r}; embed the images again")
-    return found.asstr()[:]
+    return found.asstr("utf-8")[:]
 
 
 def _check_finite(file: Path, values: np.ndarray, paths: np.ndarray | None) -> None:

@@ -167,3 +167,12 @@ def test_unusable_files(written, change, message):
 def test_reading_needs_no_tensorflow():
     code = "import sys, model.embedding_file; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_strings_of_fixed_length_are_read(tmp_path):
+    """Other programs write those, as bytes of UTF-8 that HDF5 takes for ASCII."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["emb"] = np.ones((2, 3))
+        file["path"] = np.array([b"a.jpg", "größe/b.jpg".encode()])
+        file["identity"] = np.array([b"1", b"2"])
+    assert read_embeddings(tmp_path / "a.h5").paths.tolist() == ["a.jpg", "größe/b.jpg"]
