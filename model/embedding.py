@@ -32,6 +32,10 @@ class Embedder:
         signature = [tf.TensorSpec(model.input_shape, tf.uint8)]
         self.forward = tf.function(lambda images: model(images, training=False), input_signature=signature)
 
+    def warm_up(self, size: int) -> None:
+        """Compiles the network and runs it on a batch of so many empty images: what is slow only once is done then."""
+        self.forward(tf.zeros([size, *self.model.input_shape[1:]], tf.uint8))
+
     def embed(
         self,
         files: list[str],

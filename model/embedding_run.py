@@ -118,8 +118,9 @@ def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings, quiet:
     row = before = start + partial.done
     if row == stop:
         return None
-    progress = Progress("embedded", stop - row, "images")
     manifest = job.images.manifest
+    embedder.warm_up(images_at_a_time(job.batch_size, job.params, len(manifest)))
+    progress = Progress("embedded", stop - row, "images")
     batches = embedder.batches(
         manifest.files(), job.images.orientations, batch_size=job.batch_size, start=row, stop=stop
     )
