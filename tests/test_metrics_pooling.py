@@ -6,6 +6,8 @@ import pytest
 
 from dataset.errors import UserError
 from dataset.manifest import Manifest
+from model import embedding_arguments
+from model.metrics.gallery_distances import METRICS
 from model.metrics.pooling import POOLINGS, pool_queries, pool_sequences
 
 
@@ -43,6 +45,12 @@ def test_queries_of_several_images(how: str) -> None:
     groups = [[0, 1, 4], [2, 7], [3], [5, 6]]
     np.testing.assert_allclose(pooled, [ORACLES[how](emb[group].astype(float)) for group in groups], rtol=1e-6)
     assert labels.identities.tolist() == ["a", "b", "a", "c"]
+
+
+def test_the_command_line_knows_the_choices() -> None:
+    """It has lists of its own, since it imports nothing heavy."""
+    assert set(embedding_arguments.POOLINGS) == set(POOLINGS)
+    assert embedding_arguments.METRICS == METRICS
 
 
 def test_a_zero_embedding_stays_finite() -> None:

@@ -13,7 +13,8 @@ from dataset.manifest import Manifest
 from model.metrics import ranking
 from model.metrics.gallery_distances import EmbeddingDistances
 from model.metrics.ranked_figures import cmc_curve
-from model.metrics.retrieval import evaluate_distances, evaluate_retrieval
+from model.metrics.retrieval import evaluate_distances, evaluate_retrieval, make_task
+from model.metrics.single_shot_figures import single_shot_figures
 
 
 def manifest(identities: np.ndarray, cameras: np.ndarray, prefix: str) -> Manifest:
@@ -126,6 +127,25 @@ def test_nearly_equal_distances_are_told_apart() -> None:
     query = manifest(np.array(["a"]), np.ones(1), "q")
     result = evaluate_retrieval(np.zeros((1, 64)), gallery_emb, query, labels, "diagonal", "euclidean")
     assert result.first_ranks.tolist() == [order[0] + 1]
+
+
+@pytest.mark.parametrize("place", [0, 4, 9, 150])
+def test_figures_of_pairs_are_exact_where_single_precision_is_not(place: int) -> None:
+    """200 images of 200 identities, whose distances differ in the eighth digit; the match is number `place`."""
+    random = np.random.default_rng(0)
+    direction = random.standard_normal(64)
+    direction /= np.linalg.norm(direction)
+    order = np.concatenate([[place], random.permutation(np.delete(np.arange(200), place))])
+    gallery_emb = (3 + order[:, None] * 3e-8) * direction
+    labels, query = manifest(np.arange(200), np.zeros(200), "g"), manifest(np.arange(1), np.ones(1), "q")
+    result = evaluate_retrieval(np.zeros((1, 64)), gallery_emb, query, labels, "diagonal", "euclidean", fpr=0.5)
+    threshold = np.sort(np.linalg.norm(gallery_emb[1:], axis=1))[99]  # of 199 strangers 99 may be accepted
+    assert result.metrics["threshold@fpr=0.5"] == pytest.approx(threshold, rel=1e-13)
+    assert result.metrics["tpr@fpr=0.5"] == (place < 100)
+    task = make_task(query, labels, "diagonal")
+    distances = EmbeddingDistances(np.zeros((1, 64)), gallery_emb, "euclidean")
+    shot, _ = single_shot_figures(task, distances, "pessimistic")
+    assert [shot[f"cmc_single_shot@{k}"] for k in (1, 5, 10, 20)] == [float(place < k) for k in (1, 5, 10, 20)]
 
 
 @pytest.mark.parametrize("fpr", [0.001, 0.01, 0.3])

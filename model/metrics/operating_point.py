@@ -75,10 +75,11 @@ class OperatingPoint:
         slack = self._slack(rough)
         if not slack or self._crowded:
             return rough, slack
-        about = np.abs(values - rough) <= 2 * slack
-        before = int((values < rough - 2 * slack).sum())
+        values = values.astype(np.float64)
+        nearer = values < rough - 2 * slack
+        about = ~nearer & (values <= rough + 2 * slack)
         exact = np.sort(self._distances.pairs(*np.divmod(pairs[about], self._distances.shape[1])))
-        return float(exact[self._allowed - before]), 0.0
+        return float(exact[self._allowed - int(nearer.sum())]), 0.0
 
     def figures(self, matches: np.ndarray) -> dict[str, float]:
         """The TPR over all matches, given their exact distances (M,), and the threshold in the unit of the metric.
