@@ -67,7 +67,7 @@ def main() -> None:
         for way, (recipe, differs) in WAYS.items():
             run = args.runs / f"{re.sub('[^a-z]+', '_', way)}-{'frozen' if frozen else 'trained'}-{rate:g}"
             params = read_json(ROOT / "experiments" / f"market1501_mobilenetv2_{recipe}" / "params.json")
-            own = {"freeze_batch_norm": frozen, "learning_rate": rate}
+            own = {"batch_norm": "frozen" if frozen else "train", "learning_rate": rate}
             train(run, params | differs | settings | own, untrained=(frozen, rate) == SETTINGS[0])
             done[way, frozen, rate] = run
             with replace_file(args.out) as file:
@@ -121,7 +121,7 @@ def page(runs: dict[tuple[str, bool, float], Path], steps: int) -> str:
         f"images ({72 * steps:,}) for every run, a warm-up of {SCHEDULE['warmup_steps']} steps, then cosine; one seed.",
         "Network, sampling and loss are those of the recipes `market1501_mobilenetv2_*`; the fourth way is `hard` with",
         "the soft margin on euclidean distances. Test: all 13 180 images of 659 other characters, each against",
-        "all others, in percent. Batch norm of the backbone: trained, or as the weights have it (`freeze_batch_norm`).",
+        "all others, in percent. Batch norm of the backbone: trained, or as the weights have it (`batch_norm`).",
         "Triplet loss of the first and the last batch; mean distances of hardest positives and negatives in the last,",
         "in the way's own metric and scale.",
         "",

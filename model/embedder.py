@@ -45,7 +45,7 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
     """The network of a run.
 
     Args:
-        params: model_type, last_stride, freeze_batch_norm, head, embedding_size, image_size, image_channels,
+        params: model_type, last_stride, batch_norm, head, embedding_size, image_size, image_channels,
             precision and the network's own.
         synchronized: let batch norm take its statistics over all replicas.
         imagenet: start with the backbone's ImageNet weights, downloaded by Keras.
@@ -78,7 +78,7 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
         backbone = _with_imagenet(module, shape, params) if imagenet else module.build(shape, params)
     except ValueError as error:
         raise UserError(f"{params.model_type} with image_size {params.image_size}: {error}") from error
-    for layer in backbone.layers if params.freeze_batch_norm else ():
+    for layer in backbone.layers if params.batch_norm == "frozen" else ():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False  # Keras then lets it take its statistics from the past in training, too
     features = backbone(pixels)  # (B, h, w, F)

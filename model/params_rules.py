@@ -40,8 +40,15 @@ def check_rules(params: "Params") -> None:
         raise ValueError(f"pre_crop_size {params.pre_crop_size} is smaller than image_size {params.image_size}")
     if params.label_smoothing and not params.classification_weight:
         raise ValueError("label_smoothing has no effect without classification_weight; give that too, or drop it")
-    if params.freeze_batch_norm and params.warm_start_from is None:
-        raise ValueError("freeze_batch_norm keeps the batch norm of pretrained weights: it needs warm_start_from")
+    if params.batch_norm == "frozen" and params.warm_start_from is None:
+        raise ValueError("batch_norm 'frozen' keeps the batch norm of pretrained weights: it needs warm_start_from")
+    if params.augmentation_pool_count[1] > len(params.augmentation_pool) > 0:
+        raise ValueError(
+            f"augmentation_pool_count {params.augmentation_pool_count}: augmentation_pool has only "
+            f"{len(params.augmentation_pool)}"
+        )
+    if "random_crop" in params.augmentation_pool:
+        raise ValueError("augmentation_pool cannot have random_crop, which every image needs; put it in augmentation")
     if params.learning_rate_schedule == "step" and not params.decay_steps:
         raise ValueError("learning_rate_schedule 'step' needs decay_steps, such as [10000, 20000]")
     if params.decay_start_step and params.learning_rate_schedule == "step":

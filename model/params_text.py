@@ -10,6 +10,7 @@ from dataset import by_name
 # Parameters whose values are the names of a package's modules.
 _PACKAGES = {
     "augmentation": "dataset.augmentation",
+    "augmentation_pool": "dataset.augmentation",
     "sampling": "dataset.sampling",
     "model_type": "model.backbones",
     "head": "model.heads",
@@ -25,7 +26,8 @@ def schema_text(schema: dict[str, Any]) -> str:
         return " or ".join(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
     if schema["type"] == "array":
         count = f" of {schema['minItems']}" if schema.get("minItems") == schema.get("maxItems") is not None else ""
-        return f"list{count} of {schema_text(schema['items'])}"
+        items = schema_text(schema["items"])
+        return f"list{count} of ({items})" if " or " in items else f"list{count} of {items}"
     text = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "string"}.get(
         schema["type"], schema["type"]
     )
@@ -41,6 +43,7 @@ def markdown_table(params: type[BaseModel]) -> str:
     for key, field in params.model_fields.items():
         kind = schema_text(properties[key])
         if key in _PACKAGES:
-            kind = kind.replace("string", " or ".join(f'"{name}"' for name in by_name.choices(_PACKAGES[key])))
+            names = " or ".join(f'"{name}"' for name in by_name.choices(_PACKAGES[key]))
+            kind = kind.replace("string", names, 1)
         lines.append(f"| `{key}` | {kind} | `{json.dumps(field.default)}` | {field.description} |")
     return "\n".join(lines)

@@ -34,7 +34,7 @@ WITH_EFFECT = {
 ASKED_WITHOUT_EFFECT = {
     "seed",
     "bn_momentum",
-    "freeze_batch_norm",
+    "batch_norm",
     "num_parallel_calls",
     "prefetch_threads",
 }

@@ -72,7 +72,7 @@ def test_defaults_are_valid_and_need_nothing():
         ({"num_epochs": 3, "train_iterations": 3}, ["num_epochs", "train_iterations"]),
         ({"train_iterations": None}, ["train_iterations"]),
         ({"image_channels": 4}, ["image_channels is 4", "1 or 3"]),
-        ({"freeze_batch_norm": True}, ["freeze_batch_norm", "needs warm_start_from"]),
+        ({"batch_norm": "frozen"}, ["batch_norm", "needs warm_start_from"]),
         ({"last_stride": 3}, ["last_stride is 3", "1 or 2"]),
         ({"erasing_area": [0.4, 0.02]}, ["erasing_area", "[0.4, 0.02] must be [low, high]"]),
         ({"erasing_area": [0, 0.4]}, ["erasing_area", "number > 0, <= 1"]),

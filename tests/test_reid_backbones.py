@@ -114,14 +114,14 @@ def test_backbones_without_the_option_say_so(name):
         build_embedder(params_of(model_type=name, last_stride=1))
 
 
-# freeze_batch_norm
+# batch_norm
 
 
 def test_frozen_batch_norm_is_that_of_the_weights():
     values = {"image_size": 16, "num_channels": [4, 8], "warm_start_from": "x", "embedding_size": 5, "head": "fc1024"}
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8))
     for frozen in (True, False):
-        network = build_network(params_of(freeze_batch_norm=frozen, **values))
+        network = build_network(params_of(batch_norm="frozen" if frozen else "train", **values))
         backbone, head = (network.embedder.get_layer(name) for name in ("backbone", "head"))
         trained = [weight.path for weight in network.embedder.trainable_weights]
         assert any("batch_norm" in path for path in trained if "fc1024" in path)  # the head's own goes on

@@ -1,0 +1,29 @@
+"""Parameters of what a batch is."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from model.parameters.types import Fields, one_of
+
+
+class BatchParams(Fields):
+    """Parameters of what a batch is."""
+
+    sampling: Annotated[str, one_of("dataset.sampling")] = Field(
+        "pk",
+        description="What a batch is: `pk` P identities with K images each; `uniform` any P x K images; "
+        "`triplets` P x K / 3 (rounded down) fixed triples of anchor, positive and negative, new ones for each epoch.",
+    )
+    batch_p: int = Field(18, ge=2, description="P: identities in a batch.")
+    batch_k: int = Field(4, ge=2, description="K: images of each identity in a batch.")
+    same_snippet_negatives: bool = Field(
+        False,
+        description="`sampling: pk` only: put identities that share a sequence (objects of one video snippet) into one "
+        "batch, as negatives of each other; false keeps them in different batches.",
+    )
+    triplet_mining: Literal["random", "hard"] = Field(
+        "random",
+        description="`sampling: triplets`: draw an anchor's positive and negative at random, or take the farthest and "
+        "the nearest one by the embeddings of the checkpoint at the start of the epoch.",
+    )

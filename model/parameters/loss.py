@@ -1,0 +1,65 @@
+"""Parameters of the loss."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from model.parameters.types import Fields, ascending, check_name
+
+
+def _strategy(value: str | list[list[int | str]]) -> str | list[list[int | str]]:
+    """The name of a strategy, or a curriculum: entries [step, name] that begin at step 0."""
+    if isinstance(value, str):
+        return check_name("model.losses", value)
+    for entry in value:
+        if [type(part) for part in entry] != [int, str]:
+            raise ValueError(f"{entry} must be [step, name]")
+        if check_name("model.losses", entry[1]) == "basic":
+            raise ValueError("'basic' has triples of its own and cannot be part of a curriculum")
+    if value[0][0] != 0:
+        raise ValueError(f"the first entry is {value[0]}, but a curriculum begins at step 0")
+    ascending([step for step, _ in value])
+    return value
+
+
+class LossParams(Fields):
+    """Parameters of the loss."""
+
+    triplet_strategy: Annotated[
+        str | Annotated[list[list[int | str]], Field(min_length=1)], AfterValidator(_strategy)
+    ] = Field(
+        "batch_hard",
+        description="How triplets are chosen in the batch, by name; or a curriculum, `[[0, name], [step, name], ...]`: "
+        "each name from its step on.",
+    )
+    margin: Annotated[float, Field(ge=0)] | Literal["soft", "none"] = Field(
+        "soft", description='Margin as a number (hinge), "soft" (softplus), or "none" (the plain difference).'
+    )
+    metric: Literal["euclidean", "sqeuclidean", "cityblock", "cosine"] = Field(
+        "euclidean", description="Distance of embeddings, in training and evaluation."
+    )
+    squared: bool = Field(False, description="true is the older way to say `metric: sqeuclidean`.")
+    batch_all_mean: Literal["active", "valid"] = Field(
+        "active", description="`batch_all`: the mean is over the triples with a loss above 0, or over all of them."
+    )
+    memory_size: int = Field(
+        0,
+        ge=0,
+        le=10**7,
+        description="Cross-batch memory: so many past embeddings serve as further positives and negatives.",
+    )
+    memory_start_step: int = Field(
+        0, ge=0, description="Step from which the memory is filled; before, embeddings change too fast to be kept."
+    )
+    classification_weight: float = Field(
+        0.0, ge=0, description="Weight of a softmax classification of the training identities beside the triplet loss."
+    )
+    classification_temperature: float = Field(1.0, gt=0, description="The classifier's logits are divided by it.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="The part of the classification target that is spread evenly over all identities."
+    )
+    center_loss_weight: float = Field(
+        0.0, ge=0, description="Weight of the centre loss: half the squared distance to the identity's centre."
+    )
+    center_loss_rate: float = Field(0.5, gt=0, le=1, description="How far centres move towards the batch in a step.")
+    embedding_norm_weight: float = Field(0.0, ge=0, description="Weight of the mean squared length of the embeddings.")

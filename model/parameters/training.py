@@ -1,0 +1,95 @@
+"""Parameters of the training, of its logs and checkpoints."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from model.parameters.types import (
+    Above0,
+    Fields,
+    Positive,
+    ascending,
+)
+
+
+class TrainingParams(Fields):
+    """Parameters of the training, of its logs and checkpoints."""
+
+    # Training
+    learning_rate: float = Field(3e-4, gt=0, description="Learning rate of Adam, before its schedule.")
+    backbone_learning_rate: Above0 | None = Field(
+        None, description="Learning rate of the backbone, before the same schedule; null is `learning_rate`."
+    )
+    learning_rate_schedule: Literal["constant", "exponential", "cosine", "step"] = Field(
+        "constant",
+        description="How the learning rate falls from `decay_start_step` to the last step; `step` multiplies it "
+        "instead by `decay_factor` at each of `decay_steps`.",
+    )
+    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises linearly from 0.")
+    decay_start_step: int = Field(0, ge=0, description="Step from which the schedule lowers the learning rate.")
+    decay_final_fraction: float = Field(
+        0.001, gt=0, le=1, description="Where the schedule ends, as a fraction of `learning_rate`."
+    )
+    decay_steps: Annotated[list[Positive], AfterValidator(ascending)] = Field(
+        [], description="`learning_rate_schedule: step`: after these steps the learning rate is lowered; ascending."
+    )
+    decay_factor: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="`learning_rate_schedule: step`: what the learning rate is multiplied by each time.",
+    )
+    plateau_evaluations: Positive | None = Field(
+        None,
+        description="Lower the learning rate when so many evaluations in a row brought no better `best_metric`; needs "
+        "evaluate.py beside the training. null: never.",
+    )
+    plateau_factor: float = Field(
+        0.1, gt=0, lt=1, description="`plateau_evaluations`: what the learning rate is multiplied by each time."
+    )
+    plateau_least_fraction: float = Field(
+        0.001, gt=0, le=1, description="`plateau_evaluations`: never below this fraction of `learning_rate`."
+    )
+    early_stopping_evaluations: Positive | None = Field(
+        None, description="End the training when so many evaluations in a row brought no better `best_metric`."
+    )
+    least_improvement: float = Field(
+        0.0,
+        ge=0,
+        description="`plateau_evaluations`, `early_stopping_evaluations`: what counts as better is more than so much "
+        "higher.",
+    )
+    adam_epsilon: float = Field(1e-7, gt=0, description="Adam's epsilon.")
+    num_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+        None,
+        description="Length of the training in epochs (`pk`: passes over the identities); replaces `train_iterations`.",
+    )
+    train_iterations: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+        25000, description="Length of the training in steps (batches)."
+    )
+    only_one_step: bool = Field(False, description="Stop after one step: a test of the whole set-up.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of initialisation, sampling and augmentation.")
+    deterministic: bool = Field(
+        False, description="Use deterministic ops only: equal runs give equal bits, on GPUs somewhat slower."
+    )
+    distribution: Literal["none", "mirrored"] = Field(
+        "none", description='"mirrored" trains on all local GPUs; every replica mines in the whole batch.'
+    )
+    jit_compile: bool = Field(False, description="Compile the training step with XLA: pays on GPUs, not on CPUs.")
+
+    # Logs and checkpoints
+    save_summary_steps: Positive = Field(50, description="Steps between lines of the log and points in TensorBoard.")
+    save_picture_steps: Positive | None = Field(
+        500, description="Steps between pictures of the hardest triplets in TensorBoard; null for none."
+    )
+    detailed_log: bool = Field(
+        False, description="Keep every batch's embeddings, losses and images in `detailed.h5`; large."
+    )
+    csv_log: bool = Field(
+        False, description="Write metrics.csv and results.csv too: what is in metrics.jsonl and results.jsonl."
+    )
+    collapse_steps: Positive = Field(
+        100, description="Steps in a collapsed state after which the log warns, with the state's name and remedies."
+    )
+    save_checkpoints_steps: Positive = Field(500, description="Steps between checkpoints.")
+    keep_checkpoints: Positive | None = Field(10, description="Newest checkpoints kept; null keeps all.")

@@ -1,0 +1,56 @@
+"""Types of parameters that several fields have, and what checks their values."""
+
+import difflib
+import itertools
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from dataset import by_name
+
+
+class Fields(BaseModel):
+    """Parameters that are checked: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def check_name(package: str, name: str) -> str:
+    """The name of a module of `package`; a ValueError for another, with the choices."""
+    names = by_name.choices(package)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"unknown name {name!r}{hint} The choices are {', '.join(names)}")
+    return name
+
+
+def one_of(package: str) -> AfterValidator:
+    """A string that names a module of `package`."""
+    return AfterValidator(lambda name: check_name(package, name))
+
+
+def ascending(values: list) -> list:
+    """Numbers that rise from each to the next."""
+    if any(later <= earlier for earlier, later in itertools.pairwise(values)):
+        raise ValueError(f"{values} must rise from each to the next")
+    return values
+
+
+def _range(limits: list[float]) -> list[float]:
+    if limits[0] > limits[1]:
+        raise ValueError(f"{limits} must be [low, high]")
+    return limits
+
+
+def low_high(kind: type) -> type:
+    """`[low, high]` of numbers of one kind."""
+    return Annotated[list[kind], Field(min_length=2, max_length=2), AfterValidator(_range)]
+
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Size = Positive | Annotated[list[Positive], Field(min_length=2, max_length=2)]
+Above0 = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Blend = Annotated[float, Field(ge=0, le=1)]
