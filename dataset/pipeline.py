@@ -8,12 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from dataset import images
-from dataset.augmentation import compose
+from dataset.augmentation import for_training
 from dataset.errors import UserError
 from dataset.parallel import cores
 from dataset.sampling import Sampler
 
 _LEAST_THREADS = 8  # for files that come slowly
+# Augmentations that cut `image_size` out of an image that comes larger.
+_CROPS = {"random_crop", "random_resized_crop"}
 
 
 class _Loader:
@@ -49,9 +51,9 @@ def training_batches(
     Yields:
         (images (B, H, W, C) uint8, labels (B,) int32, indices (B,) int64) with B = sampler.batch_size.
     """
-    random_crop = "random_crop" in params.augmentation
-    load = _Loader(files, orientations, params, params.pre_crop_shape if random_crop else params.image_shape)
-    augment = compose(params.augmentation, params)
+    cropped = not _CROPS.isdisjoint(params.augmentation)
+    load = _Loader(files, orientations, params, params.pre_crop_shape if cropped else params.image_shape)
+    augment = for_training(params)
     labels = tf.constant(sampler.codes, tf.int32)
 
     def choose(step: tf.Tensor) -> tf.data.Dataset:

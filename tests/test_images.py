@@ -84,7 +84,7 @@ def test_pad_to_square():
 
 def params(**values):
     ranges = {"scale_range": 0.0, "translate_range": 0.0, "rotate_range": 0.0, "shear_range": 0.0}
-    return SimpleNamespace(image_shape=(30, 40), **(ranges | values))
+    return SimpleNamespace(image_shape=(30, 40), flip_probability=0.5, **(ranges | values))
 
 
 def test_random_crop_takes_every_window():

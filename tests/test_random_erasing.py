@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image, ImageDraw
 
 from dataset.augmentation import random_erasing
 from dataset.pipeline import training_batches
@@ -118,6 +119,21 @@ def test_a_rectangle_has_a_pixel_at_least():
     image = np.zeros((8, 8, 3), np.uint8)
     tiny = augment_all(image, erasing_probability=1.0, erasing_area=[0.001, 0.001], erasing_aspect=[1.0, 1.0])
     assert {rectangle(each, image)[2:] for each in tiny} == {(1, 1)}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("corner", "size"),
+    [((0, 0), (64, 32)), ((0, 5), (1, 1)), ((63, 31), (1, 1)), ((10, 0), (20, 32)), ((3, 7), (50, 9))],
+)
+def test_the_rectangle_is_that_of_pillow(corner, size, channels):
+    image = IMAGE[..., :channels]
+    picture = Image.fromarray(image.squeeze())
+    (top, left), (height, width) = corner, size
+    colour = (124, 116, 104) if channels == 3 else 117
+    ImageDraw.Draw(picture).rectangle((left, top, left + width - 1, top + height - 1), fill=colour)
+    ours = random_erasing.erase(tf.constant(image), tf.constant(corner), tf.constant(size), tf.constant([1, 2]), "mean")
+    np.testing.assert_array_equal(ours, np.asarray(picture).reshape(image.shape))
 
 
 def test_in_the_pipeline(own_dataset):

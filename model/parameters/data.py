@@ -24,7 +24,9 @@ class DataParams(Fields):
     image_size: Size = Field(64, description="Input of the network in pixels: a side, or `[height, width]`.")
     image_channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for RGB images.")
     pre_crop_size: Size | None = Field(
-        None, description="Size that training images get before `random_crop`; null is 9/8 of `image_size`."
+        None,
+        description="Size that training images get before `random_crop` or `random_resized_crop`; null is 9/8 of "
+        "`image_size`.",
     )
     pad_to_square: bool = Field(
         False, description="Pad to a square before resizing, instead of stretching; for a square `image_size`."
