@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from dataset import by_name
 from dataset.errors import UserError
+from model.backbones._stages import check_stage, freeze_stages, up_to_stage
 from model.heads import HeadOutputs
 from model.params import Params
 
@@ -45,14 +46,15 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
     """The network of a run.
 
     Args:
-        params: model_type, last_stride, batch_norm, head, embedding_size, image_size, image_channels,
-            precision and the network's own.
+        params: model_type, last_stride, backbone_stage, frozen_stages, batch_norm, head, embedding_size, image_size,
+            image_channels, precision and the network's own.
         synchronized: let batch norm take its statistics over all replicas.
         imagenet: start with the backbone's ImageNet weights, downloaded by Keras.
 
     Raises:
-        UserError: when the images are too small for the backbone, it does not know `last_stride`, there are no such
-            weights, or they cannot be had, or the head does not make vectors of `embedding_size`.
+        UserError: when the images are too small for the backbone, it does not know `last_stride` or has no such
+            `backbone_stage`, there are no such weights, or they cannot be had, or the head does not make vectors of
+            `embedding_size`.
     """
     module = by_name.load("model.backbones", params.model_type)
     if params.last_stride not in getattr(module, "LAST_STRIDES", (2,)):
@@ -62,6 +64,8 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
             f"last_stride is {params.last_stride}, but {params.model_type!r} has no such option; drop it, or use a "
             f"model_type that has: {', '.join(able)}"
         )
+    stages = module.stages(params)
+    check_stage(params, stages)
     head = by_name.load("model.heads", params.head).head
     keras.utils.set_random_seed(params.seed)
     keras.config.set_dtype_policy(params.precision)
@@ -78,6 +82,8 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
         backbone = _with_imagenet(module, shape, params) if imagenet else module.build(shape, params)
     except ValueError as error:
         raise UserError(f"{params.model_type} with image_size {params.image_size}: {error}") from error
+    backbone = up_to_stage(backbone, params, stages)
+    freeze_stages(backbone, params, stages)
     for layer in backbone.layers if params.batch_norm == "frozen" else ():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False  # Keras then lets it take its statistics from the past in training, too

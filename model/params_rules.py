@@ -32,8 +32,14 @@ def check_rules(params: "Params") -> None:
         raise ValueError(f"triplet_mining 'hard' needs sampling 'triplets', not {params.sampling!r}")
     if params.same_snippet_negatives and params.sampling != "pk":
         raise ValueError(f"same_snippet_negatives needs sampling 'pk', not {params.sampling!r}")
-    if params.pre_crop_size is not None and "random_crop" not in params.augmentation:
-        raise ValueError("pre_crop_size has no effect without random_crop in augmentation; add it, or drop the size")
+    crops = {"random_crop", "random_resized_crop"} & set(params.augmentation)
+    if params.pre_crop_size is not None and not crops:
+        raise ValueError(
+            "pre_crop_size has no effect without random_crop or random_resized_crop in augmentation; "
+            "add one, or drop the size"
+        )
+    if len(crops) == 2:
+        raise ValueError("augmentation has random_crop and random_resized_crop, which cut out the same; drop one")
     if params.pad_to_square and params.image_shape[0] != params.image_shape[1]:
         raise ValueError(f"pad_to_square needs a square image_size, not {params.image_size}")
     if any(p < i for p, i in zip(params.pre_crop_shape, params.image_shape, strict=True)):
@@ -42,6 +48,15 @@ def check_rules(params: "Params") -> None:
         raise ValueError("label_smoothing has no effect without classification_weight; give that too, or drop it")
     if params.batch_norm == "frozen" and params.warm_start_from is None:
         raise ValueError("batch_norm 'frozen' keeps the batch norm of pretrained weights: it needs warm_start_from")
+    # Compared with the defaults, as params.resolved.json gives every parameter.
+    changed = {name for name, field in type(params).model_fields.items() if getattr(params, name) != field.default}
+    for name in sorted(changed & {"gem_p", "gem_learned"}):
+        if "gem" not in (params.head, params.pooling) and params.head != "cgd":
+            raise ValueError(f"{name} has no effect without GeM: head 'gem' or 'cgd', or pooling 'gem'; drop it")
+    if "descriptors" in changed and params.head != "cgd":
+        raise ValueError(f"descriptors have no effect with head {params.head!r}: it must be 'cgd'; drop them")
+    if params.frozen_stages and params.warm_start_from is None:
+        raise ValueError("frozen_stages keeps pretrained stages as they are: it needs warm_start_from")
     if params.augmentation_pool_count[1] > len(params.augmentation_pool) > 0:
         raise ValueError(
             f"augmentation_pool_count {params.augmentation_pool_count}: augmentation_pool has only "

@@ -63,9 +63,10 @@ class TestTimeAugmentation:
         """
         if self.crops != "avgpool":
             return params
-        if params.pooling == "flatten":
+        what = "head 'similarity'" if params.head == "similarity" else "pooling 'flatten'"
+        if params.head == "similarity" or (params.pooling == "flatten" and params.head not in ("cgd", "gem")):
             raise UserError(
-                "--crop_augment avgpool: the run has pooling 'flatten', whose network takes images of one size only; "
+                f"--crop_augment avgpool: the run has {what}, whose network takes images of one size only; "
                 "use --crop_augment five or center"
             )
         return params.model_copy(update={"image_size": list(params.pre_crop_shape)})

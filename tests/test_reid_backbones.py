@@ -88,18 +88,47 @@ def test_both_strides_take_the_same_weights(name, tmp_path):
         target.set_weights(before)
 
 
-def test_mobilenet_without_its_last_stride_by_hand():
-    """From block 13 on: the depthwise convolution with a stride of 1 and zeros around."""
-    backbone = backbone_of(model_type="mobilenet_v2", last_stride=1)
-    assert backbone.output_shape == (None, 4, 2, 1280)
-    images = np.random.default_rng(1).normal(size=(2, 64, 32, 3)).astype(np.float32)
-    ends = [backbone.get_layer(name).output for name in ("block_13_expand_relu", "block_13_depthwise")]
-    before, after = keras.Model(backbone.input, ends)(images)
-    (kernel,) = backbone.get_layer("block_13_depthwise").get_weights()
-    padded = np.pad(before, [(0, 0), (1, 1), (1, 1), (0, 0)])
-    _, height, width, _ = before.shape
-    expected = sum(padded[:, i : i + height, j : j + width] * kernel[i, j, :, 0] for i in range(3) for j in range(3))
-    np.testing.assert_allclose(after, expected, rtol=1e-4, atol=1e-5)
+def last_stage_by_hand(backbone, x, stride):
+    """MobileNetV2 from its 13th expansion on, with the weights of a backbone: depthwise, linear, and the next block."""
+
+    def batch_norm(x, name):
+        gamma, beta, mean, variance = backbone.get_layer(name).get_weights()
+        return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+
+    def pointwise(x, name):
+        (kernel,) = backbone.get_layer(name).get_weights()
+        return tf.einsum("bhwc,cd->bhwd", x, kernel[0, 0])
+
+    for block in (13, 14, 15, 16):
+        name, step = f"block_{block}", stride if block == 13 else 1
+        before = x
+        if block > 13:
+            x = tf.nn.relu6(batch_norm(pointwise(x, f"{name}_expand"), f"{name}_expand_BN"))
+        (kernel,) = backbone.get_layer(f"{name}_depthwise").get_weights()
+        x = tf.nn.depthwise_conv2d(x, kernel, [1, step, step, 1], "SAME")
+        x = tf.nn.relu6(batch_norm(x, f"{name}_depthwise_BN"))
+        x = batch_norm(pointwise(x, f"{name}_project"), f"{name}_project_BN")
+        if block in (14, 15):
+            x = before + x
+    return tf.nn.relu6(batch_norm(pointwise(x, "Conv_1"), "Conv_1_bn"))
+
+
+def test_the_last_stage_of_mobilenet_with_either_stride():
+    random = np.random.default_rng(1)
+    two, one = (backbone_of(model_type="mobilenet_v2", last_stride=stride) for stride in (2, 1))
+    for layer in two.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    one.set_weights(two.get_weights())
+    assert (two.output_shape, one.output_shape) == ((None, 2, 1, 1280), (None, 4, 2, 1280))
+    images = random.normal(size=(2, 64, 32, 3)).astype(np.float32)
+    inside = [keras.Model(b.input, b.get_layer("block_13_expand_relu").output)(images).numpy() for b in (two, one)]
+    np.testing.assert_array_equal(*inside)  # up to there nothing is changed
+    assert inside[0].std() > 0.1
+    for backbone, stride in ((two, 2), (one, 1)):
+        expected = last_stage_by_hand(backbone, inside[0], stride)
+        assert np.std(expected) > 0.1
+        np.testing.assert_allclose(backbone(images), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_equal_seeds_start_with_equal_weights():

@@ -11,6 +11,12 @@ from model.backbones._last_stride import with_last_stride
 _STRIDED = ("conv5_block1_1_conv", "conv5_block1_0_conv")
 
 
+def resnet_stages(blocks_of_conv4: int) -> dict[int, str]:
+    """Stage s is conv<s> of the paper's table 1; of conv1, without the pooling that begins conv2."""
+    blocks = {2: 3, 3: 4, 4: blocks_of_conv4, 5: 3}
+    return {1: "conv1_relu"} | {stage: f"conv{stage}_block{count}_out" for stage, count in blocks.items()}
+
+
 def build_resnet(
     constructor: Callable[..., keras.Model], image_shape: tuple[int, int, int], params: Any, weights: str | None
 ) -> keras.Model:

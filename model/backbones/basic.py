@@ -12,13 +12,15 @@ def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
     return pixels / 127.5 - 1.0
 
 
+def stages(params: Any) -> dict[int, str]:
+    """Stage s is the s-th block, with the pooling at its end."""
+    return {block + 1: f"pool_{block}" for block in range(len(_channels(params)))}
+
+
 def build(image_shape: tuple[int, int, int], params: Any) -> keras.Model:
     """(H, W, C) -> (H / 2^blocks, W / 2^blocks, channels of the last block), sides rounded up."""
-    channels = params.num_channels
-    if isinstance(channels, int):
-        channels = [channels, 2 * channels, 4 * channels, 8 * channels]
     inputs = x = keras.Input(image_shape)
-    for block, width in enumerate(channels):
+    for block, width in enumerate(_channels(params)):
         # Batch norm has a bias of its own.
         x = keras.layers.Conv2D(width, 3, padding="same", use_bias=not params.use_batch_norm, name=f"conv_{block}")(x)
         if params.use_batch_norm:
@@ -26,3 +28,8 @@ def build(image_shape: tuple[int, int, int], params: Any) -> keras.Model:
         x = keras.layers.ReLU(name=f"relu_{block}")(x)
         x = keras.layers.MaxPooling2D(2, padding="same", name=f"pool_{block}")(x)
     return keras.Model(inputs, x, name="backbone")
+
+
+def _channels(params: Any) -> list[int]:
+    channels = params.num_channels
+    return [channels, 2 * channels, 4 * channels, 8 * channels] if isinstance(channels, int) else channels

@@ -18,6 +18,11 @@ def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
     return keras.applications.mobilenet_v2.preprocess_input(pixels)
 
 
+def stages(params: Any) -> dict[int, str]:
+    """Stage s ends with the last bottleneck of its size, before the next one expands it; the last, with the network."""
+    return {1: "expanded_conv_project_BN", 2: "block_2_add", 3: "block_5_add", 4: "block_12_add", 5: "out_relu"}
+
+
 def build(image_shape: tuple[int, int, int], params: Any, weights: str | None = None) -> keras.Model:
     """(H, W, 3) -> (H / 32, W / 32, 1280), or with `last_stride: 1` twice as many rows and columns."""
     network = keras.applications.MobileNetV2(

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from model.backbones._resnet_v1 import build_resnet
+from model.backbones._resnet_v1 import build_resnet, resnet_stages
 
 CHANNELS = 3
 LAST_STRIDES = (1, 2)
@@ -13,6 +13,11 @@ LAST_STRIDES = (1, 2)
 def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """RGB to BGR, minus the mean of ImageNet."""
     return keras.applications.resnet.preprocess_input(pixels)
+
+
+def stages(params: Any) -> dict[int, str]:
+    """As `resnet_stages` says."""
+    return resnet_stages(23)
 
 
 def build(image_shape: tuple[int, int, int], params: Any, weights: str | None = None) -> keras.Model:

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 import keras
 
+from model.heads._gem import GeneralizedMeanPooling2D
+from model.heads._unit_length import UnitLength
+
 
 class HeadOutputs(NamedTuple):
     """What a head gives to those who look at it. Every layer with weights lies on the way to the embedding.
@@ -29,14 +32,21 @@ class HeadOutputs(NamedTuple):
 def pool(features: keras.KerasTensor, params: Any, dtype: str | None = None) -> keras.KerasTensor:
     """A vector of the feature map, as `pooling` says: (B, h, w, F) -> (B, F) or, flattened, (B, h * w * F).
 
-    It is computed in `dtype`; None is that of the backbone.
+    It is computed in `dtype`; None is that of the backbone. GeM is always float32.
     """
+    if params.pooling == "gem":
+        return gem_pool(features, params, name="pool")
     layers = {
         "average": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
         "flatten": keras.layers.Flatten,
     }
     return layers[params.pooling](name="pool", dtype=dtype)(features)
+
+
+def gem_pool(features: keras.KerasTensor, params: Any, name: str) -> keras.KerasTensor:
+    """Generalised-mean pooling with `gem_p`, fixed or `gem_learned`: (B, h, w, F) -> (B, F) float32."""
+    return GeneralizedMeanPooling2D(params.gem_p, params.gem_learned, name=name)(features)
 
 
 def embedding_layer(vector: keras.KerasTensor, params: Any) -> keras.KerasTensor:
@@ -46,6 +56,6 @@ def embedding_layer(vector: keras.KerasTensor, params: Any) -> keras.KerasTensor
     )(vector)
 
 
-def normalize(embedding: keras.KerasTensor) -> keras.KerasTensor:
-    """Each embedding divided by its length; finite, with a finite gradient, for the zero vector."""
-    return keras.layers.UnitNormalization(dtype="float32", name="normalize")(embedding)
+def normalize(vectors: keras.KerasTensor, name: str = "normalize") -> keras.KerasTensor:
+    """Each vector divided by its length; the zero vector stays, with a finite gradient: (B, D) -> (B, D) float32."""
+    return UnitLength(name=name)(vectors)

@@ -29,14 +29,16 @@ class NetworkParams(Fields):
     )
     backbone_stage: Annotated[int, Field(ge=1, le=5)] | None = Field(
         None,
-        description="Take the features of an earlier stage: s is the last features at 1 / 2^s of the image's size; "
+        description="Take the features of an earlier stage: s ends with the last block at 1 / 2^s of the image's size; "
         "null is the whole backbone.",
     )
     head: Annotated[str, one_of("model.heads")] = Field(
         "direct", description="What turns backbone features into the embedding, by name."
     )
     pooling: Literal["average", "max", "flatten", "gem"] = Field(
-        "average", description="How the head makes a vector of the backbone's feature map."
+        "average",
+        description="How the head makes a vector of the backbone's feature map. "
+        "`cgd`, `gem` and `similarity` have ways of their own.",
     )
     descriptors: Annotated[str | list[Literal["S", "M", "G"]], AfterValidator(_descriptors)] = Field(
         "SG",
@@ -66,6 +68,13 @@ class NetworkParams(Fields):
         "train",
         description='The backbone\'s batch norm: "frozen" keeps it as `warm_start_from` gives it, statistics, scales '
         "and shifts.",
+    )
+    frozen_stages: int = Field(
+        0,
+        ge=0,
+        le=5,
+        description="The backbone's stages up to this one (counted as `backbone_stage`) stay as `warm_start_from` "
+        "gives them, which saves the time of their gradients; 0 for none.",
     )
     freeze_backbone_steps: int = Field(
         0, ge=0, description="Steps in which the backbone stays as it is, and the head and the classifier learn."

@@ -1,0 +1,67 @@
+"""`backbone_stage`: the features of an earlier stage. `frozen_stages`: stages that do not learn."""
+
+from typing import Any
+
+import keras
+
+from dataset.errors import UserError
+
+
+def check_stage(params: Any, stages: dict[int, str]) -> None:
+    """Checks `backbone_stage`, before a network is built.
+
+    Args:
+        params: the run's parameters.
+        stages: the last layer of each stage that the backbone has.
+
+    Raises:
+        UserError: when the backbone has no such stage, or it is one before the stage that `last_stride` changes.
+    """
+    stage = params.backbone_stage
+    if stage is None:
+        return
+    if stage not in stages:
+        raise UserError(
+            f"backbone_stage is {stage}, but {params.model_type!r} has {_listed(stages)}; take one of them, or null "
+            f"for the whole backbone"
+        )
+    if params.last_stride == 1 and stage < max(stages):
+        raise UserError(
+            f"last_stride 1 has no effect with backbone_stage {stage}, which ends before the last stage; drop one"
+        )
+
+
+def up_to_stage(backbone: keras.Model, params: Any, stages: dict[int, str]) -> keras.Model:
+    """The backbone itself, or what of it leads to the end of `backbone_stage`.
+
+    All that comes later sees the earlier layers through the last one of the stage alone. So the layers here are the
+    first ones of the whole backbone, in its order, and its weights files and checkpoints fit.
+    """
+    if params.backbone_stage in (None, max(stages)):
+        return backbone
+    end = backbone.get_layer(stages[params.backbone_stage])
+    return keras.Model(backbone.input, end.output, name=backbone.name)
+
+
+def freeze_stages(backbone: keras.Model, params: Any, stages: dict[int, str]) -> None:
+    """Makes the layers up to the end of stage `frozen_stages` untrainable; their batch norm rests then, too.
+
+    Raises:
+        UserError: when the backbone has no such stage.
+    """
+    stage = params.frozen_stages
+    if not stage:
+        return
+    last = params.backbone_stage or max(stages)
+    if stage not in stages or stage > last:
+        able = {number: name for number, name in stages.items() if number <= last}
+        raise UserError(
+            f"frozen_stages is {stage}, but {params.model_type!r} here has {_listed(able)}; take one of them, or 0"
+        )
+    for layer in keras.Model(backbone.input, backbone.get_layer(stages[stage]).output).layers:
+        layer.trainable = False
+
+
+def _listed(stages: dict[int, str]) -> str:
+    *others, last = sorted(stages)
+    return f"the stages {', '.join(map(str, others))} and {last}" if others else f"stage {last} only"
