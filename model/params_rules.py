@@ -53,8 +53,9 @@ def check_rules(params: "Params") -> None:
     for name in sorted(changed & {"gem_p", "gem_learned"}):
         if "gem" not in (params.head, params.pooling) and params.head != "cgd":
             raise ValueError(f"{name} has no effect without GeM: head 'gem' or 'cgd', or pooling 'gem'; drop it")
-    if "descriptors" in changed and params.head != "cgd":
-        raise ValueError(f"descriptors have no effect with head {params.head!r}: it must be 'cgd'; drop them")
+    for name in sorted(changed & {"descriptors", "classified_descriptor"}):
+        if params.head != "cgd":
+            raise ValueError(f"{name} has no effect with head {params.head!r}: it must be 'cgd'; drop it")
     if params.frozen_stages and params.warm_start_from is None:
         raise ValueError("frozen_stages keeps pretrained stages as they are: it needs warm_start_from")
     if params.augmentation_pool_count[1] > len(params.augmentation_pool) > 0:

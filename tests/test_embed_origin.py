@@ -21,8 +21,12 @@ WITH_EFFECT = {
     "pad_to_square": True,
     "model_type": "mobilenet_v2",
     "last_stride": 1,
+    "backbone_stage": 2,
     "head": "fc1024",
     "pooling": "max",
+    "descriptors": "SMG",
+    "gem_p": 2.0,
+    "gem_learned": True,
     "embedding_size": 5,
     "preprocess": False,
     "num_channels": 8,
@@ -35,12 +39,17 @@ ASKED_WITHOUT_EFFECT = {
     "seed",
     "bn_momentum",
     "batch_norm",
+    "frozen_stages",
+    "classified_descriptor",
     "num_parallel_calls",
     "prefetch_threads",
 }
 WITHOUT_EFFECT = {
     "seed": 3,
     "bn_momentum": 0.5,
+    "batch_norm": "frozen",
+    "frozen_stages": 2,
+    "classified_descriptor": "reduced",
     "num_parallel_calls": 3,
     "prefetch_threads": 2,
     "train_iterations": 9,
@@ -94,6 +103,7 @@ def test_no_parameter_with_effect_is_forgotten(dataset):
         {},
         {"head": "fc1024_normalize", "image_channels": 1},
         {"head": "bnneck", "num_channels": [4, 8], "embedding_size": 8},
+        {"head": "cgd"},
         {"model_type": "mobilenet_v2"},
     ):
         build_embedder(Recorder(check_params({"image_size": 32} | values, "x"), asked))

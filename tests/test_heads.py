@@ -190,6 +190,16 @@ def test_the_classifier_sees_the_first_descriptor_as_pooled(descriptors, first):
     assert (network.classified_size, network.classifier_batch_norm) == (6, True)
 
 
+def test_the_classifier_may_see_the_first_descriptor_reduced():
+    values = {"batch_norm": "frozen", "warm_start_from": "x", "classified_descriptor": "reduced"}
+    network = network_of(head="cgd", descriptors="SG", **values)
+    _, classified = network.in_training(tf.constant(IMAGES))
+    pooled = spoc(network.embedder.get_layer("backbone")(IMAGES / np.float32(127.5) - 1))
+    (kernel,) = network.embedder.get_layer("head").get_layer("reduce_0_S").get_weights()
+    np.testing.assert_allclose(classified, pooled @ kernel, rtol=1e-4, atol=1e-5)
+    assert network.classified_size == kernel.shape[1]
+
+
 def test_cgd_needs_a_dimension_for_each_descriptor():
     with pytest.raises(UserError, match=r"descriptors 'SMG' are 3, but embedding_size is only 2"):
         network_of(head="cgd", descriptors=["S", "M", "G"], embedding_size=2)

@@ -4,8 +4,8 @@ Each letter of `descriptors` pools the features in its way, S by the mean (SPoC)
 generalised mean (GeM); a linear layer without bias reduces what comes of it, and its length is made 1. The embedding is
 these vectors in the order of the letters, again of length 1.
 
-The classifier sees the first descriptor as it is pooled, before the linear layer: it is there to shape the backbone,
-not that branch of the embedding (section 3.2).
+The classifier sees the first descriptor: as it is pooled, where it shapes the backbone alone (section 3.2), or, with
+`classified_descriptor: "reduced"`, after the linear layer, where it shapes that branch of the embedding as well.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from model.heads import HeadOutputs, gem_pool, normalize
 
 
 def head(features: keras.KerasTensor, params: Any) -> HeadOutputs:
-    """(B, h, w, F) -> (B, D), rows of length 1; classified are the (B, F) of the first descriptor.
+    """(B, h, w, F) -> (B, D), rows of length 1; classified are the (B, F) of the first descriptor, or its reduced ones.
 
     Raises:
         UserError: when `embedding_size` has less than one dimension for each descriptor.
@@ -29,18 +29,20 @@ def head(features: keras.KerasTensor, params: Any) -> HeadOutputs:
             f"{params.embedding_size}; give each at least one dimension"
         )
     pooled = [_descriptor(features, params, letter, f"{n}_{letter}") for n, letter in enumerate(letters)]  # n x (B, F)
-    branches = []
+    reduced, branches = [], []
     for n, (vector, width) in enumerate(zip(pooled, widths(params.embedding_size, len(letters)), strict=True)):
         name = f"{n}_{letters[n]}"
-        reduced = keras.layers.Dense(
+        reduce = keras.layers.Dense(
             width, use_bias=False, kernel_initializer="orthogonal", dtype="float32", name=f"reduce_{name}"
-        )(vector)
-        branches.append(normalize(reduced, name=f"normalize_{name}"))  # (B, width)
+        )
+        reduced.append(reduce(vector))
+        branches.append(normalize(reduced[-1], name=f"normalize_{name}"))  # (B, width)
     whole = branches[0]
     if len(branches) > 1:
         whole = keras.layers.Concatenate(dtype="float32", name="concatenate")(branches)  # (B, D)
     embedding = normalize(whole)
-    return HeadOutputs(embedding, triplet=embedding, classified=pooled[0])
+    classified = reduced[0] if params.classified_descriptor == "reduced" else pooled[0]
+    return HeadOutputs(embedding, triplet=embedding, classified=classified)
 
 
 def widths(embedding_size: int, descriptors: int) -> list[int]:

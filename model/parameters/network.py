@@ -45,6 +45,11 @@ class NetworkParams(Fields):
         description="`cgd`: the global descriptors, in order: any sequence of S (SPoC, the mean), M (MAC, the maximum) "
         "and G (GeM). The first one is what `classification_weight` classifies.",
     )
+    classified_descriptor: Literal["pooled", "reduced"] = Field(
+        "pooled",
+        description="`cgd`: what `classification_weight` classifies: the first descriptor as it is pooled, as in the "
+        "paper, or after its linear layer, which then learns from it too.",
+    )
     gem_p: float = Field(3.0, ge=1, le=100, description="GeM (`pooling`, `gem`, `cgd`): the exponent p.")
     gem_learned: bool = Field(False, description="GeM: learn p, from `gem_p` on; one p for all channels.")
     embedding_size: Positive = Field(
