@@ -1,6 +1,8 @@
 """Cuts images to a box each."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -8,6 +10,7 @@ from dataset.errors import UserError
 from dataset.progress import Progress
 
 JPEG = {"quality": 95, "subsampling": 0}  # a crop is compressed a second time: as little as possible is lost
+SLIP = 5  # pixels
 
 
 def pixel_box(x: float, y: float, width: float, height: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -27,6 +30,45 @@ def pixel_box(x: float, y: float, width: float, height: float, size: tuple[int, 
     return left, top, right, bottom
 
 
+def refuse_boxes_outside(sizes: dict[str, tuple[int, int]], boxes: dict[str, tuple[float, ...]], where: Path) -> None:
+    """Finds out before anything is written whether the boxes are boxes of these images.
+
+    A box that lies beyond the border by no more than SLIP pixels is a slip of its annotator's, and is cut off there.
+
+    Args:
+        sizes: path -> (W, H) of the image.
+        boxes: path -> x, y, width, height.
+        where: the folder of the images, for the message.
+
+    Raises:
+        UserError: when a box lies farther outside, or has no pixel of its image.
+    """
+    bad: list[str] = []
+    for path, size in sizes.items():
+        x, y, width, height = boxes[path]
+        beyond = max(-x, -y, x + width - size[0], y + height - size[1])
+        if beyond > SLIP or width < 1 or height < 1 or x >= size[0] or y >= size[1]:
+            bad.append(path)
+    if bad:
+        (width, height), box = sizes[bad[0]], " ".join(f"{value:g}" for value in boxes[bad[0]])
+        first = f"the first: {bad[0]}, {width}x{height}, box {box} (x y width height)"
+        remedy = "were the images resized? Take the original ones, or leave --crop away"
+        raise UserError(f"{where}: {len(bad)} of {len(sizes)} boxes do not lie in their images, {first}; {remedy}")
+
+
+def image_size(file: Path) -> tuple[int, int]:
+    """(W, H) of an image whose header can be read.
+
+    Raises:
+        UserError: when it cannot.
+    """
+    try:
+        with Image.open(file, formats=("JPEG", "PNG")) as image:
+            return image.size
+    except Exception as error:  # damaged headers reach Pillow as errors of many sorts
+        raise UserError(f"{file}: cannot be read ({error or type(error).__name__}); repair it") from error
+
+
 def crop_images(root: Path, folder: Path, boxes: dict[str, tuple[float, float, float, float]]) -> None:
     """Writes the crop of every image to `folder`, under the path that it has in `root`.
 
@@ -36,19 +78,29 @@ def crop_images(root: Path, folder: Path, boxes: dict[str, tuple[float, float, f
     Raises:
         UserError: for an image that cannot be read or a box outside of it.
     """
+    crop_each(((path, root / path) for path in boxes), folder, boxes, root)
+
+
+def crop_each(
+    images: Iterable[tuple[str, Path | BinaryIO]],
+    folder: Path,
+    boxes: dict[str, tuple[float, float, float, float]],
+    where: Path,
+) -> None:
+    """As `crop_images`, of images (path, file or its content) that come from `where`, in any order."""
     progress = Progress("cropped", len(boxes), "images")
-    for done, (path, box) in enumerate(boxes.items(), start=1):
+    for done, (path, file) in enumerate(images, start=1):
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
         try:
-            with Image.open(root / path, formats=("JPEG", "PNG")) as image:
-                crop, form = image.crop(pixel_box(*box, image.size)), image.format
+            with Image.open(file, formats=("JPEG", "PNG")) as image:
+                crop, form = image.crop(pixel_box(*boxes[path], image.size)), image.format
         except ValueError as error:
-            raise UserError(f"{root / path}: {error}") from error
+            raise UserError(f"{where / path}: {error}") from error
         except Exception as error:  # damaged data reaches Pillow's decoders as errors of many sorts
             reason = str(error) or type(error).__name__
-            raise UserError(f"{root / path}: cannot be read ({reason}); repair it or use --skip_broken") from error
+            raise UserError(f"{where / path}: cannot be read ({reason}); repair it or use --skip_broken") from error
         crop.save(part, format=form, **(JPEG if form == "JPEG" else {}))
         part.replace(target)
         progress(done)

@@ -20,9 +20,14 @@ def drop_broken(root: Path, tables: Tables, check: str, skip: bool) -> tuple[Tab
         skip: leave such images out; otherwise they are refused.
 
     Raises:
-        UserError: naming the first bad images, unless `skip`; and when none of a table would be left.
+        UserError: as `leave_out`.
     """
     paths = list(dict.fromkeys(row[1] for rows in tables.values() for row in rows))  # a query may be in the gallery
+    return leave_out(root, tables, find_problems(root, paths, check), skip)
+
+
+def find_problems(root: Path, paths: list[str], check: str) -> dict[str, str]:
+    """Path of a missing or broken image -> what is wrong with it; arguments as of `drop_broken`."""
     progress = Progress("looked at", len(paths), "images") if len(paths) > AT_ONCE and check != "off" else None
     problems: dict[str, str] = {}
     for start in range(0, len(paths), AT_ONCE):
@@ -31,17 +36,27 @@ def drop_broken(root: Path, tables: Tables, check: str, skip: bool) -> tuple[Tab
         problems |= {part[index]: problem for index, problem in sorted(found.items())}
         if progress:
             progress(start + len(part))
+    return problems
+
+
+def leave_out(root: Path, tables: Tables, problems: dict[str, str], skip: bool) -> tuple[Tables, int]:
+    """The tables without the images that have a problem, and how many of those there were.
+
+    Raises:
+        UserError: naming the first bad images, unless `skip`; and when none of a table would be left.
+    """
     if not problems:
         return tables, 0
-    if len(problems) == len(paths):
+    images = len({row[1] for rows in tables.values() for row in rows})
+    if len(problems) == images:
         first = next(iter(problems.items()))
-        what = f"none of {len(paths)} images can be used, the first: {first[0]}: {first[1]}"
+        what = f"none of {images} images can be used, the first: {first[0]}: {first[1]}"
         raise UserError(f"{root}: {what}; is this the folder that the paths start from?")
     if not skip:
         names = "; ".join(f"{path}: {problem}" for path, problem in list(problems.items())[:NAMED])
         more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         remedy = "repair or remove them, or leave them out with --skip_broken"
-        raise UserError(f"{root}: {len(problems)} of {len(paths)} images are broken ({remedy}): {names}{more}")
+        raise UserError(f"{root}: {len(problems)} of {images} images are broken ({remedy}): {names}{more}")
     kept = {name: [row for row in rows if row[1] not in problems] for name, rows in tables.items()}
     for name, rows in kept.items():
         if not rows:

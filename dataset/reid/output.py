@@ -48,6 +48,7 @@ def write_data_set(
     make_images: MakeImages | None = None,
     check_images: bool = True,
     notes: tuple[str, ...] = (),
+    broken: int = 0,
 ) -> None:
     """Checks the images, writes the data set and says what was made.
 
@@ -60,6 +61,7 @@ def write_data_set(
         make_images: makes the images of the tables, where they are not used as they lie.
         check_images: look at the images at `root` first; False where `make_images` makes them from something else.
         notes: what else the report is to say, line by line.
+        broken: images that are left out already, for the counts.
 
     Raises:
         UserError: for broken images, for an --out that holds something else, or when writing fails.
@@ -67,11 +69,11 @@ def write_data_set(
     out, copy = Path(args.out).resolve(), getattr(args, "copy", False)
     if copy and (out.is_relative_to(root) or root.is_relative_to(out)):
         raise UserError("--copy needs an --out apart from the images; leave --copy away to use them where they are")
-    tables, broken = drop_broken(root, tables, args.check if check_images else "off", args.skip_broken)
+    tables, dropped = drop_broken(root, tables, args.check if check_images else "off", args.skip_broken)
 
     counts: dict[str, Any] = count(tables, benchmark.tracks)
     other_than_published = differences(counts, benchmark.published)
-    counts["broken_images_left_out"] = broken
+    counts["broken_images_left_out"] = broken + dropped
     counts["other_files_left_out"] = dict(sorted((others or {}).items()))
     if other_than_published:
         counts["published_but_different"] = other_than_published

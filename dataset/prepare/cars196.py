@@ -1,0 +1,124 @@
+"""Cars196 (Stanford Cars) -> a prepared data set.
+
+    python -m dataset.prepare.cars196 --root cars196 --out data/cars196
+
+As in the literature on metric learning: classes 1 to 98 are for training (train.csv), 99 to 196 for testing, each image
+a query against all others (test.csv). --root holds cars_annos.mat and car_ims, or the development kit's files and
+cars_train and cars_test; archives of images are read as they are, into OUT/images. With --crop the images are cut to
+their boxes. Krause et al.: 3D Object Representations for Fine-Grained Categorization, 3dRR 2013; the split is that of
+Song et al., CVPR 2016.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dataset.errors import UserError, exit_code
+from dataset.reid.box_crops import crop_each, refuse_boxes_outside
+from dataset.reid.cars196_lists import LABELLED_TEST, META, Cars, read_cars
+from dataset.reid.counts import Benchmark
+from dataset.reid.image_check import leave_out
+from dataset.reid.image_source import ImageSource, present
+from dataset.reid.layout import Tables, open_root
+from dataset.reid.output import add_arguments, write_data_set
+
+TRAIN_CLASSES = 98
+FOLDERS = ("car_ims", "cars_train", "cars_test")
+IMAGES = {True: (8_054, 8_131), False: (4_052, 4_092)}  # training, test: of the whole set, of its official first half
+
+
+def benchmark(complete: bool) -> Benchmark:
+    """What was published; of the official training images alone, what the split makes of them."""
+    train, test = IMAGES[complete]
+    part = "" if complete else ", official training images only"
+    return Benchmark(
+        title=f"Cars196{part}",
+        origin=f"Cars196{part} (Krause et al., 3dRR 2013)",
+        licence="images of various photographers, for non-commercial research; see the data set's page",
+        published={"train_images": train, "train_identities": 98, "test_images": test, "test_identities": 98},
+    )
+
+
+def make_tables(cars: Cars) -> Tables:
+    """train.csv and test.csv, class by class; an identity is the name of a class, its number where no names are given.
+
+    Raises:
+        UserError: when one of them would be empty.
+    """
+    tables: Tables = {"train.csv": [], "test.csv": []}
+    for path, number in sorted(cars.classes.items(), key=lambda item: (item[1], item[0])):
+        row = (cars.names.get(number, f"{number:03d}"), path)
+        tables["train.csv" if number <= TRAIN_CLASSES else "test.csv"].append(row)
+    for table, rows in tables.items():
+        if not rows:
+            what = f"classes {'1 to' if table == 'train.csv' else 'above'} {TRAIN_CLASSES}"
+            raise UserError(f"{', '.join(cars.files)}: no image of {what}: {table} would be empty")
+    return tables
+
+
+def notes_on(cars: Cars) -> tuple[str, ...]:
+    """What is to be said of annotations that are less than all."""
+    notes = []
+    if not cars.complete:
+        what = f"the {cars.unlabelled} images of" if cars.unlabelled else "the images of"
+        notes.append(
+            f"note: {what} cars_test are left out: their classes are not given ({LABELLED_TEST} has them); "
+            "published figures are of the whole set"
+        )
+    if not cars.names:
+        notes.append(f"note: there is no {META}: identities are the numbers of the classes, not their names")
+    return tuple(notes)
+
+
+def prepare(args: argparse.Namespace) -> int:
+    """Reads the annotations, checks them and the images, extracts or cuts these if need be, writes the data set."""
+    root = open_root(args.root, ())
+    if args.crop and args.copy:
+        raise UserError("--crop and --copy: crops are always written to OUT/images; leave --copy away")
+    cars = read_cars(root, present(root, FOLDERS))
+    images = ImageSource(root, {path.split("/")[0] for path in cars.classes})
+    tables = make_tables(cars)
+    problems, sizes = images.look_at(list(cars.classes), args.check, args.crop)
+    tables, broken = leave_out(root, tables, problems, args.skip_broken)
+    if args.crop:
+        refuse_boxes_outside(sizes, cars.boxes, root)
+
+    def make_images(folder: Path, tables: Tables) -> None:
+        wanted = [row[1] for rows in tables.values() for row in rows]
+        if args.crop:
+            crop_each(images.contents(wanted), folder, {path: cars.boxes[path] for path in wanted}, root)
+            return
+        written = images.write(folder, wanted)
+        print(f"{written} images extracted to {args.out}/images")
+
+    write_data_set(
+        args,
+        benchmark(cars.complete),
+        root,
+        tables,
+        settings={
+            "cropped": args.crop,
+            "annotations": list(cars.files),
+            "unlabelled_images_left_out": cars.unlabelled,
+        },
+        make_images=make_images if args.crop or images.archives else None,
+        check_images=False,
+        notes=notes_on(cars),
+        broken=broken,
+    )
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    text = "Cars196 (Stanford Cars) -> a prepared data set."
+    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.cars196", description=text)
+    root = "cars_annos.mat and car_ims, or cars_train_annos.mat (here or in devkit) and cars_train, cars_test; "
+    add_arguments(parser, root + "images in folders or in archives (.tgz, .tar)")
+    parser.add_argument("--crop", action="store_true", help="cut the images to their boxes (default: whole)")
+    args = parser.parse_args(argv)
+    return exit_code(lambda: prepare(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The annotations of Cars196, as its authors give them: which image shows which class, and where in it the car is.
+
+They come in two forms. `cars_annos.mat` names all 16 185 images of `car_ims`. The development kit has the two halves of
+a classification benchmark apart, `cars_train_annos.mat` for `cars_train` and `cars_test_annos.mat` for `cars_test`; the
+latter has no classes, and only `cars_test_annos_withlabels.mat`, given out later, does. Each is a MATLAB structure
+array; its fields are taken by name, as their order differs. Boxes are corners in pixels of the image as it was given
+out, counted from 1, the second corner inside.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.reid.matlab import read_variables, whole_numbers
+
+CLASSES = 196
+FOLDERS = ("", "devkit")  # where in --root the annotations are looked for
+WHOLE, TRAIN, TEST, LABELLED_TEST = (
+    f"cars_{name}.mat" for name in ("annos", "train_annos", "test_annos", "test_annos_withlabels")
+)
+META = "cars_meta.mat"
+_NAME = re.compile(r"[0-9A-Za-z_-]+\.jpg")  # 00001.jpg; nothing that could lead out of a folder
+_CORNERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
+
+Box = tuple[float, float, float, float]  # x, y, width, height in pixels, x and y from 0
+
+
+@dataclass(frozen=True)
+class Cars:
+    """What the annotations say of N images.
+
+    Attributes:
+        classes: path of an image -> the number of its class, 1 .. 196.
+        boxes: path -> its box.
+        names: number of a class -> its name; empty when they are not given.
+        files: the files read, below --root.
+        complete: whether both halves of the data set are in it.
+        unlabelled: images that are left out because their classes are not given.
+    """
+
+    classes: dict[str, int]
+    boxes: dict[str, Box]
+    names: dict[int, str]
+    files: tuple[str, ...]
+    complete: bool
+    unlabelled: int = 0
+
+
+def read_cars(root: Path, folders: set[str]) -> Cars:
+    """The annotations that --root holds; of both forms, the one whose images are there.
+
+    Args:
+        folders: which of car_ims, cars_train, cars_test are there, as folders or archives.
+
+    Raises:
+        UserError: when there are none, or as `_read`.
+    """
+    whole, train, test, labelled = (_find(root, name) for name in (WHOLE, TRAIN, TEST, LABELLED_TEST))
+    if whole and ("car_ims" in folders or not train):
+        meta = _find(root, META)
+        return Cars(*_read(whole, ""), _names(meta or whole), _below(root, whole, meta), complete=True)
+    if not train:
+        places = f"in {root} nor in {root / 'devkit'}"
+        raise UserError(f"--root {root}: there is neither {WHOLE} nor {TRAIN} {places}; give the folder that has it")
+    classes, boxes = _read(train, "cars_train/")
+    if labelled is None and test is not None and "class" in (_annotations(test).dtype.names or ()):
+        labelled = test
+    if labelled:
+        more = _read(labelled, "cars_test/")
+        classes, boxes = classes | more[0], boxes | more[1]
+    unlabelled = len(_annotations(test)) if test and not labelled else 0
+    meta = _find(root, META)
+    files = _below(root, train, labelled, meta)
+    return Cars(classes, boxes, _names(meta) if meta else {}, files, complete=bool(labelled), unlabelled=unlabelled)
+
+
+def _find(root: Path, name: str) -> Path | None:
+    """The file of this name, None when there is none."""
+    return next((root / folder / name for folder in FOLDERS if (root / folder / name).is_file()), None)
+
+
+def _below(root: Path, *files: Path | None) -> tuple[str, ...]:
+    """The files that are there, as paths from --root."""
+    return tuple(file.relative_to(root).as_posix() for file in files if file)
+
+
+def _annotations(path: Path) -> np.ndarray:
+    """(N,) structures."""
+    return read_variables(path, ("annotations",))["annotations"].ravel()
+
+
+def _read(path: Path, prefix: str) -> tuple[dict[str, int], dict[str, Box]]:
+    """Classes and boxes of one file by the path of the image, `prefix` before the names of the development kit.
+
+    Raises:
+        UserError: for a field that is missing, a class beyond 196, a name of another form, an image named twice.
+    """
+    found = _annotations(path)
+    named = "fname" if prefix else "relative_im_path"
+    wanted = (named, *_CORNERS, "class")
+    if missing := [field for field in wanted if field not in (found.dtype.names or ())]:
+        there = ", ".join(found.dtype.names or ()) or "no structure"
+        raise UserError(f"{path}: annotations has no field {missing[0]} ({there}); is it the right file?")
+    if not len(found):
+        raise UserError(f"{path}: no images in it; download it again")
+    numbers = _numbers(path, found, "class")
+    corners = np.stack([_numbers(path, found, field) for field in _CORNERS], axis=1)  # (N, 4)
+    classes: dict[str, int] = {}
+    boxes: dict[str, Box] = {}
+    for row, (cell, number) in enumerate(zip(found[named], numbers.tolist(), strict=True), start=1):
+        name = str(np.asarray(cell).ravel()[0]) if np.size(cell) else ""
+        folder, _, last = name.rpartition("/")
+        if folder != ("" if prefix else "car_ims") or not _NAME.fullmatch(last):
+            like = "00001.jpg" if prefix else "car_ims/000001.jpg"
+            raise UserError(f"{path}: {named} of row {row} is {name!a}, not like {like}; is it the right file?")
+        if not 1 <= number <= CLASSES:
+            raise UserError(f"{path}: the class of row {row} ({name}) is {number}; classes are 1 to {CLASSES}")
+        if prefix + name in classes:
+            raise UserError(f"{path}: {name} stands twice in it, the second time in row {row}")
+        x1, y1, x2, y2 = corners[row - 1].tolist()
+        classes[prefix + name] = number
+        boxes[prefix + name] = (x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1)
+    return classes, boxes
+
+
+def _numbers(path: Path, found: np.ndarray, field: str) -> np.ndarray:
+    """(N,) int64: one whole number of each structure."""
+    values = [np.asarray(cell).ravel() for cell in found[field]]
+    for row, value in enumerate(values, start=1):
+        if value.size != 1:
+            raise UserError(f"{path}: {field} of row {row} has {value.size} values, not one; download it again")
+    return whole_numbers(np.concatenate(values), f"{path}: {field}")
+
+
+def _names(path: Path) -> dict[int, str]:
+    """Number of a class -> its name.
+
+    Raises:
+        UserError: when they are not 196, or not all different.
+    """
+    cells = read_variables(path, ("class_names",))["class_names"].ravel()
+    names = [str(np.asarray(cell).ravel()[0]).strip() if np.size(cell) else "" for cell in cells]
+    different = len(set(names) - {""})
+    if len(names) != CLASSES or different != CLASSES:
+        what = f"class_names has {len(names)} names, {different} of them different"
+        raise UserError(f"{path}: {what}; they must be {CLASSES}; download it again")
+    return dict(enumerate(names, start=1))
