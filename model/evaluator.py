@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -21,6 +22,9 @@ from model.monitoring import Log
 from model.params import Params
 from model.run_folder import RunFolder
 
+if TYPE_CHECKING:
+    from model.visualization.evaluation_pictures import EvaluationPictures
+
 
 class Evaluator:
     """Evaluates checkpoints of one run on all its sets. Network and graph are built once."""
@@ -39,6 +43,7 @@ class Evaluator:
         self._writers = {
             each.name: tf.summary.create_file_writer(str(run.eval_events(each.name))) for each in self._sets
         }
+        self._pictures = self._picture_makers(params) if self._own and params.eval_pictures else {}
         skipped = sum(each.skipped for each in self._sets)
         left_out = f"; {skipped} broken images left out" if skipped else ""
         log.line(f"evaluating {', '.join(e.name for e in self._sets)}: {len(self._files):,} different images{left_out}")
@@ -76,6 +81,9 @@ class Evaluator:
                 append_json_line(self._run.results, line | figure.line())
                 if self._own:
                     self._write_events(name, step_of(checkpoint), figure.metrics)
+        for name in self._pictures:  # after all figures: the trainer may be waiting for them
+            if (checkpoint.name, name) not in done:
+                self._draw(name, step_of(checkpoint), embeddings[self._rows[name]])
         shown = "  ".join(f"{s.name} {s.metrics[0]} {metrics[s.name][s.metrics[0]]:.1%}" for s in self._sets)
         seconds = time.perf_counter() - start
         self._log.line(f"{checkpoint.name}: {shown}  ({seconds:.1f} s){'  best so far' if best else ''}")
@@ -85,6 +93,30 @@ class Evaluator:
             for metric, value in metrics.items():
                 tf.summary.scalar(metric, value, step)
         self._writers[name].flush()
+
+    def _picture_makers(self, params: Params) -> dict[str, "EvaluationPictures"]:
+        """Of each retrieval set; episodes have no rankings."""
+        from model.visualization.evaluation_pictures import EvaluationPictures
+
+        prepared = open_prepared(params.dataset)
+        retrieval = {each.name for each in prepared.evaluation_sets if each.kind != "episodes"}
+        folder, events = self._run.folder, self._run.eval_events
+        return {
+            each.name: EvaluationPictures(prepared, each.name, each.files, params, folder, events(each.name))
+            for each in self._sets
+            if each.name in retrieval
+        }
+
+    def _draw(self, name: str, step: int, embeddings: np.ndarray) -> None:
+        """Pictures of a set, for TensorBoard; where they cannot be drawn, a line says so, and evaluating goes on."""
+        try:
+            for what, picture in self._pictures[name].draw(embeddings, step):
+                with self._writers[name].as_default():
+                    tf.summary.image(what, picture[None], step)
+            self._writers[name].flush()
+        except Exception as error:  # an image that is gone, a full disk: figures are worth more than pictures
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self._log.line(f"no pictures of {name} at step {step}: {reason}")
 
 
 def origin_of(params: Params) -> dict[str, str]:

@@ -1,0 +1,127 @@
+"""Which places of two images raised their similarity: gradient times activation, at the backbone's last features.
+
+With A (h, w, F) the features of an image, u its embedding, v that of the other image and c a centre, the similarity is
+s = (u - c) . (v - c), and the map of the image is
+
+    M[y, x] = sum over k of  A[y, x, k] * ds/dA[y, x, k]      with v constant,
+
+(Draelos & Carin, Use HiResCAM instead of Grad-CAM, 2020). With average pooling the gradient is the same at all places,
+and M is Grad-CAM (Selvaraju et al. 2017) for the similarity; for other heads, whose gradients differ from place to
+place, M stays faithful, while Grad-CAM's averages do not. The map is a sum, not only a picture: for a head that is
+linear, or of the kind of a ReLU, in the features, the sum of M over all places is u . (v - c), but for what biases add.
+
+Lengths are held constant in the gradient, those inside the head as well: else a vector of length 1 has no gradient
+along itself, the map of two equal images would be 0, and what is shown would be how to turn it, not where it comes
+from. So cosines are decomposed as by Stylianou et al. (Visualizing Deep Similarity Networks, 2019) and Zhu et al.
+(Visual Explanation for Deep Metric Learning, 2019).
+
+What s has to do with the distance d: for euclidean and sqeuclidean -d^2 / 2 = s - |u - c|^2 / 2 - |v - c|^2 / 2, so
+that s is all of it that depends on both images; for cosine u and v are first made of length 1, and -d is the same
+expression. For cityblock there is no such product: there s = -d, and with the gradient of -|u - v| by coordinates the
+two maps together add up to it.
+"""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from model.heads import UnitLength
+
+
+class PairMaps(NamedTuple):
+    """Of N pairs of images.
+
+    Attributes:
+        first, second: (N, h, w) float64, what each place of the first and of the second image adds to the similarity;
+            below 0 where it takes away from it.
+        similarity: (N,) float64.
+        first_emb, second_emb: (N, D) float32.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    similarity: np.ndarray
+    first_emb: np.ndarray
+    second_emb: np.ndarray
+
+
+class ConstantLength(keras.layers.Layer):
+    """Vectors divided by their lengths, which the gradient takes as constants: (B, D) -> (B, D) float32."""
+
+    def __init__(self) -> None:
+        super().__init__(dtype="float32")
+        self._unit = UnitLength()
+
+    def call(self, vectors: tf.Tensor) -> tf.Tensor:
+        """The values are those of UnitLength."""
+        still = tf.stop_gradient(vectors)
+        unit = self._unit(still)
+        # Along itself: 1 / length, without squares that overflow.
+        inverse = tf.math.divide_no_nan(
+            tf.reduce_max(tf.abs(unit), axis=-1, keepdims=True), tf.reduce_max(tf.abs(still), axis=-1, keepdims=True)
+        )
+        return unit + (vectors - still) * inverse
+
+
+class AttentionMaps:
+    """Computes maps by a network as it embeds images. Weights that are restored into it later are used."""
+
+    def __init__(self, embedder: keras.Model, metric: str, centre: np.ndarray | None = None) -> None:
+        """Args:
+        embedder: of `build_embedder`.
+        metric: one of `model.metrics.gallery_distances.METRICS`.
+        centre: (D,) c above, such as the gallery's mean (for cosine of its embeddings at length 1); None for 0. Has no
+            effect for cityblock.
+        """
+        head = embedder.get_layer("head")
+        # What the head was applied to: a model's own `input` is that inside of it.
+        features = keras.Operation.input.fget(head)
+        self._features = keras.Model(embedder.input, features)
+        self._head = keras.models.clone_model(head, clone_function=_with_constant_length)
+        self._metric, self._unit = metric, ConstantLength()
+        size = embedder.output_shape[-1]
+        self._centre = tf.constant(np.zeros(size) if centre is None else centre, tf.float32)
+
+    def __call__(self, first: np.ndarray, second: np.ndarray) -> PairMaps:
+        """Maps of N pairs: (N, H, W, C) uint8 each."""
+        count = len(first)
+        images = tf.concat([first, second], axis=0)
+        features = tf.cast(self._features(images, training=False), tf.float32)  # (2 N, h, w, F)
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            embeddings = self._head(features, training=False)  # (2 N, D)
+            compared = self._unit(embeddings) if self._metric == "cosine" else embeddings
+            still = tf.stop_gradient(compared)
+            others = tf.roll(still, count, axis=0)
+            if self._metric == "cityblock":
+                weights = tf.sign(others - still)
+                similarity = -tf.reduce_sum(tf.abs(others - still), axis=1)
+            else:
+                weights = others - self._centre
+                similarity = tf.einsum("nd,nd->n", still - self._centre, weights)
+            raised = tf.reduce_sum(compared * weights)
+        gradient = tape.gradient(raised, features)
+        if gradient is None:  # nothing of the features reaches the embedding
+            gradient = tf.zeros_like(features)
+        maps = np.sum((features * gradient).numpy(), axis=-1, dtype=np.float64)  # (2 N, h, w)
+        emb = embeddings.numpy()
+        return PairMaps(
+            maps[:count], maps[count:], similarity.numpy()[:count].astype(np.float64), emb[:count], emb[count:]
+        )
+
+
+def _with_constant_length(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """The layer itself, with its weights, or what stands for one that makes vectors of length 1."""
+    if isinstance(layer, (UnitLength, keras.layers.UnitNormalization)):
+        return ConstantLength()
+    return layer
+
+
+def mean_embedding(emb: np.ndarray, metric: str) -> np.ndarray:
+    """The centre of embeddings (N, D) as they are compared: (D,) float64."""
+    from model.metrics.gallery_distances import unit_rows
+
+    emb = emb.astype(np.float64)
+    return (unit_rows(emb) if metric == "cosine" else emb).mean(0)

@@ -1,0 +1,157 @@
+"""A set of images with their embeddings, from wherever they come: what pictures of a ranking are drawn of."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.manifest import Manifest
+from model.metrics.gallery_distances import EmbeddingDistances
+from model.metrics.labels import with_cameras
+from model.metrics.pooling import pool_sequences
+from model.metrics.retrieval import Task, check_embeddings, make_task
+
+
+@dataclass(frozen=True)
+class Points:
+    """N images.
+
+    Attributes:
+        emb: (N, D) float32.
+        paths: N paths as they are in the list.
+        files: N files that can be opened; None where it is not known where the paths start.
+        identities: (N,) str.
+        cameras: (N,) str; None where they are not known.
+    """
+
+    emb: np.ndarray
+    paths: list[str]
+    files: list[Path] | None
+    identities: np.ndarray
+    cameras: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+@dataclass(frozen=True)
+class EmbeddedSet:
+    """Queries and the gallery that they are ranked against.
+
+    Attributes:
+        title: the data set and its evaluation set, or the file.
+        facts: where all of it comes from and how it is compared, by name: what the head of a page says.
+        metric: one of `model.metrics.gallery_distances.METRICS`.
+        query, gallery: the images; the same object where each is compared with all others.
+        task: who matches, who is left out. Its `queries` and `gallery` are positions in `query` and `gallery`.
+        out: the folder where pictures of it go if nothing else is said.
+    """
+
+    title: str
+    facts: dict[str, str]
+    metric: str
+    query: Points
+    gallery: Points
+    task: Task
+    out: Path
+
+    def distances(self) -> EmbeddingDistances:
+        """The distances of the task's queries (Q') to its gallery (G'), as they are evaluated."""
+        return EmbeddingDistances(
+            self.query.emb[self.task.queries], self.task.of_gallery(self.gallery.emb), self.metric
+        )
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The lists of an evaluation set.
+
+    Attributes:
+        query, gallery: the images, with their labels; the same object for all against all.
+        excluder: what no query is compared with, a module of `model.metrics.excluders`.
+        pooling: how the embeddings of a sequence become one; "none" for one embedding of each image.
+    """
+
+    query: Manifest
+    gallery: Manifest
+    excluder: str
+    pooling: str = "none"
+
+    @property
+    def together(self) -> bool:
+        """Whether each image is compared with all others."""
+        return self.query is self.gallery
+
+    def files(self) -> list[str]:
+        """The files whose embeddings `embedded_set` wants, in this order."""
+        return self.query.files() + ([] if self.together else self.gallery.files())
+
+
+def default_excluder(query: Manifest, gallery: Manifest) -> str:
+    """What the evaluator leaves out where nothing else is said: by cameras where both lists name one for each image."""
+    known = all(part.cameras is not None and all(part.cameras) for part in (query, gallery))
+    return "market1501" if query is not gallery and known else "diagonal"
+
+
+def embedded_set(
+    lists: Lists,
+    embeddings: np.ndarray,
+    metric: str,
+    *,
+    title: str,
+    facts: dict[str, str],
+    out: Path,
+    can_open: tuple[bool, bool] = (True, True),
+) -> EmbeddedSet:
+    """Brings lists and embeddings together.
+
+    Args:
+        lists: N images, the queries first, or all of them once.
+        embeddings: (N, D) of `lists.files()`, in that order.
+        metric: what they are compared by.
+        title, facts, out: see EmbeddedSet; metric, excluder and numbers are added to the facts.
+        can_open: whether the files of queries and gallery are where their lists say.
+
+    Raises:
+        UserError: for embeddings that are not finite, a wrong excluder, or when no query has a match.
+    """
+    count = len(lists.query)
+    sides = [(embeddings[:count], lists.query)] + ([] if lists.together else [(embeddings[count:], lists.gallery)])
+    if lists.pooling != "none":
+        sides = [pool_sequences(*side, lists.pooling) for side in sides]
+    for emb, manifest in sides:
+        check_embeddings(emb, manifest)
+    query, gallery = sides[0][1], sides[-1][1]
+    task = make_task(query, gallery, lists.excluder)
+    named = with_cameras(query, gallery, lists.excluder)
+    points = [
+        _points(emb, manifest, opens)
+        for (emb, _), manifest, opens in zip(sides, named[: len(sides)], can_open[: len(sides)], strict=True)
+    ]
+    numbers = f"{len(points[0]):,}" + (" against all others" if lists.together else f" against {len(points[-1]):,}")
+    facts = facts | {"images": numbers, "metric": metric, "excluder": task.rules}
+    if lists.pooling != "none":
+        facts["pooled"] = f"{lists.pooling} of the images of a sequence; the first of them is shown"
+    return EmbeddedSet(title, facts, metric, points[0], points[-1], task, out)
+
+
+def _points(emb: np.ndarray, manifest: Manifest, can_open: bool) -> Points:
+    files = [Path(file) for file in manifest.files()] if can_open else None
+    cameras = None if manifest.cameras is None else manifest.cameras.astype(str)
+    emb = np.ascontiguousarray(emb, np.float32)
+    return Points(emb, manifest.paths.tolist(), files, manifest.identities.astype(str), cameras)
+
+
+def check_can_open(points: Points) -> list[Path]:
+    """The files of images that a picture needs.
+
+    Raises:
+        UserError: when it is not known where the images are.
+    """
+    if points.files is None:
+        raise UserError(
+            f"it is not known where the images are (such as {points.paths[0]}): give --image_root, the folder that "
+            "the paths of the list start from"
+        )
+    return points.files

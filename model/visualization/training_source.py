@@ -1,0 +1,51 @@
+"""Where `visualize.py data` and `batches` take training batches from: a run, or a file of parameters."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataset.errors import UserError
+
+if TYPE_CHECKING:
+    from dataset.training_set import TrainingSet
+    from model.params import Params
+
+
+def load_batches_of(params: "Params", run: Path | None, step: int, count: int) -> "TrainingSet":
+    """The training images and a sampler that knows the batches of steps `step` .. `step + count - 1`.
+
+    Raises:
+        UserError: for a broken data set, or hard triples that the run has not mined for these steps.
+    """
+    from dataset.training_set import load_training_set
+
+    data = load_training_set(params)
+    if params.triplet_mining != "hard":
+        return data
+    # Mined triples are of an epoch, and of the network as it was when that began: only what the run kept is known.
+    from model.offline_mining import load_triples
+    from model.run_folder import RunFolder
+
+    length = data.sampler.steps_per_epoch
+    for epoch in range(step // length, (step + count - 1) // length + 1):
+        triples = load_triples(RunFolder(run).triples, epoch) if run else None
+        try:
+            if triples is None:
+                raise ValueError("it is not there")
+            data.sampler.use(epoch, triples)
+        except ValueError as error:
+            where = f"{RunFolder(run).triples / f'epoch-{epoch}.npy'}" if run else "the run's triples/"
+            raise UserError(
+                f"step {step} trains on hard triples, which are mined for each epoch of {length} steps; those of its "
+                f"epoch {epoch} cannot be had from {where} ({error}): choose a --step of the newest epochs, or see "
+                "other triples with --set triplet_mining=random"
+            ) from error
+    return data
+
+
+def check_at_least(args: argparse.Namespace, **least: int) -> None:
+    """Raises a UserError for a number below its least value."""
+    for name, value in least.items():
+        given = getattr(args, name)
+        if given is not None and given < value:
+            raise UserError(f"--{name} {given}: it must be at least {value}")

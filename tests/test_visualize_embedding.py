@@ -1,0 +1,222 @@
+"""`visualize.py embedding`: which images are drawn, where they are placed, and what the page says of each."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.decomposition import PCA
+
+import visualize
+from dataset.errors import UserError, exit_code
+from dataset.manifest import Manifest
+from model.embedding_file import write_embeddings
+from model.metrics.gallery_distances import METRICS
+from model.visualization.embedded_set import Lists, embedded_set
+from model.visualization.embedding_figure import MARKERS, Spot, _pictured, highlighted, look_of, with_titles
+from model.visualization.flat_positions import (
+    draw_images,
+    flatten,
+    neighbour_share,
+    principal_components,
+)
+from model.visualization.plotting import PALETTE
+
+
+def manifest(identities, prefix=""):
+    paths = [f"{prefix}{i}.jpg" for i in range(len(identities))]
+    return Manifest(np.array(identities, object), np.array(paths, object), Path(), Path("list.csv"))
+
+
+def make_set(query, gallery=None, excluder="diagonal"):
+    """The embedding of an image is its number."""
+    first = manifest(query, "q")
+    second = first if gallery is None else manifest(gallery, "g")
+    count = len(query) + len(gallery or [])
+    emb = np.arange(count, dtype=np.float32)[:, None] * [[1, 2]]
+    return embedded_set(Lists(first, second, excluder), emb, "euclidean", title="x", facts={}, out=Path())
+
+
+def groups(count=60, identities=4, dimensions=6, seed=0):
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % identities
+    centres = 20 * random.normal(size=(identities, dimensions))
+    return (centres[labels] + random.normal(size=(count, dimensions))).astype(np.float32), labels
+
+
+def test_whole_identities_are_drawn():
+    names = [f"id {i % 10}" for i in range(70)] + ["alone"]
+    embedded = make_set(names)
+    drawn = draw_images(embedded, 30, seed=1)
+    found, counts = np.unique(drawn.identities, return_counts=True)
+    assert counts.tolist() == [7] * 4  # 28 of 30
+    assert "alone" not in found
+    places = [int(path[1:-4]) for path in drawn.paths]
+    assert places == sorted(set(places))
+    np.testing.assert_array_equal(drawn.emb[:, 0], places)
+    np.testing.assert_array_equal(drawn.identities, np.array(names)[places])
+    again, other = draw_images(embedded, 30, seed=1), draw_images(embedded, 30, seed=2)
+    assert again.paths == drawn.paths
+    assert other.paths != drawn.paths
+    assert len(draw_images(embedded, 1000, seed=0).paths) == 70
+
+
+def test_queries_and_gallery_without_distractors():
+    drawn = draw_images(make_set(["a", "b", "nobody"], ["a", "b", "0000", "0000", "b", "c"]), 100, seed=0)
+    assert drawn.paths == ["q0.jpg", "q1.jpg", "g0.jpg", "g1.jpg", "g4.jpg"]
+    assert drawn.emb[:, 0].tolist() == [0, 1, 3, 4, 7]
+
+
+def test_a_large_identity_is_cut():
+    assert len(draw_images(make_set(["a"] * 50), 20, seed=0).paths) == 20
+
+
+def test_fewer_than_three_are_refused():
+    with pytest.raises(UserError, match="at least 3"):
+        draw_images(make_set(["a", "a", "b"]), 100, seed=0)
+    with pytest.raises(UserError, match="at least 3"):
+        flatten(np.ones((2, 3)), "euclidean", "pca")
+
+
+def test_principal_components_are_scikit_learn_s():
+    emb, _ = groups()
+    model = PCA(2)
+    expected = model.fit_transform(emb)
+    components, shares = principal_components(emb.astype(np.float64))
+    signs = np.sign((components * expected).sum(0))
+    np.testing.assert_allclose(components, expected * signs, atol=1e-4)
+    np.testing.assert_allclose(shares, model.explained_variance_ratio_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_tsne_keeps_groups_apart_by_every_metric(metric):
+    emb, labels = groups()
+    flat = flatten(emb, metric, "tsne", seed=3)
+    assert flat.positions.shape == (60, 2)
+    assert neighbour_share(flat.positions, labels) == neighbour_share(emb, labels, metric) == 1
+    assert "perplexity 19.7, seed 3" in flat.note
+
+
+def test_cosine_does_not_see_lengths():
+    emb, _ = groups()
+    lengths = np.random.default_rng(0).uniform(0.1, 10, (60, 1)).astype(np.float32)
+    first, second = (flatten(values, "cosine", "pca").positions for values in (emb, emb * lengths))
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+@pytest.mark.parametrize("shape", [(3, 1), (3, 2), (4, 8), (7, 1)])
+def test_few_images_and_few_dimensions(method, shape):
+    emb = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    positions = flatten(emb, "euclidean", method).positions
+    assert positions.shape == (len(emb), 2)
+    assert np.isfinite(positions).all()
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+@pytest.mark.parametrize("value", [0.0, 5.0])
+@pytest.mark.parametrize("metric", METRICS)
+def test_collapsed(method, metric, value):
+    flat = flatten(np.full((10, 4), value), metric, method)
+    assert flat.collapsed
+    assert "collapsed" in flat.note
+    assert (flat.positions == 0).all()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_any_scale(scale):
+    emb, labels = groups()
+    for method in ("tsne", "pca"):
+        positions = flatten(emb * np.float32(scale), "euclidean", method).positions
+        assert np.isfinite(positions).all()
+        assert neighbour_share(positions, labels) > 0.9
+
+
+def test_neighbour_share():
+    points = np.array([[0.0], [1], [10], [12], [30]])
+    labels = np.array(["a", "a", "b", "c", "c"])
+    assert neighbour_share(points, labels) == pytest.approx(3 / 5)
+
+
+def test_umap_is_optional(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(UserError, match="pip install umap-learn"):
+        flatten(groups()[0], "euclidean", "umap")
+
+
+def test_highlighted_are_the_largest_and_look_different():
+    names = np.array(["a"] * 3 + ["b"] * 5 + ["c"] * 5 + ["d"])
+    assert highlighted(names, 2) == ["b", "c"]
+    assert highlighted(names, 9) == ["a", "b", "c", "d"]
+    assert highlighted(names, 0) == []
+    assert len({look_of(number) for number in range(64)}) == 64
+    assert len({look_of(number)[1] for number in range(8)}) == len(MARKERS) == len(PALETTE)
+
+
+def test_thumbnails_do_not_share_a_square():
+    positions = np.array([[0.1, 0.1], [0.45, 0.55], [0.9, 0.9], [2.5, 0.2]])
+    assert _pictured(positions, np.zeros(2), 1.0) == {(0, 0): 1, (2, 0): 3}
+
+
+def test_titles_are_escaped():
+    page = with_titles(np.zeros((4, 6, 3), np.uint8), "data:,", [Spot(1, 2, 3, 3, "<a> & b")], "label")
+    assert "<title>&lt;a&gt; &amp; b</title>" in page
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Embeddings of images that are there, portrait, landscape and grey, with names that need care."""
+    folder = tmp_path_factory.mktemp("embeddings")
+    emb, labels = groups(40, 10)
+    paths = [f"Größe <{i}> $.png" for i in range(40)]
+    for number, path in enumerate(paths):
+        size = (30, 60) if number % 2 else (60, 30)
+        Image.new("L" if number % 3 else "RGB", size, 6 * number).save(folder / path)
+    names = np.array([f"id {label} & 車" for label in labels], object)
+    listed = Manifest(names, np.array(paths, object), folder, folder / "x.csv")
+    write_embeddings(folder / "x.h5", emb, listed, {"step": 7})
+    return folder
+
+
+def embedding(*words):
+    return exit_code(lambda: visualize.main(["embedding", *map(str, words)]))
+
+
+def test_page_names_every_image(files, capsys):
+    assert embedding("--query_embeddings", files / "x.h5", "--method", "pca") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    page = (files / "embedding.html").read_text(encoding="utf-8")
+    titles = re.findall(r"<title>(id \d &amp; 車)\n(Größe &lt;\d+&gt; \$.png)</title>", page)
+    assert len(titles) == 40
+    assert re.findall(r'(?:src|href)="(.{15})', page) == ["data:image/png;"]
+    assert "<script" not in page
+    assert "nearest is of the same identity, embedding: 100.0%" in printed.out
+
+
+def test_thumbnails(files, tmp_path):
+    words = ["--query_embeddings", files / "x.h5", "--image_root", files, "--thumbnails", "--images", 20]
+    out = tmp_path / "x.png"
+    assert embedding(*words, "--identities", 3, "--out", out) == 0
+    with Image.open(out) as image:
+        colours = {tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3)}
+    assert tuple(bytes.fromhex(PALETTE[0][1:])) in colours
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--images", 2], "--images 2: it must be from 3"),
+        (["--identities", 25], "--identities 25: it must be from 0 to 24"),
+        (["--perplexity", "nan"], "--perplexity nan"),
+        (["--seed", -1], "--seed -1"),
+        (["--thumbnails"], "give --image_root"),
+    ],
+)
+def test_mistakes_are_one_line(files, words, message, capsys):
+    assert embedding("--query_embeddings", files / "x.h5", *words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

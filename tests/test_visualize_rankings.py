@@ -1,0 +1,285 @@
+"""Rankings: the order against a brute-force one, which queries are shown, and the page and picture themselves."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import visualize
+from dataset.errors import UserError
+from dataset.manifest import Manifest, write_manifest
+from model.embedding_file import write_embeddings
+from model.metrics.retrieval import evaluate_retrieval
+from model.visualization.card_page import card_page
+from model.visualization.card_picture import _dashes, card_picture
+from model.visualization.cards import Card, Page, Section, Verdict, shortened
+from model.visualization.embedded_set import Lists, embedded_set
+from model.visualization.lettering import drawable, fitted, font_of, wrapped
+from model.visualization.rankings import choose_queries, rank_queries, top_rankings
+from model.visualization.thumbnails import from_pixels, open_small
+
+ODD = 'ü <b>&"é 日本'  # a name that HTML must escape and fonts may not have
+
+
+def random_set(seed: int, together: bool, excluder: str, metric: str = "euclidean"):
+    """Small whole-number embeddings, so that ties abound."""
+    random = np.random.default_rng(seed)
+
+    def side(count: int, prefix: str) -> Manifest:
+        identities = random.choice(["a", "b", "c", "0000", "-1"], count).astype(object)
+        paths = np.array([f"{prefix}{i}.jpg" for i in range(count)], object)
+        cameras = random.choice(["1", "2"], count).astype(object)
+        return Manifest(identities, paths, Path("x"), Path("x.csv"), cameras)
+
+    query = side(30, "q")
+    gallery = query if together else side(50, "g")
+    lists = Lists(query, gallery, excluder)
+    emb = random.integers(-2, 3, (len(lists.files()), 3)).astype(np.float32)
+    return lists, emb, embedded_set(lists, emb, metric, title="t", facts={}, out=Path("x"))
+
+
+def brute_force(lists: Lists, emb: np.ndarray, excluder: str, query: int) -> list[tuple[float, bool]]:
+    """(distance, right) of all that is ranked, in order: by distance, at equal ones the wrong one first."""
+    gallery, rows = lists.gallery, emb[: len(lists.query)].astype(float)
+    targets = rows if lists.together else emb[len(lists.query) :].astype(float)
+    entries = []
+    for i, (identity, path, camera) in enumerate(zip(gallery.identities, gallery.paths, gallery.cameras, strict=True)):
+        same = identity == lists.query.identities[query]
+        if excluder == "diagonal":
+            out = path == lists.query.paths[query]
+        else:
+            out = identity == "-1" or (same and camera == lists.query.cameras[query])
+        if not out:
+            entries.append((float(np.sqrt(((rows[query] - targets[i]) ** 2).sum())), bool(same)))
+    return sorted(entries)  # False, the wrong one, before True
+
+
+@pytest.mark.parametrize(("together", "excluder"), [(True, "diagonal"), (False, "diagonal"), (False, "market1501")])
+@pytest.mark.parametrize("top", [1, 7, 500])
+def test_the_ranking_is_that_of_sorting_all_distances(together, excluder, top):
+    for seed in range(5):
+        lists, emb, embedded = random_set(seed, together, excluder)
+        rows = np.arange(len(embedded.task.queries))[::-1]  # in the order asked for
+        aps = evaluate_retrieval(
+            emb[: len(lists.query)],
+            emb if together else emb[len(lists.query) :],
+            lists.query,
+            lists.gallery,
+            excluder,
+            "euclidean",
+        ).aps
+        for ranking in top_rankings(embedded, rows, top):
+            expected = brute_force(lists, emb, excluder, ranking.query)
+            assert [r.distance for r in ranking.top] == pytest.approx([d for d, _ in expected[:top]], abs=1e-6)
+            assert [r.right for r in ranking.top] == [right for _, right in expected[:top]]
+            assert [r.rank for r in ranking.top] == list(range(1, len(ranking.top) + 1))
+            assert len({r.index for r in ranking.top}) == len(ranking.top)
+            for entry in ranking.top:
+                same = lists.gallery.identities[entry.index] == lists.query.identities[ranking.query]
+                assert same == entry.right
+            hits = [place for place, (_, right) in enumerate(expected, 1) if right]
+            assert (ranking.first.rank, ranking.last.rank, ranking.matches) == (hits[0], hits[-1], len(hits))
+            wrong = [distance for distance, right in expected if not right]
+            assert ranking.nearest_wrong.distance == pytest.approx(wrong[0])
+            assert ranking.ap == pytest.approx(np.mean([i / rank for i, rank in enumerate(hits, 1)]))
+            assert ranking.ap == aps[ranking.query]
+
+
+def test_the_choice_of_queries():
+    _, _, embedded = random_set(3, True, "diagonal")
+    figures = rank_queries(embedded)
+    order = sorted(range(len(figures.rows)), key=lambda i: (-figures.aps[i], -figures.margins[i], figures.rows[i]))
+    assert [row for _, row in choose_queries(figures, 4, "best", 0)] == order[:4]
+    assert [row for _, row in choose_queries(figures, 4, "worst", 0)] == order[::-1][:4]
+    mixed = choose_queries(figures, 12, "mixed", 0)
+    assert [kind for kind, _ in mixed] == ["worst"] * 4 + ["best"] * 4 + ["random"] * 4
+    assert len({row for _, row in mixed}) == 12
+    assert [kind for kind, _ in choose_queries(figures, 1, "mixed", 0)] == ["worst"]
+    assert len(choose_queries(figures, 999, "mixed", 0)) == len(figures.rows)
+    assert [row for _, row in choose_queries(figures, 1, "all", 0)] == figures.rows.tolist()
+
+    # Random ones are the same whatever the figures are: seen from checkpoint to checkpoint.
+    others = type(figures)(figures.rows, figures.aps[::-1], figures.margins)
+    again = choose_queries(others, 12, "mixed", 0)
+    assert [c for c in again if c[0] == "random"] == [c for c in mixed if c[0] == "random"]
+
+
+def test_margins_are_in_the_unit_of_the_metric():
+    query = Manifest(np.array(["a", "a", "b"], object), np.array(["1", "2", "3"], object), Path(), Path("x.csv"))
+    emb = np.array([[0, 0], [3, 4], [0, 2]], np.float32)
+    for metric, margins in {"euclidean": (2 - 5, 13**0.5 - 5), "sqeuclidean": (4 - 25, 13 - 25)}.items():
+        embedded = embedded_set(Lists(query, query, "diagonal"), emb, metric, title="", facts={}, out=Path())
+        figures = rank_queries(embedded)
+        assert figures.margins == pytest.approx(margins, rel=1e-5)
+
+
+class Parsed(HTMLParser):
+    """Whether tags close each other, and what the page shows."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open, self.text, self.images, self.titles, self.kinds = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if tag == "img":
+            self.images.append(values)
+        if tag == "figure":
+            self.titles.append(values["title"])
+            self.kinds.append(values["class"].split()[0])
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images of every kind, a list of them, and embeddings in which identities are apart."""
+    folder = tmp_path_factory.mktemp("rankings")
+    random = np.random.default_rng(0)
+    names = ["landscape.jpg", "portrait.jpg", "grey.png", "deep.png", "see through.png", "x" * 90 + ".jpg"]
+    names += [f"{ODD}.jpg", "huge.jpg", "palette.png", "cmyk.jpg", "gone.jpg", "last.jpg"]
+    sizes = {"portrait.jpg": (40, 90), "huge.jpg": (3000, 1500)}
+    rows = []
+    for number, name in enumerate(names):
+        width, height = sizes.get(name, (80, 50))
+        noise = random.integers(0, 256, (height // 10, width // 10, 3), dtype=np.uint8)
+        image = Image.fromarray(noise).resize((width, height))
+        if name == "deep.png":
+            image = Image.fromarray(np.full((50, 80), 40000, np.uint16))
+        kinds = {"grey.png": "L", "see through.png": "RGBA", "palette.png": "P", "cmyk.jpg": "CMYK"}
+        if name in kinds:
+            image = image.convert(kinds[name])
+        if name != "gone.jpg":
+            image.save(folder / name)
+        rows.append((f"{ODD if number % 3 == 0 else 'class'} {number % 4}", name))
+    rows.append(("alone", "alone.jpg"))
+    Image.new("RGB", (50, 50)).save(folder / "alone.jpg")
+    write_manifest(folder / "test.csv", rows)
+    manifest = Manifest(*(np.array(x, object) for x in zip(*rows, strict=True)), folder, folder / "test.csv")
+    emb = np.array([[i % 4, (i * 7 % 5) / 9] for i in range(len(rows))], np.float32)
+    write_embeddings(folder / "e.h5", emb, manifest, {"params": '{"metric": "cosine"}', "step": 7})
+    return folder
+
+
+def test_the_page_of_files_of_embeddings(folder, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    words = ["rankings", "--query_embeddings", folder / "e.h5", "--query_dataset", folder / "test.csv"]
+    assert visualize.main([*map(str, words), "--out", str(out), "--show", "all", "--top", "30"]) == 0
+    text = out.read_text("utf-8")
+    page = Parsed(text)
+    shown = "".join(page.text)
+    assert "<b>" not in text.partition("</style>")[2]
+    assert ODD in shown
+    assert any(f"{ODD}.jpg" in title for title in page.titles)
+    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in page.images)
+    assert not re.search(r"<script|src=\"(?!data:)|url\(", text)
+    said = capsys.readouterr().out
+    for line in (shown, said):
+        assert "queries have no match and are not shown" in line
+        assert "Images that cannot be opened: 1, the first is" in line
+    assert "cosine" in shown  # what the file says of its training
+    assert page.kinds.count("query") == len(re.findall("query · AP", shown))
+    gone = sum("gone.jpg" in title for title in page.titles)
+    assert shown.count("cannot be opened") == gone + 1  # and the note
+    assert [line for line in said.splitlines() if line.startswith("wrote")]
+
+
+def test_the_list_may_be_left_out_and_one_query_named(folder, tmp_path):
+    out = tmp_path / "one.png"
+    words = ["rankings", "--query_embeddings", folder / "e.h5", "--image_root", folder, "--out", out]
+    assert visualize.main([*map(str, words), "--query", "grey.png", "--metric", "euclidean"]) == 0
+    with Image.open(out) as picture:
+        assert picture.mode == "RGB"
+        assert picture.width < 2500
+        assert picture.height < 500
+
+
+def test_mistakes_are_answered_in_one_line(folder, tmp_path):
+    source = ["--query_embeddings", str(folder / "e.h5")]
+    listed = [*source, "--query_dataset", str(folder / "test.csv")]
+    for words, part in [
+        ([], "give --model_dir RUN"),
+        ([*source, "--model_dir", "x"], "give one of them"),
+        ([*source, "--checkpoint", "best"], "--checkpoint goes with --model_dir"),
+        (["--model_dir", str(folder), "--image_root", "x"], "--image_root goes with --query_embeddings"),
+        ([*source, "--gallery_dataset", "x.csv"], "needs --gallery_embeddings"),
+        ([*source, "--gallery_embeddings", str(folder / "e.h5")], "--excluder is missing"),
+        ([*listed, "--metric", "l2"], "--metric l2: it must be one of"),
+        ([*listed, "--excluder", "mirror"], "--excluder 'mirror': it must be one of"),
+        ([*listed, "--out", str(tmp_path / "a.gif")], "must end in .html or .png"),
+        ([*listed, "--out", str(tmp_path / "no" / "a.png")], "does not exist"),
+        ([*listed, "--queries", "0"], "--queries 0: it must be at least 1"),
+        ([*listed, "--query", "nobody.jpg"], "no query has this path"),
+        ([*listed, "--query", "alone.jpg"], "has no match for it"),
+        (source, "it is not known where the images are"),
+        ([*source, "--image_root", str(tmp_path)], "no other image either"),
+        ([*source, "--image_root", str(tmp_path / "no")], "there is no such folder"),
+        (["nowhere", "--query_embeddings", str(tmp_path / "no" / "e.h5")], "there is no such folder"),
+        ([*listed, "--top", "20000"], "more than a page can hold"),
+    ]:
+        out = [] if {"--out", "nowhere"} & set(words) else ["--out", str(tmp_path / "a.html")]
+        with pytest.raises(UserError, match=re.escape(part)) as caught:
+            visualize.main(["rankings", *(word for word in words if word != "nowhere"), *out])
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "no").exists()
+
+
+def test_right_and_wrong_differ_without_colour():
+    picture = Image.new("RGB", (60, 60), "white")
+    cards = [Card(picture, ("1",), verdict) for verdict in (Verdict.RIGHT, Verdict.WRONG)]
+    drawn = np.asarray(card_picture(Page("t", {}, sections=[Section("", [cards])], legend=False)).convert("L"))
+    dark = drawn < 160  # a line along the upper frame of either
+    row = np.flatnonzero(dark.sum(1) > 100)[0]
+    line = dark[row]
+    runs = np.flatnonzero(np.diff(line.astype(int)) == 1)
+    lengths = [np.argmin(line[start + 1 :]) for start in runs]
+    assert lengths[0] > 100  # solid
+    assert len(lengths) > 6  # and dashes
+    assert _dashes(10, 109, 5)[0][0] == 10
+    assert _dashes(10, 109, 5)[-1][1] == 109
+
+
+def test_nothing_is_wider_than_its_place():
+    font = font_of(13)
+    for text in ("short", "W" * 300, ODD * 20, "a b " * 90, ""):
+        assert font.getlength(fitted(text, font, 100)) <= 100
+        assert all(font.getlength(line) <= 100 for line in wrapped(text, font, 100))
+    assert drawable("a\tb\nc", font) == "a b c"
+    assert drawable("ü\uffff", font) == "ü?"
+    assert shortened("abcdefgh", 5) == "ab…gh"
+    assert shortened("abcde", 5) == "abcde"
+
+
+def test_a_picture_that_nobody_could_open_is_refused():
+    section = Section("", [[Card(None, ("1",))]] * 3000)
+    with pytest.raises(UserError, match="show fewer images"):
+        card_picture(Page("t", {}, sections=[section]), side=2000)
+    assert "cannot be opened" in card_page(Page("t", {}, sections=[Section("", [[Card(None, ())]])]))
+
+
+def test_small_images_of_every_kind(folder):
+    assert open_small(folder / "gone.jpg", 50) is None
+    assert open_small(folder / "test.csv", 50) is None
+    for file, size in {"huge.jpg": (64, 32), "portrait.jpg": (28, 64), "grey.png": (64, 40)}.items():
+        small = open_small(folder / file, 64)
+        assert (small.mode, small.size) == ("RGB", size)
+    assert open_small(folder / "deep.png", 50).getpixel((5, 5)) == (156, 156, 156)  # 40000 / 256
+    turned = Image.new("RGB", (40, 20), "red")
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(folder / "turned.jpg", exif=exif)
+    assert open_small(folder / "turned.jpg", 50).size == (20, 40)
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    assert np.array_equal(np.asarray(from_pixels(pixels, 10))[::3, ::3, 0], pixels[..., 0])
