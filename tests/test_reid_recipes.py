@@ -49,7 +49,12 @@ def run(tmp_path: Path):
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+QUICK = "market1501_mobilenetv2_hard"  # one of them for the fast tests
+
+
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow) for name in RECIPES]
+)
 def test_a_recipe_trains(recipe, prepared, run):
     run.mkdir()
     shutil.copy(ROOT / "experiments" / recipe / "params.json", run)

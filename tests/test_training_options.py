@@ -16,7 +16,10 @@ from model.detailed_log import read_detailed_log
 from model.offline_mining import load_triples
 
 STRATEGIES = by_name.choices("model.losses")
-FITTING = [(s, k) for s in STRATEGIES for k in ("pk", "uniform", "triplets") if s != "basic" or k == "triplets"]
+SAMPLINGS = ("pk", "uniform", "triplets")
+FITTING = [(s, k) for s in STRATEGIES for k in SAMPLINGS if s != "basic" or k == "triplets"]
+# The fast tests have every strategy and every sampling, but not all of one with all of the other.
+QUICK = {(s, "triplets" if s == "basic" else SAMPLINGS[i % 3]) for i, s in enumerate(STRATEGIES)}
 TERMS = {
     "memory_size": 20,
     "classification_weight": 0.5,
@@ -26,11 +29,17 @@ TERMS = {
 }
 
 
+def looked_at(request: pytest.FixtureRequest, *names: str) -> set[tuple]:
+    """Values of these parameters in the selected tests that use the fixture: no other runs need be trained."""
+    tests = [t for t in request.session.items if t.path == request.path and request.fixturename in t.fixturenames]
+    return {tuple(test.callspec.params[name] for name in names) for test in tests}
+
+
 # Strategies and samplings
 
 
 @pytest.fixture(scope="module")
-def fitting(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[tuple[str, str], Path]:
+def fitting(request, tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[tuple[str, str], Path]:
     """Two steps with every strategy on every sampling."""
     folder = tmp_path_factory.mktemp("fitting")
     options = {"train_iterations": 2, "save_summary_steps": 1, "detailed_log": True, "save_picture_steps": 1}
@@ -38,7 +47,7 @@ def fitting(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[tup
         (strategy, sampling): make_run(
             folder / f"{strategy} {sampling}", dataset, triplet_strategy=strategy, sampling=sampling, **options
         )
-        for strategy, sampling in FITTING
+        for strategy, sampling in sorted(looked_at(request, "strategy", "sampling"))
     }
     done = train_several(*runs.values())
     failed = {pair: result.stderr for pair, result in zip(runs, done, strict=True) if result.code}
@@ -46,7 +55,10 @@ def fitting(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[tup
     return runs
 
 
-@pytest.mark.parametrize(("strategy", "sampling"), FITTING)
+@pytest.mark.parametrize(
+    ("strategy", "sampling"),
+    [pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.slow) for pair in FITTING],
+)
 def test_every_strategy_trains_on_every_sampling(fitting, strategy, sampling):
     run = fitting[strategy, sampling]
     lines = read_json_lines(run / "metrics.jsonl")
@@ -88,17 +100,20 @@ PAIRS = {
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[str, Path]:
+def single(request, tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[str, Path]:
     """The runs of PAIRS on one device."""
     # As in test_two_devices_equal_one: Adam would blow up rounding.
     options = {"margin": 1.0, "adam_epsilon": 0.1, "learning_rate": 0.1, "detailed_log": True, "save_summary_steps": 1}
     folder = tmp_path_factory.mktemp("devices")
-    runs = {name: make_run(folder / name, dataset, **options | values) for name, values in PAIRS.items()}
+    names = sorted(name for (name,) in looked_at(request, "name"))
+    runs = {name: make_run(folder / name, dataset, **options | PAIRS[name]) for name in names}
     assert [result.code for result in train_several(*runs.values())] == [0] * len(runs)
     return runs
 
 
-@pytest.mark.parametrize("name", ["terms", "6 images", pytest.param("12 images, hard", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["terms", *(pytest.param(name, marks=pytest.mark.slow) for name in ("6 images", "12 images, hard"))]
+)
 def test_two_devices_equal_one_with_every_part(single, tmp_path, name):
     one, two = single[name], tmp_path / "two"
     two.mkdir()
@@ -151,7 +166,6 @@ def others(tmp_path_factory: pytest.TempPathFactory, dataset: Path, trained: Pat
     """The results of several trainings; some of one folder, one after the other."""
     folder = tmp_path_factory.mktemp("others")
     steep = {"learning_rate": 10, "collapse_steps": 20, "train_iterations": 40, "save_summary_steps": 20}
-    healthy = {"collapse_steps": 20, "train_iterations": 60, "save_summary_steps": 20}
     infinite = {"sampling": "triplets", "triplet_strategy": "basic", "triplet_mining": "hard"}
     infinite |= {"learning_rate": 1e30, "batch_p": 6, "batch_k": 15}  # an epoch is one step
     rich = make_run(folder / "rich", dataset, **TERMS)
@@ -159,15 +173,26 @@ def others(tmp_path_factory: pytest.TempPathFactory, dataset: Path, trained: Pat
     dropped = setting(memory_size=0, classification_weight=0, center_loss_weight=0)
     runs = {
         "steep": make_run(folder / "steep", noise(folder / "noise"), **steep),
-        "healthy": make_run(folder / "healthy", dataset, **healthy),
         "infinite": make_run(folder / "infinite", dataset, **infinite),
         "with memory": [plain, *setting(train_iterations=6, memory_size=8)],
-        "with classification": [plain, *setting(train_iterations=6, classification_weight=0.1)],
-        "with centres": [plain, *setting(train_iterations=6, center_loss_weight=0.1)],
         "rich": rich,
         "another memory": [rich, *setting(train_iterations=6, memory_size=5)],
         "dropped": [rich, *setting(train_iterations=6), *dropped],
         "taken up again": [rich, *setting(train_iterations=8)],
+    }
+    return dict(zip(runs, train_several(*runs.values()), strict=True)) | {"folder": folder}
+
+
+@pytest.fixture(scope="module")
+def further(tmp_path_factory: pytest.TempPathFactory, dataset: Path, trained: Path) -> dict:
+    """The same for the slow tests."""
+    folder = tmp_path_factory.mktemp("further")
+    healthy = {"collapse_steps": 20, "train_iterations": 60, "save_summary_steps": 20}
+    plain = Path(shutil.copytree(trained, folder / "plain"))
+    runs = {
+        "healthy": make_run(folder / "healthy", dataset, **healthy),
+        "with classification": [plain, *setting(train_iterations=6, classification_weight=0.1)],
+        "with centres": [plain, *setting(train_iterations=6, center_loss_weight=0.1)],
     }
     return dict(zip(runs, train_several(*runs.values()), strict=True)) | {"folder": folder}
 
@@ -183,9 +208,17 @@ def test_memory_and_classification_compiled_by_xla(others, dataset, tmp_path):
     assert lines[-1]["valid_terms"] > lines[0]["valid_terms"]  # the memory has been filled
 
 
-@pytest.mark.parametrize("what", ["with memory", "with classification", "with centres", "another memory"])
-def test_parts_that_the_checkpoint_has_not_are_refused(others, what):
-    result = others[what]
+@pytest.mark.parametrize(
+    ("runs", "what"),
+    [
+        ("others", "with memory"),
+        ("others", "another memory"),
+        pytest.param("further", "with classification", marks=pytest.mark.slow),
+        pytest.param("further", "with centres", marks=pytest.mark.slow),
+    ],
+)
+def test_parts_that_the_checkpoint_has_not_are_refused(request, runs, what):
+    result = request.getfixturevalue(runs)[what]
     assert (result.code, result.stderr.count("\n")) == (2, 1), result.stderr
     assert result.stderr.startswith("error: ")
     assert "a checkpoint of another architecture" in result.stderr
@@ -220,9 +253,10 @@ def test_a_training_that_diverges_is_warned_of(others):
     assert warning.split(" ", 2)[2] in others["steep"].stdout
 
 
-def test_a_healthy_training_is_not_warned_of(others):
-    assert others["healthy"].code == 0
-    assert alarms(others["folder"] / "healthy") == []
+@pytest.mark.slow
+def test_a_healthy_training_is_not_warned_of(further):
+    assert further["healthy"].code == 0
+    assert alarms(further["folder"] / "healthy") == []
 
 
 @pytest.mark.slow

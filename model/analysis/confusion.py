@@ -1,0 +1,108 @@
+"""Which classes are taken for which: queries whose nearest image is of another class, counted by the two classes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Queries of one class whose nearest image is of one other class.
+
+    Attributes:
+        query_class, found_class: the two identities.
+        count: of such queries.
+        share: of the class's queries that have a match.
+        query, image: the nearest such pair, as numbers among all queries and in the whole gallery.
+        distance: of that pair, in the unit of the metric.
+    """
+
+    query_class: str
+    found_class: str
+    count: int
+    share: float
+    query: int
+    image: int
+    distance: float
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Two classes, and how often one is taken for the other, in either direction.
+
+    Attributes:
+        classes: the identities, first the one that is oftener taken for the other.
+        counts: queries of the first with the second nearest, and the other way round.
+        share: of all queries of both classes that have a match.
+        example: the nearest pair of images.
+    """
+
+    classes: tuple[str, str]
+    counts: tuple[int, int]
+    share: float
+    example: Confusion
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+
+def find_confusions(
+    *,
+    queries: np.ndarray,
+    images: np.ndarray,
+    distances: np.ndarray,
+    query_identities: np.ndarray,
+    gallery_identities: np.ndarray,
+    sizes: dict[str, int],
+    in_units: Callable[[float], float],
+) -> list[Confusion]:
+    """All there are, the most frequent first; then the larger share, then the names.
+
+    Args:
+        queries: (F,) the queries whose nearest image is of another class.
+        images: (F,) that image, as a number in the gallery.
+        distances: (F,) of the two, in whatever unit orders them.
+        query_identities, gallery_identities: (Q,) and (G,).
+        sizes: queries that have a match, by class.
+        in_units: such a distance in the unit of the metric.
+    """
+    places: dict[tuple[str, str], list[int]] = {}
+    for place, (query, image) in enumerate(zip(queries, images, strict=True)):
+        places.setdefault((str(query_identities[query]), str(gallery_identities[image])), []).append(place)
+    found = []
+    for (query_class, found_class), those in places.items():
+        nearest = min(those, key=lambda place: (distances[place], place))
+        found.append(
+            Confusion(
+                query_class=query_class,
+                found_class=found_class,
+                count=len(those),
+                share=len(those) / sizes[query_class],
+                query=int(queries[nearest]),
+                image=int(images[nearest]),
+                distance=float(in_units(distances[nearest])),
+            )
+        )
+    return sorted(found, key=lambda one: (-one.count, -one.share, one.query_class, one.found_class))
+
+
+def confused_pairs(confusions: list[Confusion], sizes: dict[str, int]) -> list[ConfusedPair]:
+    """Both directions of each confusion together, in the order of `find_confusions`.
+
+    Args:
+        confusions: all there are.
+        sizes: queries that have a match, by class; a class of the gallery alone has none.
+    """
+    by_direction = {(one.query_class, one.found_class): one for one in confusions}
+    pairs = []
+    for (first, second), there in by_direction.items():
+        back = by_direction.get((second, first))
+        if back and (back.count, back.share, first) > (there.count, there.share, second):
+            continue  # the more frequent direction comes first
+        example = min([there, *([back] if back else [])], key=lambda one: one.distance)
+        counts = (there.count, back.count if back else 0)
+        share = sum(counts) / (sizes[first] + sizes.get(second, 0))
+        pairs.append(ConfusedPair((first, second), counts, share, example))
+    return sorted(pairs, key=lambda pair: (-pair.count, -pair.share, pair.classes))

@@ -1,0 +1,188 @@
+"""Where a ranking goes wrong: the retrieval figures class by class, and which classes are taken for which.
+
+A class is the identity of a query. The ranks are those of the evaluation (`model.metrics.ranking`), and so are all
+figures made of them; what is added is each query's nearest image of another class. Needs no TensorFlow.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset.errors import UserError
+from dataset.parallel import cores
+from model.analysis.confusion import ConfusedPair, Confusion, confused_pairs, find_confusions
+from model.analysis.nearest_wrong import NearestWrong
+from model.metrics.gallery_distances import Distances
+from model.metrics.ranked_figures import DEFINITIONS, RECALL_RANKS, query_figures
+from model.metrics.ranking import TIES, rank_matches
+from model.metrics.retrieval import BYTES_PER_QUERY, MAX_BLOCK, QUERIES, Task
+
+TIE_RULE = "pessimistic"  # that of the evaluator
+FIGURES = (*(f"recall@{k}" for k in RECALL_RANKS), "map", "map@r", "average_rank", "first_rank")
+Z = 1.959963984540054  # of the normal distribution: 95% lie within so many standard deviations
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One class as queries.
+
+    Attributes:
+        name: the identity.
+        queries: how many of its queries have a match; the figures are over these.
+        skipped: how many have none.
+        figures: the names of FIGURES -> mean over its queries.
+        interval: (low, high) of Recall@1: 95%, Wilson.
+    """
+
+    name: str
+    queries: int
+    skipped: int
+    figures: dict[str, float]
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What came out.
+
+    Attributes:
+        metrics: the names of FIGURES -> mean over queries: those of evaluate.py.
+        class_means: the same, mean over classes: every class counts the same, however many queries it has.
+        definitions: what everything means.
+        counts: the task's, and `classes`, `classes_used`, `queries_wrong`, and of these those at
+            distance 0, `confusions`, `confused_pairs`.
+        classes: those with a query that has a match, the hardest first.
+        confusions: all there are, the most frequent first.
+        pairs: the same with both directions together.
+    """
+
+    metrics: dict[str, float]
+    class_means: dict[str, float]
+    definitions: dict[str, str]
+    counts: dict[str, int]
+    classes: list[ClassFigures]
+    confusions: list[Confusion]
+    pairs: list[ConfusedPair]
+
+
+def analyze(
+    task: Task,
+    distances: Distances,
+    query_identities: np.ndarray,
+    gallery_identities: np.ndarray,
+    metric: str,
+    memory_gb: float = 1.0,
+) -> Analysis:
+    """Analyses a task, given distances of its (Q') queries to its (G') gallery images.
+
+    Args:
+        task: who is to be found among whom, as `make_task` gives it.
+        distances: where the distances come from.
+        query_identities, gallery_identities: (Q,) and (G,) of all images, also those without a part in the task.
+        metric: what the distances are, in words, for the definitions.
+        memory_gb: bound in 10^9 bytes for blocks of distances (at least one query).
+
+    Raises:
+        UserError: for a memory bound out of range.
+    """
+    if not memory_gb > 0:
+        raise UserError(f"memory_gb {memory_gb}: it must be greater than 0")
+    wrong = NearestWrong(distances)
+    # Twice what the ranking alone takes: the candidates of `wrong` come on top.
+    batch_size = int(np.clip(memory_gb * 1e9 / (2 * BYTES_PER_QUERY * cores()), 1, MAX_BLOCK))
+    ranks = rank_matches(distances, task.lists, TIE_RULE, batch_size=batch_size, see=wrong.see)
+    per_query = query_figures(ranks)
+    first = per_query["first_rank"]
+    per_query |= {f"recall@{k}": (first <= k).astype(np.float64) for k in RECALL_RANKS}
+    per_query = {name: per_query[name] for name in FIGURES}
+
+    identities = np.array([str(name) for name in query_identities], object)
+    names, codes = np.unique(identities, return_inverse=True)  # (C,), (Q,)
+    classes, class_means = _by_class(names, codes, task.queries, per_query)
+    failed = np.flatnonzero(first > 1)
+    sizes = {one.name: one.queries for one in classes}
+    confusions = find_confusions(
+        queries=task.queries[failed],
+        images=task.gallery[wrong.columns[failed]],
+        distances=wrong.distances[failed],
+        query_identities=query_identities,
+        gallery_identities=gallery_identities,
+        sizes=sizes,
+        in_units=distances.in_units,
+    )
+    pairs = confused_pairs(confusions, sizes)
+    counts = task.counts | {
+        "classes": len(names),
+        "classes_used": len(classes),
+        "queries_wrong": len(failed),
+        "queries_wrong_at_distance_0": int((wrong.distances[failed] == 0).sum()),
+        "confusions": len(confusions),
+        "confused_pairs": len(pairs),
+    }
+    metrics = {name: float(values.mean()) for name, values in per_query.items()}
+    return Analysis(metrics, class_means, definitions(task, metric), counts, classes, confusions, pairs)
+
+
+def definitions(task: Task, metric: str) -> dict[str, str]:
+    """What each figure means, with excluder, metric and ties."""
+    return {
+        "recall": DEFINITIONS["cmc"].replace("cmc", "recall"),
+        **{name: DEFINITIONS[name] for name in ("map", "map@r", "average_rank", "first_rank")},
+        "class": "the identity of a query; classes without a query that has a match are in no figure",
+        "class_means": "mean over classes of the mean over the class's queries",
+        "recall@1_interval": "95%, Wilson's score interval of the share of the class's queries, as if they were "
+        "independent",
+        "hardest": "classes by ascending recall@1, then map, then name",
+        "confusion": "a query whose nearest image that takes part is of another class, and that class; of several at "
+        "one distance, the image listed first; the example is the nearest such pair",
+        "share": "of the class's queries that have a match; of a pair in both directions, of those of both classes",
+        "queries": QUERIES,
+        "ties": f"{TIE_RULE}: {TIES[TIE_RULE]}",
+        "excluder": task.rules,
+        "metric": metric,
+    }
+
+
+def wilson_interval(successes: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95% score interval of a share: (n,) successes of (n,) trials, at least 1, -> (n,) low and (n,) high.
+
+    Unlike share +- 1.96 standard errors it has a width even where all or none succeed.
+
+    Source: Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22, 1927.
+    """
+    share = successes / trials
+    middle = (share + Z**2 / (2 * trials)) / (1 + Z**2 / trials)
+    half = Z * np.sqrt(share * (1 - share) / trials + Z**2 / (4 * trials**2)) / (1 + Z**2 / trials)
+    # At the ends the formula gives 0 and 1, but for its rounding.
+    return np.where(successes == 0, 0.0, middle - half), np.where(successes == trials, 1.0, middle + half)
+
+
+def _by_class(
+    names: np.ndarray, codes: np.ndarray, used: np.ndarray, per_query: dict[str, np.ndarray]
+) -> tuple[list[ClassFigures], dict[str, float]]:
+    """The figures of each class, hardest first, and their means.
+
+    Args:
+        names, codes: (C,) classes, and (Q,) the class of each query.
+        used: (Q',) the queries with a match.
+        per_query: name -> (Q',).
+    """
+    everything = np.bincount(codes, minlength=len(names))
+    queries = np.bincount(codes[used], minlength=len(names))
+    there = np.flatnonzero(queries)
+    sums = {k: np.bincount(codes[used], values, len(names))[there] for k, values in per_query.items()}
+    means = {name: values / queries[there] for name, values in sums.items()}  # (C',) each
+    low, high = wilson_interval(sums["recall@1"], queries[there])
+    # `names` is sorted, so that the last key is the place itself.
+    order = np.lexsort((np.arange(len(there)), means["map"].round(12), means["recall@1"]))
+    classes = [
+        ClassFigures(
+            name=str(names[there[i]]),
+            queries=int(queries[there[i]]),
+            skipped=int(everything[there[i]] - queries[there[i]]),
+            figures={name: float(values[i]) for name, values in means.items()},
+            interval=(float(low[i]), float(high[i])),
+        )
+        for i in order
+    ]
+    return classes, {name: float(values.mean()) for name, values in means.items()}
