@@ -34,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     from dataset.training_set import load_training_set
     from model.best import best_metric
     from model.checkpoint_files import find_weights, list_checkpoints
+    from model.curriculum import late_beginnings
+    from model.ending import stopped_early, write_done
     from model.evaluation_sets import load_evaluation_sets
     from model.run_folder import RunFolder
 
@@ -42,9 +44,13 @@ def main(argv: list[str] | None = None) -> int:
         start_run(run, Path(args.params))
     params = run.load_params(args.set)
     data = load_training_set(params)
+    watched = None
+    asked = [name for name in ("plateau_evaluations", "early_stopping_evaluations") if getattr(params, name)]
     if data.prepared.evaluation_sets:  # the evaluator's mistakes too, before hours are spent
         sets = load_evaluation_sets(data.prepared, params)
-        best_metric(params.best_metric, {each.name: each.metrics for each in sets})
+        watched = best_metric(params.best_metric, {each.name: each.metrics for each in sets})
+    elif asked:
+        raise UserError(f"{asked[0]} needs figures, but {data.prepared.folder} has no evaluation set; set it to null")
     run.check_writable(run.checkpoints, run.train_events)
     listed = list_checkpoints(run.checkpoints)
     if params.warm_start_from and not listed:
@@ -56,8 +62,14 @@ def main(argv: list[str] | None = None) -> int:
 
     with run.lock("train"):
         listed = list_checkpoints(run.checkpoints)
+        early = stopped_early(run, params, listed[-1][0]) if listed else None
+        if early:
+            print(f"nothing to do: {early}; to go on, raise early_stopping_evaluations, or set it to null")
+            for change in run.changes(params):
+                print(f"not used, as nothing is trained: {change}")
+            return 0
         if listed and listed[-1][0] >= total and run.resolved_json.exists():
-            run.done.write_text(f"{listed[-1][0]}\n")
+            write_done(run, listed[-1][0])
             print(f"nothing to do: {listed[-1][1]} is at step {listed[-1][0]} of {total}")
             for change in run.changes(params):
                 print(f"not used, as nothing is trained: {change}")
@@ -70,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
         devices = prepare(args.device, params.deterministic)
         from model.checkpoints import NonFiniteError
         from model.monitoring import Log
+        from model.supervisor import Watched
         from model.training import train
 
         log = Log(run.train_log)
@@ -78,10 +91,12 @@ def main(argv: list[str] | None = None) -> int:
         for name in ("decay_start_step", "warmup_steps"):  # a short trial of a long recipe is no mistake
             if getattr(params, name) >= total > 1:
                 log.line(f"note: {name} is {getattr(params, name)}, but training ends at step {total}")
+        for note in late_beginnings(params, total) if total > 1 else ():
+            log.line(f"note: {note}")
         for change in run.changes(params):
             log.line(f"changed since the last start: {change}")
         try:
-            train(run, params, data, log)
+            train(run, params, data, log, Watched(*watched) if watched else None)
         except NonFiniteError as error:
             log.line(f"failed: {error}", printed=False)
             print(f"error: {error}", file=sys.stderr)

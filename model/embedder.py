@@ -18,13 +18,16 @@ class Network:
     Attributes:
         embedder: (B, H, W, C) uint8 -> (B, D) float32. Its layers "backbone" and "head" are models of their own, so
             that each can be saved and loaded alone. They have all the weights.
+        trunk: (B, H, W, C) uint8 -> (B, h, w, F), the part of the embedder that ends with the backbone.
         classified_size: the width of what the classifier of identities sees.
         classifier_batch_norm: whether the classifier begins with a batch norm of its own.
     """
 
-    def __init__(self, embedder: keras.Model, training: keras.Model | None, outputs: HeadOutputs) -> None:
+    def __init__(
+        self, embedder: keras.Model, trunk: keras.Model, training: keras.Model | None, outputs: HeadOutputs
+    ) -> None:
         """`training` gives the triplet loss's and the classifier's vectors; None if both are the embedding."""
-        self.embedder, self._training = embedder, training
+        self.embedder, self.trunk, self._training = embedder, trunk, training
         self.classified_size = outputs.classified.shape[-1]
         self.classifier_batch_norm = outputs.classifier_batch_norm
 
@@ -105,7 +108,7 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
         training = keras.Model(images, in_training(features), name="training")
         if {id(weight) for weight in training.weights} - {id(weight) for weight in embedder.weights}:
             raise ValueError(f"head {params.head!r} has weights that are not on the way to the embedding")
-    return Network(embedder, training, outputs)
+    return Network(embedder, keras.Model(images, features), training, outputs)
 
 
 def _with_imagenet(module: ModuleType, shape: tuple[int, int, int], params: Params) -> keras.Model:

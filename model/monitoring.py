@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from dataset.files import append_json_line, read_json_lines, replace_file
+from model.csv_log import CsvLog
 
 
 class Meter:
@@ -59,15 +60,16 @@ class Log:
 
 
 class TrainingMonitor:
-    """Writes a training's figures to metrics.jsonl and TensorBoard."""
+    """Writes a training's figures to metrics.jsonl and TensorBoard, and to a CSV file if there shall be one."""
 
-    def __init__(self, events: Path, metrics: Path, start_step: int) -> None:
+    def __init__(self, events: Path, metrics: Path, start_step: int, *, csv_file: Path | None = None) -> None:
         """Lines of metrics.jsonl beyond `start_step` are dropped: a resumed run computes them again."""
         self._metrics = metrics
         lines = read_json_lines(metrics)
         if any(line["step"] > start_step for line in lines):
             with replace_file(metrics) as file:
                 file.writelines(json.dumps(line) + "\n" for line in lines if line["step"] <= start_step)
+        self._csv = CsvLog(csv_file, metrics) if csv_file else None
         self._writer = tf.summary.create_file_writer(str(events))
 
     def text(self, name: str, text: str, step: int) -> None:
@@ -94,7 +96,10 @@ class TrainingMonitor:
             for name, value in values.items():
                 tf.summary.scalar(name, value, step)
         self._writer.flush()
-        append_json_line(self._metrics, {"step": step} | values)
+        line = {"step": step} | values
+        append_json_line(self._metrics, line)
+        if self._csv:
+            self._csv.append(line)
 
     def close(self) -> None:
         self._writer.close()

@@ -64,6 +64,7 @@ class Objective:
         embeddings: tf.Tensor,
         step: tf.Tensor,
         *,
+        strategy: str | None = None,
         classified: tf.Tensor | None = None,
         anchors: tuple[tf.Tensor | int, int] | None = None,
         all_reduce: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
@@ -76,6 +77,7 @@ class Objective:
             embeddings: (B, D) float32, likewise; what the triplet loss sees.
             classified: (B, C) float32, likewise; what the classifier sees. None is the embeddings.
             step: steps done before this one, int64.
+            strategy: how triplets are chosen; None is what a training begins with.
             anchors, all_reduce: see `triplet_loss`.
             replicas: how many compute the same auxiliary terms, of which each counts for its part.
 
@@ -84,7 +86,7 @@ class Objective:
         """
         params, parts = self._params, self.parts
         share, figures = triplet_loss(
-            params.triplet_strategy,
+            strategy or params.curriculum[0][1],
             labels,
             embeddings,
             params.margin,

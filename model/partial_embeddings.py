@@ -35,6 +35,7 @@ _WITH_EFFECT = (
     "descriptors",
     "gem_p",
     "gem_learned",
+    "whitening",
     "embedding_size",
     "preprocess",
     "num_channels",

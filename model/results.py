@@ -5,6 +5,7 @@ from typing import Any
 
 from dataset.errors import UserError
 from dataset.files import read_json, read_json_lines, replace_file
+from model.csv_log import write_csv
 from model.run_folder import RunFolder
 
 _SHOWN = 30  # rows of a table
@@ -49,6 +50,20 @@ def forget_results_after(run: RunFolder, step: int) -> int:
         with replace_file(run.results) as file:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in kept)
     return len(lines) - len(kept)
+
+
+def write_results_csv(run: RunFolder) -> None:
+    """Writes results.csv, what is in results.jsonl without the definitions: a row per checkpoint and set.
+
+    Columns are step, set, checkpoint, dataset, distance, pool_sequences where there is pooling, and every metric.
+    """
+    rows = []
+    for line in read_results(run):
+        definitions = line.get("definitions", {})
+        row = {name: line[name] for name in ("step", "set", "checkpoint")}
+        row |= {"dataset": definitions.get("dataset", ""), "distance": definitions.get("metric", "")}
+        rows.append(row | {name: definitions[name] for name in (_POOLING,) if name in definitions} | line["metrics"])
+    write_csv(run.folder / "results.csv", rows)
 
 
 def table(run: RunFolder, origin: dict[str, str]) -> str:

@@ -18,11 +18,21 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     - cosine: r * (e + (1 - e) * (1 + cos(pi * (t - t0) / (T - t0))) / 2)
     - step: r * decay_factor^n, n how many of `decay_steps` are <= t, whatever T and t0
 
-    During the first `warmup_steps` steps all of it is multiplied by (t + 1) / warmup_steps.
+    During the first `warmup_steps` steps all of it is multiplied by (t + 1) / warmup_steps. On a plateau
+    (model/plateau.py) the whole is lowered by a factor, which is no function of the step.
     """
 
     def __init__(self, params: Params, total_steps: int) -> None:
         self._params, self._total = params, total_steps
+        # A variable, as it changes under compiled steps; a checkpoint does not see it.
+        self._plateau = tf.Variable(1.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+        self._lowered_to = 1.0
+
+    def lower(self, factor: float) -> None:
+        """Multiplies everything from now on by `factor`, instead of the last one."""
+        if factor != self._lowered_to:
+            self._plateau.assign(factor)
+            self._lowered_to = factor
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
         """The learning rate of step 0, 1, ...: a float32 scalar."""
@@ -40,4 +50,4 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
             passed = tf.reduce_sum(tf.cast(step >= tf.constant(p.decay_steps, tf.float32), tf.float32))
             factor = tf.pow(tf.constant(p.decay_factor), passed)
         warmup = tf.minimum((step + 1.0) / max(p.warmup_steps, 1), 1.0)
-        return p.learning_rate * factor * warmup
+        return p.learning_rate * factor * warmup * self._plateau

@@ -1,11 +1,14 @@
 """One training step, compiled, on one device or several."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+from dataset.errors import UserError
+from model.curriculum import Phase
 from model.embedder import Network
 from model.losses import AnchorFigures
 from model.objective import Objective
@@ -38,26 +41,71 @@ def make_strategy(params: Params) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def make_train_step(
-    strategy: tf.distribute.Strategy,
-    network: Network,
-    objective: Objective,
-    optimizer: keras.optimizers.Optimizer,
-    params: Params,
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], StepResult]:
-    """The compiled step: images, labels, number of steps done before (int64) -> StepResult.
+class TrainStep:
+    """The compiled step of the phase that training is in; another phase is another graph, and the last one is let go.
 
     Every replica embeds its part of the batch, gathers the vectors of all, and mines for its own anchors in the
     whole batch; its loss is divided by the whole batch's count. The losses and gradients of the replicas then add up
     to those of one device with the whole batch.
     """
-    replicas = strategy.num_replicas_in_sync
-    variables = [*network.embedder.trainable_variables, *objective.trainable_variables]
 
-    def replica_step(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> StepResult:
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        network: Network,
+        objective: Objective,
+        optimizer: keras.optimizers.Optimizer,
+        params: Params,
+    ) -> None:
+        """Raises a UserError when the backbone is to be frozen and there is nothing else to learn."""
+        self._strategy, self._network, self._objective = strategy, network, objective
+        self._optimizer, self._params = optimizer, params
+        self._backbone = network.embedder.get_layer("backbone")
+        backbone = {id(variable) for variable in self._backbone.trainable_variables}
+        self._variables = [*network.embedder.trainable_variables, *objective.trainable_variables]
+        self._others = [variable for variable in self._variables if id(variable) not in backbone]
+        if params.freeze_backbone_steps and not self._others:
+            raise UserError(
+                f"freeze_backbone_steps: head {params.head!r} has no weights, and there is no classification_weight: "
+                f"nothing would learn; set it to 0, or take another head"
+            )
+        self._phase: Phase | None = None
+        self._compiled: Callable[..., StepResult] | None = None
+
+    def __call__(self, images: tf.Tensor, labels: tf.Tensor, step: int, phase: Phase) -> StepResult:
+        """One step.
+
+        Args:
+            images: (B, H, W, C) uint8, shared among the replicas.
+            labels: (B,) int32, likewise.
+            step: the number of steps done before.
+            phase: what it does.
+        """
+        if phase != self._phase:
+            self._phase, self._compiled = phase, self._compile(phase)
+        return self._compiled(images, labels, tf.constant(step, tf.int64))
+
+    def _compile(self, phase: Phase) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], StepResult]:
+        strategy = self._strategy
+        replicas = strategy.num_replicas_in_sync
+
+        @tf.function(jit_compile=self._params.jit_compile)
+        def train_step(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> StepResult:
+            with batch_norm_at_rest(self._backbone) if phase.frozen else contextlib.nullcontext():
+                result = strategy.run(self._replica_step, args=(images, labels, step, phase))
+            if replicas == 1:
+                return result
+            loss = strategy.reduce(tf.distribute.ReduceOp.SUM, result.loss, axis=None)
+            whole = tf.nest.map_structure(lambda x: strategy.experimental_local_results(x)[0], result)
+            return whole._replace(loss=loss)
+
+        return train_step
+
+    def _replica_step(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, phase: Phase) -> StepResult:
         context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
         with tf.GradientTape() as tape:
-            embeddings, classified = network.in_training(images)  # (B / replicas, D), (B / replicas, C)
+            embeddings, classified = self._network.in_training(images)  # (B / replicas, D), (B / replicas, C)
             if replicas == 1:
                 anchors, all_reduce = None, tf.identity
             else:
@@ -71,28 +119,32 @@ def make_train_step(
                 embeddings = gather(embeddings)  # (B, D)
                 classified = gather(classified) if apart else embeddings  # (B, C)
                 labels = all_reduce(tf.pad(labels, [around]))  # (B,)
-            loss, values, figures = objective(
+            loss, values, figures = self._objective(
                 labels,
                 embeddings,
                 step,
+                strategy=phase.strategy,
                 classified=classified,
                 anchors=anchors,
                 all_reduce=all_reduce,
                 replicas=replicas,
             )
+        variables = self._others if phase.frozen else self._variables  # what is not asked for is not computed
         gradients = tape.gradient(loss, variables)
-        optimizer.apply(gradients, variables)  # Keras adds up the replicas' gradients
-        objective.after_step(labels, embeddings, step)
+        self._optimizer.apply(gradients, variables)  # Keras adds up the replicas' gradients
+        self._objective.after_step(labels, embeddings, step)
         values["embedding_norm"] = tf.reduce_mean(tf.norm(embeddings, axis=1))
         return StepResult(loss, values, figures, embeddings, labels)
 
-    @tf.function(jit_compile=params.jit_compile)
-    def train_step(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> StepResult:
-        result = strategy.run(replica_step, args=(images, labels, step))
-        if replicas == 1:
-            return result
-        loss = strategy.reduce(tf.distribute.ReduceOp.SUM, result.loss, axis=None)
-        whole = tf.nest.map_structure(lambda x: strategy.experimental_local_results(x)[0], result)
-        return whole._replace(loss=loss)
 
-    return train_step
+@contextlib.contextmanager
+def batch_norm_at_rest(backbone: keras.Model) -> Iterator[None]:
+    """While it is open, calls of the backbone are traced with the moving statistics, which stay as they are."""
+    learning = [x for x in backbone.layers if isinstance(x, keras.layers.BatchNormalization) and x.trainable]
+    for layer in learning:
+        layer.trainable = False
+    try:
+        yield
+    finally:
+        for layer in learning:
+            layer.trainable = True

@@ -4,7 +4,6 @@ import json
 import math
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,27 +13,34 @@ from dataset.training_set import TrainingSet
 from model.checkpoint_files import list_checkpoints
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.collapse import CollapseAlarm
+from model.curriculum import Phase, phase_at
 from model.detailed_log import DetailedLog
 from model.embedder import build_network
+from model.ending import write_done
 from model.feeding import HardTriples, feed
 from model.monitoring import Log, Meter, TrainingMonitor, progress_line
 from model.objective import Objective
+from model.optimizer import BackboneAdam
 from model.params import Params
 from model.pictures import batch_picture, triplets_picture
-from model.results import forget_results_after
+from model.results import forget_results_after, write_results_csv
 from model.run_folder import RunFolder
 from model.schedules import LearningRate
 from model.statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
 from model.stopping import StopRequest
-from model.train_step import StepResult, make_strategy, make_train_step
+from model.supervisor import Supervisor, Watched
+from model.train_step import StepResult, TrainStep, make_strategy
 from model.warm_start import warm_start
+from model.whitening import whiten
 
 # Rows of the picture of a batch: what belongs together is a column.
 _COLUMN = {"triplets": 3}
 
 
-def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
+def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: Watched | None = None) -> None:
     """Trains until the last step, or until SIGINT or SIGTERM; goes on from the newest checkpoint of the run.
+
+    `watched` is the evaluator's figure by which the learning rate is lowered, or training ends early, if it shall.
 
     Raises:
         UserError: when a checkpoint does not fit, weights cannot be loaded, or an image is broken.
@@ -60,8 +66,10 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
             classifier_batch_norm=network.classifier_batch_norm,
         )
         schedule = LearningRate(params, total)
-        optimizer = keras.optimizers.Adam(schedule, epsilon=params.adam_epsilon)
-        optimizer.build([*model.trainable_variables, *objective.trainable_variables])
+        optimizer = BackboneAdam(schedule, params)
+        backbone = model.get_layer("backbone").trainable_variables
+        optimizer.build_for(backbone, [*model.trainable_variables, *objective.trainable_variables])
+        train_step = TrainStep(strategy, network, objective, optimizer, params)
     log.line(
         f"model: {params.model_type}, {params.head}, {model.count_params():,} parameters, "
         f"{'x'.join(map(str, model.input_shape[1:]))} pixels to {params.embedding_size} dimensions, "
@@ -77,16 +85,21 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
         log.line(f"warm start: {len(model.get_layer('backbone').weights)} variables (backbone) from ImageNet")
     elif params.warm_start_from:
         log.line(warm_start(model, params.warm_start_from))
+    if fresh and params.whitening:
+        log.line(whiten(network, params, data.images))
     run.write_resolved(params)  # only now: a run that cannot go on keeps its record
     forgotten = forget_results_after(run, start)
     if forgotten:
         log.line(f"{forgotten} results of later steps dropped from {run.results}: these steps are repeated")
+    if params.csv_log and run.results.exists():
+        write_results_csv(run)
     if fresh:
         checkpoints.save(0)  # so that the untrained network is evaluated too
 
     # What is written down
     files = data.images.manifest.files()
-    monitor = TrainingMonitor(run.train_events, run.metrics, start)
+    csv_file = run.folder / "metrics.csv" if params.csv_log else None
+    monitor = TrainingMonitor(run.train_events, run.metrics, start, csv_file=csv_file)
     monitor.text("parameters", f"```\n{json.dumps(params.model_dump(), indent=2)}\n```", start)
     alarm = CollapseAlarm(params.collapse_steps, params.margin, params.metric, params.embedding_size)
     detailed = None
@@ -95,16 +108,25 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
         for note in detailed.notes:
             log.line(note)
 
-    # Data and step
+    # Data
     hard = HardTriples(run.triples, model, params, data, checkpoints, log) if params.triplet_mining == "hard" else None
     batches = feed(strategy, data, params, start, total, hard)
-    train_step = make_train_step(strategy, network, objective, optimizer, params)
 
     # Loop
     meter = Meter()
+    supervisor = Supervisor(run, params, watched, start, log)
+    phase: Phase | None = None
+    ended: str | None = None  # why training is over before its last step
     with StopRequest() as stop:
         step = start  # the number of steps done
         while step < total and not stop.requested:
+            ended = supervisor.look(step)
+            if ended:
+                break
+            schedule.lower(supervisor.factor)
+            last, phase = phase, phase_at(params, step)
+            for news in phase.news(last, params):
+                log.line(f"step {step}: {news}")
             before = time.perf_counter()
             try:
                 images, labels, _ = next(batches)
@@ -113,7 +135,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
                 del batches  # its threads go on decoding, and complaining, until then
                 raise broken_image(_files_of(data, step, step + params.prefetch_threads), error) from error
             waited = time.perf_counter() - before
-            result = train_step(images, labels, tf.constant(step, tf.int64))
+            result = train_step(images, labels, step, phase)
             loss = float(result.loss)
             values = {name: float(value) for name, value in result.values.items()}
             step += 1
@@ -142,23 +164,27 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log) -> None:
             if step % params.save_summary_steps == 0 or step == total or step == 1:
                 speed = meter.read()
                 rate = speed["images_per_second"] / batch_size
-                values = {"loss": loss, **values, "learning_rate": float(schedule(step - 1))}
+                values = {"loss": loss, **values} | optimizer.learning_rates(step - 1)
                 values |= _statistics(monitor, result, params, step) | speed
                 monitor.scalars(step, values)
-                left = (total - step) / rate if step > start + 1 else math.nan  # the first step compiles
+                left = (total - step) / rate if phase == last else math.nan  # this step compiled
                 log.line(progress_line(step, total, values | {"seconds_left": left}), progress=step < total)
-            if step == start + 1:
+            if phase != last:
                 meter = Meter()  # the next reading leaves out the compilation
             if step % params.save_checkpoints_steps == 0:
                 checkpoints.save(step)
+                supervisor.checkpoint_saved()
         checkpoints.save(step)  # nothing of the finished steps is lost
     monitor.close()
     if detailed:
         detailed.close()
-    if step < total:
+    if ended:
+        write_done(run, step, ended)
+        log.line(f"stopped early at step {step} of {total}: {ended}")
+    elif step < total:
         log.line(f"stopped by {stop.requested} at step {step} of {total}; the same command goes on from there")
     else:
-        run.done.write_text(f"{step}\n")
+        write_done(run, step)
         log.line(f"done: {step} steps; {checkpoints.latest}")
 
 

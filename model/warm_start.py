@@ -32,7 +32,8 @@ def warm_start(model: keras.Model, source: str) -> str:
     if not loaded:
         reason = str(problem).strip().splitlines()[0].partition(". Example")[0].rstrip(".")
         raise UserError(
-            f"warm_start_from: {path}: no variables of this network match ({reason}); is it of another model_type or backbone_stage?"
+            f"warm_start_from: {path}: no variables of this network match ({reason}); is it of another model_type or "
+            f"backbone_stage?"
         )
     total = len(backbone.weights) + len(head.weights)
     variables = sum(len(part.weights) for part in loaded)

@@ -1,8 +1,8 @@
 """Several global descriptors in one embedding (Jun et al., Combination of Multiple Global Descriptors, section 3.1).
 
 Each letter of `descriptors` pools the features in its way, S by the mean (SPoC), M by the maximum (MAC), G by the
-generalised mean (GeM); a linear layer without bias reduces what comes of it, and its length is made 1. The embedding is
-these vectors in the order of the letters, again of length 1.
+generalised mean (GeM); a linear layer (without bias, except for `whitening`) reduces what comes of it, and its length
+is made 1. The embedding is these vectors in the order of the letters, again of length 1.
 
 The classifier sees the first descriptor: as it is pooled, where it shapes the backbone alone (section 3.2), or, with
 `classified_descriptor: "reduced"`, after the linear layer, where it shapes that branch of the embedding as well.
@@ -33,7 +33,7 @@ def head(features: keras.KerasTensor, params: Any) -> HeadOutputs:
     for n, (vector, width) in enumerate(zip(pooled, widths(params.embedding_size, len(letters)), strict=True)):
         name = f"{n}_{letters[n]}"
         reduce = keras.layers.Dense(
-            width, use_bias=False, kernel_initializer="orthogonal", dtype="float32", name=f"reduce_{name}"
+            width, use_bias=params.whitening, kernel_initializer="orthogonal", dtype="float32", name=f"reduce_{name}"
         )
         reduced.append(reduce(vector))
         branches.append(normalize(reduced[-1], name=f"normalize_{name}"))  # (B, width)

@@ -1,0 +1,34 @@
+"""metrics.csv: what is in metrics.jsonl, for spreadsheets."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from dataset.files import read_json_lines, replace_file
+
+
+def write_csv(file: Path, rows: list[dict[str, Any]]) -> list[str]:
+    """Writes rows under a header of all their keys as they appear; gives the header. What a row lacks is empty."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with replace_file(file) as out:
+        writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return columns
+
+
+class CsvLog:
+    """Follows a JSON-lines file, row by row."""
+
+    def __init__(self, file: Path, source: Path) -> None:
+        """Writes what `source` has so far, so that nothing remains of rows that it has not."""
+        self._file, self._source = file, source
+        self._columns = write_csv(file, read_json_lines(source))
+
+    def append(self, row: dict[str, Any]) -> None:
+        """One row that `source` has got. With columns that the header lacks, the file is made anew."""
+        if not row.keys() <= set(self._columns):
+            self._columns = write_csv(self._file, read_json_lines(self._source))
+            return
+        with open(self._file, "a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, self._columns, restval="", lineterminator="\n").writerow(row)

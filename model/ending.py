@@ -1,0 +1,46 @@
+"""How a training ends: the file DONE, and ending early when evaluations stop getting better. Needs no TensorFlow."""
+
+from dataset.files import read_json, replace_file
+from model.params import Params
+from model.plateau import Standing
+from model.run_folder import RunFolder
+
+# What a training that ended early must be given anew to go on.
+_RULES = ("early_stopping_evaluations", "least_improvement", "best_metric")
+
+
+def reason_to_stop(params: Params, figure: str, standing: Standing) -> str | None:
+    """Why training should end, in words: so many evaluations in a row were not better; None if it should not."""
+    wanted = params.early_stopping_evaluations
+    if wanted is None or len(standing.later) < wanted:
+        return None
+    best = standing.best
+    more = f" by more than {params.least_improvement:g}" if params.least_improvement else ""
+    return (
+        f"the last {len(standing.later)} evaluations brought no better {figure} than {best.value:.4g} of "
+        f"ckpt-{best.step}{more}"
+    )
+
+
+def write_done(run: RunFolder, step: int, reason: str | None = None) -> None:
+    """Says that training ended by itself after `step` steps, and why if it did so early."""
+    with replace_file(run.done) as file:
+        file.write(f"{step}\n" + (f"stopped early: {reason}\n" if reason else ""))
+
+
+def stopped_early(run: RunFolder, params: Params, latest: int) -> str | None:
+    """What a run that ended early says about it, if it is to stay so; None if there is something to train.
+
+    Args:
+        run: the run.
+        params: those of now. With other rules for ending early, it is not over.
+        latest: step of its newest checkpoint.
+    """
+    if not run.done.exists() or not run.resolved_json.exists():
+        return None
+    step, _, reason = run.done.read_text(encoding="utf-8").strip().partition("\n")
+    before = read_json(run.resolved_json)
+    same = all(before.get(name) == getattr(params, name) for name in _RULES)
+    if not reason or step != str(latest) or not same:
+        return None
+    return f"stopped early at step {step}: {reason.removeprefix('stopped early: ')}"

@@ -1,0 +1,92 @@
+"""The learning rate on a plateau: which evaluation was the best, what came after it, and what follows from that."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from dataset.errors import UserError
+from dataset.files import append_json_line, read_json_lines, replace_file
+from model.params import Params
+
+
+class Evaluation(NamedTuple):
+    """The watched figure of a checkpoint."""
+
+    step: int
+    value: float
+
+
+class Standing(NamedTuple):
+    """Where a training stands.
+
+    Attributes:
+        best: the last evaluation that was better than all before it; None before the first.
+        later: the evaluations of later checkpoints, none of them better, in order of step.
+    """
+
+    best: Evaluation | None
+    later: list[Evaluation]
+
+
+def standing_of(evaluations: Iterable[Evaluation], least_improvement: float) -> Standing:
+    """Goes through the evaluations in order of step, in whatever order they came.
+
+    One is better when its value is more than `least_improvement` above that of the best so far.
+    """
+    best, later = None, []
+    for each in sorted(evaluations):
+        if best is None or each.value > best.value + least_improvement:
+            best, later = each, []
+        else:
+            later.append(each)
+    return Standing(best, later)
+
+
+class Plateau:
+    """The factor of the learning rate, lowered whenever evaluations stop getting better.
+
+    It is lowered when the last `plateau_evaluations` evaluations brought nothing better. They count from the best one
+    on, or from the step of the last reduction, whichever is later: what was saved up to that step was learned with the
+    higher rate, and says nothing about the lower one, however late it is evaluated.
+
+    Attributes:
+        factor: what the learning rate is multiplied by.
+    """
+
+    def __init__(self, file: Path, params: Params, start: int) -> None:
+        """Takes up the reductions that `file` tells of; those beyond step `start` are dropped.
+
+        Raises:
+            UserError: for a line of another form.
+        """
+        self._file, self._params = file, params
+        lines = read_json_lines(file)
+        for number, line in enumerate(lines, start=1):
+            if not isinstance(line, dict) or not {"step", "factor"} <= line.keys():
+                raise UserError(f"{file}: line {number} is no reduction of the learning rate; remove it")
+        kept = [line for line in lines if line["step"] <= start]
+        if len(kept) < len(lines):
+            with replace_file(file) as out:
+                out.writelines(json.dumps(line) + "\n" for line in kept)
+        self.factor: float = kept[-1]["factor"] if kept else 1.0
+        self._since: int | None = kept[-1]["step"] if kept else None
+
+    def __str__(self) -> str:
+        """What is in force, in words; empty before the first reduction."""
+        return (
+            "" if self._since is None else f"learning rate at {self.factor:g} of its schedule since step {self._since}"
+        )
+
+    def update(self, step: int, standing: Standing) -> bool:
+        """Lowers the factor from step number `step` on, and writes that down, if it is time; says whether it did."""
+        p = self._params
+        if p.plateau_evaluations is None or self.factor <= p.plateau_least_fraction:
+            return False
+        counted = [each for each in standing.later if self._since is None or each.step > self._since]
+        if len(counted) < p.plateau_evaluations:
+            return False
+        self.factor, self._since = max(self.factor * p.plateau_factor, p.plateau_least_fraction), step
+        line = {"step": step, "factor": self.factor, "best_step": standing.best.step, "best": standing.best.value}
+        append_json_line(self._file, line | {"last_evaluated_step": counted[-1].step})
+        return True
