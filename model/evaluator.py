@@ -32,7 +32,7 @@ class Evaluator:
     def __init__(self, run: RunFolder, params: Params, log: Log) -> None:
         """Raises a UserError for a broken data set or an impossible best_metric."""
         self._run, self._log = run, log
-        self._origin = origin_of(params)
+        self._origin, self._csv = origin_of(params), params.csv_log
         # Figures of another data set or distance do not decide what is best, and have no place in the run's curves.
         self._own = self._origin == origin_of(run.load_trained_params())
         self._sets = load_evaluation_sets(open_prepared(params.dataset), params)
@@ -81,6 +81,8 @@ class Evaluator:
                 append_json_line(self._run.results, line | figure.line())
                 if self._own:
                     self._write_events(name, step_of(checkpoint), figure.metrics)
+        if self._own and self._csv:
+            results.write_results_csv(self._run)
         for name in self._pictures:  # after all figures: the trainer may be waiting for them
             if (checkpoint.name, name) not in done:
                 self._draw(name, step_of(checkpoint), embeddings[self._rows[name]])
