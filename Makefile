@@ -57,6 +57,7 @@ $(VENV)/bench-installed: $(VENV)/dev-installed benchmarks/requirements.txt
 
 bench: $(VENV)/bench-installed
 	$(BIN)/python -m benchmarks.input_pipeline
+	$(BIN)/python -m benchmarks.augmentation
 	$(BIN)/python -m benchmarks.imagenetvid
 	$(BIN)/python -m benchmarks.losses
 	$(BIN)/python -m benchmarks.evaluation

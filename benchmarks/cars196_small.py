@@ -22,7 +22,6 @@ ROWS = {
     "S": {"descriptors": "S"},
     "SMG": {"descriptors": "SMG"},
     "HAP2S_P": {"triplet_strategy": "hap2s_p"},
-    "HAP2S_E": {"triplet_strategy": "hap2s_e"},
     "batch hard": {"triplet_strategy": "batch_hard"},
     "batch hard, soft margin": {"triplet_strategy": "batch_hard", "margin": "soft"},
 }

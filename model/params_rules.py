@@ -56,10 +56,15 @@ def check_rules(params: "Params") -> None:
     for name in sorted(changed & {"descriptors", "classified_descriptor"}):
         if params.head != "cgd":
             raise ValueError(f"{name} has no effect with head {params.head!r}: it must be 'cgd'; drop it")
-    if params.whitening and params.head not in ("direct", "direct_normalize", "gem", "cgd"):
+    if params.whitening != "none" and params.head not in ("direct", "direct_normalize", "gem", "cgd"):
         raise ValueError(f"whitening needs a linear layer on pooled features, which head {params.head!r} has not")
-    if params.whitening and params.warm_start_from is None:
-        raise ValueError("whitening goes by the features of a trained backbone: it needs warm_start_from")
+    if params.whitening in ("start", "both") and params.warm_start_from is None:
+        raise ValueError(f"whitening {params.whitening!r} begins with a trained backbone: it needs warm_start_from")
+    if params.whitening in ("end", "both") and params.early_stopping_evaluations:
+        raise ValueError(
+            f"whitening {params.whitening!r} is of the last step, which early stopping does not know in advance; drop "
+            f"early_stopping_evaluations"
+        )
     if params.frozen_stages and params.warm_start_from is None:
         raise ValueError("frozen_stages keeps pretrained stages as they are: it needs warm_start_from")
     if params.augmentation_pool_count[1] > len(params.augmentation_pool) > 0:

@@ -85,7 +85,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
         log.line(f"warm start: {len(model.get_layer('backbone').weights)} variables (backbone) from ImageNet")
     elif params.warm_start_from:
         log.line(warm_start(model, params.warm_start_from))
-    if fresh and params.whitening:
+    if fresh and params.whitening in ("start", "both"):
         log.line(whiten(network, params, data.images))
     run.write_resolved(params)  # only now: a run that cannot go on keeps its record
     forgotten = forget_results_after(run, start)
@@ -171,9 +171,11 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
                 log.line(progress_line(step, total, values | {"seconds_left": left}), progress=step < total)
             if phase != last:
                 meter = Meter()  # the next reading leaves out the compilation
-            if step % params.save_checkpoints_steps == 0:
+            if step % params.save_checkpoints_steps == 0 and step < total:
                 checkpoints.save(step)
                 supervisor.checkpoint_saved()
+        if step == total and params.whitening in ("end", "both"):
+            log.line(whiten(network, params, data.images))  # before there is a checkpoint of this step to evaluate
         checkpoints.save(step)  # nothing of the finished steps is lost
     monitor.close()
     if detailed:

@@ -1,4 +1,4 @@
-"""`whitening`: the head's linear layers start as a whitening of the pooled features of the training images."""
+"""`whitening`: the head's linear layers as a whitening of the pooled features of the training images."""
 
 import keras
 import numpy as np
@@ -17,12 +17,13 @@ _FLOOR = 1e-3
 
 
 def whiten(network: Network, params: Params, images: CheckedImages) -> str:
-    """Sets the linear layers that see pooled features; gives a sentence on it.
+    """Sets the linear layers that see pooled features, as the backbone now makes them; gives a sentence on it.
 
     With m and C the mean and the covariance of the features x of the training images, the layer gives
     (L + c)^(-1/2) V^T (x - m), where L and V are the D largest eigenvalues of C and their vectors (Jegou and Chum,
     Negative Evidences and Co-occurrences in Image Retrieval: the Benefit of PCA and Whitening). Orthogonal layers keep
-    the distances of the features instead, in which a few directions that all images share count for most.
+    the distances of the features instead, in which a few directions that all images share count for most; layers that
+    were trained on few identities suit those, and may do worse on others than the features that they see.
 
     Raises:
         UserError: when a layer has more outputs than inputs.
@@ -51,8 +52,8 @@ def whiten(network: Network, params: Params, images: CheckedImages) -> str:
             each.add(features.numpy())
     for layer, each in zip(layers, moments, strict=True):
         layer.set_weights(each.whitening(layer.units))
-    parts = "layer" if len(layers) == 1 else f"{len(layers)} layers"
-    return f"whitening: the head's linear {parts} start from the features of {len(rows):,} training images"
+    parts = "layer is" if len(layers) == 1 else f"{len(layers)} layers are"
+    return f"whitening: the head's linear {parts} a PCA of the pooled features of {len(rows):,} training images"
 
 
 class _Moments:

@@ -27,7 +27,7 @@ WITH_EFFECT = {
     "descriptors": "SMG",
     "gem_p": 2.0,
     "gem_learned": True,
-    "whitening": True,
+    "whitening": "end",
     "embedding_size": 5,
     "preprocess": False,
     "num_channels": 8,

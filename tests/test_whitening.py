@@ -11,7 +11,7 @@ from model.embedder import build_network
 from model.params import check_params
 from model.whitening import whiten
 
-VALUES = {"image_size": 16, "num_channels": [4, 8], "embedding_size": 6, "warm_start_from": "x", "whitening": True}
+VALUES = {"image_size": 16, "num_channels": [4, 8], "embedding_size": 6, "warm_start_from": "x", "whitening": "start"}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_layers_whiten_the_features_that_they_see(images, values, layers):
     params = check_params(VALUES | values, "x")
     network = build_network(params)
     said = whiten(network, params, images)
-    assert f"the features of {len(images):,} training images" in said
+    assert f"features of {len(images):,} training images" in said
     maps = features_of(network, params, images)
     for name, pool in layers.items():
         pooled = pool(maps, axis=(1, 2))
@@ -72,7 +72,11 @@ def test_more_dimensions_than_features_are_refused(images):
 
 @pytest.mark.parametrize(
     ("values", "part"),
-    [({"head": "bnneck"}, "head 'bnneck' has not"), ({"warm_start_from": None}, "it needs warm_start_from")],
+    [
+        ({"head": "bnneck"}, "head 'bnneck' has not"),
+        ({"warm_start_from": None}, "it needs warm_start_from"),
+        ({"whitening": "end", "early_stopping_evaluations": 3}, "drop early_stopping_evaluations"),
+    ],
 )
 def test_what_it_needs(values, part):
     with pytest.raises(UserError, match=part):

@@ -33,7 +33,11 @@ def head(features: keras.KerasTensor, params: Any) -> HeadOutputs:
     for n, (vector, width) in enumerate(zip(pooled, widths(params.embedding_size, len(letters)), strict=True)):
         name = f"{n}_{letters[n]}"
         reduce = keras.layers.Dense(
-            width, use_bias=params.whitening, kernel_initializer="orthogonal", dtype="float32", name=f"reduce_{name}"
+            width,
+            use_bias=params.whitening != "none",
+            kernel_initializer="orthogonal",
+            dtype="float32",
+            name=f"reduce_{name}",
         )
         reduced.append(reduce(vector))
         branches.append(normalize(reduced[-1], name=f"normalize_{name}"))  # (B, width)

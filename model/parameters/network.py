@@ -57,10 +57,11 @@ class NetworkParams(Fields):
         description="D: dimensions of the embedding. Of `bnneck`, which has no linear layer, it must be the width of "
         "the pooled features: 2048 for ResNets, 1280 for `mobilenet_v2`.",
     )
-    whitening: bool = Field(
-        False,
-        description="Start the linear layer of `direct`, `gem` and `cgd` as a whitening (PCA) of the training images' "
-        "pooled features under `warm_start_from`, instead of orthogonal.",
+    whitening: Literal["none", "start", "end", "both"] = Field(
+        "none",
+        description="Make the linear layers of `direct`, `gem` or `cgd` a whitening (PCA) of the training images' "
+        "pooled features: before the first step, with `warm_start_from`; after the last one, in the place of what was "
+        "learned; or both.",
     )
     preprocess: bool = Field(
         True, description="Scale pixels as the backbone's pretrained weights expect; false feeds them as 0..1."
