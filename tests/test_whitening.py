@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import make_run
 
+import train
 from dataset.checked import load_images
 from dataset.errors import UserError
 from dataset.pipeline import embedding_batches
+from model.checkpoints import restore_model
 from model.embedder import build_network
 from model.params import check_params
+from model.run_folder import RunFolder
 from model.whitening import whiten
 
 VALUES = {"image_size": 16, "num_channels": [4, 8], "embedding_size": 6, "warm_start_from": "x", "whitening": "start"}
@@ -81,3 +85,20 @@ def test_more_dimensions_than_features_are_refused(images):
 def test_what_it_needs(values, part):
     with pytest.raises(UserError, match=part):
         check_params(VALUES | values, "x")
+
+
+def test_a_training_ends_with_white_embeddings(trained, dataset, images, tmp_path):
+    values = {"warm_start_from": str(trained), "whitening": "both", "head": "direct", "save_checkpoints_steps": 1}
+    run = RunFolder(make_run(tmp_path / "run", dataset, **values, train_iterations=2))
+    assert train.main(["--model_dir", str(run.folder)]) == 0
+    said = [line for line in run.train_log.read_text().splitlines() if "whitening: the head's linear layer" in line]
+    assert len(said) == 2
+    params = run.load_trained_params()
+    files, orientations = images.manifest.files(), images.orientations
+    spread = {}
+    for step in (0, 1, 2):
+        network = build_network(params)
+        restore_model(run.checkpoints / f"ckpt-{step}", network.embedder)
+        embeddings = np.concatenate([network.embedder(b) for b in embedding_batches(files, orientations, params, 8)])
+        spread[step] = np.abs(np.corrcoef(embeddings.T) - np.eye(params.embedding_size)).max()
+    assert max(spread[0], spread[2]) < 0.01 < spread[1]
