@@ -64,7 +64,10 @@ def main(argv: list[str] | None = None) -> int:
         listed = list_checkpoints(run.checkpoints)
         early = stopped_early(run, params, listed[-1][0]) if listed else None
         if early:
-            print(f"nothing to do: {early}; to go on, raise early_stopping_evaluations, or set it to null")
+            print(
+                f"nothing to do: {early}; to go on, give another early_stopping_evaluations (null: never), "
+                "least_improvement or best_metric"
+            )
             for change in run.changes(params):
                 print(f"not used, as nothing is trained: {change}")
             return 0
@@ -75,6 +78,11 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"not used, as nothing is trained: {change}")
             return 0
         finished = run.done.read_text() if run.done.exists() else None
+        if finished and run.ended_white():
+            raise UserError(
+                f"{run.folder}: its training has ended with a whitening in the place of the layers that were learned, "
+                f"and cannot go on; take a new --model_dir with warm_start_from {str(run.folder)!r}"
+            )
         run.done.unlink(missing_ok=True)  # before anything slow: an evaluator started now must not end on it
 
         from model.devices import prepare

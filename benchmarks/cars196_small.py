@@ -21,9 +21,9 @@ ROWS = {
     "SG (the recipe)": {},
     "S": {"descriptors": "S"},
     "SMG": {"descriptors": "SMG"},
-    "HAP2S_P": {"triplet_strategy": "hap2s_p"},
-    "batch hard": {"triplet_strategy": "batch_hard"},
-    "batch hard, soft margin": {"triplet_strategy": "batch_hard", "margin": "soft"},
+    "SG, classification weight 1": {"classification_weight": 1.0},
+    "SG, weight 1, HAP2S_P": {"classification_weight": 1.0, "triplet_strategy": "hap2s_p"},
+    "SG, weight 1, batch hard": {"classification_weight": 1.0, "triplet_strategy": "batch_hard"},
 }
 FIGURES = ("recall@1", "recall@2", "recall@4", "recall@8", "map@r")
 

@@ -81,7 +81,7 @@ class Evaluator:
                 append_json_line(self._run.results, line | figure.line())
                 if self._own:
                     self._write_events(name, step_of(checkpoint), figure.metrics)
-        if self._own and self._csv:
+        if self._csv:
             results.write_results_csv(self._run)
         for name in self._pictures:  # after all figures: the trainer may be waiting for them
             if (checkpoint.name, name) not in done:

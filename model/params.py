@@ -51,6 +51,10 @@ def parse_overrides(overrides: list[str]) -> dict[str, Any]:
 
 def check_params(values: dict[str, Any], source: str) -> Params:
     """Checks a dictionary of parameters; `source` names where they come from in messages."""
+    if type(values.get("freeze_batch_norm")) is bool:  # what files of earlier versions call it
+        frozen = values["freeze_batch_norm"]
+        values = {"batch_norm": "frozen" if frozen else "train"} | values
+        del values["freeze_batch_norm"]
     unknown = [key for key in values if key not in Params.model_fields]
     if unknown:
         key = unknown[0]

@@ -51,13 +51,22 @@ def check_rules(params: "Params") -> None:
     # Compared with the defaults, as params.resolved.json gives every parameter.
     changed = {name for name, field in type(params).model_fields.items() if getattr(params, name) != field.default}
     for name in sorted(changed & {"gem_p", "gem_learned"}):
-        if "gem" not in (params.head, params.pooling) and params.head != "cgd":
+        if not (params.head in ("gem", "cgd") or (params.pooling == "gem" and params.head != "similarity")):
             raise ValueError(f"{name} has no effect without GeM: head 'gem' or 'cgd', or pooling 'gem'; drop it")
+    if "pooling" in changed and params.head in ("gem", "cgd", "similarity"):
+        raise ValueError(f"pooling has no effect with head {params.head!r}, which does it in its own way; drop it")
+    if params.plateau_evaluations and params.plateau_least_fraction == 1.0:
+        raise ValueError("plateau_evaluations with plateau_least_fraction 1 would never lower anything; drop one")
+    for name in sorted(changed & {"classification_temperature", "classified_descriptor"}):
+        if not params.classification_weight:
+            raise ValueError(f"{name} has no effect without classification_weight; give that too, or drop it")
     for name in sorted(changed & {"descriptors", "classified_descriptor"}):
         if params.head != "cgd":
             raise ValueError(f"{name} has no effect with head {params.head!r}: it must be 'cgd'; drop it")
     if params.whitening != "none" and params.head not in ("direct", "direct_normalize", "gem", "cgd"):
         raise ValueError(f"whitening needs a linear layer on pooled features, which head {params.head!r} has not")
+    if params.whitening != "none" and params.pooling == "flatten" and params.head.startswith("direct"):
+        raise ValueError("whitening with pooling 'flatten' would need a matrix as large as the feature map squared")
     if params.whitening in ("start", "both") and params.warm_start_from is None:
         raise ValueError(f"whitening {params.whitening!r} begins with a trained backbone: it needs warm_start_from")
     if params.whitening in ("end", "both") and params.early_stopping_evaluations:
@@ -70,7 +79,7 @@ def check_rules(params: "Params") -> None:
     if params.augmentation_pool_count[1] > len(params.augmentation_pool) > 0:
         raise ValueError(
             f"augmentation_pool_count {params.augmentation_pool_count}: augmentation_pool has only "
-            f"{len(params.augmentation_pool)}"
+            f"{len(params.augmentation_pool)}; set it to [0, {len(params.augmentation_pool)}], or add others"
         )
     if "random_crop" in params.augmentation_pool:
         raise ValueError("augmentation_pool cannot have random_crop, which every image needs; put it in augmentation")

@@ -63,7 +63,7 @@ class Plateau:
         self._file, self._params = file, params
         lines = read_json_lines(file)
         for number, line in enumerate(lines, start=1):
-            if not isinstance(line, dict) or not {"step", "factor"} <= line.keys():
+            if not _is_reduction(line):
                 raise UserError(f"{file}: line {number} is no reduction of the learning rate; remove it")
         kept = [line for line in lines if line["step"] <= start]
         if len(kept) < len(lines):
@@ -90,3 +90,10 @@ class Plateau:
         line = {"step": step, "factor": self.factor, "best_step": standing.best.step, "best": standing.best.value}
         append_json_line(self._file, line | {"last_evaluated_step": counted[-1].step})
         return True
+
+
+def _is_reduction(line: object) -> bool:
+    if not isinstance(line, dict):
+        return False
+    step, factor = line.get("step"), line.get("factor")
+    return type(step) is int and type(factor) in (int, float) and 0 < factor <= 1

@@ -20,9 +20,19 @@ def read_results(run: RunFolder) -> list[dict[str, Any]]:
     """
     lines = read_json_lines(run.results)
     for number, line in enumerate(lines, start=1):
-        if not isinstance(line, dict) or not {"step", "set", "checkpoint", "metrics"} <= line.keys():
+        if not _is_result(line):
             raise UserError(f"{run.results}: line {number} is not a result; remove it")
     return lines
+
+
+def _is_result(line: Any) -> bool:
+    if not isinstance(line, dict) or not {"step", "set", "checkpoint", "metrics"} <= line.keys():
+        return False
+    return (
+        type(line["step"]) is int
+        and isinstance(line["metrics"], dict)
+        and isinstance(line.get("definitions", {}), dict)
+    )
 
 
 def results_with(run: RunFolder, origin: dict[str, str]) -> list[dict[str, Any]]:

@@ -75,6 +75,10 @@ class RunFolder:
             if before[key] != value
         ]
 
+    def ended_white(self) -> bool:
+        """Whether its training, if it has ended, put a whitening in the place of the layers that were learned."""
+        return self.resolved_json.is_file() and read_json(self.resolved_json).get("whitening") in ("end", "both")
+
     @contextlib.contextmanager
     def lock(self, command: str) -> Iterator[None]:
         """Keeps a second process of one command out of the run; the system lets go of it when the process ends."""

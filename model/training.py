@@ -31,7 +31,7 @@ from model.stopping import StopRequest
 from model.supervisor import Supervisor, Watched
 from model.train_step import StepResult, TrainStep, make_strategy
 from model.warm_start import warm_start
-from model.whitening import whiten
+from model.whitening import check_whitening, whiten
 
 # Rows of the picture of a batch: what belongs together is a column.
 _COLUMN = {"triplets": 3}
@@ -85,6 +85,8 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
         log.line(f"warm start: {len(model.get_layer('backbone').weights)} variables (backbone) from ImageNet")
     elif params.warm_start_from:
         log.line(warm_start(model, params.warm_start_from))
+    if params.whitening != "none":
+        check_whitening(network, params)
     if fresh and params.whitening in ("start", "both"):
         log.line(whiten(network, params, data.images))
     run.write_resolved(params)  # only now: a run that cannot go on keeps its record
@@ -116,6 +118,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
     meter = Meter()
     supervisor = Supervisor(run, params, watched, start, log)
     phase: Phase | None = None
+    whitened_last = params.whitening in ("end", "both")
     ended: str | None = None  # why training is over before its last step
     with StopRequest() as stop:
         step = start  # the number of steps done
@@ -171,10 +174,12 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
                 log.line(progress_line(step, total, values | {"seconds_left": left}), progress=step < total)
             if phase != last:
                 meter = Meter()  # the next reading leaves out the compilation
-            if step % params.save_checkpoints_steps == 0 and step < total:
+            # The one before the last: should the whitening fail, nothing else is lost.
+            due = step % params.save_checkpoints_steps == 0 or (whitened_last and step == total - 1)
+            if due and step < total:
                 checkpoints.save(step)
                 supervisor.checkpoint_saved()
-        if step == total and params.whitening in ("end", "both"):
+        if step == total and whitened_last:
             log.line(whiten(network, params, data.images))  # before there is a checkpoint of this step to evaluate
         checkpoints.save(step)  # nothing of the finished steps is lost
     monitor.close()

@@ -16,6 +16,17 @@ MOST_IMAGES = 20_000
 _FLOOR = 1e-3
 
 
+def check_whitening(network: Network, params: Params) -> None:
+    """Raises a UserError when a linear layer has more outputs than inputs: before hours are spent."""
+    for layer in _linear_layers(network):
+        width = layer.input.shape[1]
+        if layer.units > width:
+            raise UserError(
+                f"whitening: embedding_size {params.embedding_size} asks for {layer.units} dimensions of {width} "
+                f"pooled features; lower it, or drop whitening"
+            )
+
+
 def whiten(network: Network, params: Params, images: CheckedImages) -> str:
     """Sets the linear layers that see pooled features, as the backbone now makes them; gives a sentence on it.
 
@@ -26,18 +37,10 @@ def whiten(network: Network, params: Params, images: CheckedImages) -> str:
     were trained on few identities suit those, and may do worse on others than the features that they see.
 
     Raises:
-        UserError: when a layer has more outputs than inputs.
+        UserError: when an image is broken.
     """
-    head = network.embedder.get_layer("head")
-    layers = [layer for layer in head.layers if layer.name == "embedding" or layer.name.startswith("reduce_")]
-    pooling = keras.Model(head.input, [layer.input for layer in layers])
-    for layer in layers:
-        width = layer.input.shape[1]
-        if layer.units > width:
-            raise UserError(
-                f"whitening: embedding_size {params.embedding_size} asks for {layer.units} dimensions of {width} "
-                f"pooled features; lower it, or drop whitening"
-            )
+    layers = _linear_layers(network)
+    pooling = keras.Model(network.embedder.get_layer("head").input, [layer.input for layer in layers])
 
     @tf.function
     def pooled(batch: tf.Tensor) -> list[tf.Tensor]:
@@ -54,6 +57,11 @@ def whiten(network: Network, params: Params, images: CheckedImages) -> str:
         layer.set_weights(each.whitening(layer.units))
     parts = "layer is" if len(layers) == 1 else f"{len(layers)} layers are"
     return f"whitening: the head's linear {parts} a PCA of the pooled features of {len(rows):,} training images"
+
+
+def _linear_layers(network: Network) -> list[keras.layers.Dense]:
+    layers = network.embedder.get_layer("head").layers
+    return [layer for layer in layers if layer.name == "embedding" or layer.name.startswith("reduce_")]
 
 
 class _Moments:

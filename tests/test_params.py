@@ -43,6 +43,11 @@ def test_older_keys_keep_working():
     assert (params.image_shape, params.margin, params.train_iterations) == ((299, 299), 0.5, None)
 
 
+def test_files_of_earlier_versions_are_read():
+    assert check_params({"freeze_batch_norm": True, "warm_start_from": "x"}, "x").batch_norm == "frozen"
+    assert check_params({"freeze_batch_norm": False}, "x").batch_norm == "train"
+
+
 def test_defaults_are_valid_and_need_nothing():
     assert Params() == check_params({}, "x")
 
@@ -75,6 +80,9 @@ def test_defaults_are_valid_and_need_nothing():
         ({"descriptors": "GS"}, ["descriptors", "head 'direct'", "'cgd'"]),
         ({"head": "cgd", "descriptors": "SX"}, ["descriptors", "S, M and G"]),
         ({"gem_p": 4.0}, ["gem_p", "without GeM"]),
+        ({"head": "similarity", "pooling": "gem"}, ["pooling has no effect", "similarity"]),
+        ({"classified_descriptor": "reduced", "head": "cgd"}, ["classified_descriptor", "classification_weight"]),
+        ({"plateau_evaluations": 3, "plateau_least_fraction": 1.0}, ["never lower"]),
         ({"frozen_stages": 3}, ["frozen_stages", "warm_start_from"]),
         ({"triplet_strategy": [[1, "batch_all"]]}, ["triplet_strategy", "begins at step 0"]),
         ({"triplet_strategy": [[0, "batch_al"]]}, ["triplet_strategy", "did you mean 'batch_all'"]),

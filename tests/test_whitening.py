@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make_run
+from conftest import command, make_run
 
 import train
 from dataset.checked import load_images
@@ -13,7 +13,7 @@ from model.checkpoints import restore_model
 from model.embedder import build_network
 from model.params import check_params
 from model.run_folder import RunFolder
-from model.whitening import whiten
+from model.whitening import check_whitening, whiten
 
 VALUES = {"image_size": 16, "num_channels": [4, 8], "embedding_size": 6, "warm_start_from": "x", "whitening": "start"}
 
@@ -68,10 +68,10 @@ def test_the_embedding_is_what_the_layers_make_of_it(images):
     np.testing.assert_allclose(network.embedder(batch), pooled @ kernel + bias, atol=1e-4)
 
 
-def test_more_dimensions_than_features_are_refused(images):
+def test_more_dimensions_than_features_are_refused():
     params = check_params(VALUES | {"head": "direct", "embedding_size": 9}, "x")
     with pytest.raises(UserError, match=r"whitening: embedding_size 9 asks for 9 dimensions of 8 pooled features"):
-        whiten(build_network(params), params, images)
+        check_whitening(build_network(params), params)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,7 @@ def test_more_dimensions_than_features_are_refused(images):
     [
         ({"head": "bnneck"}, "head 'bnneck' has not"),
         ({"warm_start_from": None}, "it needs warm_start_from"),
+        ({"pooling": "flatten"}, "would need a matrix"),
         ({"whitening": "end", "early_stopping_evaluations": 3}, "drop early_stopping_evaluations"),
     ],
 )
@@ -102,3 +103,8 @@ def test_a_training_ends_with_white_embeddings(trained, dataset, images, tmp_pat
         embeddings = np.concatenate([network.embedder(b) for b in embedding_batches(files, orientations, params, 8)])
         spread[step] = np.abs(np.corrcoef(embeddings.T) - np.eye(params.embedding_size)).max()
     assert max(spread[0], spread[2]) < 0.01 < spread[1]
+    # What was learned is gone, so that more steps would be of another network.
+    told = command("train.py", "--model_dir", run.folder, "--set", "train_iterations=4")
+    assert told.returncode == 2
+    assert "has ended with a whitening" in told.stderr
+    assert run.done.exists()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from dataset.errors import UserError
 from dataset.parallel import cores
 from model.metrics.gallery_distances import EmbeddingDistances
 from model.metrics.labels import MatchLists
@@ -18,6 +19,7 @@ BINS = 3840  # fine ones, for shares and areas; what is drawn is a divisor of it
 _ROWS, _COLUMNS = 256, 8192  # of a tile of distances: 8 MB in single precision
 _SAMPLE_ROWS, _SAMPLE_COLUMNS = 256, 2048  # of negative pairs that tell the range
 _TAIL = 5e-3  # share of either kind that may lie beyond the range at each end, if it lies far away
+_MOST_KEPT = 2 * 10**8  # negative pairs whose distances are held for the operating point: 1.6 GB
 _FAR = 1.0  # far: more than so many spans of the others
 
 
@@ -122,6 +124,10 @@ class _Counting:
         queries, gallery = self._distances.shape
         columns = self._lists.columns
         count = queries * gallery - len(columns) - len(self._lists.left_out)
+        if fpr * count > _MOST_KEPT:
+            raise UserError(
+                f"--fpr {fpr:g} of {count:,} negative pairs: too many to be held; at most {_MOST_KEPT / count:.2g}"
+            )
         self._point = OperatingPoint(fpr, count, self._distances)
         rows = np.repeat(np.arange(queries), np.diff(self._lists.offsets))
         self._ordered = self._distances.pairs(rows, columns)  # (M,) exact, in the unit that orders

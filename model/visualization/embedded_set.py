@@ -1,6 +1,6 @@
 """A set of images with their embeddings, from wherever they come: what pictures of a ranking are drawn of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,11 @@ class EmbeddedSet:
         return EmbeddingDistances(
             self.query.emb[self.task.queries], self.task.of_gallery(self.gallery.emb), self.metric
         )
+
+    def with_queries(self, rows: np.ndarray) -> "EmbeddedSet":
+        """The same with only some of the task's queries, by their numbers in ascending order."""
+        lists, queries = self.task.lists.select(rows), self.task.queries[rows]
+        return replace(self, task=replace(self.task, lists=lists, queries=queries))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the evaluator draws of a retrieval set for TensorBoard: rankings, distances, and the projector."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from model.visualization.projector import Projector
 from model.visualization.rankings import choose_queries, rank_queries, top_rankings
 
 TOP, SIDE = 8, 88  # images of a ranking, and pixels: a picture is kept for every checkpoint
-MOST_PAIRS = 2 * 10**7  # of queries and gallery images that are looked at for the best and the worst
+MOST_PAIRS = 2 * 10**7  # of queries and gallery images that are looked at
 
 
 class EvaluationPictures:
@@ -62,19 +63,25 @@ class EvaluationPictures:
         yield "rankings", self._rankings(embedded)
         if self._projector:
             self._projector.write(embedded, f"step {step}")
+        rows, note = self._drawn(embedded)
+        if note:
+            embedded = replace(embedded.with_queries(rows), title=f"{embedded.title}: {note}")
         yield "distances", distances_picture(embedded)
+
+    def _drawn(self, embedded: EmbeddedSet) -> tuple[np.ndarray, str]:
+        """The queries that are looked at, the same ones for every checkpoint, and words on it if they are not all."""
+        queries = len(embedded.task.queries)
+        most = max(1, MOST_PAIRS // max(1, len(embedded.task.gallery)))
+        if queries <= most:
+            return np.arange(queries), ""
+        rows = np.sort(np.random.default_rng(self._params.seed).permutation(queries)[:most])
+        return rows, f"{most:,} queries, drawn from {queries:,}"
 
     def _rankings(self, embedded: EmbeddedSet) -> np.ndarray:
         from model.visualization.card_picture import card_picture
         from model.visualization.ranking_cards import ranking_page
 
-        # The same queries for every checkpoint: drawn by the seed from those that have a match.
-        queries = len(embedded.task.queries)
-        most = max(1, MOST_PAIRS // max(1, len(embedded.task.gallery)))
-        rows, notes = np.arange(queries), []
-        if queries > most:
-            rows = np.sort(np.random.default_rng(self._params.seed).permutation(queries)[:most])
-            notes.append(f"Best and worst of {most:,} queries, drawn from {queries:,}.")
+        rows, note = self._drawn(embedded)
         figures = rank_queries(embedded, rows)
         chosen = choose_queries(figures, self._params.eval_picture_queries, "mixed", self._params.seed)
         rankings = top_rankings(embedded, [row for _, row in chosen], TOP)
@@ -83,7 +90,7 @@ class EvaluationPictures:
             [(kind, ranking) for (kind, _), ranking in zip(chosen, rankings, strict=True)],
             FilePictures(embedded, 2 * SIDE),
             title=f"Rankings: {embedded.title}",
-            notes=notes,
+            notes=[f"Best and worst of {note}."] if note else [],
         )
         return np.asarray(card_picture(page, SIDE))
 

@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         "images": f"{len(data.images):,} of {len(data.sampler.identities):,} identities",
         "sampling": f"{params.sampling}, {data.sampler.batch_size} images in a batch",
         "augmentation": ", ".join(params.augmentation) or "none",
+        **_pool(params),
         "image size": " x ".join(map(str, params.image_shape)) + " (height x width)",
     }
     page = batches_page(
@@ -83,3 +84,11 @@ def _params(args: argparse.Namespace) -> "Params":
     if args.params:
         return load_params(Path(args.params), args.set)
     return RunFolder(args.model_dir).load_trained_params(args.set)
+
+
+def _pool(params: "Params") -> dict[str, str]:
+    """What else images may get, for the head of the page."""
+    if not params.augmentation_pool:
+        return {}
+    low, high = params.augmentation_pool_count
+    return {"besides": f"{low} to {high} of {', '.join(params.augmentation_pool)}, in random order"}

@@ -5,6 +5,7 @@ draws the images themselves where there is room. On the page (.html), the pointe
 """
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset.errors import UserError
@@ -133,13 +134,10 @@ def _notes(method: str) -> list[str]:
 def _thumbnail(file: str) -> "np.ndarray":
     """A small picture of a file: (h, w, 3) uint8, upright."""
     import numpy as np
-    from PIL import Image, ImageOps
 
-    try:
-        with Image.open(file) as image:
-            image.draft("RGB", (128, 128))
-            picture = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read as an image: {error}; leave out --thumbnails, or mend it") from error
-    picture.thumbnail((96, 96))
+    from model.visualization.thumbnails import open_small
+
+    picture = open_small(Path(file), 96)
+    if picture is None:
+        raise UserError(f"{file}: cannot be read as an image; leave out --thumbnails, or mend it")
     return np.asarray(picture)
