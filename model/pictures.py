@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model.statistics import Triplet
 
-_RIGHT, _WRONG, _NEUTRAL = (30, 150, 60), (205, 35, 35), (120, 120, 120)
+# Green and vermilion that the colour-blind tell apart (Okabe & Ito); the words below say the same.
+_RIGHT, _WRONG, _NEUTRAL = (0, 158, 115), (213, 94, 0), (110, 110, 110)
 _PAPER, _INK = (255, 255, 255), (25, 25, 25)
 _WIDTH = 96  # pixels that an image must have for the text beside it
 _FONT, _LINE, _FRAME, _GAP = 13, 19, 3, 6
@@ -25,8 +26,8 @@ def batch_picture(images: np.ndarray, batch_k: int) -> np.ndarray:
 def triplets_picture(images: np.ndarray, triplets: Sequence[Triplet]) -> np.ndarray:
     """A row per triplet: anchor, positive, negative, with the distances to the anchor under them.
 
-    The frames of positive and negative are green where the positive is nearer than the negative, red where it is not.
-    Small images are enlarged by a whole factor, without smoothing.
+    Where the positive is nearer than the negative, the frames are green and the word is "right", else vermilion and
+    "wrong". Small images are enlarged by a whole factor, without smoothing.
 
     Args:
         images: (B, H, W, C) uint8, C = 1 or 3.
@@ -49,7 +50,8 @@ def triplets_picture(images: np.ndarray, triplets: Sequence[Triplet]) -> np.ndar
     for place, heading in enumerate(("anchor", "positive", "negative")):
         write(heading, place, _GAP // 2, _INK)
     for number, triplet in enumerate(triplets):
-        verdict = _RIGHT if triplet.d_ap < triplet.d_an else _WRONG
+        right = triplet.d_ap < triplet.d_an
+        verdict = _RIGHT if right else _WRONG
         y = _LINE + _GAP + number * row
         for place, index in enumerate((triplet.anchor, triplet.positive, triplet.negative)):
             x, colour = _GAP + place * column, verdict if place else _NEUTRAL
@@ -60,5 +62,5 @@ def triplets_picture(images: np.ndarray, triplets: Sequence[Triplet]) -> np.ndar
         below = y + height + 2 * _FRAME
         write(f"no. {triplet.anchor}", 0, below, _NEUTRAL)
         write(f"{triplet.d_ap:.4g}", 1, below, verdict)
-        write(f"{triplet.d_an:.4g}", 2, below, verdict)
+        write(f"{triplet.d_an:.4g} {'right' if right else 'wrong'}", 2, below, verdict)
     return np.asarray(picture)

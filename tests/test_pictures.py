@@ -41,9 +41,12 @@ def test_triplets_picture_marks_right_and_wrong():
         assert (picture[60, 6 + 2 * 108] == positive).all()
         below = picture[25 + 102 : 25 + 102 + 19, 6 + 108 :]
         assert (below < 200).any()  # the distances
-        return "green" if positive[1] > positive[0] else "red"
+        words = picture[25 + 102 : 25 + 102 + 19, 6 + 2 * 108 :].min(axis=2) < 200
+        return "green" if positive[1] > positive[0] else "vermilion", words
 
-    assert [colours(0.5, 0.6), colours(0.6, 0.5), colours(0.5, 0.5)] == ["green", "red", "red"]
+    (right, said_right), (wrong, said_wrong), (equal, _) = (colours(*d) for d in [(0.5, 0.6), (0.7, 0.6), (0.6, 0.6)])
+    assert [right, wrong, equal] == ["green", "vermilion", "vermilion"]
+    assert (said_right != said_wrong).any()  # the same distance, another word
 
 
 def test_triplets_picture_without_triplets():
