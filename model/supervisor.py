@@ -33,6 +33,11 @@ class EvaluationWatch:
         self._seen: tuple[int, int, int] | None = None
         self._last: list[Evaluation] = []
 
+    @property
+    def seen(self) -> list[Evaluation]:
+        """Those of the last look."""
+        return self._last
+
     def news(self) -> list[Evaluation] | None:
         """All evaluations if there are others than at the last look, else None.
 
@@ -73,6 +78,8 @@ class Supervisor:
         asked = params.plateau_evaluations or params.early_stopping_evaluations
         self._watch = EvaluationWatch(run, params, watched) if asked and watched else None
         self._silent: int | None = 0  # checkpoints since the start; None once there was news, or a warning
+        if self._watch:
+            log.line(f"watching {watched}, as evaluate.py finds it")
         if str(self._plateau):
             log.line(str(self._plateau))
 
@@ -101,6 +108,13 @@ class Supervisor:
                 f"ckpt-{standing.best.step}; {self._plateau}"
             )
         return reason
+
+    def ended(self) -> None:
+        """Called after the last step: says how much of the evaluation was seen, as what comes later changes nothing."""
+        if self._watch is not None:
+            seen = [each.step for each in self._watch.seen]
+            last = f"; the last was of ckpt-{max(seen)}" if seen else ""
+            self._log.line(f"evaluations of {self._watched} that the training saw: {len(seen)}{last}")
 
     def checkpoint_saved(self) -> None:
         """Called for every checkpoint: nobody may be evaluating them."""

@@ -182,6 +182,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
         if step == total and whitened_last:
             log.line(whiten(network, params, data.images))  # before there is a checkpoint of this step to evaluate
         checkpoints.save(step)  # nothing of the finished steps is lost
+    supervisor.ended()
     monitor.close()
     if detailed:
         detailed.close()

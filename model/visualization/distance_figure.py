@@ -98,6 +98,10 @@ def _title(embedded: EmbeddedSet, h: DistanceHistograms) -> str:
     ]
     if beyond := _beyond(h):
         lines.append(f"beyond the picture: {beyond}")
+    if 0 < h.negatives.total * h.fpr < 1:
+        lines.append(
+            "There are fewer negative pairs than such an FPR needs: none of them is nearer than the threshold."
+        )
     if h.highest - h.lowest <= 1e-3 * h.highest or not h.highest:
         lines.append("All distances are equal, or almost: the embedding has collapsed.")
     return "\n".join(lines)
@@ -183,4 +187,5 @@ def _threshold(axes: "Axes", h: DistanceHistograms, *, label: bool = False) -> N
             va="top",
             fontsize=9,
             color=INK if inside else FAINT,
+            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5},
         )

@@ -151,7 +151,7 @@ def _thumbnails(
     names: Sequence[str],
     thumbnail: "Callable[[str], np.ndarray]",
 ) -> None:
-    """Draws the pictures into their squares, those of highlighted identities in a frame of their colour."""
+    """Draws the pictures into their squares, those of highlighted identities framed in their colour, with their mark."""
     from matplotlib.patches import Rectangle
 
     limits = axes.get_xlim(), axes.get_ylim()
@@ -163,9 +163,12 @@ def _thumbnails(
         box = (x - w / 2, x + w / 2, y - h / 2, y + h / 2)
         axes.imshow(picture, extent=box, aspect="equal", interpolation="antialiased", zorder=3)
         if drawn.identities[point] in names:
-            colour, _ = look_of(list(names).index(drawn.identities[point]))
+            colour, marker = look_of(list(names).index(drawn.identities[point]))
             frame = Rectangle((box[0], box[2]), w, h, fill=False, edgecolor=colour, linewidth=2, zorder=4)
             axes.add_patch(frame)
+            # The point itself is hidden: its mark, in a corner.
+            corners = box[0] + 0.12 * w, box[3] - 0.12 * h
+            axes.scatter(*corners, s=36, c=colour, marker=marker, edgecolors="white", linewidths=0.8, zorder=5)
     axes.set_xlim(limits[0])
     axes.set_ylim(limits[1])
 

@@ -70,7 +70,10 @@ def _outputs(args: argparse.Namespace) -> list[Path]:
     given = [Path(out) for out in args.out] if args.out else []
     files: list[Path] = []
     for out in given:
-        files += [out / name for name in _NAMES] if out.is_dir() else [out]
+        folder = out.is_dir() or (not out.suffix and out.parent.is_dir())
+        if folder:
+            out.mkdir(exist_ok=True)
+        files += [out / name for name in _NAMES] if folder else [out]
     paths = [file.resolve() for file in files]
     if twice := next((file for file, path in zip(files, paths, strict=True) if paths.count(path) > 1), None):
         raise UserError(f"--out {twice}: it is named twice; give each file once")

@@ -132,7 +132,7 @@ def _batch_of_training(folder: Path, params: "Params", step: int) -> tuple[Any, 
         places = np.sort(first)
         return batch.images[places], data.images.manifest.select(batch.indices[places])
 
-    return read, f"step {step:,} of training on {printable(data.prepared.name)}"
+    return read, f"the batch of step {step:,} (0 is the first) of training on {printable(data.prepared.name)}"
 
 
 def _batch_of_set(args: argparse.Namespace, params: "Params") -> tuple[Any, str]:

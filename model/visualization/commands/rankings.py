@@ -54,15 +54,20 @@ def run(args: argparse.Namespace) -> int:
     from model.visualization.rankings import choose_queries, rank_queries, top_rankings
 
     pictures = FilePictures(embedded)
+    args.top = min(args.top, len(embedded.task.gallery))
     if args.query:
         chosen = [("", number) for number in _named(args.query, embedded)]
     else:
         figures = rank_queries(embedded)
         chosen = choose_queries(figures, args.queries, args.show, args.seed)
     if len(chosen) * (args.top + 2) > _MOST_IMAGES:
+        most = _MOST_IMAGES // len(chosen) - 2
+        fewer = math.floor(_MOST_IMAGES / (args.top + 2))
+        remedies = [f"set --top to {most:,} at most"] if most > 0 else []
+        remedies += [f"show {fewer:,} queries at most: --queries N --show random"] if fewer else []
         raise UserError(
-            f"{len(chosen):,} queries with {args.top} images each are more than a page can hold; lower --top, or show "
-            f"{math.floor(_MOST_IMAGES / (args.top + 2)):,} queries at most: --queries N --show random"
+            f"{len(chosen):,} queries with {args.top:,} images each are more than a page can hold; "
+            f"{', or '.join(remedies)}"
         )
     rankings = top_rankings(embedded, [number for _, number in chosen], args.top)
     page = ranking_page(
