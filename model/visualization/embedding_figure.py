@@ -151,7 +151,7 @@ def _thumbnails(
     names: Sequence[str],
     thumbnail: "Callable[[str], np.ndarray]",
 ) -> None:
-    """Draws the pictures into their squares, those of highlighted identities framed in their colour, with their mark."""
+    """Draws the pictures into their squares; highlighted identities have a frame of their colour, and their mark."""
     from matplotlib.patches import Rectangle
 
     limits = axes.get_xlim(), axes.get_ylim()
