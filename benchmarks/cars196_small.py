@@ -73,7 +73,7 @@ def page(runs: Path) -> str:
             continue
         results = read_json_lines(run / "results.jsonl")
         if row == next(iter(ROWS)):
-            lines.append(f"| ImageNet weights, untrained head | {_cells(results, 0)} | | | |")
+            lines.append(f"| before training: ImageNet features, whitened | {_cells(results, 0)} | | | |")
         *_, last = read_json_lines(run / "metrics.jsonl")
         cells = f"{last['triplet_loss']:.3f} | {last['classification_accuracy']:.0%} | {alarm(run)}"
         lines.append(f"| {row} | {_cells(results, recipe['train_iterations'])} | {cells} |")
