@@ -53,8 +53,6 @@ def check_rules(params: "Params") -> None:
     for name in sorted(changed & {"gem_p", "gem_learned"}):
         if not (params.head in ("gem", "cgd") or (params.pooling == "gem" and params.head != "similarity")):
             raise ValueError(f"{name} has no effect without GeM: head 'gem' or 'cgd', or pooling 'gem'; drop it")
-    if "pooling" in changed and params.head in ("gem", "cgd", "similarity"):
-        raise ValueError(f"pooling has no effect with head {params.head!r}, which does it in its own way; drop it")
     if params.plateau_evaluations and params.plateau_least_fraction == 1.0:
         raise ValueError("plateau_evaluations with plateau_least_fraction 1 would never lower anything; drop one")
     for name in sorted(changed & {"classification_temperature", "classified_descriptor"}):

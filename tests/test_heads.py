@@ -191,7 +191,8 @@ def test_the_classifier_sees_the_first_descriptor_as_pooled(descriptors, first):
 
 
 def test_the_classifier_may_see_the_first_descriptor_reduced():
-    values = {"batch_norm": "frozen", "warm_start_from": "x", "classified_descriptor": "reduced"}
+    values = {"batch_norm": "frozen", "warm_start_from": "x", "classification_weight": 1.0}
+    values["classified_descriptor"] = "reduced"
     network = network_of(head="cgd", descriptors="SG", **values)
     _, classified = network.in_training(tf.constant(IMAGES))
     pooled = spoc(network.embedder.get_layer("backbone")(IMAGES / np.float32(127.5) - 1))

@@ -259,6 +259,8 @@ def test_a_line_that_somebody_spoiled_is_told_once_and_ends_nothing(tmp_path, ca
 def test_an_evaluator_that_is_not_there_is_asked_for_once(tmp_path, capsys, params, watched, found, asks):
     run = RunFolder(tmp_path)
     supervisor = Supervisor(run, params_of(**params), watched, 0, Log())
+    watching = "watching val_eval/general_accuracy, as evaluate.py finds it\n"
+    assert capsys.readouterr().out == (watching if params else "")
     for step in range(10):
         if found and step == 1:
             append_json_line(run.results, result(0, 0.5))
@@ -267,6 +269,10 @@ def test_an_evaluator_that_is_not_there_is_asked_for_once(tmp_path, capsys, para
         out = capsys.readouterr().out
         expected = "warning: no evaluation yet of val_eval/general_accuracy; is evaluate.py running?\n"
         assert out == (expected if asks and step == 2 else "")
+    supervisor.ended()
+    seen = f"{int(found)}{'; the last was of ckpt-0' if found else ''}"
+    told = f"evaluations of val_eval/general_accuracy that the training saw: {seen}\n"
+    assert capsys.readouterr().out == (told if params else "")
 
 
 # DONE
