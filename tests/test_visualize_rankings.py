@@ -16,6 +16,7 @@ from model.metrics.retrieval import evaluate_retrieval
 from model.visualization.card_page import card_page
 from model.visualization.card_picture import _dashes, card_picture
 from model.visualization.cards import Card, Page, Section, Verdict, shortened
+from model.visualization.commands import rankings as rankings_command
 from model.visualization.embedded_set import Lists, embedded_set
 from model.visualization.lettering import drawable, fitted, font_of, wrapped
 from model.visualization.rankings import choose_queries, rank_queries, top_rankings
@@ -227,13 +228,24 @@ def test_mistakes_are_answered_in_one_line(folder, tmp_path):
         ([*source, "--image_root", str(tmp_path)], "no other image either"),
         ([*source, "--image_root", str(tmp_path / "no")], "there is no such folder"),
         (["nowhere", "--query_embeddings", str(tmp_path / "no" / "e.h5")], "there is no such folder"),
-        ([*listed, "--top", "20000"], "more than a page can hold"),
     ]:
         out = [] if {"--out", "nowhere"} & set(words) else ["--out", str(tmp_path / "a.html")]
         with pytest.raises(UserError, match=re.escape(part)) as caught:
             visualize.main(["rankings", *(word for word in words if word != "nowhere"), *out])
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "no").exists()
+
+
+def test_what_a_page_cannot_hold_is_answered_with_what_it_can(folder, tmp_path, monkeypatch):
+    words = ["rankings", "--query_embeddings", str(folder / "e.h5"), "--query_dataset", str(folder / "test.csv")]
+    words += ["--out", str(tmp_path / "a.html"), "--queries", "3"]
+    assert visualize.main([*words, "--top", "100000"]) == 0  # no more than there are
+    monkeypatch.setattr(rankings_command, "_MOST_IMAGES", 15)
+    with pytest.raises(UserError, match=r"3 queries with 6 images .* --top to 3 at most, or show 1 queries at most"):
+        visualize.main([*words, "--top", "6"])
+    monkeypatch.setattr(rankings_command, "_MOST_IMAGES", 2)
+    with pytest.raises(UserError, match=r"more than a page can hold$"):
+        visualize.main([*words, "--top", "6"])
 
 
 def test_right_and_wrong_differ_without_colour():

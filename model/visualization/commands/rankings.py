@@ -65,10 +65,8 @@ def run(args: argparse.Namespace) -> int:
         fewer = math.floor(_MOST_IMAGES / (args.top + 2))
         remedies = [f"set --top to {most:,} at most"] if most > 0 else []
         remedies += [f"show {fewer:,} queries at most: --queries N --show random"] if fewer else []
-        raise UserError(
-            f"{len(chosen):,} queries with {args.top:,} images each are more than a page can hold; "
-            f"{', or '.join(remedies)}"
-        )
+        what = f"{len(chosen):,} queries with {args.top:,} images each are more than a page can hold"
+        raise UserError(f"{what}; {', or '.join(remedies)}" if remedies else what)
     rankings = top_rankings(embedded, [number for _, number in chosen], args.top)
     page = ranking_page(
         embedded,
