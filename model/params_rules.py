@@ -55,9 +55,6 @@ def check_rules(params: "Params") -> None:
             raise ValueError(f"{name} has no effect without GeM: head 'gem' or 'cgd', or pooling 'gem'; drop it")
     if params.plateau_evaluations and params.plateau_least_fraction == 1.0:
         raise ValueError("plateau_evaluations with plateau_least_fraction 1 would never lower anything; drop one")
-    for name in sorted(changed & {"classification_temperature", "classified_descriptor"}):
-        if not params.classification_weight:
-            raise ValueError(f"{name} has no effect without classification_weight; give that too, or drop it")
     for name in sorted(changed & {"descriptors", "classified_descriptor"}):
         if params.head != "cgd":
             raise ValueError(f"{name} has no effect with head {params.head!r}: it must be 'cgd'; drop it")

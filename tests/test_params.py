@@ -81,7 +81,6 @@ def test_defaults_are_valid_and_need_nothing():
         ({"head": "cgd", "descriptors": "SX"}, ["descriptors", "S, M and G"]),
         ({"gem_p": 4.0}, ["gem_p", "without GeM"]),
         ({"head": "similarity", "pooling": "gem", "gem_p": 2.0}, ["gem_p", "without GeM"]),
-        ({"classified_descriptor": "reduced", "head": "cgd"}, ["classified_descriptor", "classification_weight"]),
         ({"plateau_evaluations": 3, "plateau_least_fraction": 1.0}, ["never lower"]),
         ({"frozen_stages": 3}, ["frozen_stages", "warm_start_from"]),
         ({"triplet_strategy": [[1, "batch_all"]]}, ["triplet_strategy", "begins at step 0"]),
