@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataset.errors import UserError, exit_code
 from model.command_line import add_run_arguments
+from runtime.errors import UserError, exit_code
 
 _REPLACED = ("HDF5", b"\x89HDF")  # the only files that --filename may replace: all others were made by something else
 
@@ -69,11 +69,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def embed_command(args: argparse.Namespace) -> int:
     from dataset.checked import load_images
-    from dataset.files import check_output
     from model.checkpoint_files import find_checkpoint
     from model.embedding_shards import parse_shard
     from model.run_folder import RunFolder
     from model.test_time_augmentation import TestTimeAugmentation, check_aggregator
+    from runtime.files import check_output
 
     run, csv, out = RunFolder(args.model_dir), Path(args.dataset), Path(args.filename)
     params = run.load_trained_params(args.set)
@@ -119,8 +119,8 @@ def embed_command(args: argparse.Namespace) -> int:
 
 
 def merge_command(args: argparse.Namespace) -> int:
-    from dataset.files import check_output
     from model.embedding_shards import merge
+    from runtime.files import check_output
 
     out, parts = Path(args.filename), [Path(part) for part in args.parts]
     check_output(out, "--filename", "embeddings.h5", only=_REPLACED)
@@ -136,7 +136,7 @@ def merge_command(args: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def only_writer(out: Path) -> Iterator[None]:
     """Keeps a second process from the same file, and leaves nothing behind."""
-    from dataset.files import only_one
+    from runtime.files import only_one
 
     lock = out.with_name(f".{out.name}.lock")
     with only_one(lock, f"--filename {out}: another embed.py is writing it; wait for it, or name another file"):

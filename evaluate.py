@@ -5,8 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from dataset.errors import UserError, exit_code
 from model.command_line import add_run_arguments
+from runtime.errors import UserError, exit_code
 
 # What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
@@ -67,8 +67,8 @@ def evaluate_run(args: argparse.Namespace) -> int:
         prepare(args.device, params.deterministic)
         from model.breakdown_text import breakdown_text, intervals_text
         from model.evaluator import evaluate_all, evaluate_latest, origin_of
-        from model.monitoring import Log
         from model.results import table
+        from runtime.log import Log
 
         (evaluate_latest if once else evaluate_all)(run, params, Log())
     origin = origin_of(params)
@@ -83,7 +83,7 @@ def evaluate_embeddings(args: argparse.Namespace) -> int:
 
     request = request_of(args)  # before anything is read
     out = Path(args.filename) if getattr(args, "filename", None) else None
-    from dataset.files import check_output, replace_file
+    from runtime.files import check_output, replace_file
 
     if out:
         check_output(out, "--filename", "evaluation.json", request.files)

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset.errors import UserError, exit_code
 from model.command_line import add_run_arguments
+from runtime.errors import UserError, exit_code
 
 if TYPE_CHECKING:
     from model.run_folder import RunFolder
@@ -89,9 +89,9 @@ def main(argv: list[str] | None = None) -> int:
 
         devices = prepare(args.device, params.deterministic)
         from model.checkpoints import NonFiniteError
-        from model.monitoring import Log
         from model.supervisor import Watched
         from model.training import train
+        from runtime.log import Log
 
         log = Log(run.train_log)
         log.line(f"run: {run.folder}, devices: {', '.join(devices)}, {total:,} steps")

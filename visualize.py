@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from dataset import by_name
-from dataset.errors import exit_code
+from runtime import plugins
+from runtime.errors import exit_code
 
 # What a command runs, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
@@ -14,8 +14,8 @@ COMMANDS = "model.visualization.commands"
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, epilog="Each command has a --help of its own.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name in by_name.choices(COMMANDS):
-        module = by_name.load(COMMANDS, name)
+    for name in plugins.choices(COMMANDS):
+        module = plugins.load(COMMANDS, name)
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -169,8 +169,8 @@ def main() -> None:
     import tensorflow as tf
 
     from dataset.augmentation import for_training
-    from dataset.parallel import cores
     from model.params import check_params
+    from runtime.parallel import cores
 
     batch, threads = 72, cores()
     large, small = make_images(256, PRE_CROP), make_images(256, SIDE)

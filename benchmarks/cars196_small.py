@@ -11,10 +11,11 @@ import re
 from pathlib import Path
 
 from benchmarks.mobilenetv2_ways import alarm, train
-from dataset import by_name
-from dataset.files import read_json, read_json_lines, replace_file
+from runtime import plugins
+from runtime.files import replace_file
+from runtime.json_files import read_json, read_json_lines
 
-ROOT = by_name.ROOT
+ROOT = plugins.ROOT
 RECIPE = ROOT / "experiments" / "cars196_small"
 # What a row differs in from the recipe.
 ROWS = {

@@ -26,8 +26,8 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from dataset.manifest import Manifest, read_manifest
-from dataset.parallel import cores
 from model.metrics.retrieval import evaluate_retrieval
+from runtime.parallel import cores
 
 QUERIES, PERSONS, CAMERAS = 3368, 750, 6
 JUNK, DISTRACTORS, IMAGES = 3819, 2798, 19732

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dataset.parallel import cores, run_parallel
 from dataset.vid.annotations import Frame, VideoObject
 from dataset.vid.render import annotation_xml, clutter
+from runtime.parallel import cores, run_parallel
 
 WIDTH, HEIGHT = 1280, 720
 COMMAND = "dataset.prepare.imagenetvid"

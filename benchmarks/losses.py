@@ -22,8 +22,8 @@ from typing import IO, Any
 import numpy as np
 
 from benchmarks.loss_peers import IMAGES, SETTING, TINY, Contender, NotRunError, Worker, contenders, machine, proc_bytes
-from dataset import by_name
-from dataset.files import replace_file
+from runtime import plugins
+from runtime.files import replace_file
 
 REPETITION = 0.02  # seconds that a repetition takes at least
 START = 180.0  # seconds that a process may take to import and to trace
@@ -229,7 +229,7 @@ def draw(found: list[Contender], results: Results, file: IO[bytes]) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    strategies = by_name.choices("model.losses")
+    strategies = plugins.choices("model.losses")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.losses", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--sizes", type=int, nargs="+", default=[72, 256, 1024, 4096], metavar="B",

@@ -16,10 +16,11 @@ import sys
 import time
 from pathlib import Path
 
-from dataset import by_name
-from dataset.files import read_json, read_json_lines, replace_file
+from runtime import plugins
+from runtime.files import replace_file
+from runtime.json_files import read_json, read_json_lines
 
-ROOT = by_name.ROOT
+ROOT = plugins.ROOT
 # What a way is: the recipe whose parameters it has, and what differs from it.
 WAYS = {
     "basic: triples fixed before each epoch": ("basic", {}),

@@ -12,10 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dataset import by_name
-from dataset.files import read_json_lines, replace_file
+from runtime import plugins
+from runtime.files import replace_file
+from runtime.json_files import read_json_lines
 
-ROOT = by_name.ROOT
+ROOT = plugins.ROOT
 RECIPE = ROOT / "experiments" / "omniglot" / "params.json"
 # What differs from the recipe, besides the strategy: 600 of its 4 500 steps, and a warm-up to fit.
 BUDGET = {"train_iterations": 600, "warmup_steps": 100, "save_picture_steps": "null"}
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="runs per strategy (default 3)")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "omniglot_strategies", help="where the runs go")
     parser.add_argument("--out", type=Path, default=ROOT / "experiments" / "omniglot" / "strategies.md")
-    parser.add_argument("--strategies", nargs="+", default=by_name.choices("model.losses"), metavar="NAME")
+    parser.add_argument("--strategies", nargs="+", default=plugins.choices("model.losses"), metavar="NAME")
     args = parser.parse_args()
 
     for seed in range(args.seeds):

@@ -17,8 +17,8 @@ import time
 
 import numpy as np
 
-from dataset.parallel import cores
 from model.metrics.rerank import Reranker
+from runtime.parallel import cores
 
 K1, K2, WEIGHT = 20, 6, 0.3
 IDENTITIES, DIMENSIONS = 751, 128

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from dataset.episodes import Episodes, read_episodes
-from dataset.errors import UserError
 from dataset.inspection import inspect_files
 from dataset.manifest import Manifest, read_manifest
+from runtime.errors import UserError
 
 
 @dataclass(frozen=True)

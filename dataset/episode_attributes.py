@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.errors import UserError
-from dataset.files import replace_file
 from dataset.manifest import read_rows
+from runtime.errors import UserError
+from runtime.files import replace_file
 
 SNIPPET = "snippet"
 RESERVED = "candidates"  # an episode's number of candidates is known without a file

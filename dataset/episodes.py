@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from dataset.episode_attributes import attributes_path, read_attributes
-from dataset.errors import UserError
-from dataset.files import replace_file
 from dataset.manifest import read_rows
+from runtime.errors import UserError
+from runtime.files import replace_file
 
 COLUMNS = ("episode", "role", "path")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 MODES = ("headers", "full", "off")
 

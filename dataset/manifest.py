@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.errors import UserError
-from dataset.files import replace_file
+from runtime.errors import UserError
+from runtime.files import replace_file
 
 COLUMNS = ("identity", "path", "camera", "sequence")
 

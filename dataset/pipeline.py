@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from dataset import images
 from dataset.augmentation import for_training
-from dataset.errors import UserError
-from dataset.parallel import cores
 from dataset.sampling import Sampler
+from runtime.errors import UserError
+from runtime.parallel import cores
 
 _LEAST_THREADS = 8  # for files that come slowly
 # Augmentations that cut `image_size` out of an image that comes larger.

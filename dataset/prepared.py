@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset import by_name
-from dataset.errors import UserError
-from dataset.files import read_json, write_json
+from runtime import plugins
+from runtime.errors import UserError
+from runtime.json_files import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ def open_prepared(dataset: str) -> PreparedDataset:
     Raises:
         UserError: when none of them is a prepared data set.
     """
-    bases = [Path(), by_name.ROOT]
+    bases = [Path(), plugins.ROOT]
     candidates = [base / part for base in bases for part in (Path(dataset), Path("data") / dataset)]
     folder = next((c for c in candidates if (c / "dataset.json").is_file()), None)
     if folder is None:
         places = " nor ".join(dict.fromkeys(str(c / "dataset.json") for c in candidates[:2]))
-        names = [file.parent.name for file in (by_name.ROOT / "data").glob("*/dataset.json")]
+        names = [file.parent.name for file in (plugins.ROOT / "data").glob("*/dataset.json")]
         near = difflib.get_close_matches(dataset, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        known = ", ".join(by_name.choices("dataset.prepare"))
+        known = ", ".join(plugins.choices("dataset.prepare"))
         remedy = f"{hint}python -m dataset.prepare.<name> prepares one ({known})"
         if begun := next((c for c in candidates if (c / "index").is_dir()), None):
             remedy = f"its crops are to be curated: python -m dataset.prepare.imagenetvid curate --out {begun} --seed 0"

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dataset import by_name
 from dataset.checked import CheckedImages, load_images
 from dataset.prepared import PreparedDataset, open_prepared
 from dataset.sampling import Sampler
+from runtime import plugins
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,6 @@ def load_training_set(params: Any) -> TrainingSet:
     images = load_images(prepared.train_csv, prepared.image_root, params.check_images, params.corrupt_images)
     if params.rotated_identities:
         images = with_rotated_identities(images)
-    sampling, manifest = by_name.load("dataset.sampling", params.sampling), images.manifest
+    sampling, manifest = plugins.load("dataset.sampling", params.sampling), images.manifest
     sampler = sampling.make(manifest.identities, params, manifest.sequences)
     return TrainingSet(prepared, images, sampler)

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataset.errors import UserError
-from dataset.files import read_json, write_json
 from model.checkpoint_files import UnreadableCheckpointError, step_of
 from model.run_folder import RunFolder
+from runtime.errors import UserError
+from runtime.json_files import read_json, write_json
 
 
 @contextlib.contextmanager

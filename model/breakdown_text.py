@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from dataset.files import read_json
 from dataset.vid.categories import readable
-from model.results import align, results_with
+from model.results import results_with
 from model.run_folder import RunFolder
+from runtime.json_files import read_json
+from runtime.tables import align
 
 _ACCURACIES = {"general": "general_accuracy", "easy": "easy_accuracy"}
 _OF_SNIPPETS = "snippet_intervals"

@@ -4,8 +4,8 @@ import re
 import time
 from pathlib import Path
 
-from dataset.errors import UserError
-from dataset.files import read_json
+from runtime.errors import UserError
+from runtime.json_files import read_json
 
 _LISTED = re.compile(r'^all_model_checkpoint_paths: "(.*)"$', re.MULTILINE)
 

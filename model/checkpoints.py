@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dataset.errors import UserError
 from model.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of
 from model.objective import Objective
+from runtime.errors import UserError
 
 
 class NonFiniteError(Exception):

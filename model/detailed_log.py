@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 _ROWS = ("loss", "emb", "anchor_loss", "image", "step")  # in the order in which a row is written
 _CHUNK_BYTES = 2**16

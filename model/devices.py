@@ -6,7 +6,7 @@ import sys
 import tempfile
 from types import ModuleType
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 
 def prepare(device: str = "auto", deterministic: bool = False) -> list[str]:

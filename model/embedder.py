@@ -5,11 +5,11 @@ from types import ModuleType
 import keras
 import tensorflow as tf
 
-from dataset import by_name
-from dataset.errors import UserError
 from model.backbones._stages import check_stage, freeze_stages, up_to_stage
 from model.heads import HeadOutputs
 from model.params import Params
+from runtime import plugins
+from runtime.errors import UserError
 
 
 class Network:
@@ -59,17 +59,17 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
             `backbone_stage`, there are no such weights, or they cannot be had, or the head does not make vectors of
             `embedding_size`.
     """
-    module = by_name.load("model.backbones", params.model_type)
+    module = plugins.load("model.backbones", params.model_type)
     if params.last_stride not in getattr(module, "LAST_STRIDES", (2,)):
-        names = by_name.choices("model.backbones")
-        able = [name for name in names if hasattr(by_name.load("model.backbones", name), "LAST_STRIDES")]
+        names = plugins.choices("model.backbones")
+        able = [name for name in names if hasattr(plugins.load("model.backbones", name), "LAST_STRIDES")]
         raise UserError(
             f"last_stride is {params.last_stride}, but {params.model_type!r} has no such option; drop it, or use a "
             f"model_type that has: {', '.join(able)}"
         )
     stages = module.stages(params)
     check_stage(params, stages)
-    head = by_name.load("model.heads", params.head).head
+    head = plugins.load("model.heads", params.head).head
     keras.utils.set_random_seed(params.seed)
     keras.config.set_dtype_policy(params.precision)
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset import by_name
-from dataset.errors import UserError
+from runtime import plugins
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from model.embeddings_evaluation import Request
@@ -116,7 +116,7 @@ def request_of(args: argparse.Namespace) -> "Request":
 
 
 def _excluders() -> list[str]:
-    return by_name.choices("model.metrics.excluders")
+    return plugins.choices("model.metrics.excluders")
 
 
 def _numbers(flag: str, text: str, form: str, *types: Callable[[str], float]) -> tuple:

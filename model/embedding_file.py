@@ -15,9 +15,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dataset.errors import UserError
 from dataset.manifest import Manifest
 from model.embedding_output import ErrorKeepingFile
+from runtime.errors import UserError
 
 _BLOCK_BYTES = 2**25  # looked at together
 

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from dataset.checked import CheckedImages
-from dataset.errors import UserError
-from dataset.progress import Progress
 from model.checkpoint_files import step_of
 from model.checkpoints import restore_model
 from model.embedder import build_embedder
@@ -20,8 +18,10 @@ from model.embedding_file import Block, Contents, write_blocks
 from model.embedding_shards import Shard
 from model.params import Params
 from model.partial_embeddings import PartialEmbeddings, origin_of, versions
-from model.stopping import StopRequest
 from model.test_time_augmentation import TestTimeAugmentation, aggregate
+from runtime.errors import UserError
+from runtime.progress import Progress
+from runtime.stopping import StopRequest
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset.errors import UserError
 from model.embedding_file import Block, Contents, opened, write_blocks
+from runtime.errors import UserError
 
 _BLOCK_BYTES = 2**25  # copied together
 _MEANINGS = {

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from dataset.errors import UserError
 from dataset.manifest import Manifest, read_manifest
 from model.embedding_file import embeddings_of
 from model.metrics.gallery_distances import Distances, EmbeddingDistances
@@ -16,6 +15,7 @@ from model.metrics.labels import with_cameras
 from model.metrics.pooling import pool_queries, pool_sequences
 from model.metrics.ranked_figures import cmc_curve
 from model.metrics.retrieval import FPR, Task, check_embeddings, evaluate_task, make_task
+from runtime.errors import UserError
 
 # What an option alone needs is imported with it.
 

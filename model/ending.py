@@ -1,9 +1,10 @@
 """How a training ends: the file DONE, and ending early when evaluations stop getting better. Needs no TensorFlow."""
 
-from dataset.files import read_json, replace_file
 from model.params import Params
 from model.plateau import Standing
 from model.run_folder import RunFolder
+from runtime.files import replace_file
+from runtime.json_files import read_json
 
 # What a training that ended early must be given anew to go on.
 _RULES = ("early_stopping_evaluations", "least_improvement", "best_metric")

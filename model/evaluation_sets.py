@@ -8,7 +8,6 @@ import numpy as np
 
 from dataset.checked import CheckedImages, load_episodes, load_images
 from dataset.episode_attributes import SNIPPET
-from dataset.errors import UserError
 from dataset.prepared import EvaluationSet, PreparedDataset
 from model.metrics.breakdown import breakdown_definitions, breakdown_figures
 from model.metrics.episodes import episode_accuracies
@@ -16,6 +15,7 @@ from model.metrics.pooling import pool_sequences
 from model.metrics.ranked_figures import CMC_RANKS, RECALL_RANKS
 from model.metrics.retrieval import FPR, evaluate_retrieval
 from model.params import Params
+from runtime.errors import UserError
 
 EPISODE_METRICS = ("general_accuracy", "easy_accuracy")
 RETRIEVAL_METRICS = (

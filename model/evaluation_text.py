@@ -1,7 +1,7 @@
 """The figures of an evaluation of embeddings as text."""
 
 from model.embeddings_evaluation import Evaluation
-from model.results import align
+from runtime.tables import align
 
 _SHOWN = (  # a table each
     ("map", "map_market", "minp", "map@r", "r_precision"),

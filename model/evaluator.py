@@ -8,8 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dataset.errors import UserError
-from dataset.files import append_json_line
 from dataset.prepared import open_prepared
 from model import results
 from model.best import best_metric, borrowed, keep_best
@@ -18,9 +16,11 @@ from model.checkpoints import restore_model
 from model.embedder import build_embedder
 from model.embedding import Embedder
 from model.evaluation_sets import ReadySet, load_evaluation_sets
-from model.monitoring import Log
 from model.params import Params
 from model.run_folder import RunFolder
+from runtime.errors import UserError
+from runtime.json_files import append_json_line
+from runtime.log import Log
 
 if TYPE_CHECKING:
     from model.visualization.evaluation_pictures import EvaluationPictures

@@ -10,9 +10,9 @@ from dataset.pipeline import training_batches
 from dataset.training_set import TrainingSet
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.embedding import Embedder
-from model.monitoring import Log
 from model.offline_mining import hardest_triples, load_triples, save_triples
 from model.params import Params
+from runtime.log import Log
 
 
 class HardTriples:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.files import replace_file
 from model.distances import pairwise
+from runtime.files import replace_file
 
 
 def hardest_triples(embeddings: np.ndarray, codes: np.ndarray, metric: str, block: int = 1024) -> np.ndarray:

@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dataset.errors import UserError
-from dataset.files import read_json
 from model.params_fields import Params
 from model.params_text import markdown_table, schema_text
+from runtime.errors import UserError
+from runtime.json_files import read_json
 
 __all__ = ["Params", "check_params", "load_params", "parse_overrides"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dataset import by_name
+from runtime import plugins
 
 # Parameters whose values are the names of a package's modules.
 _PACKAGES = {
@@ -43,7 +43,7 @@ def markdown_table(params: type[BaseModel]) -> str:
     for key, field in params.model_fields.items():
         kind = schema_text(properties[key])
         if key in _PACKAGES:
-            names = " or ".join(f'"{name}"' for name in by_name.choices(_PACKAGES[key]))
+            names = " or ".join(f'"{name}"' for name in plugins.choices(_PACKAGES[key]))
             kind = kind.replace("string", names, 1)
         lines.append(f"| `{key}` | {kind} | `{json.dumps(field.default)}` | {field.description} |")
     return "\n".join(lines)

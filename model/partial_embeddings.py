@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from dataset.checked import CheckedImages
-from dataset.errors import UserError
 from model.params import Params
+from runtime.errors import UserError
 
 _BLOCK_BYTES = 2**25  # read together
 _SYNC_SECONDS = 10.0  # rows that a power failure may cost; being killed costs none that were appended

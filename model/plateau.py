@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from dataset.errors import UserError
-from dataset.files import append_json_line, read_json_lines, replace_file
 from model.params import Params
+from runtime.errors import UserError
+from runtime.files import replace_file
+from runtime.json_files import append_json_line, read_json_lines
 
 
 class Evaluation(NamedTuple):

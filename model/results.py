@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
-from dataset.errors import UserError
-from dataset.files import read_json, read_json_lines, replace_file
-from model.csv_log import write_csv
 from model.run_folder import RunFolder
+from runtime.errors import UserError
+from runtime.files import replace_file
+from runtime.json_files import read_json, read_json_lines
+from runtime.tables import align, write_csv
 
 _SHOWN = 30  # rows of a table
 _POOLING = "pool_sequences"  # has an entry only where there is pooling
@@ -116,9 +117,3 @@ def table(run: RunFolder, origin: dict[str, str]) -> str:
 
 def _cell(metrics: dict[str, Any], names: list[str]) -> str:
     return " / ".join(f"{100 * metrics[name]:.1f}" if name in metrics else "-" for name in names)
-
-
-def align(rows: list[list[str]]) -> str:
-    """A table of cells as text, columns to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

@@ -10,9 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dataset.errors import UserError
-from dataset.files import only_one, read_json, write_json
 from model.params import Params, check_params, load_params, parse_overrides
+from runtime.errors import UserError
+from runtime.files import only_one
+from runtime.json_files import read_json, write_json
 
 # What params.resolved.json holds beside the parameters.
 _RECORD = ("versions", "git_commit")

@@ -3,14 +3,14 @@
 import math
 from typing import NamedTuple
 
-from dataset.errors import UserError
 from model.ending import reason_to_stop
 from model.evaluator import origin_of
-from model.monitoring import Log
 from model.params import Params
 from model.plateau import Evaluation, Plateau, standing_of
 from model.results import results_with
 from model.run_folder import RunFolder
+from runtime.errors import UserError
+from runtime.log import Log
 
 _PATIENCE = 3  # checkpoints without any news, before the log asks whether there is an evaluator
 

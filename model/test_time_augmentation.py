@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset.errors import UserError
 from model.params import Params
+from runtime.errors import UserError
 
 CROPS = ("center", "five", "avgpool")
 AGGREGATORS = ("mean", "normalized_mean")

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from dataset.errors import UserError
 from model.curriculum import Phase
 from model.embedder import Network
 from model.losses import AnchorFigures
 from model.objective import Objective
 from model.params import Params
+from runtime.errors import UserError
 
 
 class StepResult(NamedTuple):

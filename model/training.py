@@ -7,7 +7,6 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from dataset.errors import UserError
 from dataset.pipeline import broken_image
 from dataset.training_set import TrainingSet
 from model.checkpoint_files import list_checkpoints
@@ -18,7 +17,7 @@ from model.detailed_log import DetailedLog
 from model.embedder import build_network
 from model.ending import write_done
 from model.feeding import HardTriples, feed
-from model.monitoring import Log, Meter, TrainingMonitor, progress_line
+from model.monitoring import Meter, TrainingMonitor, progress_line
 from model.objective import Objective
 from model.optimizer import BackboneAdam
 from model.params import Params
@@ -27,11 +26,13 @@ from model.results import forget_results_after, write_results_csv
 from model.run_folder import RunFolder
 from model.schedules import LearningRate
 from model.statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
-from model.stopping import StopRequest
 from model.supervisor import Supervisor, Watched
 from model.train_step import StepResult, TrainStep, make_strategy
 from model.warm_start import warm_start
 from model.whitening import check_whitening, whiten
+from runtime.errors import UserError
+from runtime.log import Log
+from runtime.stopping import StopRequest
 
 # Rows of the picture of a batch: what belongs together is a column.
 _COLUMN = {"triplets": 3}

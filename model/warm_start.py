@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dataset.errors import UserError
 from model.checkpoint_files import find_weights
+from runtime.errors import UserError
 
 
 def warm_start(model: keras.Model, source: str) -> str:

@@ -5,10 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from dataset.checked import CheckedImages
-from dataset.errors import UserError
 from dataset.pipeline import embedding_batches
 from model.embedder import Network
 from model.params import Params
+from runtime.errors import UserError
 
 # Enough for the covariance of some thousand features; of a larger data set, images evenly spaced in its list.
 MOST_IMAGES = 20_000

@@ -16,8 +16,6 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
 import visualize
-from dataset.errors import UserError
-from dataset.files import read_json_lines
 from dataset.manifest import Manifest, write_manifest
 from model.analysis.figures import FIGURES, Analysis, analyze, wilson_interval
 from model.analysis.nearest_wrong import NearestWrong
@@ -25,6 +23,8 @@ from model.embedding_file import read_embeddings, write_embeddings
 from model.metrics.gallery_distances import METRICS, EmbeddingDistances
 from model.metrics.retrieval import evaluate_retrieval, make_task
 from model.visualization.recall_chart import histogram
+from runtime.errors import UserError
+from runtime.json_files import read_json_lines
 
 ODD = "<b>&\"'</b> ünï"  # a class that HTML must not take for markup
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from snippet import HEIGHT, WIDTH, make_snippet
 
-from dataset.errors import UserError
 from dataset.vid.annotated_frames import read_annotated_frames
+from runtime.errors import UserError
 
 
 def test_what_cannot_be_used_is_left_out_and_told(tmp_path):

@@ -29,10 +29,10 @@ from dataset.augmentation import (
     horizontal_flip,
     random_resized_crop,
 )
-from dataset.errors import UserError
 from dataset.pipeline import training_batches
 from dataset.training_set import load_training_set
 from model.params import check_params
+from runtime.errors import UserError
 
 # Flip and crop
 

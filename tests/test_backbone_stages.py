@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dataset.errors import UserError
 from model.checkpoints import restore_model
 from model.embedder import build_embedder
 from model.params import check_params
 from model.warm_start import warm_start
+from runtime.errors import UserError
 
 # What the papers and Keras say of each stage: the layer it ends with, its features.
 ENDS = {

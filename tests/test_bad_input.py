@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import command, make_run
 
-from dataset.errors import UserError
 from dataset.prepared import open_prepared
+from runtime.errors import UserError
 
 
 def refused(*words: object) -> str:
@@ -159,7 +159,7 @@ def test_a_short_trial_of_a_long_schedule_is_allowed_and_noted(dataset, tmp_path
 
 
 def test_data_sets_are_found_from_any_folder(tmp_path, monkeypatch, dataset):
-    monkeypatch.setattr("dataset.by_name.ROOT", tmp_path)
+    monkeypatch.setattr("runtime.plugins.ROOT", tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "small").symlink_to(dataset)
     assert open_prepared("small").name == "tiny"

@@ -11,9 +11,9 @@ from conftest import ROOT, command
 from reid_trees import make_sop
 from train_several import setting
 
-from dataset.files import read_json_lines
 from dataset.prepare import cars196, sop
 from model.params import load_params
+from runtime.json_files import read_json_lines
 
 RECIPES = {
     "cars196_cgd_s": "cars196_crops",

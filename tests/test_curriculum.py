@@ -11,8 +11,6 @@ from test_plateau import write_results
 from test_training import TWO_DEVICES, assert_same_bits, checkpoint_values
 from train_several import setting, train_several
 
-from dataset.errors import UserError
-from dataset.files import read_json_lines
 from model.checkpoints import restore_model
 from model.curriculum import Phase, late_beginnings, phase_at
 from model.embedder import build_network
@@ -23,6 +21,8 @@ from model.params import check_params
 from model.run_folder import RunFolder
 from model.schedules import LearningRate
 from model.train_step import TrainStep, make_strategy
+from runtime.errors import UserError
+from runtime.json_files import read_json_lines
 
 STEPS, FROZEN, HARD = 8, 3, 5
 PLAN = {

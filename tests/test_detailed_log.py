@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import ROOT, environment
 
-from dataset.errors import UserError
 from model.detailed_log import DetailedLog, read_detailed_log
+from runtime.errors import UserError
 
 FILES = ["a.jpg", "ordner/ü b.jpg", "c.png"]
 B, D = 6, 4

@@ -6,7 +6,6 @@ import pytest
 from conftest import command
 
 from benchmarks.input_pipeline import make_photographs
-from dataset.errors import exit_code
 from dataset.manifest import read_manifest
 from embed import main
 from model.checkpoints import restore_model
@@ -16,6 +15,7 @@ from model.embedding_file import read_embeddings
 from model.params import check_params
 from model.run_folder import RunFolder
 from model.warm_start import warm_start
+from runtime.errors import exit_code
 
 
 def test_embed_writes_what_the_network_says(trained, dataset, tmp_path):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from conftest import ROOT, environment
 
-from dataset.errors import UserError, exit_code
-from dataset.files import check_output
 from embed import main
 from model.embedding_file import Contents, write_blocks
 from model.embedding_output import ErrorKeepingFile
+from runtime.errors import UserError, exit_code
+from runtime.files import check_output
 
 VARIANTS = ["--crop_augment", "five", "--flip_augment", "--aggregator", "mean"]
 
@@ -82,7 +82,7 @@ SWEEP = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from dataset.errors import UserError
+from runtime.errors import UserError
 from model.embedding_file import Contents, write_blocks
 out, count = Path(sys.argv[1]), 2000
 names = np.array([f"images/id {number}/ä.jpg" for number in range(count)], object)

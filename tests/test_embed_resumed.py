@@ -14,12 +14,12 @@ import pytest
 from conftest import ROOT, command, environment
 
 from dataset.checked import load_images
-from dataset.errors import UserError, exit_code
-from dataset.files import only_one
 from dataset.manifest import write_manifest
 from embed import main
 from model.devices import prepare
 from model.partial_embeddings import PartialEmbeddings
+from runtime.errors import UserError, exit_code
+from runtime.files import only_one
 
 COUNT = 2000
 

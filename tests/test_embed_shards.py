@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from conftest import command
 
-from dataset.errors import UserError, exit_code
 from embed import main
 from model.embedding_shards import Shard, parse_shard
+from runtime.errors import UserError, exit_code
 
 AUGMENTED = ("--flip_augment", "--aggregator", "mean", "--float16")
 

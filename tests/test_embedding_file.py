@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from dataset.errors import UserError
 from dataset.manifest import read_manifest
 from model.embedding_file import Contents, embeddings_of, read_embeddings, write_blocks, write_embeddings
+from runtime.errors import UserError
 
 RANDOM = np.random.default_rng(0)
 

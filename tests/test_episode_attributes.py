@@ -8,8 +8,8 @@ import pytest
 from dataset.checked import load_episodes
 from dataset.episode_attributes import attributes_path, read_attributes, write_attributes
 from dataset.episodes import read_episodes
-from dataset.errors import UserError
 from dataset.prepared import find_evaluation_sets
+from runtime.errors import UserError
 
 NAMES = np.array(["0", "1", "2"], dtype=object)
 COLUMNS = {"snippet": ["a, b", "ü", "a, b"], "category": ["n1", "n2", "n1"], "gap": np.array([1, 20, 3])}

@@ -68,7 +68,7 @@ class Files:
 
     def refused(self, capsys: pytest.CaptureFixture, *others: object) -> str:
         """The one line on stderr."""
-        from dataset.errors import exit_code
+        from runtime.errors import exit_code
 
         capsys.readouterr()
         assert exit_code(lambda: main([str(word) for word in others])) == 2

@@ -8,16 +8,16 @@ from PIL import Image
 
 from conftest import make_dataset, make_run  # isort: skip
 from dataset.checked import load_images
-from dataset.files import read_json_lines
 from dataset.manifest import Manifest
 from dataset.prepared import open_prepared
 from model.evaluation_sets import load_evaluation_sets
 from model.evaluator import evaluate_all, evaluate_latest
-from model.monitoring import Log
 from model.run_folder import RunFolder
 from model.visualization.embedded_set import Lists, embedded_set
 from model.visualization.evaluation_pictures import EvaluationPictures
 from model.visualization.projector import Projector, _across, _side
+from runtime.json_files import read_json_lines
+from runtime.log import Log
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ import pytest
 from conftest import ROOT, command, environment, make_run
 
 from dataset.checked import load_images
-from dataset.errors import UserError
-from dataset.files import append_json_line, read_json_lines
 from dataset.manifest import read_manifest, read_rows, write_manifest
 from dataset.prepared import open_prepared
 from model import results
@@ -24,8 +22,10 @@ from model.evaluation_sets import load_evaluation_sets
 from model.evaluator import Evaluator, evaluate_all, evaluate_latest, origin_of
 from model.metrics.pooling import pool_sequences
 from model.metrics.retrieval import evaluate_retrieval
-from model.monitoring import Log
 from model.run_folder import RunFolder
+from runtime.errors import UserError
+from runtime.json_files import append_json_line, read_json_lines
+from runtime.log import Log
 
 ORIGIN: dict[str, str] = {}  # any data set, any metric
 SETS = ["val_eval", "query_gallery", "test"]

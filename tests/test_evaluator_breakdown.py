@@ -8,9 +8,9 @@ import pytest
 from conftest import command
 
 from dataset.episode_attributes import attributes_path, write_attributes
-from dataset.files import read_json_lines
 from model.breakdown_text import breakdown_text, intervals_text
 from model.run_folder import RunFolder
+from runtime.json_files import read_json_lines
 
 ANY: dict[str, str] = {}  # data set and metric
 

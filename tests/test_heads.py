@@ -10,8 +10,6 @@ import tensorflow as tf
 from conftest import make_run
 
 import train
-from dataset.errors import UserError
-from dataset.files import read_json_lines
 from model import heads
 from model.embedder import build_network
 from model.heads import cgd
@@ -19,6 +17,8 @@ from model.heads._gem import GeneralizedMeanPooling2D
 from model.params import check_params
 from model.run_folder import RunFolder
 from model.warm_start import warm_start
+from runtime.errors import UserError
+from runtime.json_files import read_json_lines
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
 

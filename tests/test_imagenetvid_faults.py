@@ -11,9 +11,9 @@ from PIL import Image
 from vid_tree import Object, annotation, contents, make_root, picture, put_frame, read_csv, read_episodes
 
 from dataset.checked import load_episodes, load_images
-from dataset.errors import UserError
 from dataset.prepare.imagenetvid import main
 from dataset.prepared import open_prepared
+from runtime.errors import UserError
 
 FIRST, SECOND = "ILSVRC2015_val_00000000", "ILSVRC2015_val_00000001"
 TRAIN = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00139000"

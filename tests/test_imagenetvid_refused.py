@@ -7,9 +7,9 @@ import pytest
 from conftest import command
 from vid_tree import Object, contents, make_root, picture, put_frame
 
-from dataset.errors import UserError
 from dataset.prepare.imagenetvid import main
 from dataset.prepared import open_prepared
+from runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from conftest import ROOT, environment
 from PIL import Image
 from vid_tree import contents, make_root, picture
 
-from dataset.errors import UserError
 from dataset.prepare.imagenetvid import main
+from runtime.errors import UserError
 
 MODULE = "dataset.prepare.imagenetvid"
 NAME = "out"  # the folder's name is in dataset.json

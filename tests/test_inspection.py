@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from dataset.errors import UserError
 from dataset.inspection import inspect_files
+from runtime.errors import UserError
 
 MODES = ("headers", "full")
 

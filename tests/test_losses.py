@@ -8,12 +8,12 @@ import tensorflow as tf
 from loss_oracle import cost, distance, oracle
 from tensorflow_addons_oracle import load_triplet_losses
 
-from dataset import by_name
-from dataset.errors import UserError
 from model.distances import METRICS, pairwise
 from model.losses import Memory, triplet_loss
+from runtime import plugins
+from runtime.errors import UserError
 
-STRATEGIES = by_name.choices("model.losses")
+STRATEGIES = plugins.choices("model.losses")
 DRAWN = ["batch_sample"]  # the one whose terms are random
 MARGINS = [0.0, 0.3, "soft", "none"]
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from dataset.episodes import read_episodes, write_episodes
-from dataset.errors import UserError
-from dataset.files import append_json_line, read_json_lines, replace_file
 from dataset.manifest import read_manifest, write_manifest
 from dataset.prepared import open_prepared
+from runtime.errors import UserError
+from runtime.files import replace_file
+from runtime.json_files import append_json_line, read_json_lines
 
 
 def test_round_trip(tmp_path):

@@ -8,9 +8,9 @@ import pytest
 from conftest import ROOT
 from scipy.spatial.distance import cdist
 
-from dataset.errors import UserError
 from model.metrics import approximate
 from model.metrics.approximate import METRICS, ApproximateIndex
+from runtime.errors import UserError
 
 
 def points(seed: int, number: int, dimensions: int = 16) -> np.ndarray:

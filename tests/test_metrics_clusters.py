@@ -5,9 +5,9 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
-from dataset.errors import UserError
 from model.metrics import clusters
 from model.metrics.clusters import cluster_figures, definitions
+from runtime.errors import UserError
 
 
 def blobs(seed: int, identities: int = 8, images: int = 12, noise: float = 0.05) -> tuple[np.ndarray, np.ndarray]:

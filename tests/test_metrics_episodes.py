@@ -7,9 +7,9 @@ import pytest
 from scipy.spatial import distance
 
 from dataset.episodes import Episodes
-from dataset.errors import UserError
 from model.metrics import episodes as module
 from model.metrics.episodes import METRICS, episode_accuracies
+from runtime.errors import UserError
 
 SCIPY = {m: getattr(distance, m) for m in METRICS}
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.errors import UserError
 from dataset.manifest import Manifest
 from model import embedding_arguments
 from model.metrics.gallery_distances import METRICS
 from model.metrics.pooling import POOLINGS, pool_queries, pool_sequences
+from runtime.errors import UserError
 
 
 def manifest(rows: list[tuple[str, str, str]]) -> Manifest:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from dataset.errors import UserError
 from model.metrics import query_expansion
 from model.metrics.nearest import METRICS
 from model.metrics.query_expansion import definition, expand_queries
+from runtime.errors import UserError
 
 
 def plainly(

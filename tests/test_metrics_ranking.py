@@ -8,13 +8,13 @@ from reid_lists import evaluate_by_sorting, float64_distances, market_lists, str
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_curve
 
-from dataset.errors import UserError
 from dataset.manifest import Manifest
 from model.metrics import ranking
 from model.metrics.gallery_distances import EmbeddingDistances
 from model.metrics.ranked_figures import cmc_curve
 from model.metrics.retrieval import evaluate_distances, evaluate_retrieval, make_task
 from model.metrics.single_shot_figures import single_shot_figures
+from runtime.errors import UserError
 
 
 def manifest(identities: np.ndarray, cameras: np.ndarray, prefix: str) -> Manifest:

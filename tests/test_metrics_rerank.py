@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from dataset.errors import UserError
 from model.metrics import nearest as nearest_module
 from model.metrics import rerank
 from model.metrics.nearest import METRICS, nearest
 from model.metrics.rerank import Reranker
+from runtime.errors import UserError
 
 
 def published(query: np.ndarray, gallery: np.ndarray, k1: int, k2: int, weight: float, same: bool) -> np.ndarray:

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from dataset.errors import UserError
 from model.metrics import single_shot
 from model.metrics.single_shot import poisson_binomial, single_gallery_shot
+from runtime.errors import UserError
 
 RANKS = (1, 2, 3, 5)
 

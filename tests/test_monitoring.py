@@ -3,10 +3,11 @@ import csv
 import numpy as np
 import tensorflow as tf
 
-from dataset.files import append_json_line, read_json_lines
-from model.monitoring import Log, Meter, TrainingMonitor, duration, progress_line
+from model.monitoring import Meter, TrainingMonitor, duration, progress_line
 from model.results import write_results_csv
 from model.run_folder import RunFolder
+from runtime.json_files import append_json_line, read_json_lines
+from runtime.log import Log
 
 
 def test_meter(monkeypatch):

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, environment
 
-from dataset.errors import UserError
-from dataset.parallel import cores, run_parallel
 from dataset.vid.annotations import AnnotationError
+from runtime.errors import UserError
+from runtime.parallel import cores, run_parallel
 
 
 def square_slowly(number: int) -> int:

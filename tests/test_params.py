@@ -7,8 +7,8 @@ import pytest
 from conftest import ROOT, command
 from pydantic import ValidationError
 
-from dataset.errors import UserError
 from model.params import Params, check_params, load_params, parse_overrides
+from runtime.errors import UserError
 
 # systems.md's keys, with values as its users write them.
 OLDER_KEYS = {

@@ -7,12 +7,12 @@ import tensorflow as tf
 from PIL import Image
 
 from dataset.checked import load_episodes, load_images
-from dataset.errors import UserError
 from dataset.images import turn_upright
 from dataset.pipeline import broken_image, embedding_batches, training_batches
 from dataset.prepared import open_prepared
 from dataset.training_set import load_training_set, with_rotated_identities
 from model.params import check_params
+from runtime.errors import UserError
 
 
 def setup(dataset: Path, **values):

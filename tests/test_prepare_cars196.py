@@ -12,9 +12,9 @@ from cars196_tree import CARS196_NAMES, make_cars196, save_annotations
 from PIL import Image
 from reid_trees import HEIGHT, WIDTH, read_tables
 
-from dataset.files import read_json
 from dataset.manifest import read_manifest
 from dataset.prepare.cars196 import main
+from runtime.json_files import read_json
 
 CORNERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from reid_trees import HEIGHT, WIDTH, make_cub, read_tables
 
-from dataset.files import read_json
 from dataset.prepare.cub import main
 from dataset.reid.box_crops import pixel_box
+from runtime.json_files import read_json
 
 
 def run(*arguments: object) -> int:

@@ -9,8 +9,8 @@ import scipy.io
 from PIL import Image
 from reid_trees import make_cuhk03, make_cuhk03_np, person, read_tables
 
-from dataset.files import read_json
 from dataset.prepare.cuhk03 import main
+from runtime.json_files import read_json
 
 
 def run(*arguments: object) -> int:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from reid_trees import make_dukemtmc, make_market1501, read_tables
 
-from dataset.files import read_json
 from dataset.prepare.dukemtmc import BENCHMARK, main
 from dataset.reid.counts import count
 from dataset.reid.names import parse_names
+from runtime.json_files import read_json
 
 
 def run(*arguments: object) -> int:

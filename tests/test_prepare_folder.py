@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dataset.files import read_json
 from dataset.manifest import read_manifest
 from dataset.prepare.folder import main, split_identities
 from dataset.prepared import open_prepared
+from runtime.json_files import read_json
 
 
 def picture(file: Path, shade: int = 0) -> None:

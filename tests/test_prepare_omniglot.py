@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.files import read_json
 from dataset.manifest import Manifest, read_manifest
 from dataset.prepare.omniglot import main
 from dataset.prepared import open_prepared
+from runtime.json_files import read_json
 
 REAL = Path(os.environ.get("TRIPLET_DATA") or Path(__file__).parents[2] / "shared" / "data") / "omniglot"
 

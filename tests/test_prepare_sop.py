@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from reid_trees import make_sop, read_tables
 
-from dataset.files import read_json
 from dataset.prepare.sop import main
 from dataset.prepared import open_prepared
+from runtime.json_files import read_json
 
 
 def run(*arguments: object) -> int:

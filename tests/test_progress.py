@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataset.progress import Progress, clock
+from runtime.progress import Progress, clock
 
 
 class Clock:
@@ -16,7 +16,7 @@ class Clock:
 @pytest.fixture
 def time(monkeypatch) -> Clock:
     now = Clock()
-    monkeypatch.setattr("dataset.progress.time.monotonic", now)
+    monkeypatch.setattr("runtime.progress.time.monotonic", now)
     return now
 
 

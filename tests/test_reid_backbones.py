@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dataset.errors import UserError
 from model.checkpoints import restore_model
 from model.embedder import build_embedder, build_network
 from model.params import check_params
 from model.warm_start import warm_start
+from runtime.errors import UserError
 
 
 def params_of(**values):

@@ -11,8 +11,6 @@ from conftest import command, make_run
 from test_training import TWO_DEVICES, checkpoint_values
 from train_several import setting, train_several
 
-from dataset.errors import UserError
-from dataset.files import read_json_lines
 from model import heads
 from model.auxiliary import Classification
 from model.detailed_log import read_detailed_log
@@ -20,6 +18,8 @@ from model.embedder import build_embedder, build_network
 from model.heads import HeadOutputs
 from model.objective import Objective
 from model.params import check_params
+from runtime.errors import UserError
+from runtime.json_files import read_json_lines
 
 
 def params_of(**values):

@@ -9,8 +9,8 @@ from conftest import ROOT, command
 from reid_trees import make_market1501, make_mars
 from train_several import setting
 
-from dataset.files import read_json_lines
 from model.params import load_params
+from runtime.json_files import read_json_lines
 
 RECIPES = {
     "market1501_trinet": "market1501",

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from dataset import by_name
-from dataset.errors import UserError
 from dataset.sampling.pk import PKSampler
 from model.params import check_params
+from runtime import plugins
+from runtime.errors import UserError
 
 
 def labels_of(counts):
@@ -86,7 +86,7 @@ def test_draws_stay_as_they_are():
 
 def test_made_from_the_parameters():
     params = check_params({"batch_p": 3, "batch_k": 4, "seed": 5}, "x")
-    sampler = by_name.load("dataset.sampling", params.sampling).make(labels_of([5, 1, 3, 2, 4]), params)
+    sampler = plugins.load("dataset.sampling", params.sampling).make(labels_of([5, 1, 3, 2, 4]), params)
     assert (sampler.batch_size, sampler.steps_per_epoch) == (12, 2)
     np.testing.assert_array_equal(sampler.batch(3), PKSampler(labels_of([5, 1, 3, 2, 4]), 3, 4, seed=5).batch(3))
     assert sampler.images_per_epoch() == 14
@@ -94,6 +94,6 @@ def test_made_from_the_parameters():
 
 
 def test_the_choices_are_ways_of_sampling():
-    names = by_name.choices("dataset.sampling")
+    names = plugins.choices("dataset.sampling")
     assert names == ["pk", "triplets", "uniform"]
-    assert all(callable(by_name.load("dataset.sampling", name).make) for name in names)
+    assert all(callable(plugins.load("dataset.sampling", name).make) for name in names)

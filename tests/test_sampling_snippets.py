@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from conftest import command, make_run
 
-from dataset import by_name
-from dataset.errors import UserError
 from dataset.manifest import read_manifest, write_manifest
 from dataset.sampling._sequences import linked
 from dataset.sampling.pk import PKSampler
 from dataset.training_set import load_training_set
 from model.params import check_params
+from runtime import plugins
+from runtime.errors import UserError
 
 K = 2
 
@@ -248,11 +248,11 @@ def test_too_few_sequences():
         PKSampler(labels, 10, K, 0, sequences, same_snippet_negatives=True)
 
 
-@pytest.mark.parametrize("sampling", by_name.choices("dataset.sampling"))
+@pytest.mark.parametrize("sampling", plugins.choices("dataset.sampling"))
 def test_only_pk_looks_at_sequences(sampling):
     labels, sequences = data_of([3, 2, 4, 1])
     values = {"sampling": sampling, "batch_p": 4, "batch_k": K}
-    make = by_name.load("dataset.sampling", sampling).make
+    make = plugins.load("dataset.sampling", sampling).make
     cases = [(None, False), (sequences, False), *([(sequences, True)] if sampling == "pk" else [])]
     batches = []
     for given, together in cases:

@@ -3,10 +3,10 @@ import threading
 import numpy as np
 import pytest
 
-from dataset.errors import UserError
 from dataset.sampling import triplets
 from dataset.sampling.triplets import TripletSampler
 from model.params import check_params
+from runtime.errors import UserError
 
 
 def labels_of(counts):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from dataset.errors import UserError
 from dataset.sampling import uniform
 from dataset.sampling.uniform import UniformSampler
 from model.params import check_params
+from runtime.errors import UserError
 
 
 def labels_of(counts):

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from dataset.episodes import read_episodes
-from dataset.errors import UserError
-from dataset.files import read_json
 from dataset.manifest import read_manifest
 from dataset.prepare.synthetic_vid import main
 from dataset.prepared import open_prepared
 from dataset.vid.annotations import read_snippets
 from dataset.vid.objects import CATEGORIES, Pose, difference, footprint, paint, random_instances
+from runtime.errors import UserError
+from runtime.json_files import read_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 TINY = ["--train_snippets", "3", "--val_snippets", "4", "--frames", "5", "--episodes", "6"]

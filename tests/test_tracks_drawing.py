@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.errors import UserError
 from model.visualization.animation import check_format, check_length, frames_a_second, write_animation
 from model.visualization.drawing import CAPTION, Mark, State, colour_of, draw_frame, ink_on, shown_size
+from runtime.errors import UserError
 
 
 def test_labels_stay_in_the_frame_wherever_the_box_is():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dataset.errors import UserError
 from model.visualization.tracks_folder import check_folder, replaced_together, source_of, source_tag
+from runtime.errors import UserError
 
 
 def write(folder, source, *names):

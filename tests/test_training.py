@@ -15,11 +15,11 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, command, environment, make_dataset, make_run
 
-from dataset.files import read_json_lines
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.objective import Objective
 from model.params import check_params
 from model.run_folder import RunFolder
+from runtime.json_files import read_json_lines
 
 
 def checkpoint_values(run: Path, step: int) -> dict[str, np.ndarray]:
@@ -268,7 +268,7 @@ import sys, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import train
-from dataset.errors import exit_code
+from runtime.errors import exit_code
 sys.exit(exit_code(train.main))
 """
 

@@ -10,12 +10,12 @@ from PIL import Image
 from test_training import TWO_DEVICES, checkpoint_values
 from train_several import setting, train_several
 
-from dataset import by_name
-from dataset.files import read_json_lines
 from model.detailed_log import read_detailed_log
 from model.offline_mining import load_triples
+from runtime import plugins
+from runtime.json_files import read_json_lines
 
-STRATEGIES = by_name.choices("model.losses")
+STRATEGIES = plugins.choices("model.losses")
 SAMPLINGS = ("pk", "uniform", "triplets")
 FITTING = [(s, k) for s in STRATEGIES for k in SAMPLINGS if s != "basic" or k == "triplets"]
 # The fast tests have every strategy and every sampling, but not all of one with all of the other.

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from dataset.errors import UserError
 from dataset.vid.annotations import Frame, VideoObject
 from dataset.vid.crop_files import PARTIAL, FrameCrops, object_crops, write_all_crops, write_crops
 from dataset.vid.crops import crop_path, crop_window, cut
+from runtime.errors import UserError
 
 WIDTH, HEIGHT = 120, 90
 FOLDER = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00007000"

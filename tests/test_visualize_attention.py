@@ -11,11 +11,11 @@ from conftest import TINY, make_run
 from PIL import Image
 
 import visualize
-from dataset.errors import exit_code
 from model.embedder import build_embedder
 from model.params import check_params
 from model.visualization.attention_figure import ExplainedPair, overlay, share_lowered, shown_maps
 from model.visualization.attention_maps import AttentionMaps, ConstantLength, mean_embedding
+from runtime.errors import exit_code
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock")
 

@@ -9,10 +9,10 @@ from conftest import make_run
 from PIL import Image
 
 import visualize
-from dataset.errors import UserError
 from dataset.pipeline import training_batches
 from dataset.training_set import load_training_set
 from model.run_folder import RunFolder
+from runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")

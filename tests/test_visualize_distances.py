@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 import visualize
-from dataset.errors import exit_code
 from dataset.manifest import Manifest, write_manifest
 from model.embedding_file import write_embeddings
 from model.metrics.gallery_distances import METRICS
@@ -19,6 +18,7 @@ from model.visualization.distance_figure import distances_figure, distances_pict
 from model.visualization.distance_histograms import BINS, distance_histograms
 from model.visualization.embedded_set import EmbeddedSet, Lists, embedded_set
 from model.visualization.plotting import pixels_of
+from runtime.errors import exit_code
 
 
 def manifest(labels, cameras=None, prefix=""):

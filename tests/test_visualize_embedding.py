@@ -10,7 +10,6 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 import visualize
-from dataset.errors import UserError, exit_code
 from dataset.manifest import Manifest
 from model.embedding_file import write_embeddings
 from model.metrics.gallery_distances import METRICS
@@ -23,6 +22,7 @@ from model.visualization.flat_positions import (
     principal_components,
 )
 from model.visualization.plotting import PALETTE
+from runtime.errors import UserError, exit_code
 
 
 def manifest(identities, prefix=""):

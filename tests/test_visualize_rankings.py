@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 import visualize
-from dataset.errors import UserError
 from dataset.manifest import Manifest, write_manifest
 from model.embedding_file import write_embeddings
 from model.metrics.retrieval import evaluate_retrieval
@@ -21,6 +20,7 @@ from model.visualization.embedded_set import Lists, embedded_set
 from model.visualization.lettering import drawable, fitted, font_of, wrapped
 from model.visualization.rankings import choose_queries, rank_queries, top_rankings
 from model.visualization.thumbnails import from_pixels, open_small
+from runtime.errors import UserError
 
 ODD = 'ü <b>&"é 日本'  # a name that HTML must escape and fonts may not have
 

@@ -17,7 +17,6 @@ from PIL import Image
 from snippet import HEIGHT, PRESENT, WIDTH, make_snippet
 
 import visualize
-from dataset.errors import exit_code
 from dataset.vid.annotated_frames import read_annotated_frames
 from dataset.vid.crops import crop_window, cut
 from model.checkpoints import restore_model
@@ -26,6 +25,7 @@ from model.embedding import Embedder
 from model.run_folder import RunFolder
 from model.tracking import distance_matrix
 from model.visualization.drawing import draw_frame
+from runtime.errors import exit_code
 
 
 def words(run, snippet, *more):
@@ -197,7 +197,7 @@ def test_mistakes_are_answered_before_tensorflow_is_loaded(trained, snippet, tmp
     check = (
         "import json, sys\n"
         "import visualize\n"
-        "from dataset.errors import exit_code\n"
+        "from runtime.errors import exit_code\n"
         "for words in json.loads(sys.argv[1]):\n"
         "    code = exit_code(lambda: visualize.main(words))\n"
         "    print(code, 'tensorflow' in sys.modules)\n"

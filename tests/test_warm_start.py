@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from dataset.errors import UserError
 from model.checkpoint_files import find_checkpoint, find_weights, list_checkpoints
 from model.embedder import build_embedder
 from model.params import check_params
 from model.run_folder import RunFolder
 from model.warm_start import warm_start
+from runtime.errors import UserError
 
 
 def build(**values):

@@ -7,13 +7,13 @@ from conftest import command, make_run
 
 import train
 from dataset.checked import load_images
-from dataset.errors import UserError
 from dataset.pipeline import embedding_batches
 from model.checkpoints import restore_model
 from model.embedder import build_network
 from model.params import check_params
 from model.run_folder import RunFolder
 from model.whitening import check_whitening, whiten
+from runtime.errors import UserError
 
 VALUES = {"image_size": 16, "num_channels": [4, 8], "embedding_size": 6, "warm_start_from": "x", "whitening": "start"}
 

@@ -9,7 +9,7 @@ from conftest import command
 _PROGRAM = """
 import json, sys, traceback
 import train
-from dataset.errors import exit_code
+from runtime.errors import exit_code
 for words in json.loads(sys.argv[1]):
     try:
         code = exit_code(lambda: train.main(["--model_dir", *words]))

@@ -18,8 +18,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from dataset import by_name
 from dataset.augmentation import _pool, _warping
+from runtime import plugins
 
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -37,7 +37,7 @@ def for_training(params: Any) -> Augment:
 
 def compose(names: list[str], params: Any) -> Augment:
     """One function (image, seed) -> image that applies the named augmentations in order, each with its own seed."""
-    modules = [by_name.load("dataset.augmentation", name) for name in names]
+    modules = [plugins.load("dataset.augmentation", name) for name in names]
     groups = [(warps, list(group)) for warps, group in groupby(enumerate(modules), lambda m: hasattr(m[1], "matrix"))]
 
     def augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -12,12 +12,12 @@ import math
 import sys
 from pathlib import Path
 
-from dataset.errors import UserError, exit_code
 from dataset.reid.box_crops import crop_images
 from dataset.reid.counts import Benchmark
 from dataset.reid.layout import Tables, open_root
 from dataset.reid.output import add_arguments, write_data_set
 from dataset.reid.word_lists import by_number
+from runtime.errors import UserError, exit_code
 
 TRAIN_CLASSES = 100
 PARTS = ("images", "images.txt", "image_class_labels.txt", "classes.txt")

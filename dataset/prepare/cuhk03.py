@@ -13,11 +13,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset.errors import UserError, exit_code
 from dataset.reid.counts import Benchmark
 from dataset.reid.cuhk03_archive import extract, read_protocol
 from dataset.reid.layout import FOLDERS, Tables, open_root, read_splits
 from dataset.reid.output import add_arguments, write_data_set
+from runtime.errors import UserError, exit_code
 
 KINDS = ("labeled", "detected")
 PUBLISHED = {"labeled": (7_368, 1_400, 5_328), "detected": (7_365, 1_400, 5_332)}  # images: train, query, gallery

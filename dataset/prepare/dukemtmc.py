@@ -11,10 +11,10 @@ Multi-Camera Tracking, 2016. Its authors have withdrawn the data set since.
 import argparse
 import sys
 
-from dataset.errors import exit_code
 from dataset.reid.counts import Benchmark
 from dataset.reid.layout import FOLDERS, open_root, read_splits
 from dataset.reid.output import add_arguments, write_data_set
+from runtime.errors import exit_code
 
 BENCHMARK = Benchmark(
     title="DukeMTMC-reID",

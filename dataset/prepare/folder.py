@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.errors import UserError, exit_code
-from dataset.files import read_json
 from dataset.inspection import inspect_files
 from dataset.manifest import COLUMNS, read_rows, write_manifest
 from dataset.prepared import write_dataset_json
+from runtime.errors import UserError, exit_code
+from runtime.json_files import read_json
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 PRODUCTS = ("dataset.json", "train.csv", "test.csv")

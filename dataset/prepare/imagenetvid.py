@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from dataset.errors import UserError, exit_code
-from dataset.parallel import cores
 from dataset.vid.annotations import SPLITS
 from dataset.vid.crop_split import NoCropsError, check_frames, crop_split, make_index, tell_problems
 from dataset.vid.crops import CONTEXT_AMOUNT, EXEMPLAR_SIZE, JPEG_QUALITY, SEARCH_SIZE, CropSettings
 from dataset.vid.curate import Wishes, curate
 from dataset.vid.output import OutputFolder
 from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS
+from runtime.errors import UserError, exit_code
+from runtime.parallel import cores
 
 # Flag, default, lowest and highest value, meaning.
 _CROP_NUMBERS = (

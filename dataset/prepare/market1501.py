@@ -10,10 +10,10 @@ A Benchmark, ICCV 2015.
 import argparse
 import sys
 
-from dataset.errors import exit_code
 from dataset.reid.counts import Benchmark
 from dataset.reid.layout import FOLDERS, Row, open_root, read_folder, read_splits
 from dataset.reid.output import add_arguments, write_data_set
+from runtime.errors import exit_code
 
 MULTI_QUERY = "gt_bbox"
 BENCHMARK = Benchmark(

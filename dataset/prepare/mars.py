@@ -13,12 +13,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from dataset.errors import UserError, exit_code
 from dataset.reid.counts import Benchmark
 from dataset.reid.layout import Row, open_root
 from dataset.reid.names import DISTRACTOR, JUNK
 from dataset.reid.output import add_arguments, write_data_set
 from dataset.reid.tracks import read_names, read_queries, read_tracks, track_rows
+from runtime.errors import UserError, exit_code
 
 # Of each split: folder of images, list of their names, table of tracks, its variable.
 TRAIN = ("bbox_train", "info/train_name.txt", "info/tracks_train_info.mat", "track_train_info")

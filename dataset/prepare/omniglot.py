@@ -17,10 +17,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from dataset.errors import UserError, exit_code
-from dataset.files import read_json
 from dataset.manifest import COLUMNS, read_rows, write_manifest
 from dataset.prepared import write_dataset_json
+from runtime.errors import UserError, exit_code
+from runtime.json_files import read_json
 
 ORIGIN = "Omniglot, https://github.com/brendenlake/omniglot"
 LICENCE = "MIT (Copyright (c) 2015 Brenden Lake)"

@@ -11,11 +11,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset.errors import UserError, exit_code
 from dataset.reid.counts import Benchmark, shared_identities
 from dataset.reid.layout import Row, open_root
 from dataset.reid.output import add_arguments, write_data_set
 from dataset.reid.word_lists import read_words
+from runtime.errors import UserError, exit_code
 
 LISTS = {"train.csv": "Ebay_train.txt", "test.csv": "Ebay_test.txt"}
 COLUMNS = "image_id class_id super_class_id path"

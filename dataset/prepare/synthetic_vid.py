@@ -18,17 +18,17 @@ from typing import Any
 
 from dataset.episode_attributes import attributes_path, write_attributes
 from dataset.episodes import write_episodes
-from dataset.errors import UserError, exit_code
-from dataset.files import read_json, write_json
 from dataset.manifest import write_manifest
-from dataset.parallel import run_parallel
 from dataset.prepared import write_dataset_json
-from dataset.progress import Progress
 from dataset.vid import curation
 from dataset.vid.annotations import Snippet, read_snippets
 from dataset.vid.crop_files import PARTIAL, object_crops, write_all_crops
 from dataset.vid.episode_sets import object_episodes, random_crop_episodes
 from dataset.vid.render import RenderTask, render_snippet
+from runtime.errors import UserError, exit_code
+from runtime.json_files import read_json, write_json
+from runtime.parallel import run_parallel
+from runtime.progress import Progress
 
 GENERATOR = 2  # raise it when the same settings give other files than before
 MIN_FRAMES = 3  # so that a snippet has a first third and a rest

@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from dataset.errors import UserError
-from dataset.progress import Progress
+from runtime.errors import UserError
+from runtime.progress import Progress
 
 JPEG = {"quality": 95, "subsampling": 0}  # a crop is compressed a second time: as little as possible is lost
 SLIP = 5  # pixels

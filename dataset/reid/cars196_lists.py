@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.errors import UserError
 from dataset.reid.matlab import read_variables, whole_numbers
+from runtime.errors import UserError
 
 CLASSES = 196
 FOLDERS = ("", "devkit")  # where in --root the annotations are looked for

@@ -18,10 +18,10 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from dataset.errors import UserError
-from dataset.progress import Progress
 from dataset.reid.layout import Row, Tables
 from dataset.reid.matlab import read_variables, whole_numbers
+from runtime.errors import UserError
+from runtime.progress import Progress
 
 ARCHIVE_NAME = re.compile(r"([1-9])_([0-9]{3,})_([12])_([0-9]{2})\.png")  # pair, person, camera, column
 FIELDS = ("train_idx", "query_idx", "gallery_idx", "labels", "filelist", "camId")

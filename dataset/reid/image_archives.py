@@ -13,9 +13,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from dataset.errors import UserError
 from dataset.inspection import inspect_file, strict_decoding
-from dataset.progress import Progress
+from runtime.errors import UserError
+from runtime.progress import Progress
 
 ENDINGS = (".tgz", ".tar.gz", ".tar")
 _BLOCK = 1 << 20  # bytes

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from dataset.errors import UserError
 from dataset.inspection import inspect_files
 from dataset.prepare.folder import NAMED
-from dataset.progress import Progress
 from dataset.reid.layout import Tables
+from runtime.errors import UserError
+from runtime.progress import Progress
 
 AT_ONCE = 20_000  # files that are looked at in one go, so that their full names are never all in memory
 

@@ -4,7 +4,6 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataset.errors import UserError
 from dataset.prepare.folder import copy_images
 from dataset.reid.box_crops import image_size
 from dataset.reid.image_archives import (
@@ -16,6 +15,7 @@ from dataset.reid.image_archives import (
     refuse_missing,
 )
 from dataset.reid.image_check import find_problems
+from runtime.errors import UserError
 
 
 def present(root: Path, folders: tuple[str, ...]) -> set[str]:

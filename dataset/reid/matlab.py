@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 
 def read_variables(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:

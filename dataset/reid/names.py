@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 JUNK = "-1"  # identity of detections that take no part in the evaluation: bodies cut off, or no clear person
 DISTRACTOR = "0000"  # identity of people and background that match no query

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 
 def read_words(path: Path, columns: str, header: bool = False) -> list[list[str]]:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 # The streams of random numbers that one seed feeds: the order of an epoch, and what is drawn besides.
 ORDER, DRAW = 0, 1

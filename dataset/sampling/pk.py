@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from dataset.errors import UserError
 from dataset.sampling import DRAW, epoch_order, generator, group
 from dataset.sampling._sequences import apart, batches_apart, linked, together
+from runtime.errors import UserError
 
 
 def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -> "PKSampler":

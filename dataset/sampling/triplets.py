@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset.errors import UserError
 from dataset.sampling import DRAW, check_triplets_exist, epoch_order, generator, group, single_images
+from runtime.errors import UserError
 
 
 def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -> "TripletSampler":

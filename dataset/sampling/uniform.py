@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset.errors import UserError
 from dataset.sampling import check_triplets_exist, epoch_order, group, single_images
+from runtime.errors import UserError
 
 
 def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -> "UniformSampler":

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from dataset.errors import UserError
 from dataset.inspection import inspect_files
 from dataset.vid.annotations import AnnotationError, Frame, parse_frame
+from runtime.errors import UserError
 
 PICTURES = (".jpeg", ".jpg", ".png")
 

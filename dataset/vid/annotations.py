@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 SPLITS = ("train", "val")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from dataset.errors import UserError
-from dataset.parallel import run_parallel
 from dataset.vid.annotations import Frame, Problem
 from dataset.vid.crops import DEFAULT, Box, CropSettings, crop_path, cut, is_inside, mean_colour
+from runtime.errors import UserError
+from runtime.parallel import run_parallel
 
 PARTIAL = ".partial"  # folder below the output folder for files that are being written
 

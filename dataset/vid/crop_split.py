@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.errors import UserError
-from dataset.files import write_json
-from dataset.progress import Progress
 from dataset.vid.annotations import Problem
 from dataset.vid.crop_files import object_crops, write_all_crops
 from dataset.vid.index import SplitIndex, read_index, write_index
 from dataset.vid.indexing import index_split, listing
 from dataset.vid.output import OutputFolder, large_enough, small_boxes
 from dataset.vid.statistics import count_problems
+from runtime.errors import UserError
+from runtime.json_files import write_json
+from runtime.progress import Progress
 
 _BYTES_PER_CROP = 11_000  # a 255x255 JPEG of quality 90, on average; to tell a disk that is too small
 _EXAMPLES = 3  # problems of a kind that are printed; the file has all

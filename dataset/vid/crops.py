@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from dataset.errors import UserError
 from dataset.vid.annotations import Frame
+from runtime.errors import UserError
 
 Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in pixels
 

@@ -26,9 +26,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from dataset.errors import UserError
-from dataset.files import replace_file
 from dataset.vid.annotations import Frame, Problem, Snippet, VideoObject
+from runtime.errors import UserError
+from runtime.files import replace_file
 
 FORMAT = 1
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from dataset.errors import UserError
-from dataset.parallel import run_parallel
 from dataset.vid.annotations import AnnotationError, Frame, Problem, Snippet, VideoObject, parse_frame
 from dataset.vid.crops import TRAIN_FOLDERS
 from dataset.vid.index import SplitIndex, join, make_index
+from runtime.errors import UserError
+from runtime.parallel import run_parallel
 
 _SNIPPETS_PER_TASK = 4
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from dataset.errors import UserError
-from dataset.files import only_one, read_json, replace_file, write_json
 from dataset.vid.annotations import SPLITS, Problem
 from dataset.vid.crop_files import PARTIAL
 from dataset.vid.crops import CropSettings
 from dataset.vid.index import SplitIndex, read_index
+from runtime.errors import UserError
+from runtime.files import only_one, replace_file
+from runtime.json_files import read_json, write_json
 
 MADE_BY = "dataset.prepare.imagenetvid"
 

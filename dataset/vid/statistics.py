@@ -10,6 +10,7 @@ from dataset.vid.annotations import Problem
 from dataset.vid.categories import readable
 from dataset.vid.curation import SNIPPET_CLASSES, class_of
 from dataset.vid.index import SplitIndex
+from runtime.tables import align
 
 _MANY = 10  # frames with more objects than this are counted together
 
@@ -98,16 +99,4 @@ def statistics_table(statistics: dict[str, dict[str, Any]]) -> str:
         rows.append(["left out"])
         for kind in kinds:
             line(f"  {kind}", "left_out", kind)
-    return aligned(rows)
-
-
-def aligned(rows: list[list[str]]) -> str:
-    """Rows of cells, some without values, in columns: the first to the left, the others to the right."""
-    columns = max(len(row) for row in rows)
-    full = [row for row in rows if len(row) == columns]
-    widths = [max(len(row[i]) for row in (rows if i == 0 else full)) for i in range(columns)]
-    lines = []
-    for row in rows:
-        values = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=False))
-        lines.append("  ".join([row[0].ljust(widths[0]), *values]).rstrip())
-    return "\n".join(lines)
+    return align(rows, left=1)

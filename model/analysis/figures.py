@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.errors import UserError
-from dataset.parallel import cores
 from model.analysis.confusion import ConfusedPair, Confusion, confused_pairs, find_confusions
 from model.analysis.nearest_wrong import NearestWrong
 from model.metrics.gallery_distances import Distances
 from model.metrics.ranked_figures import DEFINITIONS, RECALL_RANKS, query_figures
 from model.metrics.ranking import TIES, rank_matches
 from model.metrics.retrieval import BYTES_PER_QUERY, MAX_BLOCK, QUERIES, Task
+from runtime.errors import UserError
+from runtime.parallel import cores
 
 TIE_RULE = "pessimistic"  # that of the evaluator
 FIGURES = (*(f"recall@{k}" for k in RECALL_RANKS), "map", "map@r", "average_rank", "first_rank")

@@ -5,7 +5,7 @@ from typing import Any
 
 from model.analysis.confusion import ConfusedPair, Confusion
 from model.analysis.figures import FIGURES, Analysis, ClassFigures
-from model.results import align
+from runtime.tables import align
 
 _LONGEST = 40  # letters of a name in the terminal
 _RANKS = ("average_rank", "first_rank")  # the others are shares

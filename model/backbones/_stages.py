@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 
 def check_stage(params: Any, stages: dict[int, str]) -> None:

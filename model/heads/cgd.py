@@ -12,8 +12,8 @@ from typing import Any
 
 import keras
 
-from dataset.errors import UserError
 from model.heads import HeadOutputs, gem_pool, normalize
+from runtime.errors import UserError
 
 
 def head(features: keras.KerasTensor, params: Any) -> HeadOutputs:

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from dataset import by_name
 from model.chunks import Chunk, group, over_chunks
 from model.distances import points_of
 from model.margins import margin_of
+from runtime import plugins
 
 
 class Terms(NamedTuple):
@@ -162,7 +162,7 @@ def triplet_loss(
         raise ValueError(f'unknown batch_all_mean {batch_all_mean!r}; it must be "active" or "valid"')
     if strategy == "basic" and memory is not None:
         raise ValueError("a memory has no part in 'basic': its triples are given")
-    module, cost = by_name.load("model.losses", strategy), margin_of(margin)
+    module, cost = plugins.load("model.losses", strategy), margin_of(margin)
     batch = embeddings.shape[0] or tf.shape(embeddings)[0]
     anchors = anchors or (0, batch)
 

@@ -11,7 +11,6 @@ from types import ModuleType
 
 import numpy as np
 
-from dataset.errors import UserError
 from model.metrics.nearest import (
     as_vectors,
     centre_and_scale,
@@ -21,6 +20,7 @@ from model.metrics.nearest import (
     nearest,
     pair_distances,
 )
+from runtime.errors import UserError
 
 METRICS = ("euclidean", "sqeuclidean", "cosine")
 SMALL = 10_000  # images: below, all are compared

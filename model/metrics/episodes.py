@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataset.episodes import Episodes
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
 BLOCK_ELEMENTS = 1 << 20  # of the array of differences: 8 MB

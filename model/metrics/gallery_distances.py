@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
 

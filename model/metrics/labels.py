@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataset.errors import UserError
 from dataset.manifest import Manifest
 from dataset.reid.names import CAMERA_IN_NAME
 from model.metrics.excluders import find_excluder
+from runtime.errors import UserError
 
 
 class Labels(NamedTuple):

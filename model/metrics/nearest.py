@@ -13,9 +13,9 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
-from dataset.errors import UserError
-from dataset.parallel import cores
 from model.metrics.gallery_distances import METRICS, unit_rows
+from runtime.errors import UserError
+from runtime.parallel import cores
 
 BYTES_PER_DISTANCE = 20  # of a block's arrays (q, G) together, with those in float64 of cityblock
 MAX_BLOCK = 256  # larger blocks leave the processor's cache and gain nothing

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dataset.errors import UserError
 from dataset.manifest import Manifest
 from model.metrics.gallery_distances import unit_rows
+from runtime.errors import UserError
 
 
 def _mean(emb: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dataset.errors import UserError
 from model.metrics.gallery_distances import unit_rows
 from model.metrics.nearest import as_vectors, check_positive, nearest
+from runtime.errors import UserError
 
 MAX_ELEMENTS = 1 << 21  # of the neighbours that are gathered together: 16 MB
 

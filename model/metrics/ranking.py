@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from dataset.errors import UserError
-from dataset.parallel import cores
 from model.metrics.gallery_distances import Distances
 from model.metrics.labels import MatchLists
+from runtime.errors import UserError
+from runtime.parallel import cores
 
 TIES = {
     "pessimistic": "a non-match at the distance of a match ranks before it",

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from dataset.errors import UserError
 from model.metrics.nearest import as_vectors, check_positive, check_vectors, nearest, pair_distances
+from runtime.errors import UserError
 
 METRICS = ("euclidean", "sqeuclidean", "cosine")
 MAX_TERMS = 1 << 20  # of the sums of minima that are formed together, at 50 bytes each

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.errors import UserError
 from dataset.manifest import Manifest
-from dataset.parallel import cores
 from model.metrics.excluders import find_excluder
 from model.metrics.gallery_distances import Distances, EmbeddingDistances, GivenDistances
 from model.metrics.labels import Labels, MatchLists, encode_labels, match_lists
 from model.metrics.operating_point import OperatingPoint
 from model.metrics.ranked_figures import DEFINITIONS, means, query_figures
 from model.metrics.ranking import TIES, rank_matches
+from runtime.errors import UserError
+from runtime.parallel import cores
 
 FPR = 1e-3
 BYTES_PER_QUERY = 2**17  # of one query of a block: its row of a tile, and its masks

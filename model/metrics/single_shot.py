@@ -8,7 +8,7 @@ share of its images that are nearer as its probability.
 
 import numpy as np
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 TIES = ("pessimistic", "optimistic")
 BLOCK_MATCHES = 512  # matches whose distributions are found together: these stay in the processor's cache

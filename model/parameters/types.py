@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from dataset import by_name
+from runtime import plugins
 
 
 class Fields(BaseModel):
@@ -17,7 +17,7 @@ class Fields(BaseModel):
 
 def check_name(package: str, name: str) -> str:
     """The name of a module of `package`; a ValueError for another, with the choices."""
-    names = by_name.choices(package)
+    names = plugins.choices(package)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."

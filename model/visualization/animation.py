@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from dataset.errors import UserError
-from dataset.files import replace_file
+from runtime.errors import UserError
+from runtime.files import replace_file
 
 FORMATS = ("gif", "mp4")
 # Pillow keeps all frames of a GIF until it writes them, a byte a pixel.

@@ -2,9 +2,9 @@
 
 from PIL import Image, ImageDraw
 
-from dataset.errors import UserError
 from model.visualization.cards import LEGEND, RIGHT_COLOUR, WRONG_COLOUR, Card, Page, Verdict, box_of
 from model.visualization.lettering import fitted, font_of, wrapped
+from runtime.errors import UserError
 
 SIDE = 120  # of the square as large as an image is shown, in pixels
 _PAPER, _INK, _FAINT, _EMPTY = "#ffffff", "#1c1c1c", "#555555", "#e4e4e4"

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.errors import UserError
 from model.visualization.embedded_set import EmbeddedSet, check_can_open
 from model.visualization.printable import printable
 from model.visualization.rankings import choose_queries, rank_queries, top_rankings
+from runtime.errors import UserError
 
 
 @dataclass(frozen=True)

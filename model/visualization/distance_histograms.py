@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from dataset.errors import UserError
-from dataset.parallel import cores
 from model.metrics.gallery_distances import EmbeddingDistances
 from model.metrics.labels import MatchLists
 from model.metrics.operating_point import OperatingPoint
 from model.metrics.retrieval import FPR
 from model.visualization.embedded_set import EmbeddedSet
+from runtime.errors import UserError
+from runtime.parallel import cores
 
 BINS = 3840  # fine ones, for shares and areas; what is drawn is a divisor of it
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.errors import UserError
 from dataset.manifest import Manifest
 from model.metrics.gallery_distances import EmbeddingDistances
 from model.metrics.labels import with_cameras
 from model.metrics.pooling import pool_sequences
 from model.metrics.retrieval import Task, check_embeddings, make_task
+from runtime.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from dataset.errors import UserError
 from model.visualization.embedded_set import EmbeddedSet, check_can_open
 from model.visualization.printable import printable
 from model.visualization.thumbnails import open_small
+from runtime.errors import UserError
 
 SIDE = 200  # pixels of the longer side: sharp in print and on dense screens
 _KEPT = 256  # images that many rankings show are opened once

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
-from dataset.errors import UserError
 from model.metrics.gallery_distances import unit_rows
 from model.visualization.embedded_set import EmbeddedSet
+from runtime.errors import UserError
 
 METHODS = ("tsne", "umap", "pca")
 FEWEST = 3

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from dataset.files import replace_file
 from model.visualization.cards import Page
+from runtime.files import replace_file
 
 
 def write_page(page: Page, out: Path) -> None:

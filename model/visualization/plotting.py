@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

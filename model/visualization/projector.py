@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dataset.files import replace_file
 from model.visualization.embedded_set import EmbeddedSet, Points, check_can_open
 from model.visualization.printable import printable
 from model.visualization.thumbnails import open_small
+from runtime.files import replace_file
 
 CONFIG, VECTORS, LABELS, SPRITE = "projector_config.pbtxt", "vectors.tsv", "labels.tsv", "images.png"
 _LARGEST_SPRITE = 8192  # pixels of a side: the most that browsers take

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset.errors import UserError
 from model.command_line import add_run_arguments
 from model.embedding_arguments import METRICS
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from model.visualization.embedded_set import EmbeddedSet
@@ -103,7 +103,7 @@ def picture_file(
     Raises:
         UserError: see `output_file`.
     """
-    from dataset.files import check_output
+    from runtime.files import check_output
 
     out = Path(given) if given else default
     if out.suffix.lower() not in suffixes:
@@ -191,10 +191,10 @@ def _embed(args: argparse.Namespace, checkpoint: Path, params: Any, files: list[
     prepare(args.device, params.deterministic)
     import numpy as np
 
-    from dataset.progress import Progress
     from model.checkpoints import restore_model
     from model.embedder import build_embedder
     from model.embedding import Embedder
+    from runtime.progress import Progress
 
     model = build_embedder(params)
     restore_model(checkpoint, model)
@@ -211,9 +211,9 @@ def _from_files(args: argparse.Namespace) -> "EmbeddedSet":
     from model.visualization.printable import printable
 
     if args.gallery_embeddings and not args.excluder:
-        from dataset import by_name
+        from runtime import plugins
 
-        names = ", ".join(by_name.choices("model.metrics.excluders"))
+        names = ", ".join(plugins.choices("model.metrics.excluders"))
         raise UserError(f"--excluder is missing: what no query is compared with ({names})")
     sides = [_read(args, args.query_embeddings, args.query_dataset)]
     if args.gallery_embeddings:

@@ -15,6 +15,7 @@ from model.tracking import (
     score,
     track,
 )
+from runtime.tables import align
 
 NOTES = [
     "In the animation, a number is the one that the matching gave; new: matched to none before; a dashed box and a "
@@ -67,9 +68,7 @@ def figures_of(scores: dict[str, Score], chance: float) -> list[list[str]]:
 
 def as_text(figures: list[list[str]]) -> str:
     """The table for the terminal, its columns aligned."""
-    widths = [max(map(len, column)) for column in zip(*figures, strict=True)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in figures]
-    return "\n".join(line.rstrip() for line in lines)
+    return align(figures, left=1)
 
 
 def _percent(part: float, whole: int) -> str:

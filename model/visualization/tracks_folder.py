@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from html import escape, unescape
 from pathlib import Path
 
-from dataset.errors import UserError
 from model.visualization.animation import FORMATS
 from model.visualization.printable import printable
+from runtime.errors import UserError
 
 PAGE = "tracks.html"
 _NAMES = (*(f"tracks.{name}" for name in FORMATS), PAGE)

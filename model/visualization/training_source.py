@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from dataset.training_set import TrainingSet

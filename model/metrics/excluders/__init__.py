@@ -14,8 +14,8 @@ A module here is one excluder. It defines
 
 from types import ModuleType
 
-from dataset import by_name
-from dataset.errors import UserError
+from runtime import plugins
+from runtime.errors import UserError
 
 
 def find_excluder(name: str) -> ModuleType:
@@ -24,7 +24,7 @@ def find_excluder(name: str) -> ModuleType:
     Raises:
         UserError: naming the choices.
     """
-    names = by_name.choices(__name__)
+    names = plugins.choices(__name__)
     if name not in names:
         raise UserError(f"excluder {name!r}: it must be one of {', '.join(names)}")
-    return by_name.load(__name__, name)
+    return plugins.load(__name__, name)

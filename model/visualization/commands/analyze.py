@@ -8,8 +8,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset.errors import UserError
 from model.visualization.source_arguments import add_source_arguments, open_source, output_file
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from model.analysis.figures import Analysis
@@ -86,17 +86,17 @@ def _outputs(args: argparse.Namespace) -> list[Path]:
 
 
 def _write_json(file: Path, analysis: "Analysis", embedded: "EmbeddedSet") -> None:
-    from dataset.files import write_json
     from model.analysis.report import as_json
+    from runtime.json_files import write_json
 
     write_json(file, as_json(analysis, embedded.title, embedded.facts, embedded.query.paths, embedded.gallery.paths))
 
 
 def _write_page(file: Path, analysis: "Analysis", embedded: "EmbeddedSet", args: argparse.Namespace) -> None:
-    from dataset.files import replace_file
     from model.visualization.analysis_page import Pictures, analysis_page
     from model.visualization.example_thumbnails import Thumbnails
     from model.visualization.printable import printable
+    from runtime.files import replace_file
 
     sides = (embedded.query, embedded.gallery)
     thumbnails = [None if points.files is None else Thumbnails(points.files) for points in sides]

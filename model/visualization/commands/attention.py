@@ -8,8 +8,8 @@ checkpoint; the network runs on the CPU if there is no GPU.
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from dataset.errors import UserError
 from model.visualization.source_arguments import add_source_arguments, check_source, open_source, output_file
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path

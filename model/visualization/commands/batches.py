@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset.errors import UserError
 from model.command_line import add_run_arguments
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

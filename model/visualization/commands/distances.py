@@ -5,8 +5,8 @@ Counts all pairs of a query and a gallery image, in blocks: no sample. The thres
 
 import argparse
 
-from dataset.errors import UserError
 from model.visualization.source_arguments import add_source_arguments, open_source, output_file
+from runtime.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

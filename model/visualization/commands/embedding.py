@@ -8,8 +8,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset.errors import UserError
 from model.visualization.source_arguments import add_source_arguments, open_source, output_file
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

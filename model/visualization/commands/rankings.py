@@ -9,8 +9,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from dataset.errors import UserError
 from model.visualization.source_arguments import add_source_arguments
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from model.visualization.embedded_set import EmbeddedSet

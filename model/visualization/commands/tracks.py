@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset.errors import UserError
 from model.command_line import add_run_arguments
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,13 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     _check_numbers(args)
 
-    from dataset.progress import Progress
     from model.checkpoint_files import find_checkpoint
     from model.run_folder import RunFolder
     from model.visualization.animation import check_format, check_length
     from model.visualization.drawing import shown_size
     from model.visualization.object_crops import write_object_crops
     from model.visualization.tracks_folder import check_folder, source_of
+    from runtime.progress import Progress
 
     folder = RunFolder(args.model_dir)
     params = folder.load_trained_params(args.set)
@@ -155,7 +155,7 @@ def _embed(files: list[list[str]], embedder: "Embedder", checkpoint: Path) -> "l
     """The embeddings of each frame's objects: (N, D) per frame."""
     import numpy as np
 
-    from dataset.progress import Progress
+    from runtime.progress import Progress
 
     flat = [file for own in files for file in own]
     embeddings = embedder.embed(flat, np.ones(len(flat), np.uint8), progress=Progress("embedded", len(flat), "objects"))
@@ -196,8 +196,6 @@ def _write(
     files: list[list[str]],
 ) -> None:
     """Draws the animation, writes it and the page, and prints the figures."""
-    from dataset.files import replace_file
-    from dataset.progress import Progress
     from model.visualization.animation import write_animation
     from model.visualization.drawing import RESERVED
     from model.visualization.object_crops import thumbnail
@@ -207,6 +205,8 @@ def _write(
     from model.visualization.tracks_matrices import Objects
     from model.visualization.tracks_page import tracks_page
     from model.visualization.tracks_video import drawn_frames
+    from runtime.files import replace_file
+    from runtime.progress import Progress
 
     name = printable(Path(args.frames).resolve().name or args.frames)
     objects = Objects(

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 Result = TypeVar("Result")
 

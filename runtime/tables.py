@@ -1,10 +1,11 @@
-"""metrics.csv: what is in metrics.jsonl, for spreadsheets."""
+"""Tables: aligned text, and CSV files."""
 
 import csv
 from pathlib import Path
 from typing import Any
 
-from dataset.files import read_json_lines, replace_file
+from runtime.files import replace_file
+from runtime.json_files import read_json_lines
 
 
 def write_csv(file: Path, rows: list[dict[str, Any]]) -> list[str]:
@@ -32,3 +33,20 @@ class CsvLog:
             return
         with open(self._file, "a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, self._columns, restval="", lineterminator="\n").writerow(row)
+
+
+def align(rows: list[list[str]], left: int = 0) -> str:
+    """Rows of cells as text in columns: the first `left` of them to the left, the others to the right.
+
+    A row of fewer cells than the others is a title, whose width counts in the first column only.
+    """
+    columns = max(len(row) for row in rows)
+    full = [row for row in rows if len(row) == columns]
+    widths = [max(len(row[i]) for row in (full if i else rows)) for i in range(columns)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ).rstrip()
+        for row in rows
+    )

@@ -1,20 +1,23 @@
 """Interchangeable parts, chosen by name: one module in a package is one choice.
 
-A new backbone, head, loss or augmentation is one new file; its name in params.json is the file's name.
+A new backbone, head, loss or augmentation is one new file; its name in params.json is the file's name. A folder that is
+appended to a package's `__path__` adds the parts in it.
 """
 
-import importlib
+import importlib.util
+import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from dataset.errors import UserError
+from runtime.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def choices(package: str) -> list[str]:
-    """The names to choose from, found without importing anything (package: "model.heads")."""
-    return sorted(f.stem for f in (ROOT / package.replace(".", "/")).glob("*.py") if not f.stem.startswith("_"))
+    """The names to choose from, found without importing the package or its modules (package: "model.network.heads")."""
+    folders = importlib.util.find_spec(package).submodule_search_locations
+    return sorted(module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_"))
 
 
 def load(package: str, name: str) -> ModuleType:
