@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def embed_command(args: argparse.Namespace) -> int:
-    from dataset.checked import load_images
+    from dataset.loading.checked import load_images
     from model.checkpoint_files import find_checkpoint
     from model.embedding_shards import parse_shard
     from model.run_folder import RunFolder
@@ -150,7 +150,7 @@ def image_root_of(csv: Path, given: str | None) -> Path:
     """Where a list's paths start: as given, as the dataset.json beside it says, or beside it."""
     if given is not None:
         return Path(given)
-    from dataset.prepared import open_prepared
+    from dataset.formats.prepared import open_prepared
 
     return open_prepared(str(csv.parent)).image_root if (csv.parent / "dataset.json").exists() else csv.parent
 

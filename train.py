@@ -31,7 +31,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
 
-    from dataset.training_set import load_training_set
+    from dataset.loading.training_set import load_training_set
     from model.best import best_metric
     from model.checkpoint_files import find_weights, list_checkpoints
     from model.curriculum import late_beginnings

@@ -59,7 +59,7 @@ def measure(
     name: str, size: tuple[int, int], files: list[str], block: int, repeats: int, batch_size: int, folder: Path
 ) -> np.ndarray:
     """Seconds and seconds of processor time, of the network alone and of embedding files: (blocks, 2, 2)."""
-    from dataset.pipeline import embedding_batches
+    from dataset.loading.pipeline import embedding_batches
     from model.embedder import build_embedder
     from model.embedding import Embedder
     from model.params import check_params

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from dataset.manifest import Manifest, read_manifest
+from dataset.formats.manifest import Manifest, read_manifest
 from model.metrics.retrieval import evaluate_retrieval
 from runtime.parallel import cores
 

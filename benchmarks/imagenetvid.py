@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from dataset.vid.annotations import Frame, VideoObject
-from dataset.vid.render import annotation_xml, clutter
+from dataset.vid.synthetic.render import annotation_xml, clutter
 from runtime.parallel import cores, run_parallel
 
 WIDTH, HEIGHT = 1280, 720

@@ -42,7 +42,7 @@ def main() -> None:
     import tensorflow as tf
 
     from dataset.images import decode
-    from dataset.pipeline import training_batches
+    from dataset.loading.pipeline import training_batches
     from dataset.sampling import Sampler, pk
     from model.params import check_params
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dataset.vid.categories import readable
+from dataset.formats.categories import readable
 from model.results import results_with
 from model.run_folder import RunFolder
 from runtime.json_files import read_json

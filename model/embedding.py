@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dataset.pipeline import embedding_batches
+from dataset.loading.pipeline import embedding_batches
 from model.params import Params
 from model.test_time_augmentation import TestTimeAugmentation
 

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dataset.manifest import Manifest
+from dataset.formats.manifest import Manifest
 from model.embedding_output import ErrorKeepingFile
 from runtime.errors import UserError
 

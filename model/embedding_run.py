@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.checked import CheckedImages
+from dataset.loading.checked import CheckedImages
 from model.checkpoint_files import step_of
 from model.checkpoints import restore_model
 from model.embedder import build_embedder

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dataset.checked import CheckedImages, load_episodes, load_images
-from dataset.episode_attributes import SNIPPET
-from dataset.prepared import EvaluationSet, PreparedDataset
+from dataset.formats.episodes import SNIPPET
+from dataset.formats.prepared import EvaluationSet, PreparedDataset
+from dataset.loading.checked import CheckedImages, load_episodes, load_images
 from model.metrics.breakdown import breakdown_definitions, breakdown_figures
 from model.metrics.episodes import episode_accuracies
 from model.metrics.pooling import pool_sequences

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dataset.prepared import open_prepared
+from dataset.formats.prepared import open_prepared
 from model import results
 from model.best import best_metric, borrowed, keep_best
 from model.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of

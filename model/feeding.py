@@ -6,8 +6,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from dataset.pipeline import training_batches
-from dataset.training_set import TrainingSet
+from dataset.loading.pipeline import training_batches
+from dataset.loading.training_set import TrainingSet
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.embedding import Embedder
 from model.offline_mining import hardest_triples, load_triples, save_triples

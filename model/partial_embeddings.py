@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.checked import CheckedImages
+from dataset.loading.checked import CheckedImages
 from model.params import Params
 from runtime.errors import UserError
 

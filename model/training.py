@@ -7,8 +7,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from dataset.pipeline import broken_image
-from dataset.training_set import TrainingSet
+from dataset.loading.pipeline import broken_image
+from dataset.loading.training_set import TrainingSet
 from model.checkpoint_files import list_checkpoints
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.collapse import CollapseAlarm

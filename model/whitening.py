@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dataset.checked import CheckedImages
-from dataset.pipeline import embedding_batches
+from dataset.loading.checked import CheckedImages
+from dataset.loading.pipeline import embedding_batches
 from model.embedder import Network
 from model.params import Params
 from runtime.errors import UserError

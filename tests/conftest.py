@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.episodes import write_episodes
-from dataset.manifest import write_manifest
-from dataset.prepared import write_dataset_json
+from dataset.formats.episodes import write_episodes
+from dataset.formats.manifest import write_manifest
+from dataset.formats.prepared import write_dataset_json
 
 ROOT = Path(__file__).resolve().parent.parent
 IDENTITIES, IMAGES = 6, 5

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score
 
-from dataset.manifest import Manifest, read_manifest
+from dataset.formats.manifest import Manifest, read_manifest
 
 
 def market_lists(shared_data: Path) -> tuple[Manifest, Manifest]:

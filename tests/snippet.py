@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dataset.vid.annotations import Frame, VideoObject
-from dataset.vid.render import annotation_xml
+from dataset.vid.synthetic.render import annotation_xml
 
 WIDTH, HEIGHT = 120, 80
 COLOURS = [(200, 40, 40), (40, 200, 40), (40, 40, 200)]

@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
 import visualize
-from dataset.manifest import Manifest, write_manifest
+from dataset.formats.manifest import Manifest, write_manifest
 from model.analysis.figures import FIGURES, Analysis, analyze, wilson_interval
 from model.analysis.nearest_wrong import NearestWrong
 from model.embedding_file import read_embeddings, write_embeddings

@@ -29,8 +29,8 @@ from dataset.augmentation import (
     horizontal_flip,
     random_resized_crop,
 )
-from dataset.pipeline import training_batches
-from dataset.training_set import load_training_set
+from dataset.loading.pipeline import training_batches
+from dataset.loading.training_set import load_training_set
 from model.params import check_params
 from runtime.errors import UserError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import command, make_run
 
-from dataset.prepared import open_prepared
+from dataset.formats.prepared import open_prepared
 from runtime.errors import UserError
 
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import command
 
 from benchmarks.input_pipeline import make_photographs
-from dataset.manifest import read_manifest
+from dataset.formats.manifest import read_manifest
 from embed import main
 from model.checkpoints import restore_model
 from model.embedder import build_embedder

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from dataset.formats.manifest import read_manifest
 from dataset.images import resize
-from dataset.manifest import read_manifest
 from embed import main
 from model.checkpoints import restore_model
 from model.embedder import build_embedder

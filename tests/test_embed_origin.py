@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.checked import CheckedImages
-from dataset.manifest import read_manifest
-from dataset.pipeline import embedding_batches
+from dataset.formats.manifest import read_manifest
+from dataset.loading.checked import CheckedImages
+from dataset.loading.pipeline import embedding_batches
 from model.embedder import build_embedder
 from model.params import Params, check_params
 from model.partial_embeddings import origin_of

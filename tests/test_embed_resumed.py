@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from conftest import ROOT, command, environment
 
-from dataset.checked import load_images
-from dataset.manifest import write_manifest
+from dataset.formats.manifest import write_manifest
+from dataset.loading.checked import load_images
 from embed import main
 from model.devices import prepare
 from model.partial_embeddings import PartialEmbeddings
@@ -146,7 +146,7 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys, monkeypa
         (["--shard", "1/2"], None, "shard"),
         (["--batch_size", "4"], None, "batch_size"),
         (["--image_root", str(elsewhere)], None, "image_root"),
-        ([], ("dataset.checked.load_images", rotated), "list"),
+        ([], ("dataset.loading.checked.load_images", rotated), "list"),
         ([], ("model.embedding_run.versions", lambda: "tensorflow 1.0"), "version"),
         ([], ("model.devices.prepare", on_a_gpu), "kind of device"),
     ):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from dataset.manifest import read_manifest
+from dataset.formats.manifest import read_manifest
 from model.embedding_file import Contents, embeddings_of, read_embeddings, write_blocks, write_embeddings
 from runtime.errors import UserError
 

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.checked import load_episodes
-from dataset.episode_attributes import attributes_path, read_attributes, write_attributes
-from dataset.episodes import read_episodes
-from dataset.prepared import find_evaluation_sets
+from dataset.formats.episodes import attributes_path, read_attributes, read_episodes, write_attributes
+from dataset.formats.prepared import find_evaluation_sets
+from dataset.loading.checked import load_episodes
 from runtime.errors import UserError
 
 NAMES = np.array(["0", "1", "2"], dtype=object)

@@ -10,7 +10,7 @@ from conftest import command
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score
 
-from dataset.manifest import Manifest, read_manifest
+from dataset.formats.manifest import Manifest, read_manifest
 from evaluate import main
 from model.metrics.clusters import cluster_figures
 from model.metrics.excluders import find_excluder

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from conftest import make_dataset, make_run  # isort: skip
-from dataset.checked import load_images
-from dataset.manifest import Manifest
-from dataset.prepared import open_prepared
+from dataset.formats.manifest import Manifest
+from dataset.formats.prepared import open_prepared
+from dataset.loading.checked import load_images
 from model.evaluation_sets import load_evaluation_sets
 from model.evaluator import evaluate_all, evaluate_latest
 from model.run_folder import RunFolder

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, command, environment, make_run
 
-from dataset.checked import load_images
-from dataset.manifest import read_manifest, read_rows, write_manifest
-from dataset.prepared import open_prepared
+from dataset.formats.manifest import read_manifest, read_rows, write_manifest
+from dataset.formats.prepared import open_prepared
+from dataset.loading.checked import load_images
 from model import results
 from model.checkpoint_files import UnreadableCheckpointError, find_checkpoint
 from model.checkpoints import restore_model

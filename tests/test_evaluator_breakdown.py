@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import command
 
-from dataset.episode_attributes import attributes_path, write_attributes
+from dataset.formats.episodes import attributes_path, write_attributes
 from model.breakdown_text import breakdown_text, intervals_text
 from model.run_folder import RunFolder
 from runtime.json_files import read_json_lines

@@ -10,9 +10,9 @@ from conftest import command
 from PIL import Image
 from vid_tree import contents, make_root, read_csv, read_episodes, read_root, snippet_class
 
-from dataset.checked import load_episodes, load_images
+from dataset.formats.prepared import open_prepared
+from dataset.loading.checked import load_episodes, load_images
 from dataset.prepare.imagenetvid import main
-from dataset.prepared import open_prepared
 
 SETS = ("easy_val_eval", "train_eval", "val_eval")
 EPISODES = 24

@@ -10,9 +10,9 @@ from conftest import command
 from PIL import Image
 from vid_tree import Object, annotation, contents, make_root, picture, put_frame, read_csv, read_episodes
 
-from dataset.checked import load_episodes, load_images
+from dataset.formats.prepared import open_prepared
+from dataset.loading.checked import load_episodes, load_images
 from dataset.prepare.imagenetvid import main
-from dataset.prepared import open_prepared
 from runtime.errors import UserError
 
 FIRST, SECOND = "ILSVRC2015_val_00000000", "ILSVRC2015_val_00000001"

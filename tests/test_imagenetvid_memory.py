@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from dataset.vid.index import SplitIndex, write_index
-from dataset.vid.output import OutputFolder
+from dataset.vid.output_folder import OutputFolder
 
 FRAMES, OBJECTS = 300, 3  # of a snippet, of a frame
 

@@ -7,8 +7,8 @@ import pytest
 from conftest import command
 from vid_tree import Object, contents, make_root, picture, put_frame
 
+from dataset.formats.prepared import open_prepared
 from dataset.prepare.imagenetvid import main
-from dataset.prepared import open_prepared
 from runtime.errors import UserError
 
 

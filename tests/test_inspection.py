@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from dataset.inspection import inspect_files
+from dataset.loading.inspection import inspect_files
 from runtime.errors import UserError
 
 MODES = ("headers", "full")

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from dataset.episodes import read_episodes, write_episodes
-from dataset.manifest import read_manifest, write_manifest
-from dataset.prepared import open_prepared
+from dataset.formats.episodes import read_episodes, write_episodes
+from dataset.formats.manifest import read_manifest, write_manifest
+from dataset.formats.prepared import open_prepared
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import append_json_line, read_json_lines

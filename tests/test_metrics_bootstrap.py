@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from test_metrics_episodes import make, random_episodes
 
-from dataset.episodes import Episodes
+from dataset.formats.episodes import Episodes
 from model.metrics import bootstrap
 from model.metrics.bootstrap import accuracy_intervals, percentile_intervals
 from model.metrics.breakdown import breakdown_definitions, breakdown_figures, grouped, power_of_two_bin

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import distance
 
-from dataset.episodes import Episodes
+from dataset.formats.episodes import Episodes
 from model.metrics import episodes as module
 from model.metrics.episodes import METRICS, episode_accuracies
 from runtime.errors import UserError

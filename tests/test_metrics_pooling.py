@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.manifest import Manifest
+from dataset.formats.manifest import Manifest
 from model import embedding_arguments
 from model.metrics.gallery_distances import METRICS
 from model.metrics.pooling import POOLINGS, pool_queries, pool_sequences

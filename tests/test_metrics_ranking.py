@@ -8,7 +8,7 @@ from reid_lists import evaluate_by_sorting, float64_distances, market_lists, str
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_curve
 
-from dataset.manifest import Manifest
+from dataset.formats.manifest import Manifest
 from model.metrics import ranking
 from model.metrics.gallery_distances import EmbeddingDistances
 from model.metrics.ranked_figures import cmc_curve

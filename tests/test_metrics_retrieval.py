@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score
 
-from dataset.manifest import Manifest
+from dataset.formats.manifest import Manifest
 from model.metrics import retrieval
 from model.metrics.excluders import find_excluder
 from model.metrics.gallery_distances import METRICS

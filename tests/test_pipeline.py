@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dataset.checked import load_episodes, load_images
+from dataset.formats.prepared import open_prepared
 from dataset.images import turn_upright
-from dataset.pipeline import broken_image, embedding_batches, training_batches
-from dataset.prepared import open_prepared
-from dataset.training_set import load_training_set, with_rotated_identities
+from dataset.loading.checked import load_episodes, load_images
+from dataset.loading.pipeline import broken_image, embedding_batches, training_batches
+from dataset.loading.training_set import load_training_set, with_rotated_identities
 from model.params import check_params
 from runtime.errors import UserError
 

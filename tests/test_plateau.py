@@ -378,7 +378,7 @@ def test_without_an_evaluation_set_it_is_refused(own_dataset, tmp_path, name):
 
 def test_the_figure_is_the_evaluator_s(dataset):
     """What `auto` stands for is decided by one function, and its name is one that the evaluator writes."""
-    from dataset.prepared import open_prepared
+    from dataset.formats.prepared import open_prepared
 
     sets = load_evaluation_sets(open_prepared(str(dataset)), params_of(dataset=str(dataset)))
     assert Watched(*best_metric("auto", {each.name: each.metrics for each in sets})) == WATCHED

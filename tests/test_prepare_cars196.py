@@ -12,7 +12,7 @@ from cars196_tree import CARS196_NAMES, make_cars196, save_annotations
 from PIL import Image
 from reid_trees import HEIGHT, WIDTH, read_tables
 
-from dataset.manifest import read_manifest
+from dataset.formats.manifest import read_manifest
 from dataset.prepare.cars196 import main
 from runtime.json_files import read_json
 

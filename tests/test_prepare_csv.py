@@ -6,8 +6,8 @@ import pytest
 from conftest import command
 from reid_trees import make_dukemtmc, make_market1501, person, read_tables, save
 
+from dataset.formats.prepared import open_prepared
 from dataset.prepare.csv import main
-from dataset.prepared import open_prepared
 from runtime.json_files import read_json
 
 

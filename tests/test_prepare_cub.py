@@ -8,7 +8,7 @@ from PIL import Image
 from reid_trees import HEIGHT, WIDTH, make_cub, read_tables
 
 from dataset.prepare.cub import main
-from dataset.reid.box_crops import pixel_box
+from dataset.sources.box_crops import pixel_box
 from runtime.json_files import read_json
 
 

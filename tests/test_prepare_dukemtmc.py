@@ -7,8 +7,8 @@ import pytest
 from reid_trees import make_dukemtmc, make_market1501, read_tables
 
 from dataset.prepare.dukemtmc import BENCHMARK, main
-from dataset.reid.counts import count
-from dataset.reid.names import parse_names
+from dataset.sources.counts import count
+from dataset.sources.names import parse_names
 from runtime.json_files import read_json
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dataset.manifest import read_manifest
+from dataset.formats.manifest import read_manifest
+from dataset.formats.prepared import open_prepared
 from dataset.prepare.folder import main, split_identities
-from dataset.prepared import open_prepared
 from runtime.json_files import read_json
 
 

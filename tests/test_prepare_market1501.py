@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 from reid_trees import linked_identities, make_dukemtmc, make_market1501, read_tables
 
+from dataset.formats.camera_names import CAMERA_IN_NAME
+from dataset.formats.prepared import open_prepared
 from dataset.prepare.market1501 import BENCHMARK, main
-from dataset.prepared import open_prepared
-from dataset.reid.counts import count
-from dataset.reid.layout import FOLDERS
-from dataset.reid.names import CAMERA_IN_NAME, FORMS, parse_names
+from dataset.sources.counts import count
+from dataset.sources.layout import FOLDERS
+from dataset.sources.names import FORMS, parse_names
 from runtime.json_files import read_json
 
 

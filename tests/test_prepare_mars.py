@@ -10,8 +10,8 @@ import scipy.io
 from conftest import ROOT
 from reid_trees import linked_identities, make_mars, read_tables
 
+from dataset.formats.prepared import open_prepared
 from dataset.prepare.mars import BENCHMARK, main
-from dataset.prepared import open_prepared
 from runtime.json_files import read_json
 
 # Prints the peak memory of a command in megabytes.

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.manifest import Manifest, read_manifest
+from dataset.formats.manifest import Manifest, read_manifest
+from dataset.formats.prepared import open_prepared
 from dataset.prepare.omniglot import main
-from dataset.prepared import open_prepared
 from runtime.json_files import read_json
 
 REAL = Path(os.environ.get("TRIPLET_DATA") or Path(__file__).parents[2] / "shared" / "data") / "omniglot"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from reid_trees import make_sop, read_tables
 
+from dataset.formats.prepared import open_prepared
 from dataset.prepare.sop import main
-from dataset.prepared import open_prepared
 from runtime.json_files import read_json
 
 

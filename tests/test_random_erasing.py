@@ -6,8 +6,8 @@ import tensorflow as tf
 from PIL import Image, ImageDraw
 
 from dataset.augmentation import random_erasing
-from dataset.pipeline import training_batches
-from dataset.training_set import load_training_set
+from dataset.loading.pipeline import training_batches
+from dataset.loading.training_set import load_training_set
 from model.params import check_params
 
 HEIGHT, WIDTH = 64, 32

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from conftest import command, make_run
 
-from dataset.manifest import read_manifest, write_manifest
+from dataset.formats.manifest import read_manifest, write_manifest
+from dataset.loading.training_set import load_training_set
 from dataset.sampling._sequences import linked
 from dataset.sampling.pk import PKSampler
-from dataset.training_set import load_training_set
 from model.params import check_params
 from runtime import plugins
 from runtime.errors import UserError

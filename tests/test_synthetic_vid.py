@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.episodes import read_episodes
-from dataset.manifest import read_manifest
+from dataset.formats.episodes import read_episodes
+from dataset.formats.manifest import read_manifest
+from dataset.formats.prepared import open_prepared
 from dataset.prepare.synthetic_vid import main
-from dataset.prepared import open_prepared
 from dataset.vid.annotations import read_snippets
-from dataset.vid.objects import CATEGORIES, Pose, difference, footprint, paint, random_instances
+from dataset.vid.synthetic.objects import CATEGORIES, Pose, difference, footprint, paint, random_instances
 from runtime.errors import UserError
 from runtime.json_files import read_json
 

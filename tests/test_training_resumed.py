@@ -12,7 +12,7 @@ from conftest import make_run
 from test_training import assert_same_bits, checkpoint_values, events
 from train_several import setting, train_several
 
-from dataset.training_set import load_training_set
+from dataset.loading.training_set import load_training_set
 from model.checkpoints import restore_model
 from model.detailed_log import read_detailed_log
 from model.embedder import build_embedder

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataset.vid.annotations import AnnotationError, Frame, VideoObject, annotation_files, read_frame, read_snippets
-from dataset.vid.render import annotation_xml
+from dataset.vid.synthetic.render import annotation_xml
 from runtime.errors import UserError
 
 # The layout of a real file of ILSVRC2015_VID_train_0002.

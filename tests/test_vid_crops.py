@@ -9,8 +9,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from dataset.vid.annotations import Frame, VideoObject
-from dataset.vid.crop_files import PARTIAL, FrameCrops, object_crops, write_all_crops, write_crops
-from dataset.vid.crops import crop_path, crop_window, cut
+from dataset.vid.crop_writer import PARTIAL, FrameCrops, object_crops, write_all_crops, write_crops
+from dataset.vid.siamfc_crops import crop_path, crop_window, cut
 from runtime.errors import UserError
 
 WIDTH, HEIGHT = 120, 90

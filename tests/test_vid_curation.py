@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dataset.vid.annotations import Frame, Snippet, VideoObject
-from dataset.vid.crops import crop_window
-from dataset.vid.curation import query_gallery_rows, snippet_class, train_rows
 from dataset.vid.episode_sets import object_episodes, random_crop_episodes
 from dataset.vid.random_boxes import random_boxes
+from dataset.vid.selection import query_gallery_rows, snippet_class, train_rows
+from dataset.vid.siamfc_crops import crop_window
 
 
 def make_snippet(

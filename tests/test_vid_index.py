@@ -10,8 +10,8 @@ from test_vid_annotations import FOLDER, REAL, put
 from vid_tree import Object, annotation, make_root, put_frame, read_root
 
 from dataset.vid.annotations import Frame, Problem, Snippet, read_snippets
+from dataset.vid.archive import index_split, listing
 from dataset.vid.index import SplitIndex, join, make_index, read_index, write_index
-from dataset.vid.indexing import index_split, listing
 from runtime.errors import UserError
 
 

@@ -230,7 +230,7 @@ def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, attention, m
     assert "Größe &lt;1&gt; $.jpg" in page
     assert re.findall(r'(?:src|href)="(.{15})', page) == ["data:image/png;"]
 
-    from dataset.manifest import read_manifest
+    from dataset.formats.manifest import read_manifest
     from model.checkpoints import restore_model
     from model.embedding import Embedder
     from model.embedding_file import write_embeddings

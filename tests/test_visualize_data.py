@@ -9,8 +9,8 @@ from conftest import make_run
 from PIL import Image
 
 import visualize
-from dataset.pipeline import training_batches
-from dataset.training_set import load_training_set
+from dataset.loading.pipeline import training_batches
+from dataset.loading.training_set import load_training_set
 from model.run_folder import RunFolder
 from runtime.errors import UserError
 

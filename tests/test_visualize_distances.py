@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import visualize
-from dataset.manifest import Manifest, write_manifest
+from dataset.formats.manifest import Manifest, write_manifest
 from model.embedding_file import write_embeddings
 from model.metrics.gallery_distances import METRICS
 from model.metrics.retrieval import evaluate_retrieval

@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 import visualize
-from dataset.manifest import Manifest
+from dataset.formats.manifest import Manifest
 from model.embedding_file import write_embeddings
 from model.metrics.gallery_distances import METRICS
 from model.visualization.embedded_set import Lists, embedded_set

@@ -18,7 +18,7 @@ from snippet import HEIGHT, PRESENT, WIDTH, make_snippet
 
 import visualize
 from dataset.vid.annotated_frames import read_annotated_frames
-from dataset.vid.crops import crop_window, cut
+from dataset.vid.siamfc_crops import crop_window, cut
 from model.checkpoints import restore_model
 from model.embedder import build_embedder
 from model.embedding import Embedder

@@ -6,8 +6,8 @@ import tensorflow as tf
 from conftest import command, make_run
 
 import train
-from dataset.checked import load_images
-from dataset.pipeline import embedding_batches
+from dataset.loading.checked import load_images
+from dataset.loading.pipeline import embedding_batches
 from model.checkpoints import restore_model
 from model.embedder import build_network
 from model.params import check_params

@@ -12,11 +12,11 @@ import argparse
 import sys
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from dataset.manifest import read_manifest
-from dataset.reid.counts import Benchmark
-from dataset.reid.layout import Row, Tables, open_root
-from dataset.reid.names import CAMERA_IN_NAME
-from dataset.reid.output import add_check, write_data_set
+from dataset.formats.camera_names import CAMERA_IN_NAME
+from dataset.formats.manifest import read_manifest
+from dataset.sources.counts import Benchmark
+from dataset.sources.layout import Row, Tables, open_root
+from dataset.sources.published_set import add_check, write_data_set
 from runtime.errors import UserError, exit_code
 
 LISTS = ("train", "query", "gallery", "test")

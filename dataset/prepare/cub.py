@@ -12,11 +12,11 @@ import math
 import sys
 from pathlib import Path
 
-from dataset.reid.box_crops import crop_images
-from dataset.reid.counts import Benchmark
-from dataset.reid.layout import Tables, open_root
-from dataset.reid.output import add_arguments, write_data_set
-from dataset.reid.word_lists import by_number
+from dataset.sources.box_crops import crop_images
+from dataset.sources.counts import Benchmark
+from dataset.sources.layout import Tables, open_root
+from dataset.sources.published_set import add_arguments, write_data_set
+from dataset.sources.word_lists import by_number
 from runtime.errors import UserError, exit_code
 
 TRAIN_CLASSES = 100

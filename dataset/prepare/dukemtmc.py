@@ -11,9 +11,9 @@ Multi-Camera Tracking, 2016. Its authors have withdrawn the data set since.
 import argparse
 import sys
 
-from dataset.reid.counts import Benchmark
-from dataset.reid.layout import FOLDERS, open_root, read_splits
-from dataset.reid.output import add_arguments, write_data_set
+from dataset.sources.counts import Benchmark
+from dataset.sources.layout import FOLDERS, open_root, read_splits
+from dataset.sources.published_set import add_arguments, write_data_set
 from runtime.errors import exit_code
 
 BENCHMARK = Benchmark(

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from dataset.vid.annotations import SPLITS
-from dataset.vid.crop_split import NoCropsError, check_frames, crop_split, make_index, tell_problems
-from dataset.vid.crops import CONTEXT_AMOUNT, EXEMPLAR_SIZE, JPEG_QUALITY, SEARCH_SIZE, CropSettings
+from dataset.vid.crop import NoCropsError, check_frames, crop_split, make_index, tell_problems
 from dataset.vid.curate import Wishes, curate
-from dataset.vid.output import OutputFolder
+from dataset.vid.output_folder import OutputFolder
 from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS
+from dataset.vid.siamfc_crops import CONTEXT_AMOUNT, EXEMPLAR_SIZE, JPEG_QUALITY, SEARCH_SIZE, CropSettings
 from runtime.errors import UserError, exit_code
 from runtime.parallel import cores
 

@@ -10,9 +10,9 @@ A Benchmark, ICCV 2015.
 import argparse
 import sys
 
-from dataset.reid.counts import Benchmark
-from dataset.reid.layout import FOLDERS, Row, open_root, read_folder, read_splits
-from dataset.reid.output import add_arguments, write_data_set
+from dataset.sources.counts import Benchmark
+from dataset.sources.layout import FOLDERS, Row, open_root, read_folder, read_splits
+from dataset.sources.published_set import add_arguments, write_data_set
 from runtime.errors import exit_code
 
 MULTI_QUERY = "gt_bbox"

@@ -13,11 +13,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from dataset.reid.counts import Benchmark
-from dataset.reid.layout import Row, open_root
-from dataset.reid.names import DISTRACTOR, JUNK
-from dataset.reid.output import add_arguments, write_data_set
-from dataset.reid.tracks import read_names, read_queries, read_tracks, track_rows
+from dataset.sources.counts import Benchmark
+from dataset.sources.layout import Row, open_root
+from dataset.sources.names import DISTRACTOR, JUNK
+from dataset.sources.published_set import add_arguments, write_data_set
+from dataset.sources.tracks import read_names, read_queries, read_tracks, track_rows
 from runtime.errors import UserError, exit_code
 
 # Of each split: folder of images, list of their names, table of tracks, its variable.

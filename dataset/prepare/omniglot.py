@@ -17,8 +17,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from dataset.manifest import COLUMNS, read_rows, write_manifest
-from dataset.prepared import write_dataset_json
+from dataset.formats.manifest import COLUMNS, read_rows, write_manifest
+from dataset.formats.prepared import write_dataset_json
 from runtime.errors import UserError, exit_code
 from runtime.json_files import read_json
 

@@ -11,10 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset.reid.counts import Benchmark, shared_identities
-from dataset.reid.layout import Row, open_root
-from dataset.reid.output import add_arguments, write_data_set
-from dataset.reid.word_lists import read_words
+from dataset.sources.counts import Benchmark, shared_identities
+from dataset.sources.layout import Row, open_root
+from dataset.sources.published_set import add_arguments, write_data_set
+from dataset.sources.word_lists import read_words
 from runtime.errors import UserError, exit_code
 
 LISTS = {"train.csv": "Ebay_train.txt", "test.csv": "Ebay_test.txt"}

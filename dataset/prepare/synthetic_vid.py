@@ -2,9 +2,9 @@
 
     python -m dataset.prepare.synthetic_vid --out data/synthetic_vid
 
-The result is a prepared data set (see dataset.prepared) with the evaluation sets train_eval, val_eval, easy_val_eval
-and query_gallery. Instances in validation do not occur in training. The same settings give the same files, byte for
-byte; an interrupted run goes on when it is started again.
+The result is a prepared data set (see dataset.formats.prepared) with the evaluation sets train_eval, val_eval,
+easy_val_eval and query_gallery. Instances in validation do not occur in training. The same settings give the same
+files, byte for byte; an interrupted run goes on when it is started again.
 """
 
 import argparse
@@ -16,15 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset.episode_attributes import attributes_path, write_attributes
-from dataset.episodes import write_episodes
-from dataset.manifest import write_manifest
-from dataset.prepared import write_dataset_json
-from dataset.vid import curation
+from dataset.formats.episodes import attributes_path, write_attributes, write_episodes
+from dataset.formats.manifest import write_manifest
+from dataset.formats.prepared import write_dataset_json
+from dataset.vid import selection as curation
 from dataset.vid.annotations import Snippet, read_snippets
-from dataset.vid.crop_files import PARTIAL, object_crops, write_all_crops
+from dataset.vid.crop_writer import PARTIAL, object_crops, write_all_crops
 from dataset.vid.episode_sets import object_episodes, random_crop_episodes
-from dataset.vid.render import RenderTask, render_snippet
+from dataset.vid.synthetic.render import RenderTask, render_snippet
 from runtime.errors import UserError, exit_code
 from runtime.json_files import read_json, write_json
 from runtime.parallel import run_parallel

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dataset.inspection import inspect_files
+from dataset.loading.inspection import inspect_files
 from dataset.vid.annotations import AnnotationError, Frame, parse_frame
 from runtime.errors import UserError
 

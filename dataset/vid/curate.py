@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.episode_attributes import attributes_path, write_attributes
-from dataset.episodes import write_episodes
-from dataset.manifest import write_manifest
-from dataset.prepared import write_dataset_json
-from dataset.vid.crop_files import write_all_crops
-from dataset.vid.curation import train_rows
+from dataset.formats.episodes import attributes_path, write_attributes, write_episodes
+from dataset.formats.manifest import write_manifest
+from dataset.formats.prepared import write_dataset_json
+from dataset.vid.crop_writer import write_all_crops
 from dataset.vid.episode_sets import EpisodeSet, object_episodes, random_crop_episodes
 from dataset.vid.index import SplitIndex, read_index
-from dataset.vid.output import OutputFolder, large_enough, small_boxes
+from dataset.vid.output_folder import OutputFolder, large_enough, small_boxes
+from dataset.vid.selection import train_rows
 from dataset.vid.statistics import count_problems, split_statistics, statistics_table
 from runtime.errors import UserError
 from runtime.json_files import write_json

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from dataset.vid.annotations import Frame, Snippet
-from dataset.vid.crop_files import FrameCrops
-from dataset.vid.crops import DEFAULT, Box, CropSettings, crop_path
-from dataset.vid.curation import by_folder, snippet_class, tracks
+from dataset.vid.crop_writer import FrameCrops
 from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS, random_boxes, random_kind
 from dataset.vid.seeds import generator
+from dataset.vid.selection import by_folder, snippet_class, tracks
+from dataset.vid.siamfc_crops import DEFAULT, Box, CropSettings, crop_path
 
 MIN_CANDIDATES = 3  # the positive included
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from dataset.vid.annotations import Frame
-from dataset.vid.crops import Box
 from dataset.vid.seeds import generator
+from dataset.vid.siamfc_crops import Box
 
 RANDOM_CROPS = 5  # M, per episode of the random crop set
 MAX_IOU = 0.3  # exclusive

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from dataset.formats.categories import readable
 from dataset.vid.annotations import Problem
-from dataset.vid.categories import readable
-from dataset.vid.curation import SNIPPET_CLASSES, class_of
 from dataset.vid.index import SplitIndex
+from dataset.vid.selection import SNIPPET_CLASSES, class_of
 from runtime.tables import align
 
 _MANY = 10  # frames with more objects than this are counted together

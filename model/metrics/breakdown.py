@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset.episode_attributes import RESERVED as CANDIDATES
-from dataset.episode_attributes import SNIPPET
-from dataset.episodes import Episodes
+from dataset.formats.episodes import RESERVED as CANDIDATES
+from dataset.formats.episodes import SNIPPET, Episodes
 from model.metrics.bootstrap import DIGITS, LEVEL, RESAMPLES, accuracy_intervals
 
 OTHERS = "(others)"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.episodes import Episodes
+from dataset.formats.episodes import Episodes
 from runtime.errors import UserError
 
 METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")

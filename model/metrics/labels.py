@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataset.manifest import Manifest
-from dataset.reid.names import CAMERA_IN_NAME
+from dataset.formats.camera_names import CAMERA_IN_NAME
+from dataset.formats.manifest import Manifest
 from model.metrics.excluders import find_excluder
 from runtime.errors import UserError
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dataset.manifest import Manifest
+from dataset.formats.manifest import Manifest
 from model.metrics.gallery_distances import unit_rows
 from runtime.errors import UserError
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.manifest import Manifest
+from dataset.formats.manifest import Manifest
 from model.metrics.excluders import find_excluder
 from model.metrics.gallery_distances import Distances, EmbeddingDistances, GivenDistances
 from model.metrics.labels import Labels, MatchLists, encode_labels, match_lists

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from dataset.training_set import TrainingSet
+from dataset.loading.training_set import TrainingSet
 from model.visualization.cards import Card, Page, Section
 from model.visualization.printable import printable
 from model.visualization.thumbnails import from_pixels

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.manifest import Manifest
+from dataset.formats.manifest import Manifest
 from model.metrics.gallery_distances import EmbeddingDistances
 from model.metrics.labels import with_cameras
 from model.metrics.pooling import pool_sequences

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.manifest import read_manifest
-from dataset.prepared import EvaluationSet, PreparedDataset
+from dataset.formats.manifest import read_manifest
+from dataset.formats.prepared import EvaluationSet, PreparedDataset
 from model.params import Params
 from model.visualization.embedded_set import EmbeddedSet, Lists, default_excluder, embedded_set
 from model.visualization.file_pictures import FilePictures

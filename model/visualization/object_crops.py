@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.vid.annotated_frames import AnnotatedFrame
-from dataset.vid.crops import CONTEXT_AMOUNT, JPEG_QUALITY, crop_window, cut, mean_colour
+from dataset.vid.siamfc_crops import CONTEXT_AMOUNT, JPEG_QUALITY, crop_window, cut, mean_colour
 
 _THUMBNAIL_QUALITY = 75
 

@@ -128,8 +128,8 @@ def open_source(args: argparse.Namespace) -> "EmbeddedSet":
 
 
 def _from_run(args: argparse.Namespace) -> "EmbeddedSet":
-    from dataset.checked import load_images
-    from dataset.prepared import open_prepared
+    from dataset.formats.prepared import open_prepared
+    from dataset.loading.checked import load_images
     from model.checkpoint_files import find_checkpoint, step_of
     from model.run_folder import RunFolder
     from model.visualization.embedded_set import Lists, default_excluder, embedded_set
@@ -241,7 +241,7 @@ def _from_files(args: argparse.Namespace) -> "EmbeddedSet":
 
 def _read(args: argparse.Namespace, file: str, csv: str | None) -> Any:
     """The list, the embeddings, and whether it is known where the images are."""
-    from dataset.manifest import Manifest, read_manifest
+    from dataset.formats.manifest import Manifest, read_manifest
     from model.embedding_file import embeddings_of, read_embeddings
 
     root = Path(args.image_root) if args.image_root else None
@@ -256,7 +256,7 @@ def _read(args: argparse.Namespace, file: str, csv: str | None) -> Any:
         return manifest, embeddings, root is not None
     path = Path(csv)
     if root is None and (path.parent / "dataset.json").exists():
-        from dataset.prepared import open_prepared
+        from dataset.formats.prepared import open_prepared
 
         root = open_prepared(str(path.parent)).image_root
     manifest = read_manifest(path, root or path.parent)

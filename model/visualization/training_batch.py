@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.pipeline import embedding_batches, training_batches
-from dataset.training_set import TrainingSet
+from dataset.loading.pipeline import embedding_batches, training_batches
+from dataset.loading.training_set import TrainingSet
 from model.params import Params
 
 
@@ -37,7 +37,7 @@ def read_training_batches(
     """
     import tensorflow as tf
 
-    from dataset.pipeline import broken_image
+    from dataset.loading.pipeline import broken_image
 
     files, orientations = data.images.manifest.files(), data.images.orientations
     batches = iter(training_batches(files, orientations, data.sampler, params, start, stop))

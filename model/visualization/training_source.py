@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from dataset.training_set import TrainingSet
+    from dataset.loading.training_set import TrainingSet
     from model.params import Params
 
 
@@ -17,7 +17,7 @@ def load_batches_of(params: "Params", run: Path | None, step: int, count: int) -
     Raises:
         UserError: for a broken data set, or hard triples that the run has not mined for these steps.
     """
-    from dataset.training_set import load_training_set
+    from dataset.loading.training_set import load_training_set
 
     data = load_training_set(params)
     if params.triplet_mining != "hard":

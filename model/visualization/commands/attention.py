@@ -129,7 +129,7 @@ def _explain(
     embedded: "EmbeddedSet | None",
 ) -> "list[ExplainedPair]":
     """Reads the images, runs the network, and computes the maps, a few pairs at a time."""
-    from dataset.inspection import inspect_files
+    from dataset.loading.inspection import inspect_files
 
     files = [file for pair in pairs for file in pair.files]
     inspection = inspect_files(files)
@@ -141,7 +141,7 @@ def _explain(
     prepare(device, params.deterministic)
     import numpy as np
 
-    from dataset.pipeline import embedding_batches
+    from dataset.loading.pipeline import embedding_batches
     from model.checkpoints import restore_model
     from model.embedder import build_embedder
     from model.visualization.attention_maps import AttentionMaps, mean_embedding

@@ -15,7 +15,7 @@ from runtime.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from dataset.manifest import Manifest
+    from dataset.formats.manifest import Manifest
     from model.params import Params
     from model.visualization.rankings import Ranking
 
@@ -139,8 +139,8 @@ def _batch_of_set(args: argparse.Namespace, params: "Params") -> tuple[Any, str]
     """How to read P identities with up to K images each of an evaluation set, and what that is called."""
     import numpy as np
 
-    from dataset.checked import load_images
-    from dataset.prepared import open_prepared
+    from dataset.formats.prepared import open_prepared
+    from dataset.loading.checked import load_images
     from model.visualization.printable import printable
     from model.visualization.source_arguments import choose_set
 
@@ -162,8 +162,8 @@ def _batch_of_set(args: argparse.Namespace, params: "Params") -> tuple[Any, str]
     places = np.concatenate(rows)
 
     def read() -> "tuple[np.ndarray, Manifest]":
-        from dataset.manifest import Manifest
-        from dataset.pipeline import embedding_batches
+        from dataset.formats.manifest import Manifest
+        from dataset.loading.pipeline import embedding_batches
 
         manifest = Manifest(identities[places], paths[places], prepared.image_root, chosen.files[0])
         batches = embedding_batches(manifest.files(), orientations[places], params, len(places))

@@ -8,12 +8,6 @@ from runtime.errors import UserError
 JUNK = "-1"  # identity of detections that take no part in the evaluation: bodies cut off, or no clear person
 DISTRACTOR = "0000"  # identity of people and background that match no query
 
-# The camera alone (group 1), wherever it stands in the name: for lists of images whose names may have been extended.
-CAMERA_IN_NAME: dict[str, re.Pattern[str]] = {
-    "market1501": re.compile(r"_c([0-9]+)s[0-9]+_"),  # 0001_c1s1_001051_00.jpg
-    "duke": re.compile(r"_c([0-9]+)_"),  # 0001_c2_f0046182.jpg
-    "mars": re.compile(r"C([0-9]+)T[0-9]+F[0-9]+"),  # 0001C1T0001F001.jpg
-}
 
 _END = r"(?:\.(?:jpg|jpeg|png))+"  # Market-1501 has some images named .jpg.jpg
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.episodes import Episodes, read_episodes
-from dataset.inspection import inspect_files
-from dataset.manifest import Manifest, read_manifest
+from dataset.formats.episodes import Episodes, read_episodes
+from dataset.formats.manifest import Manifest, read_manifest
+from dataset.loading.inspection import inspect_files
 from runtime.errors import UserError
 
 

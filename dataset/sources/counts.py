@@ -3,8 +3,8 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from dataset.reid.layout import Tables
-from dataset.reid.names import DISTRACTOR, JUNK
+from dataset.sources.layout import Tables
+from dataset.sources.names import DISTRACTOR, JUNK
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dataset.inspection import MODES
-from dataset.manifest import write_manifest
-from dataset.prepare.folder import COPIES, copy_images, listed, refuse_other_content
-from dataset.prepared import write_dataset_json
-from dataset.reid.counts import Benchmark, count, describe, differences, shared_identities
-from dataset.reid.image_check import drop_broken
-from dataset.reid.layout import Tables
+from dataset.formats.manifest import write_manifest
+from dataset.formats.prepared import write_dataset_json
+from dataset.formats.writing import COPIES, copy_images, listed, refuse_other_content
+from dataset.loading.inspection import MODES
+from dataset.sources.counts import Benchmark, count, describe, differences, shared_identities
+from dataset.sources.image_check import drop_broken
+from dataset.sources.layout import Tables
 from runtime.errors import UserError
 
 PRODUCTS = ("dataset.json", "train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv")

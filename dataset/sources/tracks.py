@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.reid.layout import Row
-from dataset.reid.matlab import read_variables, whole_numbers
-from dataset.reid.names import FORMS, JUNK
+from dataset.sources.layout import Row
+from dataset.sources.matlab import read_variables, whole_numbers
+from dataset.sources.names import FORMS, JUNK
 from runtime.errors import UserError
 
 JUNK_FOLDER = "00-1"  # as names and folders state the identity -1

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.reid.matlab import read_variables, whole_numbers
+from dataset.sources.matlab import read_variables, whole_numbers
 from runtime.errors import UserError
 
 CLASSES = 196

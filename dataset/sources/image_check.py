@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from dataset.inspection import inspect_files
-from dataset.prepare.folder import NAMED
-from dataset.reid.layout import Tables
+from dataset.loading.inspection import inspect_files
+from dataset.sources.layout import Tables
 from runtime.errors import UserError
 from runtime.progress import Progress
 
+NAMED = 10  # how many files an error lists
 AT_ONCE = 20_000  # files that are looked at in one go, so that their full names are never all in memory
 
 

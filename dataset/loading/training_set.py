@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset.checked import CheckedImages, load_images
-from dataset.prepared import PreparedDataset, open_prepared
+from dataset.formats.prepared import PreparedDataset, open_prepared
+from dataset.loading.checked import CheckedImages, load_images
 from dataset.sampling import Sampler
 from runtime import plugins
 

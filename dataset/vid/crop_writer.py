@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.vid.annotations import Frame, Problem
-from dataset.vid.crops import DEFAULT, Box, CropSettings, crop_path, cut, is_inside, mean_colour
+from dataset.vid.siamfc_crops import DEFAULT, Box, CropSettings, crop_path, cut, is_inside, mean_colour
 from runtime.errors import UserError
 from runtime.parallel import run_parallel
 

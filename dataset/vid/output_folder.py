@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from dataset.vid.annotations import SPLITS, Problem
-from dataset.vid.crop_files import PARTIAL
-from dataset.vid.crops import CropSettings
+from dataset.vid.crop_writer import PARTIAL
 from dataset.vid.index import SplitIndex, read_index
+from dataset.vid.siamfc_crops import CropSettings
 from runtime.errors import UserError
 from runtime.files import only_one, replace_file
 from runtime.json_files import read_json, write_json

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from dataset.vid.annotations import Snippet
-from dataset.vid.crops import crop_path
 from dataset.vid.seeds import generator
+from dataset.vid.siamfc_crops import crop_path
 
 SNIPPET_CLASSES = ("missing_bbox", "single_bboxes", "multiple_bboxes")
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from dataset.vid.annotations import SPLITS, Frame, VideoObject
-from dataset.vid.objects import CATEGORIES, Instance, Pose, cover, footprint, paint, random_instances
+from dataset.vid.synthetic.objects import CATEGORIES, Instance, Pose, cover, footprint, paint, random_instances
 from runtime.errors import UserError
 
 WIDTH, HEIGHT = 192, 144  # of a frame, pixels

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from dataset.vid.annotations import Problem
-from dataset.vid.crop_files import object_crops, write_all_crops
+from dataset.vid.archive import index_split, listing
+from dataset.vid.crop_writer import object_crops, write_all_crops
 from dataset.vid.index import SplitIndex, read_index, write_index
-from dataset.vid.indexing import index_split, listing
-from dataset.vid.output import OutputFolder, large_enough, small_boxes
+from dataset.vid.output_folder import OutputFolder, large_enough, small_boxes
 from dataset.vid.statistics import count_problems
 from runtime.errors import UserError
 from runtime.json_files import write_json

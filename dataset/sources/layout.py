@@ -4,9 +4,10 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from dataset.prepare.folder import IMAGE_EXTENSIONS
-from dataset.reid.names import DISTRACTOR, JUNK, parse_names
+from dataset.sources.names import DISTRACTOR, JUNK, parse_names
 from runtime.errors import UserError
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 
 # The same three folders in Market-1501, DukeMTMC-reID and the extracted CUHK03.
 FOLDERS = {"train.csv": "bounding_box_train", "query.csv": "query", "gallery.csv": "bounding_box_test"}

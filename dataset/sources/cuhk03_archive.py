@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from dataset.reid.layout import Row, Tables
-from dataset.reid.matlab import read_variables, whole_numbers
+from dataset.sources.layout import Row, Tables
+from dataset.sources.matlab import read_variables, whole_numbers
 from runtime.errors import UserError
 from runtime.progress import Progress
 

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from dataset.vid.annotations import AnnotationError, Frame, Problem, Snippet, VideoObject, parse_frame
-from dataset.vid.crops import TRAIN_FOLDERS
 from dataset.vid.index import SplitIndex, join, make_index
+from dataset.vid.siamfc_crops import TRAIN_FOLDERS
 from runtime.errors import UserError
 from runtime.parallel import run_parallel
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dataset.inspection import inspect_file, strict_decoding
+from dataset.loading.inspection import inspect_file, strict_decoding
 from runtime.errors import UserError
 from runtime.progress import Progress
 

@@ -4,9 +4,9 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataset.prepare.folder import copy_images
-from dataset.reid.box_crops import image_size
-from dataset.reid.image_archives import (
+from dataset.formats.writing import copy_images
+from dataset.sources.box_crops import image_size
+from dataset.sources.image_archives import (
     ENDINGS,
     extract_images,
     find_archive,
@@ -14,7 +14,7 @@ from dataset.reid.image_archives import (
     read_images,
     refuse_missing,
 )
-from dataset.reid.image_check import find_problems
+from dataset.sources.image_check import find_problems
 from runtime.errors import UserError
 
 

@@ -1,0 +1,1 @@
+"""Lists and images checked, and brought to batches."""

@@ -1,0 +1,1 @@
+"""Rendered videos of look-alike objects in ImageNet VID's layout."""
