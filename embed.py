@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.command_line import add_run_arguments
+from model.run.arguments import add_run_arguments
 from runtime.errors import UserError, exit_code
 
 _REPLACED = ("HDF5", b"\x89HDF")  # the only files that --filename may replace: all others were made by something else
@@ -69,9 +69,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def embed_command(args: argparse.Namespace) -> int:
     from dataset.loading.checked import load_images
-    from model.checkpoint_files import find_checkpoint
     from model.embedding_shards import parse_shard
-    from model.run_folder import RunFolder
+    from model.run.checkpoint_files import find_checkpoint
+    from model.run.run_folder import RunFolder
     from model.test_time_augmentation import TestTimeAugmentation, check_aggregator
     from runtime.files import check_output
 
@@ -96,7 +96,7 @@ def embed_command(args: argparse.Namespace) -> int:
         if shard and shard.of > len(images):
             raise UserError(f"--shard {shard}: {csv} has only {len(images)} images; make at most as many shards")
 
-        from model.devices import prepare
+        from model.run.devices import prepare
 
         devices = prepare(args.device, params.deterministic)
         from model.embedding_run import Job, embed_to_file

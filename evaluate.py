@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from model.command_line import add_run_arguments
+from model.run.arguments import add_run_arguments
 from runtime.errors import UserError, exit_code
 
 # What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
@@ -45,8 +45,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def evaluate_run(args: argparse.Namespace) -> int:
     """Evaluates checkpoints, and prints the table of all results."""
-    from model.checkpoint_files import list_checkpoints, wait_for_checkpoint
-    from model.run_folder import RunFolder
+    from model.run.checkpoint_files import list_checkpoints, wait_for_checkpoint
+    from model.run.run_folder import RunFolder
 
     run = RunFolder(args.model_dir)
     params = run.load_params(args.set)  # a mistake in params.json is answered before anything is waited for
@@ -61,13 +61,13 @@ def evaluate_run(args: argparse.Namespace) -> int:
         return 0
     params = run.load_trained_params(args.set)
 
-    from model.devices import prepare
+    from model.run.devices import prepare
 
     with run.lock("evaluate"):
         prepare(args.device, params.deterministic)
         from model.breakdown_text import breakdown_text, intervals_text
-        from model.evaluator import evaluate_all, evaluate_latest, origin_of
-        from model.results import table
+        from model.evaluator import evaluate_all, evaluate_latest
+        from model.run.results import origin_of, table
         from runtime.log import Log
 
         (evaluate_latest if once else evaluate_all)(run, params, Log())

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.command_line import add_run_arguments
+from model.run.arguments import add_run_arguments
 from runtime.errors import UserError, exit_code
 
 if TYPE_CHECKING:
-    from model.run_folder import RunFolder
+    from model.run.run_folder import RunFolder
 
 # What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
@@ -19,7 +19,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="Beside it: evaluate.py --model_dir RUN, and tensorboard --logdir RUN. "
-        "All parameters: python -m model.params",
+        "All parameters: python -m model.configuration.reference",
     )
     add_run_arguments(parser)
     parser.add_argument(
@@ -33,11 +33,11 @@ def main(argv: list[str] | None = None) -> int:
 
     from dataset.loading.training_set import load_training_set
     from model.best import best_metric
-    from model.checkpoint_files import find_weights, list_checkpoints
     from model.curriculum import late_beginnings
-    from model.ending import stopped_early, write_done
     from model.evaluation_sets import load_evaluation_sets
-    from model.run_folder import RunFolder
+    from model.run.checkpoint_files import find_weights, list_checkpoints
+    from model.run.done import stopped_early, write_done
+    from model.run.run_folder import RunFolder
 
     run = RunFolder(args.model_dir)
     if args.params:
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
             )
         run.done.unlink(missing_ok=True)  # before anything slow: an evaluator started now must not end on it
 
-        from model.devices import prepare
+        from model.run.devices import prepare
 
         devices = prepare(args.device, params.deterministic)
         from model.checkpoints import NonFiniteError
@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def start_run(run: "RunFolder", source: Path) -> None:
     """Copies a params.json into a new run folder; one that is there already must be the same."""
-    from model.params import load_params
+    from model.configuration.loading import load_params
 
     load_params(source)
     if run.params_json.exists():

@@ -163,13 +163,13 @@ def main() -> None:
     if args.only is not None and args.only not in cases:
         parser.error(f"--only must be one of {', '.join(cases)}")
 
-    from model.devices import prepare
+    from model.run.devices import prepare
 
     prepare("cpu")
     import tensorflow as tf
 
     from dataset.augmentation import for_training
-    from model.params import check_params
+    from model.configuration.loading import check_params
     from runtime.parallel import cores
 
     batch, threads = 72, cores()

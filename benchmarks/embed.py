@@ -35,7 +35,7 @@ def main() -> None:
             "--images, --block, --repeats and --batch_size must be at least 1, and a block no more than all images"
         )
 
-    from model.devices import prepare
+    from model.run.devices import prepare
 
     prepare(args.device)
 
@@ -60,9 +60,9 @@ def measure(
 ) -> np.ndarray:
     """Seconds and seconds of processor time, of the network alone and of embedding files: (blocks, 2, 2)."""
     from dataset.loading.pipeline import embedding_batches
+    from model.configuration.loading import check_params
     from model.embedder import build_embedder
     from model.embedding import Embedder
-    from model.params import check_params
     from model.partial_embeddings import PartialEmbeddings
 
     params = check_params({"model_type": name, "image_size": list(size)}, "benchmark")

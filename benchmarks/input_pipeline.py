@@ -36,7 +36,7 @@ def main() -> None:
     if min(args.steps, args.repeats) < 1:
         parser.error("--steps and --repeats must be at least 1")
 
-    from model.devices import prepare
+    from model.run.devices import prepare
 
     prepare("cpu")
     import tensorflow as tf
@@ -44,7 +44,7 @@ def main() -> None:
     from dataset.images import decode
     from dataset.loading.pipeline import training_batches
     from dataset.sampling import Sampler, pk
-    from model.params import check_params
+    from model.configuration.loading import check_params
 
     cases = {
         "128x64, no augmentation": {"image_size": [128, 64], "augmentation": []},

@@ -189,7 +189,7 @@ def _use_threads(threads: int, torch: bool) -> None:
 
         library.set_num_threads(threads)
         return
-    from model.devices import prepare
+    from model.run.devices import prepare
 
     prepare("cpu")
     import tensorflow as tf

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from model.params import Params
+from model.configuration.params import Params
 
 
 class Classification(tf.Module):

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.checkpoint_files import UnreadableCheckpointError, step_of
-from model.run_folder import RunFolder
+from model.run.checkpoint_files import UnreadableCheckpointError, step_of
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from runtime.json_files import read_json, write_json
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from dataset.formats.categories import readable
-from model.results import results_with
-from model.run_folder import RunFolder
+from model.run.results import results_with
+from model.run.run_folder import RunFolder
 from runtime.json_files import read_json
 from runtime.tables import align
 

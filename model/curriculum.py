@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from model.params import Params
+from model.configuration.params import Params
 
 
 class Phase(NamedTuple):

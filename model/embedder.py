@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from model.backbones._stages import check_stage, freeze_stages, up_to_stage
+from model.configuration.params import Params
 from model.heads import HeadOutputs
-from model.params import Params
 from runtime import plugins
 from runtime.errors import UserError
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from dataset.loading.pipeline import embedding_batches
-from model.params import Params
+from model.configuration.params import Params
 from model.test_time_augmentation import TestTimeAugmentation
 
 _PLAIN = TestTimeAugmentation()

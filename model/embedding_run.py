@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from dataset.loading.checked import CheckedImages
-from model.checkpoint_files import step_of
-from model.checkpoints import restore_model
+from model.configuration.params import Params
 from model.embedder import build_embedder
 from model.embedding import Embedder, images_at_a_time
 from model.embedding_file import Block, Contents, write_blocks
 from model.embedding_shards import Shard
-from model.params import Params
 from model.partial_embeddings import PartialEmbeddings, origin_of, versions
+from model.run.checkpoint_files import step_of
+from model.run.restore import restore_model
 from model.test_time_augmentation import TestTimeAugmentation, aggregate
 from runtime.errors import UserError
 from runtime.progress import Progress

@@ -9,15 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from dataset.formats.prepared import open_prepared
-from model import results
 from model.best import best_metric, borrowed, keep_best
-from model.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of
-from model.checkpoints import restore_model
+from model.configuration.params import Params
 from model.embedder import build_embedder
 from model.embedding import Embedder
 from model.evaluation_sets import ReadySet, load_evaluation_sets
-from model.params import Params
-from model.run_folder import RunFolder
+from model.run import results
+from model.run.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of
+from model.run.restore import restore_model
+from model.run.results import origin_of
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from runtime.json_files import append_json_line
 from runtime.log import Log
@@ -119,14 +120,6 @@ class Evaluator:
         except Exception as error:  # an image that is gone, a full disk: figures are worth more than pictures
             reason = " ".join(str(error).split()) or type(error).__name__
             self._log.line(f"no pictures of {name} at step {step}: {reason}")
-
-
-def origin_of(params: Params) -> dict[str, str]:
-    """What figures must have in common to be compared."""
-    pooled = params.eval_pool_sequences
-    return {"dataset": params.dataset, "metric": params.metric} | (
-        {"pool_sequences": pooled} if pooled != "none" else {}
-    )
 
 
 def evaluate_latest(run: RunFolder, params: Params, log: Log) -> None:

@@ -9,9 +9,9 @@ import tensorflow as tf
 from dataset.loading.pipeline import training_batches
 from dataset.loading.training_set import TrainingSet
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
+from model.configuration.params import Params
 from model.embedding import Embedder
 from model.offline_mining import hardest_triples, load_triples, save_triples
-from model.params import Params
 from runtime.log import Log
 
 

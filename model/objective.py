@@ -5,9 +5,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from model.auxiliary import CenterLoss, Classification, mean_squared_length
+from model.configuration.params import Params
 from model.cross_batch_memory import CrossBatchMemory
 from model.losses import AnchorFigures, triplet_loss
-from model.params import Params
 
 
 class Objective:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import keras
 import tensorflow as tf
 
-from model.params import Params
+from model.configuration.params import Params
 
 
 class BackboneAdam(keras.optimizers.Adam):

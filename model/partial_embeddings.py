@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dataset.loading.checked import CheckedImages
-from model.params import Params
+from model.configuration.params import Params
 from runtime.errors import UserError
 
 _BLOCK_BYTES = 2**25  # read together

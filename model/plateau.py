@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from model.params import Params
+from model.configuration.params import Params
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import append_json_line, read_json_lines

@@ -5,7 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-from model.params import Params
+from model.configuration.params import Params
 
 
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):

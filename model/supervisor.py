@@ -3,12 +3,11 @@
 import math
 from typing import NamedTuple
 
-from model.ending import reason_to_stop
-from model.evaluator import origin_of
-from model.params import Params
+from model.configuration.params import Params
 from model.plateau import Evaluation, Plateau, standing_of
-from model.results import results_with
-from model.run_folder import RunFolder
+from model.run.done import reason_to_stop
+from model.run.results import origin_of, results_with
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from runtime.log import Log
 

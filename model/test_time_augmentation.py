@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from model.params import Params
+from model.configuration.params import Params
 from runtime.errors import UserError
 
 CROPS = ("center", "five", "avgpool")

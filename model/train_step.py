@@ -7,11 +7,11 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from model.configuration.params import Params
 from model.curriculum import Phase
 from model.embedder import Network
 from model.losses import AnchorFigures
 from model.objective import Objective
-from model.params import Params
 from runtime.errors import UserError
 
 

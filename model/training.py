@@ -9,21 +9,21 @@ import tensorflow as tf
 
 from dataset.loading.pipeline import broken_image
 from dataset.loading.training_set import TrainingSet
-from model.checkpoint_files import list_checkpoints
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.collapse import CollapseAlarm
+from model.configuration.params import Params
 from model.curriculum import Phase, phase_at
 from model.detailed_log import DetailedLog
 from model.embedder import build_network
-from model.ending import write_done
 from model.feeding import HardTriples, feed
 from model.monitoring import Meter, TrainingMonitor, progress_line
 from model.objective import Objective
 from model.optimizer import BackboneAdam
-from model.params import Params
 from model.pictures import batch_picture, triplets_picture
-from model.results import forget_results_after, write_results_csv
-from model.run_folder import RunFolder
+from model.run.checkpoint_files import list_checkpoints
+from model.run.done import write_done
+from model.run.results import forget_results_after, write_results_csv
+from model.run.run_folder import RunFolder
 from model.schedules import LearningRate
 from model.statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
 from model.supervisor import Supervisor, Watched

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model.checkpoint_files import find_weights
+from model.run.checkpoint_files import find_weights
 from runtime.errors import UserError
 
 

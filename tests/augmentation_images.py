@@ -5,7 +5,7 @@ import tensorflow as tf
 from PIL import Image
 from scipy import stats
 
-from model.params import check_params
+from model.configuration.loading import check_params
 
 HEIGHT, WIDTH = 48, 64
 RANDOM = np.random.default_rng(0)

@@ -31,7 +31,7 @@ from dataset.augmentation import (
 )
 from dataset.loading.pipeline import training_batches
 from dataset.loading.training_set import load_training_set
-from model.params import check_params
+from model.configuration.loading import check_params
 from runtime.errors import UserError
 
 # Flip and crop

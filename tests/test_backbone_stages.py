@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from model.checkpoints import restore_model
+from model.configuration.loading import check_params
 from model.embedder import build_embedder
-from model.params import check_params
+from model.run.restore import restore_model
 from model.warm_start import warm_start
 from runtime.errors import UserError
 

@@ -12,7 +12,7 @@ from reid_trees import make_sop
 from train_several import setting
 
 from dataset.prepare import cars196, sop
-from model.params import load_params
+from model.configuration.loading import load_params
 from runtime.json_files import read_json_lines
 
 RECIPES = {

@@ -11,14 +11,14 @@ from test_plateau import write_results
 from test_training import TWO_DEVICES, assert_same_bits, checkpoint_values
 from train_several import setting, train_several
 
-from model.checkpoints import restore_model
+from model.configuration.loading import check_params
 from model.curriculum import Phase, late_beginnings, phase_at
 from model.embedder import build_network
 from model.losses import triplet_loss
 from model.objective import Objective
 from model.optimizer import BackboneAdam
-from model.params import check_params
-from model.run_folder import RunFolder
+from model.run.restore import restore_model
+from model.run.run_folder import RunFolder
 from model.schedules import LearningRate
 from model.train_step import TrainStep, make_strategy
 from runtime.errors import UserError

@@ -7,11 +7,11 @@ from PIL import Image
 from dataset.formats.manifest import read_manifest
 from dataset.images import resize
 from embed import main
-from model.checkpoints import restore_model
 from model.embedder import build_embedder
 from model.embedding import Embedder
 from model.embedding_file import read_embeddings
-from model.run_folder import RunFolder
+from model.run.restore import restore_model
+from model.run.run_folder import RunFolder
 from model.test_time_augmentation import TestTimeAugmentation, aggregate
 
 # Of 16 x 16 crops in 18 x 18 images: (top, left).

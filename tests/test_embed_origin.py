@@ -8,8 +8,9 @@ import pytest
 from dataset.formats.manifest import read_manifest
 from dataset.loading.checked import CheckedImages
 from dataset.loading.pipeline import embedding_batches
+from model.configuration.loading import check_params
+from model.configuration.params import Params
 from model.embedder import build_embedder
-from model.params import Params, check_params
 from model.partial_embeddings import origin_of
 from model.test_time_augmentation import TestTimeAugmentation
 

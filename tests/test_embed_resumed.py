@@ -16,8 +16,8 @@ from conftest import ROOT, command, environment
 from dataset.formats.manifest import write_manifest
 from dataset.loading.checked import load_images
 from embed import main
-from model.devices import prepare
 from model.partial_embeddings import PartialEmbeddings
+from model.run.devices import prepare
 from runtime.errors import UserError, exit_code
 from runtime.files import only_one
 
@@ -148,7 +148,7 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys, monkeypa
         (["--image_root", str(elsewhere)], None, "image_root"),
         ([], ("dataset.loading.checked.load_images", rotated), "list"),
         ([], ("model.embedding_run.versions", lambda: "tensorflow 1.0"), "version"),
-        ([], ("model.devices.prepare", on_a_gpu), "kind of device"),
+        ([], ("model.run.devices.prepare", on_a_gpu), "kind of device"),
     ):
         interrupted(*more, changed=changed)
         out.unlink(missing_ok=True)

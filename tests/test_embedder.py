@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from model.configuration.loading import check_params
 from model.embedder import build_embedder
-from model.params import check_params
 from runtime import plugins
 from runtime.errors import UserError
 

@@ -12,7 +12,7 @@ from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_images
 from model.evaluation_sets import load_evaluation_sets
 from model.evaluator import evaluate_all, evaluate_latest
-from model.run_folder import RunFolder
+from model.run.run_folder import RunFolder
 from model.visualization.embedded_set import Lists, embedded_set
 from model.visualization.evaluation_pictures import EvaluationPictures
 from model.visualization.projector import Projector, _across, _side

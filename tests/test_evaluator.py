@@ -13,16 +13,17 @@ from conftest import ROOT, command, environment, make_run
 from dataset.formats.manifest import read_manifest, read_rows, write_manifest
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_images
-from model import results
-from model.checkpoint_files import UnreadableCheckpointError, find_checkpoint
-from model.checkpoints import restore_model
 from model.embedder import build_embedder
 from model.embedding import Embedder
 from model.evaluation_sets import load_evaluation_sets
-from model.evaluator import Evaluator, evaluate_all, evaluate_latest, origin_of
+from model.evaluator import Evaluator, evaluate_all, evaluate_latest
 from model.metrics.pooling import pool_sequences
 from model.metrics.retrieval import evaluate_retrieval
-from model.run_folder import RunFolder
+from model.run import results
+from model.run.checkpoint_files import UnreadableCheckpointError, find_checkpoint
+from model.run.restore import restore_model
+from model.run.results import origin_of
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from runtime.json_files import append_json_line, read_json_lines
 from runtime.log import Log

@@ -9,7 +9,7 @@ from conftest import command
 
 from dataset.formats.episodes import attributes_path, write_attributes
 from model.breakdown_text import breakdown_text, intervals_text
-from model.run_folder import RunFolder
+from model.run.run_folder import RunFolder
 from runtime.json_files import read_json_lines
 
 ANY: dict[str, str] = {}  # data set and metric

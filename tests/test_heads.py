@@ -11,11 +11,11 @@ from conftest import make_run
 
 import train
 from model import heads
+from model.configuration.loading import check_params
 from model.embedder import build_network
 from model.heads import cgd
 from model.heads._gem import GeneralizedMeanPooling2D
-from model.params import check_params
-from model.run_folder import RunFolder
+from model.run.run_folder import RunFolder
 from model.warm_start import warm_start
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines

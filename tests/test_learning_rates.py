@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from model.configuration.loading import check_params
 from model.optimizer import BackboneAdam
-from model.params import check_params
 from model.schedules import LearningRate
 
 SHAPES = [(3, 2), (4,), (2, 2)]  # of the variables; the first two are the backbone's

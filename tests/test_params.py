@@ -7,7 +7,8 @@ import pytest
 from conftest import ROOT, command
 from pydantic import ValidationError
 
-from model.params import Params, check_params, load_params, parse_overrides
+from model.configuration.loading import check_params, load_params, parse_overrides
+from model.configuration.params import Params
 from runtime.errors import UserError
 
 # systems.md's keys, with values as its users write them.
@@ -56,7 +57,7 @@ def test_defaults_are_valid_and_need_nothing():
     ("values", "parts"),
     [
         ({"learning_rat": 0.1}, ["learning_rat", "did you mean 'learning_rate'"]),
-        ({"xyzzy": 0.1}, ["'xyzzy'", "python -m model.params"]),
+        ({"xyzzy": 0.1}, ["'xyzzy'", "python -m model.configuration.reference"]),
         ({"batch_p": "18"}, ["batch_p", '"18"', "integer >= 2", "identities in a batch"]),
         ({"batch_p": 1}, ["batch_p is 1", ">= 2"]),
         ({"batch_p": 2.5}, ["batch_p is 2.5"]),
@@ -163,13 +164,13 @@ def test_params_cannot_be_changed():
 
 
 def test_the_table_in_docs_is_the_output_of_the_command():
-    printed = command("-m", "model.params")
+    printed = command("-m", "model.configuration.reference")
     assert printed.stdout == (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
     assert all(f"| `{key}` |" in printed.stdout for key in Params.model_fields)
 
 
 def test_schema_is_json_schema():
-    schema = json.loads(command("-m", "model.params", "--schema").stdout)
+    schema = json.loads(command("-m", "model.configuration.reference", "--schema").stdout)
     assert schema["additionalProperties"] is False
     assert set(schema["properties"]) == set(Params.model_fields)
 

@@ -11,7 +11,7 @@ from dataset.images import turn_upright
 from dataset.loading.checked import load_episodes, load_images
 from dataset.loading.pipeline import broken_image, embedding_batches, training_batches
 from dataset.loading.training_set import load_training_set, with_rotated_identities
-from model.params import check_params
+from model.configuration.loading import check_params
 from runtime.errors import UserError
 
 

@@ -13,14 +13,14 @@ import pytest
 from conftest import ROOT, environment, make_run
 
 import train
-from model import results
 from model.best import best_metric
-from model.ending import reason_to_stop, stopped_early, write_done
+from model.configuration.loading import check_params
 from model.evaluation_sets import load_evaluation_sets
-from model.evaluator import origin_of
-from model.params import check_params
 from model.plateau import Evaluation, Plateau, Standing, standing_of
-from model.run_folder import RunFolder
+from model.run import results
+from model.run.done import reason_to_stop, stopped_early, write_done
+from model.run.results import origin_of
+from model.run.run_folder import RunFolder
 from model.supervisor import EvaluationWatch, Supervisor, Watched
 from runtime.errors import UserError
 from runtime.json_files import append_json_line, read_json_lines

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from dataset.augmentation import random_erasing
 from dataset.loading.pipeline import training_batches
 from dataset.loading.training_set import load_training_set
-from model.params import check_params
+from model.configuration.loading import check_params
 
 HEIGHT, WIDTH = 64, 32
 # No pixel of it is of a colour that erasing may leave by chance: the mean's, and of noise only values above 99.

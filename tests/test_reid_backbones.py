@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.checkpoints import restore_model
+from model.configuration.loading import check_params
 from model.embedder import build_embedder, build_network
-from model.params import check_params
+from model.run.restore import restore_model
 from model.warm_start import warm_start
 from runtime.errors import UserError
 

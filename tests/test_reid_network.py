@@ -13,11 +13,11 @@ from train_several import setting, train_several
 
 from model import heads
 from model.auxiliary import Classification
+from model.configuration.loading import check_params
 from model.detailed_log import read_detailed_log
 from model.embedder import build_embedder, build_network
 from model.heads import HeadOutputs
 from model.objective import Objective
-from model.params import check_params
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
 

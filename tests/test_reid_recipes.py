@@ -9,7 +9,7 @@ from conftest import ROOT, command
 from reid_trees import make_market1501, make_mars
 from train_several import setting
 
-from model.params import load_params
+from model.configuration.loading import load_params
 from runtime.json_files import read_json_lines
 
 RECIPES = {

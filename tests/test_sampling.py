@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dataset.sampling.pk import PKSampler
-from model.params import check_params
+from model.configuration.loading import check_params
 from runtime import plugins
 from runtime.errors import UserError
 

@@ -8,7 +8,7 @@ from dataset.formats.manifest import read_manifest, write_manifest
 from dataset.loading.training_set import load_training_set
 from dataset.sampling._sequences import linked
 from dataset.sampling.pk import PKSampler
-from model.params import check_params
+from model.configuration.loading import check_params
 from runtime import plugins
 from runtime.errors import UserError
 

@@ -5,7 +5,7 @@ import pytest
 
 from dataset.sampling import triplets
 from dataset.sampling.triplets import TripletSampler
-from model.params import check_params
+from model.configuration.loading import check_params
 from runtime.errors import UserError
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from dataset.sampling import uniform
 from dataset.sampling.uniform import UniformSampler
-from model.params import check_params
+from model.configuration.loading import check_params
 from runtime.errors import UserError
 
 

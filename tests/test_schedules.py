@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from model.params import check_params
+from model.configuration.loading import check_params
 from model.schedules import LearningRate
 
 

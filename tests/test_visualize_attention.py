@@ -11,8 +11,8 @@ from conftest import TINY, make_run
 from PIL import Image
 
 import visualize
+from model.configuration.loading import check_params
 from model.embedder import build_embedder
-from model.params import check_params
 from model.visualization.attention_figure import ExplainedPair, overlay, share_lowered, shown_maps
 from model.visualization.attention_maps import AttentionMaps, ConstantLength, mean_embedding
 from runtime.errors import exit_code
@@ -200,7 +200,7 @@ def test_overlay_is_brightest_where_the_map_is(channels):
 @pytest.fixture
 def attention(monkeypatch, capsys):
     """Runs the command in this process, whose TensorFlow is at work already."""
-    monkeypatch.setattr("model.devices.prepare", lambda *_: ["CPU"])
+    monkeypatch.setattr("model.run.devices.prepare", lambda *_: ["CPU"])
 
     def run(*words):
         code = exit_code(lambda: visualize.main(["attention", *map(str, words)]))
@@ -231,10 +231,10 @@ def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, attention, m
     assert re.findall(r'(?:src|href)="(.{15})', page) == ["data:image/png;"]
 
     from dataset.formats.manifest import read_manifest
-    from model.checkpoints import restore_model
     from model.embedding import Embedder
     from model.embedding_file import write_embeddings
-    from model.run_folder import RunFolder
+    from model.run.restore import restore_model
+    from model.run.run_folder import RunFolder
 
     params = RunFolder(trained).load_trained_params()
     model = build_embedder(params)

@@ -11,7 +11,7 @@ from PIL import Image
 import visualize
 from dataset.loading.pipeline import training_batches
 from dataset.loading.training_set import load_training_set
-from model.run_folder import RunFolder
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 
 

@@ -19,10 +19,10 @@ from snippet import HEIGHT, PRESENT, WIDTH, make_snippet
 import visualize
 from dataset.vid.annotated_frames import read_annotated_frames
 from dataset.vid.siamfc_crops import crop_window, cut
-from model.checkpoints import restore_model
 from model.embedder import build_embedder
 from model.embedding import Embedder
-from model.run_folder import RunFolder
+from model.run.restore import restore_model
+from model.run.run_folder import RunFolder
 from model.tracking import distance_matrix
 from model.visualization.drawing import draw_frame
 from runtime.errors import exit_code
@@ -37,7 +37,7 @@ def words(run, snippet, *more):
 @pytest.fixture
 def tracks(monkeypatch, capsys):
     """Runs the command in this process, whose TensorFlow is at work already; gives exit code, output and errors."""
-    monkeypatch.setattr("model.devices.prepare", lambda *_: ["CPU"])
+    monkeypatch.setattr("model.run.devices.prepare", lambda *_: ["CPU"])
 
     def run(*args):
         code = exit_code(lambda: visualize.main(words(*args)))

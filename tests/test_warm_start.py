@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from model.checkpoint_files import find_checkpoint, find_weights, list_checkpoints
+from model.configuration.loading import check_params
 from model.embedder import build_embedder
-from model.params import check_params
-from model.run_folder import RunFolder
+from model.run.checkpoint_files import find_checkpoint, find_weights, list_checkpoints
+from model.run.run_folder import RunFolder
 from model.warm_start import warm_start
 from runtime.errors import UserError
 

@@ -8,10 +8,10 @@ from conftest import command, make_run
 import train
 from dataset.loading.checked import load_images
 from dataset.loading.pipeline import embedding_batches
-from model.checkpoints import restore_model
+from model.configuration.loading import check_params
 from model.embedder import build_network
-from model.params import check_params
-from model.run_folder import RunFolder
+from model.run.restore import restore_model
+from model.run.run_folder import RunFolder
 from model.whitening import check_whitening, whiten
 from runtime.errors import UserError
 

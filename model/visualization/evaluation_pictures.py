@@ -8,7 +8,7 @@ import numpy as np
 
 from dataset.formats.manifest import read_manifest
 from dataset.formats.prepared import EvaluationSet, PreparedDataset
-from model.params import Params
+from model.configuration.params import Params
 from model.visualization.embedded_set import EmbeddedSet, Lists, default_excluder, embedded_set
 from model.visualization.file_pictures import FilePictures
 from model.visualization.projector import Projector

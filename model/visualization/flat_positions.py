@@ -164,7 +164,7 @@ def _umap() -> ModuleType:
     """The optional package, which imports TensorFlow: quietly, and without taking a GPU."""
     check_umap()
     if "tensorflow" not in sys.modules:
-        from model.devices import prepare
+        from model.run.devices import prepare
 
         prepare("cpu")
     import umap

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.command_line import add_run_arguments
 from model.embedding_arguments import METRICS
+from model.run.arguments import add_run_arguments
 from runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ def open_source(args: argparse.Namespace) -> "EmbeddedSet":
 def _from_run(args: argparse.Namespace) -> "EmbeddedSet":
     from dataset.formats.prepared import open_prepared
     from dataset.loading.checked import load_images
-    from model.checkpoint_files import find_checkpoint, step_of
-    from model.run_folder import RunFolder
+    from model.run.checkpoint_files import find_checkpoint, step_of
+    from model.run.run_folder import RunFolder
     from model.visualization.embedded_set import Lists, default_excluder, embedded_set
     from model.visualization.printable import printable
 
@@ -186,14 +186,14 @@ def choose_set(prepared: Any, name: str | None) -> Any:
 
 def _embed(args: argparse.Namespace, checkpoint: Path, params: Any, files: list[str], orientations: Any) -> Any:
     """The embeddings of the files: (N, D)."""
-    from model.devices import prepare
+    from model.run.devices import prepare
 
     prepare(args.device, params.deterministic)
     import numpy as np
 
-    from model.checkpoints import restore_model
     from model.embedder import build_embedder
     from model.embedding import Embedder
+    from model.run.restore import restore_model
     from runtime.progress import Progress
 
     model = build_embedder(params)

@@ -7,7 +7,7 @@ import numpy as np
 
 from dataset.loading.pipeline import embedding_batches, training_batches
 from dataset.loading.training_set import TrainingSet
-from model.params import Params
+from model.configuration.params import Params
 
 
 @dataclass(frozen=True)

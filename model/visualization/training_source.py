@@ -8,7 +8,7 @@ from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from dataset.loading.training_set import TrainingSet
-    from model.params import Params
+    from model.configuration.params import Params
 
 
 def load_batches_of(params: "Params", run: Path | None, step: int, count: int) -> "TrainingSet":
@@ -24,7 +24,7 @@ def load_batches_of(params: "Params", run: Path | None, step: int, count: int) -
         return data
     # Mined triples are of an epoch, and of the network as it was when that began: only what the run kept is known.
     from model.offline_mining import load_triples
-    from model.run_folder import RunFolder
+    from model.run.run_folder import RunFolder
 
     length = data.sampler.steps_per_epoch
     for epoch in range(step // length, (step + count - 1) // length + 1):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from model.params import Params
+    from model.configuration.params import Params
     from model.visualization.attention_figure import ExplainedPair
     from model.visualization.chosen_pairs import ChosenPair
     from model.visualization.embedded_set import EmbeddedSet
@@ -92,16 +92,16 @@ def _network_of(args: argparse.Namespace) -> "tuple[Params, Path]":
     import json
     from pathlib import Path
 
-    from model.checkpoint_files import find_checkpoint
+    from model.run.checkpoint_files import find_checkpoint
 
     check_source(args)
     if args.model_dir:
-        from model.run_folder import RunFolder
+        from model.run.run_folder import RunFolder
 
         folder = RunFolder(args.model_dir)
         return folder.load_trained_params(args.set), find_checkpoint(folder.folder, args.checkpoint or "latest")
+    from model.configuration.loading import check_params
     from model.embedding_file import opened
-    from model.params import check_params
 
     file = args.query_embeddings
     with opened(file) as h5:
@@ -136,14 +136,14 @@ def _explain(
     for place, problem in inspection.problems.items():
         raise UserError(f"{files[place]}: {problem}; name another image, or mend this one")
 
-    from model.devices import prepare
+    from model.run.devices import prepare
 
     prepare(device, params.deterministic)
     import numpy as np
 
     from dataset.loading.pipeline import embedding_batches
-    from model.checkpoints import restore_model
     from model.embedder import build_embedder
+    from model.run.restore import restore_model
     from model.visualization.attention_maps import AttentionMaps, mean_embedding
 
     params = params.model_copy(update={"precision": "float32"})  # gradients vanish in half precision
@@ -189,7 +189,7 @@ def _explained(pair: "ChosenPair", images: "np.ndarray", found: Any, place: int,
 
 
 def _title(args: argparse.Namespace, checkpoint: "Path", metric: str, embedded: "EmbeddedSet | None") -> list[str]:
-    from model.checkpoint_files import step_of
+    from model.run.checkpoint_files import step_of
 
     word = "lowered" if args.lowered else "raised"
     of = f"{embedded.title}: " if embedded and not args.pair else ""
@@ -210,7 +210,7 @@ def _page(
     metric: str,
     embedded: "EmbeddedSet | None",
 ) -> str:
-    from model.checkpoint_files import step_of
+    from model.run.checkpoint_files import step_of
     from model.visualization.attention_figure import share_lowered
     from model.visualization.figure_page import figure_page
     from model.visualization.printable import printable

@@ -9,14 +9,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.command_line import add_run_arguments
+from model.run.arguments import add_run_arguments
 from runtime.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from dataset.formats.manifest import Manifest
-    from model.params import Params
+    from model.configuration.params import Params
     from model.visualization.rankings import Ranking
 
 
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from model.checkpoint_files import find_checkpoint, step_of
-    from model.run_folder import RunFolder
+    from model.run.checkpoint_files import find_checkpoint, step_of
+    from model.run.run_folder import RunFolder
     from model.visualization.source_arguments import picture_file
     from model.visualization.training_source import check_at_least
 
@@ -48,14 +48,14 @@ def run(args: argparse.Namespace) -> int:
     step = step_of(checkpoint) if args.step is None else args.step
     read, what = _batch_of_set(args, params) if args.eval_set else _batch_of_training(folder.folder, params, step)
 
-    from model.devices import prepare
+    from model.run.devices import prepare
 
     prepare(args.device, params.deterministic)
     import tensorflow as tf
 
-    from model.checkpoints import restore_model
     from model.embedder import build_embedder
     from model.embedding import Embedder
+    from model.run.restore import restore_model
     from model.visualization.embedded_set import Lists, embedded_set
     from model.visualization.page_file import write_page
     from model.visualization.printable import printable

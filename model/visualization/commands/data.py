@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from model.params import Params
+    from model.configuration.params import Params
 
 _MOST_IMAGES = 20_000  # on a page that browsers open
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from model.run_folder import RunFolder
+    from model.run.run_folder import RunFolder
     from model.visualization.source_arguments import picture_file
     from model.visualization.training_source import check_at_least, load_batches_of
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             f"hold; show at most {_MOST_IMAGES // data.sampler.batch_size}"
         )
 
-    from model.devices import prepare
+    from model.run.devices import prepare
 
     prepare("cpu", params.deterministic)  # the network is not built: the GPU stays free for the training
     from model.visualization.batch_cards import batch_sections, batches_page
@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _params(args: argparse.Namespace) -> "Params":
-    from model.params import load_params
-    from model.run_folder import RunFolder
+    from model.configuration.loading import load_params
+    from model.run.run_folder import RunFolder
 
     if args.params:
         return load_params(Path(args.params), args.set)

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.command_line import add_run_arguments
+from model.run.arguments import add_run_arguments
 from runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dataset.vid.annotated_frames import AnnotatedFrame
+    from model.configuration.params import Params
     from model.embedding import Embedder
-    from model.params import Params
     from model.tracking import Tracks
 
 _LINES_SHOWN = 10  # of what was left out
@@ -65,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     _check_numbers(args)
 
-    from model.checkpoint_files import find_checkpoint
-    from model.run_folder import RunFolder
+    from model.run.checkpoint_files import find_checkpoint
+    from model.run.run_folder import RunFolder
     from model.visualization.animation import check_format, check_length
     from model.visualization.drawing import shown_size
     from model.visualization.object_crops import write_object_crops
@@ -139,12 +139,12 @@ def _read(args: argparse.Namespace) -> "tuple[list[AnnotatedFrame], list[str]]":
 
 def _load(checkpoint: Path, params: "Params", device: str) -> "Embedder":
     """The network, restored: whatever is wrong with it or with the device shows before any frame is cropped."""
-    from model.devices import prepare
+    from model.run.devices import prepare
 
     prepare(device, params.deterministic)
-    from model.checkpoints import restore_model
     from model.embedder import build_embedder
     from model.embedding import Embedder
+    from model.run.restore import restore_model
 
     model = build_embedder(params)
     restore_model(checkpoint, model)
@@ -168,7 +168,7 @@ def _facts(
     args: argparse.Namespace, checkpoint: Path, metric: str, frames: "Sequence[AnnotatedFrame]", left_out: list[str]
 ) -> dict[str, str]:
     """What the head of the page says."""
-    from model.checkpoint_files import step_of
+    from model.run.checkpoint_files import step_of
     from model.visualization.animation import frames_a_second
     from model.visualization.printable import printable
 

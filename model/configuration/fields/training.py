@@ -4,12 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from model.parameters.types import (
-    Above0,
-    Fields,
-    Positive,
-    ascending,
-)
+from model.configuration.fields.types import Above0, Fields, Positive, ascending
 
 
 class TrainingParams(Fields):

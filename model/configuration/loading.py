@@ -1,10 +1,5 @@
-"""Every parameter of a run: read from its params.json, checked, and mistakes told in one line.
+"""The parameters of a run: read from its params.json, a flat object, and checked; mistakes are told in one line."""
 
-`params.json` is a flat object of the fields of `Params`. `python -m model.params` prints them as a Markdown table,
-`--schema` as a JSON Schema. Nothing here imports TensorFlow, so that a mistake is answered at once.
-"""
-
-import argparse
 import difflib
 import json
 from pathlib import Path
@@ -12,12 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from model.params_fields import Params
-from model.params_text import markdown_table, schema_text
+from model.configuration.params import Params
+from model.configuration.reference import schema_text
 from runtime.errors import UserError
 from runtime.json_files import read_json
-
-__all__ = ["Params", "check_params", "load_params", "parse_overrides"]
 
 
 def load_params(path: Path, overrides: list[str] = ()) -> Params:
@@ -60,7 +53,8 @@ def check_params(values: dict[str, Any], source: str) -> Params:
         key = unknown[0]
         near = difflib.get_close_matches(key, Params.model_fields, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? ({Params.model_fields[near[0]].description})" if near else ""
-        raise UserError(f"{source}: unknown parameter {key!r}; {hint or 'python -m model.params lists all of them'}")
+        hint = hint or "python -m model.configuration.reference lists all of them"
+        raise UserError(f"{source}: unknown parameter {key!r}; {hint}")
     try:
         return Params.model_validate(values)
     except ValidationError as error:
@@ -82,17 +76,3 @@ def _explain(error: ValidationError, values: dict[str, Any]) -> str:
 def _type_text(key: str) -> str:
     """The type and range of a parameter in words, from its JSON schema."""
     return schema_text(Params.model_json_schema()["properties"][key])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m model.params", description="Prints all parameters of a run.")
-    parser.add_argument("--schema", action="store_true", help="a JSON Schema instead of a Markdown table")
-    if parser.parse_args().schema:
-        print(json.dumps(Params.model_json_schema(), indent=2))
-    else:
-        print("# Parameters\n\nThis page is the output of `python -m model.params`.\n")
-        print(markdown_table(Params))
-
-
-if __name__ == "__main__":
-    main()

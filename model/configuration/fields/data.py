@@ -4,17 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from model.parameters.types import (
-    Above0,
-    Blend,
-    Count,
-    Fields,
-    Positive,
-    Share,
-    Size,
-    low_high,
-    one_of,
-)
+from model.configuration.fields.types import Above0, Blend, Count, Fields, Positive, Share, Size, low_high, one_of
 
 
 class DataParams(Fields):

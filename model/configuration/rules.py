@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from model.params_fields import Params
+    from model.configuration.params import Params
 
 
 def check_rules(params: "Params") -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from model.parameters.types import Fields, ascending, check_name
+from model.configuration.fields.types import Fields, ascending, check_name
 
 
 def _strategy(value: str | list[list[int | str]]) -> str | list[list[int | str]]:

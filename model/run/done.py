@@ -1,8 +1,8 @@
 """How a training ends: the file DONE, and ending early when evaluations stop getting better. Needs no TensorFlow."""
 
-from model.params import Params
+from model.configuration.params import Params
 from model.plateau import Standing
-from model.run_folder import RunFolder
+from model.run.run_folder import RunFolder
 from runtime.files import replace_file
 from runtime.json_files import read_json
 

@@ -10,7 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from model.params import Params, check_params, load_params, parse_overrides
+from model.configuration.loading import check_params, load_params, parse_overrides
+from model.configuration.params import Params
+from runtime import plugins
 from runtime.errors import UserError
 from runtime.files import only_one
 from runtime.json_files import read_json, write_json
@@ -110,7 +112,7 @@ def _versions() -> dict[str, str]:
 
 def _git_commit() -> str | None:
     """The commit of the code, with "+changes" when files differ from it; None outside a git checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = plugins.ROOT
     git = ["git", "-C", str(root)]
     try:
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()

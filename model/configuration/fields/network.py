@@ -4,11 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from model.parameters.types import (
-    Fields,
-    Positive,
-    one_of,
-)
+from model.configuration.fields.types import Fields, Positive, one_of
 
 
 def _descriptors(value: str | list[str]) -> str:

@@ -2,13 +2,13 @@
 
 from pydantic import model_validator
 
-from model.parameters.batches import BatchParams
-from model.parameters.data import DataParams
-from model.parameters.evaluation import EvaluationParams
-from model.parameters.loss import LossParams
-from model.parameters.network import NetworkParams
-from model.parameters.training import TrainingParams
-from model.params_rules import check_rules
+from model.configuration.fields.batches import BatchParams
+from model.configuration.fields.data import DataParams
+from model.configuration.fields.evaluation import EvaluationParams
+from model.configuration.fields.loss import LossParams
+from model.configuration.fields.network import NetworkParams
+from model.configuration.fields.training import TrainingParams
+from model.configuration.rules import check_rules
 
 
 class Params(EvaluationParams, TrainingParams, LossParams, NetworkParams, BatchParams, DataParams):

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from model.run_folder import RunFolder
+from model.configuration.params import Params
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import read_json, read_json_lines
@@ -117,3 +118,11 @@ def table(run: RunFolder, origin: dict[str, str]) -> str:
 
 def _cell(metrics: dict[str, Any], names: list[str]) -> str:
     return " / ".join(f"{100 * metrics[name]:.1f}" if name in metrics else "-" for name in names)
+
+
+def origin_of(params: Params) -> dict[str, str]:
+    """What figures must have in common to be compared."""
+    pooled = params.eval_pool_sequences
+    return {"dataset": params.dataset, "metric": params.metric} | (
+        {"pool_sequences": pooled} if pooled != "none" else {}
+    )

@@ -1,10 +1,15 @@
-"""Parameters in words: what a JSON schema allows, and the table of all."""
+"""All parameters in words, and what each allows.
 
+`python -m model.configuration.reference` prints them as a Markdown table, `--schema` as a JSON Schema.
+"""
+
+import argparse
 import json
 from typing import Any
 
 from pydantic import BaseModel
 
+from model.configuration.params import Params
 from runtime import plugins
 
 # Parameters whose values are the names of a package's modules.
@@ -47,3 +52,19 @@ def markdown_table(params: type[BaseModel]) -> str:
             kind = kind.replace("string", names, 1)
         lines.append(f"| `{key}` | {kind} | `{json.dumps(field.default)}` | {field.description} |")
     return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m model.configuration.reference", description="Prints all parameters of a run."
+    )
+    parser.add_argument("--schema", action="store_true", help="a JSON Schema instead of a Markdown table")
+    if parser.parse_args().schema:
+        print(json.dumps(Params.model_json_schema(), indent=2))
+    else:
+        print("# Parameters\n\nThis page is the output of `python -m model.configuration.reference`.\n")
+        print(markdown_table(Params))
+
+
+if __name__ == "__main__":
+    main()

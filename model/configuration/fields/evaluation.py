@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from model.parameters.types import Fields, Positive
+from model.configuration.fields.types import Fields, Positive
 
 
 class EvaluationParams(Fields):

@@ -1,0 +1,1 @@
+"""The parameters of a run: fields, rules, reading, the reference. No TensorFlow."""

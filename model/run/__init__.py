@@ -1,0 +1,1 @@
+"""A run folder: what is in it, and who may do what with it."""
