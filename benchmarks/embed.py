@@ -61,8 +61,8 @@ def measure(
     """Seconds and seconds of processor time, of the network alone and of embedding files: (blocks, 2, 2)."""
     from dataset.loading.pipeline import embedding_batches
     from model.configuration.loading import check_params
-    from model.embedder import build_embedder
     from model.embedding import Embedder
+    from model.network.build import build_embedder
     from model.partial_embeddings import PartialEmbeddings
 
     params = check_params({"model_type": name, "image_size": list(size)}, "benchmark")

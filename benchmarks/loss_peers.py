@@ -109,7 +109,7 @@ def _tensorflow_step(loss: Callable, embeddings: np.ndarray, labels: np.ndarray,
 
 def _ours(strategy: str) -> Callable[[np.ndarray, np.ndarray], Step]:
     def build(embeddings: np.ndarray, labels: np.ndarray) -> Step:
-        from model.losses import triplet_loss
+        from model.losses.triplet import triplet_loss
 
         return _tensorflow_step(lambda y, x: triplet_loss(strategy, y, x, MARGIN, METRIC)[0], embeddings, labels)
 

@@ -229,7 +229,7 @@ def draw(found: list[Contender], results: Results, file: IO[bytes]) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    strategies = plugins.choices("model.losses")
+    strategies = plugins.choices("model.losses.strategies")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.losses", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--sizes", type=int, nargs="+", default=[72, 256, 1024, 4096], metavar="B",

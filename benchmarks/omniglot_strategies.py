@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="runs per strategy (default 3)")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "omniglot_strategies", help="where the runs go")
     parser.add_argument("--out", type=Path, default=ROOT / "experiments" / "omniglot" / "strategies.md")
-    parser.add_argument("--strategies", nargs="+", default=plugins.choices("model.losses"), metavar="NAME")
+    parser.add_argument("--strategies", nargs="+", default=plugins.choices("model.losses.strategies"), metavar="NAME")
     args = parser.parse_args()
 
     for seed in range(args.seeds):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model.objective import Objective
+from model.losses.objective import Objective
 from model.run.checkpoint_files import list_checkpoints, step_of
 from model.run.restore import restore_parts
 from runtime.errors import UserError

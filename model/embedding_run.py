@@ -11,10 +11,10 @@ import numpy as np
 
 from dataset.loading.checked import CheckedImages
 from model.configuration.params import Params
-from model.embedder import build_embedder
 from model.embedding import Embedder, images_at_a_time
 from model.embedding_file import Block, Contents, write_blocks
 from model.embedding_shards import Shard
+from model.network.build import build_embedder
 from model.partial_embeddings import PartialEmbeddings, origin_of, versions
 from model.run.checkpoint_files import step_of
 from model.run.restore import restore_model

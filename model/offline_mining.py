@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.distances import pairwise
+from model.losses.distances import pairwise
 from runtime.files import replace_file
 
 
@@ -19,7 +19,7 @@ def hardest_triples(embeddings: np.ndarray, codes: np.ndarray, metric: str, bloc
     Args:
         embeddings: (N, D) float32.
         codes: (N,) integers, the identity of every image.
-        metric: as for `model.distances.pairwise`.
+        metric: as for `model.losses.distances.pairwise`.
         block: anchors at a time; each takes about 30 N bytes of memory.
 
     Returns:

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from model.configuration.params import Params
 from model.curriculum import Phase
-from model.embedder import Network
-from model.losses import AnchorFigures
-from model.objective import Objective
+from model.losses.objective import Objective
+from model.losses.triplet import AnchorFigures
+from model.network.build import Network
 from runtime.errors import UserError
 
 

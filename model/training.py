@@ -14,10 +14,10 @@ from model.collapse import CollapseAlarm
 from model.configuration.params import Params
 from model.curriculum import Phase, phase_at
 from model.detailed_log import DetailedLog
-from model.embedder import build_network
 from model.feeding import HardTriples, feed
+from model.losses.objective import Objective
 from model.monitoring import Meter, TrainingMonitor, progress_line
-from model.objective import Objective
+from model.network.build import build_network
 from model.optimizer import BackboneAdam
 from model.pictures import batch_picture, triplets_picture
 from model.run.checkpoint_files import list_checkpoints

@@ -7,7 +7,7 @@ import tensorflow as tf
 from dataset.loading.checked import CheckedImages
 from dataset.loading.pipeline import embedding_batches
 from model.configuration.params import Params
-from model.embedder import Network
+from model.network.build import Network
 from runtime.errors import UserError
 
 # Enough for the covariance of some thousand features; of a larger data set, images evenly spaced in its list.

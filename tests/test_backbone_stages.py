@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from model.configuration.loading import check_params
-from model.embedder import build_embedder
+from model.network.build import build_embedder
 from model.run.restore import restore_model
 from model.warm_start import warm_start
 from runtime.errors import UserError

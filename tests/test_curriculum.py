@@ -13,9 +13,9 @@ from train_several import setting, train_several
 
 from model.configuration.loading import check_params
 from model.curriculum import Phase, late_beginnings, phase_at
-from model.embedder import build_network
-from model.losses import triplet_loss
-from model.objective import Objective
+from model.losses.objective import Objective
+from model.losses.triplet import triplet_loss
+from model.network.build import build_network
 from model.optimizer import BackboneAdam
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder

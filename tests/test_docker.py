@@ -68,7 +68,7 @@ def test_what_is_copied_is_in_the_context(kind: str) -> None:
     ("path", "ignored"),
     [
         ("train.py", False),
-        ("model/heads/cgd.py", False),
+        ("model/network/heads/cgd.py", False),
         ("experiments/cars196_cgd_sg/params.json", False),
         ("experiments/cars196_cgd_sg/README.md", False),
         ("experiments/cars196_cgd_sg/checkpoints/ckpt-1.index", True),
@@ -79,7 +79,7 @@ def test_what_is_copied_is_in_the_context(kind: str) -> None:
         (".git/config", True),
         (".venv/bin/python", True),
         ("model/__pycache__/params.pyc", True),
-        ("model/heads/__pycache__/cgd.pyc", True),
+        ("model/network/heads/__pycache__/cgd.pyc", True),
         ("tests/test_docker.py", True),
         ("requirements_dev.txt", True),
     ],

@@ -7,9 +7,9 @@ from PIL import Image
 from dataset.formats.manifest import read_manifest
 from dataset.images import resize
 from embed import main
-from model.embedder import build_embedder
 from model.embedding import Embedder
 from model.embedding_file import read_embeddings
+from model.network.build import build_embedder
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
 from model.test_time_augmentation import TestTimeAugmentation, aggregate

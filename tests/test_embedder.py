@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from model.configuration.loading import check_params
-from model.embedder import build_embedder
+from model.network.build import build_embedder
 from runtime import plugins
 from runtime.errors import UserError
 
@@ -20,7 +20,7 @@ def build(**values):
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("head", plugins.choices("model.heads"))
+@pytest.mark.parametrize("head", plugins.choices("model.network.heads"))
 @pytest.mark.parametrize("pooling", ["average", "max", "flatten", "gem"])
 def test_heads(head, pooling):
     size = {"flatten": 512}.get(pooling, 8) if head.startswith("bnneck") else 5  # 8x8 places with 8 features

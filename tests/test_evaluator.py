@@ -13,12 +13,12 @@ from conftest import ROOT, command, environment, make_run
 from dataset.formats.manifest import read_manifest, read_rows, write_manifest
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_images
-from model.embedder import build_embedder
 from model.embedding import Embedder
 from model.evaluation_sets import load_evaluation_sets
 from model.evaluator import Evaluator, evaluate_all, evaluate_latest
 from model.metrics.pooling import pool_sequences
 from model.metrics.retrieval import evaluate_retrieval
+from model.network.build import build_embedder
 from model.run import results
 from model.run.checkpoint_files import UnreadableCheckpointError, find_checkpoint
 from model.run.restore import restore_model

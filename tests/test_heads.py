@@ -10,11 +10,11 @@ import tensorflow as tf
 from conftest import make_run
 
 import train
-from model import heads
 from model.configuration.loading import check_params
-from model.embedder import build_network
-from model.heads import cgd
-from model.heads._gem import GeneralizedMeanPooling2D
+from model.network import heads
+from model.network.build import build_network
+from model.network.heads import cgd
+from model.network.heads._gem import GeneralizedMeanPooling2D
 from model.run.run_folder import RunFolder
 from model.warm_start import warm_start
 from runtime.errors import UserError

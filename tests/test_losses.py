@@ -8,12 +8,12 @@ import tensorflow as tf
 from loss_oracle import cost, distance, oracle
 from tensorflow_addons_oracle import load_triplet_losses
 
-from model.distances import METRICS, pairwise
-from model.losses import Memory, triplet_loss
+from model.losses.distances import METRICS, pairwise
+from model.losses.triplet import Memory, triplet_loss
 from runtime import plugins
 from runtime.errors import UserError
 
-STRATEGIES = plugins.choices("model.losses")
+STRATEGIES = plugins.choices("model.losses.strategies")
 DRAWN = ["batch_sample"]  # the one whose terms are random
 MARGINS = [0.0, 0.3, "soft", "none"]
 
@@ -170,7 +170,7 @@ def test_chunks_change_nothing(strategy, monkeypatch):
     labels, embeddings = random_batch(np.random.default_rng(0).integers(0, 9, 51), dimensions=8)
     whole = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
     for size in (17, 20):
-        monkeypatch.setattr("model.chunks.CHUNK", size)
+        monkeypatch.setattr("model.losses.chunks.CHUNK", size)
         parts = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
         assert parts[0] == pytest.approx(whole[0], rel=1e-6)
         np.testing.assert_allclose(parts[1], whole[1], atol=1e-7)
@@ -182,7 +182,7 @@ def test_chunks_change_nothing(strategy, monkeypatch):
     ("strategy", "metric"), [(s, "euclidean") for s in STRATEGIES] + [("batch_all", m) for m in METRICS[1:]]
 )
 def test_xla_computes_the_same(strategy, metric, monkeypatch):
-    monkeypatch.setattr("model.chunks.CHUNK", 10)
+    monkeypatch.setattr("model.losses.chunks.CHUNK", 10)
     labels, embeddings = random_batch(np.random.default_rng(0).integers(0, 9, 24))
 
     @tf.function(jit_compile=True)

@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 from loss_oracle import cost, oracle
 
-from model.auxiliary import CenterLoss, Classification, mean_squared_length
 from model.configuration.loading import check_params
-from model.cross_batch_memory import CrossBatchMemory
-from model.losses import triplet_loss
-from model.objective import Objective
+from model.losses.auxiliary import CenterLoss, Classification, mean_squared_length
+from model.losses.cross_batch_memory import CrossBatchMemory
+from model.losses.objective import Objective
+from model.losses.triplet import triplet_loss
 
 D, IDENTITIES = 5, 7
 LABELS = np.array([2, 0, 2, 6, 0, 2, 3, 3], np.int32)  # three images, two, one, two

@@ -11,13 +11,13 @@ from conftest import command, make_run
 from test_training import TWO_DEVICES, checkpoint_values
 from train_several import setting, train_several
 
-from model import heads
-from model.auxiliary import Classification
 from model.configuration.loading import check_params
 from model.detailed_log import read_detailed_log
-from model.embedder import build_embedder, build_network
-from model.heads import HeadOutputs
-from model.objective import Objective
+from model.losses.auxiliary import Classification
+from model.losses.objective import Objective
+from model.network import heads
+from model.network.build import build_embedder, build_network
+from model.network.heads import HeadOutputs
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
 
@@ -105,7 +105,7 @@ def test_a_head_whose_classifier_sees_a_part(monkeypatch):
         whole = keras.layers.Concatenate(dtype="float32")([first, second])
         return HeadOutputs(whole, triplet=whole, classified=first)
 
-    monkeypatch.setattr("model.heads.direct.head", head)
+    monkeypatch.setattr("model.network.heads.direct.head", head)
     params = params_of(num_channels=[4, 8], embedding_size=7, classification_weight=0.5)
     network = build_network(params)
     assert (network.classified_size, network.classifier_batch_norm) == (3, True)
@@ -126,7 +126,7 @@ def test_weights_beside_the_embedding_are_refused(monkeypatch):
         embedding = heads.embedding_layer(pooled, params)
         return HeadOutputs(embedding, triplet=keras.layers.Dense(4)(pooled), classified=embedding)
 
-    monkeypatch.setattr("model.heads.direct.head", head)
+    monkeypatch.setattr("model.network.heads.direct.head", head)
     with pytest.raises(ValueError, match="weights that are not on the way to the embedding"):
         build_network(params_of(num_channels=[4, 8]))
 

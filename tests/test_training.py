@@ -17,7 +17,7 @@ from conftest import ROOT, command, environment, make_dataset, make_run
 
 from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.configuration.loading import check_params
-from model.objective import Objective
+from model.losses.objective import Objective
 from model.run.run_folder import RunFolder
 from runtime.json_files import read_json_lines
 

@@ -15,7 +15,7 @@ from model.offline_mining import load_triples
 from runtime import plugins
 from runtime.json_files import read_json_lines
 
-STRATEGIES = plugins.choices("model.losses")
+STRATEGIES = plugins.choices("model.losses.strategies")
 SAMPLINGS = ("pk", "uniform", "triplets")
 FITTING = [(s, k) for s in STRATEGIES for k in SAMPLINGS if s != "basic" or k == "triplets"]
 # The fast tests have every strategy and every sampling, but not all of one with all of the other.

@@ -14,8 +14,8 @@ from train_several import setting, train_several
 
 from dataset.loading.training_set import load_training_set
 from model.detailed_log import read_detailed_log
-from model.embedder import build_embedder
 from model.embedding import Embedder
+from model.network.build import build_embedder
 from model.offline_mining import load_triples, save_triples
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder

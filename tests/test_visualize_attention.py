@@ -12,7 +12,7 @@ from PIL import Image
 
 import visualize
 from model.configuration.loading import check_params
-from model.embedder import build_embedder
+from model.network.build import build_embedder
 from model.visualization.attention_figure import ExplainedPair, overlay, share_lowered, shown_maps
 from model.visualization.attention_maps import AttentionMaps, ConstantLength, mean_embedding
 from runtime.errors import exit_code

@@ -19,8 +19,8 @@ from snippet import HEIGHT, PRESENT, WIDTH, make_snippet
 import visualize
 from dataset.vid.annotated_frames import read_annotated_frames
 from dataset.vid.siamfc_crops import crop_window, cut
-from model.embedder import build_embedder
 from model.embedding import Embedder
+from model.network.build import build_embedder
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
 from model.tracking import distance_matrix

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.configuration.loading import check_params
-from model.embedder import build_embedder
+from model.network.build import build_embedder
 from model.run.checkpoint_files import find_checkpoint, find_weights, list_checkpoints
 from model.run.run_folder import RunFolder
 from model.warm_start import warm_start

@@ -9,7 +9,7 @@ import train
 from dataset.loading.checked import load_images
 from dataset.loading.pipeline import embedding_batches
 from model.configuration.loading import check_params
-from model.embedder import build_network
+from model.network.build import build_network
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
 from model.whitening import check_whitening, whiten

@@ -17,9 +17,9 @@ _PACKAGES = {
     "augmentation": "dataset.augmentation",
     "augmentation_pool": "dataset.augmentation",
     "sampling": "dataset.sampling",
-    "model_type": "model.backbones",
-    "head": "model.heads",
-    "triplet_strategy": "model.losses",
+    "model_type": "model.network.backbones",
+    "head": "model.network.heads",
+    "triplet_strategy": "model.losses.strategies",
 }
 
 

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model.heads import UnitLength
+from model.network.heads import UnitLength
 
 
 class PairMaps(NamedTuple):

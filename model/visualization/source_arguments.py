@@ -191,8 +191,8 @@ def _embed(args: argparse.Namespace, checkpoint: Path, params: Any, files: list[
     prepare(args.device, params.deterministic)
     import numpy as np
 
-    from model.embedder import build_embedder
     from model.embedding import Embedder
+    from model.network.build import build_embedder
     from model.run.restore import restore_model
     from runtime.progress import Progress
 

@@ -10,11 +10,11 @@ from model.configuration.fields.types import Fields, ascending, check_name
 def _strategy(value: str | list[list[int | str]]) -> str | list[list[int | str]]:
     """The name of a strategy, or a curriculum: entries [step, name] that begin at step 0."""
     if isinstance(value, str):
-        return check_name("model.losses", value)
+        return check_name("model.losses.strategies", value)
     for entry in value:
         if [type(part) for part in entry] != [int, str]:
             raise ValueError(f"{entry} must be [step, name]")
-        if check_name("model.losses", entry[1]) == "basic":
+        if check_name("model.losses.strategies", entry[1]) == "basic":
             raise ValueError("'basic' has triples of its own and cannot be part of a curriculum")
     if value[0][0] != 0:
         raise ValueError(f"the first entry is {value[0]}, but a curriculum begins at step 0")

@@ -17,7 +17,7 @@ def _descriptors(value: str | list[str]) -> str:
 class NetworkParams(Fields):
     """Parameters of the network."""
 
-    model_type: Annotated[str, one_of("model.backbones")] = Field("basic", description="Backbone, by name.")
+    model_type: Annotated[str, one_of("model.network.backbones")] = Field("basic", description="Backbone, by name.")
     last_stride: Literal[1, 2] = Field(
         2,
         description="`resnet_v1_*`, `mobilenet_v2`: 1 leaves out the last down-sampling, so that the feature map has "
@@ -28,7 +28,7 @@ class NetworkParams(Fields):
         description="Take the features of an earlier stage: s ends with the last block at 1 / 2^s of the image's size; "
         "null is the whole backbone.",
     )
-    head: Annotated[str, one_of("model.heads")] = Field(
+    head: Annotated[str, one_of("model.network.heads")] = Field(
         "direct", description="What turns backbone features into the embedding, by name."
     )
     pooling: Literal["average", "max", "flatten", "gem"] = Field(

@@ -142,7 +142,7 @@ def _explain(
     import numpy as np
 
     from dataset.loading.pipeline import embedding_batches
-    from model.embedder import build_embedder
+    from model.network.build import build_embedder
     from model.run.restore import restore_model
     from model.visualization.attention_maps import AttentionMaps, mean_embedding
 

@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     prepare(args.device, params.deterministic)
     import tensorflow as tf
 
-    from model.embedder import build_embedder
     from model.embedding import Embedder
+    from model.network.build import build_embedder
     from model.run.restore import restore_model
     from model.visualization.embedded_set import Lists, embedded_set
     from model.visualization.page_file import write_page

@@ -142,8 +142,8 @@ def _load(checkpoint: Path, params: "Params", device: str) -> "Embedder":
     from model.run.devices import prepare
 
     prepare(device, params.deterministic)
-    from model.embedder import build_embedder
     from model.embedding import Embedder
+    from model.network.build import build_embedder
     from model.run.restore import restore_model
 
     model = build_embedder(params)

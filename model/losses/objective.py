@@ -1,0 +1,121 @@
+"""What training minimises: the triplet loss, with the memory and the auxiliary terms that the parameters ask for."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from model.configuration.params import Params
+from model.losses.auxiliary import CenterLoss, Classification, mean_squared_length
+from model.losses.cross_batch_memory import CrossBatchMemory
+from model.losses.triplet import AnchorFigures, triplet_loss
+
+
+class Objective:
+    """The loss of a batch, and its own variables.
+
+    Attributes:
+        parts: the parts that have variables, by name, for checkpoints.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        identities: int,
+        *,
+        classified_size: int | None = None,
+        classifier_batch_norm: bool = True,
+    ) -> None:
+        """Args:
+        params: the loss's parameters.
+        identities: number of training identities; labels are below it.
+        classified_size: C, width of what the classifier sees; None is `embedding_size`.
+        classifier_batch_norm: let the classifier begin with batch norm.
+        """
+        self._params = params
+        self.parts: dict[str, tf.Module] = {}
+        if params.memory_size:
+            self.parts["memory"] = CrossBatchMemory(params.memory_size, params.embedding_size, params.memory_start_step)
+        if params.classification_weight:
+            self.parts["classification"] = Classification(
+                params, identities, size=classified_size, batch_norm=classifier_batch_norm
+            )
+        if params.center_loss_weight:
+            self.parts["center_loss"] = CenterLoss(params, identities)
+
+    @property
+    def variables(self) -> list:
+        """All of its variables."""
+        others = [part for name, part in self.parts.items() if name != "classification"]
+        return self._classifier_variables("variables") + [variable for part in others for variable in part.variables]
+
+    @property
+    def trainable_variables(self) -> list:
+        """Those that the optimizer changes."""
+        return self._classifier_variables("trainable_variables")
+
+    def _classifier_variables(self, kind: str) -> list:
+        # Keras's variables, which a tf.Module does not list.
+        part = self.parts.get("classification")
+        return list(getattr(part.classifier, kind)) if part else []
+
+    def __call__(
+        self,
+        labels: tf.Tensor,
+        embeddings: tf.Tensor,
+        step: tf.Tensor,
+        *,
+        strategy: str | None = None,
+        classified: tf.Tensor | None = None,
+        anchors: tuple[tf.Tensor | int, int] | None = None,
+        all_reduce: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+        replicas: int = 1,
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor], AnchorFigures]:
+        """The loss of the whole batch, or a replica's share of it.
+
+        Args:
+            labels: (B,) int32, of the whole batch.
+            embeddings: (B, D) float32, likewise; what the triplet loss sees.
+            classified: (B, C) float32, likewise; what the classifier sees. None is the embeddings.
+            step: steps done before this one, int64.
+            strategy: how triplets are chosen; None is what a training begins with.
+            anchors, all_reduce: see `triplet_loss`.
+            replicas: how many compute the same auxiliary terms, of which each counts for its part.
+
+        Returns:
+            The loss, scalars of the whole batch for the log, and the figures of every anchor.
+        """
+        params, parts = self._params, self.parts
+        share, figures = triplet_loss(
+            strategy or params.curriculum[0][1],
+            labels,
+            embeddings,
+            params.margin,
+            params.metric,
+            batch_all_mean=params.batch_all_mean,
+            seed=tf.stack([tf.constant(params.seed, tf.int64), step]),
+            memory=parts["memory"].read() if "memory" in parts else None,
+            anchors=anchors,
+            all_reduce=all_reduce,
+        )
+        triplet = tf.math.divide_no_nan(tf.reduce_sum(figures.total), tf.reduce_sum(figures.count))
+        values = {"triplet_loss": triplet, **figures.monitors()}
+        auxiliary = tf.constant(0.0)
+        if "classification" in parts:
+            entropy, accuracy = parts["classification"](labels, embeddings if classified is None else classified)
+            auxiliary += params.classification_weight * entropy
+            values |= {"classification_loss": entropy, **accuracy}
+        if "center_loss" in parts:
+            values["center_loss"] = parts["center_loss"](labels, embeddings)
+            auxiliary += params.center_loss_weight * values["center_loss"]
+        if params.embedding_norm_weight:
+            values["embedding_norm_loss"] = mean_squared_length(embeddings)
+            auxiliary += params.embedding_norm_weight * values["embedding_norm_loss"]
+        return share + auxiliary / replicas, values, figures
+
+    def after_step(self, labels: tf.Tensor, embeddings: tf.Tensor, step: tf.Tensor) -> None:
+        """What follows the batch without gradient: the memory takes it in, the centres move."""
+        embeddings = tf.stop_gradient(embeddings)
+        if "memory" in self.parts:
+            self.parts["memory"].add(labels, embeddings, step)
+        if "center_loss" in self.parts:
+            self.parts["center_loss"].move(labels, embeddings)

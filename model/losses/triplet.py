@@ -1,0 +1,161 @@
+"""The triplet loss of a batch, by any strategy."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from model.losses.chunks import Chunk, group, over_chunks
+from model.losses.distances import points_of
+from model.losses.margins import margin_of
+from model.losses.terms import Options
+from runtime import plugins
+
+
+class Memory(NamedTuple):
+    """Past embeddings that serve as further positives and negatives, without gradient.
+
+    Attributes:
+        labels: (M,).
+        embeddings: (M, D).
+        filled: (M,) bool; the others do not count.
+    """
+
+    labels: tf.Tensor
+    embeddings: tf.Tensor
+    filled: tf.Tensor
+
+
+class AnchorFigures(NamedTuple):
+    """What is known of every anchor of the whole batch: (B,) float32 each, without gradient.
+
+    `total`, `count`, `active` and `valid` are those of `Terms`; `hardest_positive` and `hardest_negative` are the
+    distances to the farthest positive and the nearest negative, 0 for anchors that lack one; `complete` is 1 for those
+    that have both.
+    """
+
+    total: tf.Tensor
+    count: tf.Tensor
+    active: tf.Tensor
+    valid: tf.Tensor
+    hardest_positive: tf.Tensor
+    hardest_negative: tf.Tensor
+    complete: tf.Tensor
+
+    def monitors(self) -> dict[str, tf.Tensor]:
+        """Scalars: active_fraction, valid_terms, complete_anchors; means of the hardest distances over the latter."""
+        # In float64, as there may be more terms than float32 can count.
+        sums = tf.reduce_sum(tf.cast(tf.stack(self[2:]), tf.float64), axis=1)
+        active, valid, positive, negative, complete = tf.unstack(sums)
+        return {
+            "active_fraction": tf.math.divide_no_nan(active, valid),
+            "valid_terms": valid,
+            "complete_anchors": complete,
+            "hardest_positive": tf.math.divide_no_nan(positive, complete),
+            "hardest_negative": tf.math.divide_no_nan(negative, complete),
+        }
+
+
+def triplet_loss(
+    strategy: str,
+    labels: tf.Tensor,
+    embeddings: tf.Tensor,
+    margin: float | str,
+    metric: str,
+    *,
+    batch_all_mean: str = "active",
+    seed: tf.Tensor | tuple[int, int] = (0, 0),
+    memory: Memory | None = None,
+    anchors: tuple[tf.Tensor | int, int] | None = None,
+    all_reduce: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+) -> tuple[tf.Tensor, AnchorFigures]:
+    """The triplet loss of a batch.
+
+    With D the distances, a an anchor, p its positives, n its negatives and f(x) = max(0, x + margin) for a number,
+    softplus(x) for "soft", x for "none":
+
+    - `batch_hard`: mean over a of f(max_p D[a,p] - min_n D[a,n])  (Hermans et al., section 2, equation 5)
+    - `batch_all`: mean over the (a, p, n) with f > 0, or over all, of f(D[a,p] - D[a,n])  (section 2, equation 6)
+    - `batch_sample`: mean over a of f(D[a,p] - D[a,n]), p and n drawn at random  (section 2, "batch sample")
+    - `tf_batch_semi_hard`: mean over the (a, p) of f(D[a,p] - D[a,n*]), n* the nearest negative that is farther than
+      p, else the farthest of all  (as TensorFlow Addons defines the mining of FaceNet)
+    - `batch_semi_hard`: the same without its "else": (a, p) without a negative beyond p are left out  (Schroff et al.,
+      FaceNet, section 3.2, equation 4; the margin as an upper bound, of the text, would only change the divisor)
+    - `hap2s_p`, `hap2s_e`: mean over a of f(weighted mean of D[a,p] - weighted mean of D[a,n]), hard points weighing
+      more  (Yu et al., Hard-Aware Point-to-Set Deep Metric, section 3.2)
+    - `basic`: mean over given triples, rows 3t, 3t + 1, 3t + 2, of f(D[a,p] - D[a,n])
+
+    Without any positive or negative the loss is 0, and so is its gradient. With NaN or infinity in the embeddings it
+    is NaN. Where distances tie for a maximum or minimum, they share the gradient evenly in `batch_hard`; in the
+    semi-hard strategies the first negative takes it.
+
+    Memory is O(chunk x (B + M)) for B embeddings and M in memory, time O(B (B + M) K).
+
+    Args:
+        strategy: the name of a module of this package.
+        labels: (B,) integers or strings.
+        embeddings: (B, D) of any float type; computed in float32 on distances from float64.
+        margin: a number, "soft" or "none".
+        metric: euclidean, sqeuclidean, cityblock or cosine.
+        batch_all_mean: "active" or "valid".
+        seed: two integers; `batch_sample` draws by them.
+        memory: past embeddings; None for none.
+        anchors: (start, size): only these rows are anchors, against the whole batch; None is all of them.
+        all_reduce: sums a tensor over the replicas that hold the other anchors.
+
+    Returns:
+        The loss (a scalar; with `anchors`, this part's share of it: the shares add up to the loss of the batch), and
+        figures of every anchor of the whole batch.
+
+    Raises:
+        ValueError: for an empty batch, labels that are not a vector as long, or an unknown margin, metric or mean.
+        UserError: for an unknown strategy.
+    """
+    labels, embeddings = tf.convert_to_tensor(labels), tf.convert_to_tensor(embeddings)
+    if labels.shape.rank != 1 or embeddings.shape.rank != 2:
+        raise ValueError(f"labels must be (B,) and embeddings (B, D), not {labels.shape} and {embeddings.shape}")
+    if not labels.shape.is_compatible_with(embeddings.shape[:1]):
+        raise ValueError(f"{labels.shape[0]} labels for {embeddings.shape[0]} embeddings")
+    if embeddings.shape[0] == 0:
+        raise ValueError("an empty batch has no loss")
+    if batch_all_mean not in ("active", "valid"):
+        raise ValueError(f'unknown batch_all_mean {batch_all_mean!r}; it must be "active" or "valid"')
+    if strategy == "basic" and memory is not None:
+        raise ValueError("a memory has no part in 'basic': its triples are given")
+    module, cost = plugins.load("model.losses.strategies", strategy), margin_of(margin)
+    batch = embeddings.shape[0] or tf.shape(embeddings)[0]
+    anchors = anchors or (0, batch)
+
+    usable = past = None
+    if memory is not None:
+        labels = tf.concat([labels, memory.labels], axis=0)
+        usable = tf.concat([tf.ones([batch], tf.bool), memory.filled], axis=0)
+        past = tf.stop_gradient(tf.cast(memory.embeddings, tf.float32))  # (M, D)
+    groups = group(labels, usable)
+    # Named, since each compiler has another algorithm of its own choice.
+    random = tf.random.stateless_uniform([tf.shape(labels)[0], 2], seed, alg="philox")
+    options = Options(batch_all_mean, random)
+
+    def of_chunk(chunk: Chunk) -> tuple[tf.Tensor, tf.Tensor]:
+        terms = module.terms(chunk, cost, options)
+        complete = tf.cast(chunk.valid, tf.float32)
+        farthest = tf.where(chunk.valid, chunk.farthest_positive, 0.0)
+        nearest = tf.where(chunk.valid, chunk.nearest_negative, 0.0)
+        return tf.stack([*terms[:4], farthest, nearest, complete], axis=1), terms.gradient  # (A, 7), (A, N)
+
+    @tf.custom_gradient
+    def sum_of_losses(embeddings: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
+        points = points_of(embeddings if memory is None else tf.concat([embeddings, past], axis=0), metric)
+        figures, gradient = over_chunks(of_chunk, points, groups, anchors, metric)
+        total, gradient = tf.reduce_sum(figures[:, 0]), gradient[:batch]
+        # Comparisons with NaN are false, so that mining could pass over it: broken embeddings have no loss.
+        total = tf.where(tf.reduce_all(tf.math.is_finite(points.factor)), total, float("nan"))
+        return (total, figures), lambda upstream, _: upstream * gradient
+
+    total, figures = sum_of_losses(tf.cast(embeddings, tf.float32))
+    figures = tf.stop_gradient(figures)
+    start, size = anchors
+    figures = all_reduce(tf.pad(figures, [[start, batch - start - size], [0, 0]]))  # (B, 7), of all replicas
+    figures = AnchorFigures(*tf.unstack(figures, axis=1))
+    # The count has no gradient: it may change only in jumps.
+    return total / tf.maximum(tf.reduce_sum(figures.count), 1.0), figures

@@ -1,0 +1,25 @@
+"""What the ResNets of version 1 have in common."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from model.network.backbones._last_stride import with_last_stride
+
+# The convolutions of the last stage with a stride: into its first block, and past it.
+_STRIDED = ("conv5_block1_1_conv", "conv5_block1_0_conv")
+
+
+def resnet_stages(blocks_of_conv4: int) -> dict[int, str]:
+    """Stage s is conv<s> of the paper's table 1; of conv1, without the pooling that begins conv2."""
+    blocks = {2: 3, 3: 4, 4: blocks_of_conv4, 5: 3}
+    return {1: "conv1_relu"} | {stage: f"conv{stage}_block{count}_out" for stage, count in blocks.items()}
+
+
+def build_resnet(
+    constructor: Callable[..., keras.Model], image_shape: tuple[int, int, int], params: Any, weights: str | None
+) -> keras.Model:
+    """(H, W, 3) -> (H / 32, W / 32, 2048), or with `last_stride: 1` (H / 16, W / 16, 2048), sides rounded up."""
+    network = constructor(include_top=False, weights=weights, input_shape=image_shape, name="backbone")
+    return with_last_stride(network, params, {name: {"strides": (1, 1)} for name in _STRIDED})

@@ -1,0 +1,124 @@
+"""Preprocessing, backbone and head as one Keras model that takes uint8 images."""
+
+from types import ModuleType
+
+import keras
+import tensorflow as tf
+
+from model.configuration.params import Params
+from model.network.backbones._stages import check_stage, freeze_stages, up_to_stage
+from model.network.heads import HeadOutputs
+from runtime import plugins
+from runtime.errors import UserError
+
+
+class Network:
+    """The network of a run, as it is used and as it is trained: the same layers, with other outputs.
+
+    Attributes:
+        embedder: (B, H, W, C) uint8 -> (B, D) float32. Its layers "backbone" and "head" are models of their own, so
+            that each can be saved and loaded alone. They have all the weights.
+        trunk: (B, H, W, C) uint8 -> (B, h, w, F), the part of the embedder that ends with the backbone.
+        classified_size: the width of what the classifier of identities sees.
+        classifier_batch_norm: whether the classifier begins with a batch norm of its own.
+    """
+
+    def __init__(
+        self, embedder: keras.Model, trunk: keras.Model, training: keras.Model | None, outputs: HeadOutputs
+    ) -> None:
+        """`training` gives the triplet loss's and the classifier's vectors; None if both are the embedding."""
+        self.embedder, self.trunk, self._training = embedder, trunk, training
+        self.classified_size = outputs.classified.shape[-1]
+        self.classifier_batch_norm = outputs.classifier_batch_norm
+
+    def in_training(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the triplet loss sees, (B, D), and what the classifier sees, (B, C); the same tensor for most heads."""
+        if self._training is None:
+            embeddings = self.embedder(images, training=True)
+            return embeddings, embeddings
+        triplet, classified = self._training(images, training=True)
+        return triplet, classified
+
+
+def build_embedder(params: Params, *, synchronized: bool = False, imagenet: bool = False) -> keras.Model:
+    """The embedder alone of `build_network`: (B, H, W, C) uint8 -> (B, D) float32."""
+    return build_network(params, synchronized=synchronized, imagenet=imagenet).embedder
+
+
+def build_network(params: Params, *, synchronized: bool = False, imagenet: bool = False) -> Network:
+    """The network of a run.
+
+    Args:
+        params: model_type, last_stride, backbone_stage, frozen_stages, batch_norm, head, embedding_size, image_size,
+            image_channels, precision and the network's own.
+        synchronized: let batch norm take its statistics over all replicas.
+        imagenet: start with the backbone's ImageNet weights, downloaded by Keras.
+
+    Raises:
+        UserError: when the images are too small for the backbone, it does not know `last_stride` or has no such
+            `backbone_stage`, there are no such weights, or they cannot be had, or the head does not make vectors of
+            `embedding_size`.
+    """
+    module = plugins.load("model.network.backbones", params.model_type)
+    if params.last_stride not in getattr(module, "LAST_STRIDES", (2,)):
+        names = plugins.choices("model.network.backbones")
+        able = [name for name in names if hasattr(plugins.load("model.network.backbones", name), "LAST_STRIDES")]
+        raise UserError(
+            f"last_stride is {params.last_stride}, but {params.model_type!r} has no such option; drop it, or use a "
+            f"model_type that has: {', '.join(able)}"
+        )
+    stages = module.stages(params)
+    check_stage(params, stages)
+    head = plugins.load("model.network.heads", params.head).head
+    keras.utils.set_random_seed(params.seed)
+    keras.config.set_dtype_policy(params.precision)
+
+    images = keras.Input((*params.image_shape, params.image_channels), dtype="uint8", name="images")
+    pixels = keras.ops.cast(images, "float32")  # (B, H, W, C)
+    channels = module.CHANNELS or params.image_channels
+    if channels != params.image_channels:
+        pixels = keras.ops.repeat(pixels, channels, axis=-1)  # grey into a network of colour images
+    pixels = module.preprocess(pixels) if params.preprocess else pixels / 255.0
+
+    shape = (*params.image_shape, channels)
+    try:
+        backbone = _with_imagenet(module, shape, params) if imagenet else module.build(shape, params)
+    except ValueError as error:
+        raise UserError(f"{params.model_type} with image_size {params.image_size}: {error}") from error
+    backbone = up_to_stage(backbone, params, stages)
+    freeze_stages(backbone, params, stages)
+    for layer in backbone.layers if params.batch_norm == "frozen" else ():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False  # Keras then lets it take its statistics from the past in training, too
+    features = backbone(pixels)  # (B, h, w, F)
+
+    head_input = keras.Input(features.shape[1:], dtype=features.dtype)
+    outputs = head(head_input, params)
+    if not isinstance(outputs, HeadOutputs):
+        outputs = HeadOutputs(outputs, triplet=outputs, classified=outputs)
+    head_model = keras.Model(head_input, outputs.embedding, name="head")
+    if synchronized:
+        for layer in [*backbone.layers, *head_model.layers]:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+    embedder = keras.Model(images, head_model(features), name="embedder")
+    training = None
+    if outputs.triplet is not outputs.embedding or outputs.classified is not outputs.embedding:
+        in_training = keras.Model(head_input, [outputs.triplet, outputs.classified], name="head_in_training")
+        training = keras.Model(images, in_training(features), name="training")
+        if {id(weight) for weight in training.weights} - {id(weight) for weight in embedder.weights}:
+            raise ValueError(f"head {params.head!r} has weights that are not on the way to the embedding")
+    return Network(embedder, keras.Model(images, features), training, outputs)
+
+
+def _with_imagenet(module: ModuleType, shape: tuple[int, int, int], params: Params) -> keras.Model:
+    if module.CHANNELS is None:
+        what = f"there are no ImageNet weights for {params.model_type!r}"
+        raise UserError(f"warm_start_from is 'imagenet', but {what}; set it to null, or to a run or a weights file")
+    try:
+        return module.build(shape, params, weights="imagenet")
+    except ValueError:  # the images are too small
+        raise
+    except Exception as error:  # Keras lets through whatever its downloader raises
+        remedy = "download the file elsewhere and give its path as warm_start_from"
+        raise UserError(f"the ImageNet weights of {params.model_type} cannot be had ({error}); {remedy}") from error

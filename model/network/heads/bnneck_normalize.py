@@ -1,0 +1,20 @@
+"""The `bnneck` head with an embedding of length 1: by euclidean distance it ranks as f_i does by the cosine.
+
+The triplet loss and the classifier see what they see with `bnneck`.
+"""
+
+from typing import Any
+
+import keras
+
+from model.network.heads import HeadOutputs, bnneck, normalize
+
+
+def head(features: keras.KerasTensor, params: Any) -> HeadOutputs:
+    """(B, h, w, F) -> (B, F), rows of length 1.
+
+    Raises:
+        UserError: when F is not `embedding_size`.
+    """
+    outputs = bnneck.head(features, params)
+    return outputs._replace(embedding=normalize(outputs.embedding))

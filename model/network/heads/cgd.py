@@ -1,0 +1,63 @@
+"""Several global descriptors in one embedding (Jun et al., Combination of Multiple Global Descriptors, section 3.1).
+
+Each letter of `descriptors` pools the features in its way, S by the mean (SPoC), M by the maximum (MAC), G by the
+generalised mean (GeM); a linear layer (without bias, except for `whitening`) reduces what comes of it, and its length
+is made 1. The embedding is these vectors in the order of the letters, again of length 1.
+
+The classifier sees the first descriptor: as it is pooled, where it shapes the backbone alone (section 3.2), or, with
+`classified_descriptor: "reduced"`, after the linear layer, where it shapes that branch of the embedding as well.
+"""
+
+from typing import Any
+
+import keras
+
+from model.network.heads import HeadOutputs, gem_pool, normalize
+from runtime.errors import UserError
+
+
+def head(features: keras.KerasTensor, params: Any) -> HeadOutputs:
+    """(B, h, w, F) -> (B, D), rows of length 1; classified are the (B, F) of the first descriptor, or its reduced ones.
+
+    Raises:
+        UserError: when `embedding_size` has less than one dimension for each descriptor.
+    """
+    letters = params.descriptors
+    if len(letters) > params.embedding_size:
+        raise UserError(
+            f"head 'cgd': descriptors {letters!r} are {len(letters)}, but embedding_size is only "
+            f"{params.embedding_size}; give each at least one dimension"
+        )
+    pooled = [_descriptor(features, params, letter, f"{n}_{letter}") for n, letter in enumerate(letters)]  # n x (B, F)
+    reduced, branches = [], []
+    for n, (vector, width) in enumerate(zip(pooled, widths(params.embedding_size, len(letters)), strict=True)):
+        name = f"{n}_{letters[n]}"
+        reduce = keras.layers.Dense(
+            width,
+            use_bias=params.whitening != "none",
+            kernel_initializer="orthogonal",
+            dtype="float32",
+            name=f"reduce_{name}",
+        )
+        reduced.append(reduce(vector))
+        branches.append(normalize(reduced[-1], name=f"normalize_{name}"))  # (B, width)
+    whole = branches[0]
+    if len(branches) > 1:
+        whole = keras.layers.Concatenate(dtype="float32", name="concatenate")(branches)  # (B, D)
+    embedding = normalize(whole)
+    classified = reduced[0] if params.classified_descriptor == "reduced" else pooled[0]
+    return HeadOutputs(embedding, triplet=embedding, classified=classified)
+
+
+def widths(embedding_size: int, descriptors: int) -> list[int]:
+    """The dimensions of each descriptor: as equal as can be, the first ones take what is left over."""
+    each, rest = divmod(embedding_size, descriptors)
+    return [each + 1] * rest + [each] * (descriptors - rest)
+
+
+def _descriptor(features: keras.KerasTensor, params: Any, letter: str, name: str) -> keras.KerasTensor:
+    """(B, h, w, F) -> (B, F) float32."""
+    if letter == "G":
+        return gem_pool(features, params, name=f"pool_{name}")
+    layer = {"S": keras.layers.GlobalAveragePooling2D, "M": keras.layers.GlobalMaxPooling2D}[letter]
+    return layer(dtype="float32", name=f"pool_{name}")(features)
