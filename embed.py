@@ -69,10 +69,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def embed_command(args: argparse.Namespace) -> int:
     from dataset.loading.checked import load_images
-    from model.embedding_shards import parse_shard
+    from model.embedding.shards import parse_shard
+    from model.embedding.views import TestTimeAugmentation, check_aggregator
     from model.run.checkpoint_files import find_checkpoint
     from model.run.run_folder import RunFolder
-    from model.test_time_augmentation import TestTimeAugmentation, check_aggregator
     from runtime.files import check_output
 
     run, csv, out = RunFolder(args.model_dir), Path(args.dataset), Path(args.filename)
@@ -99,7 +99,7 @@ def embed_command(args: argparse.Namespace) -> int:
         from model.run.devices import prepare
 
         devices = prepare(args.device, params.deterministic)
-        from model.embedding_run import Job, embed_to_file
+        from model.embedding.job import Job, embed_to_file
 
         job = Job(
             checkpoint, params, images, shard, augmentation, args.aggregator, args.float16, args.batch_size, devices
@@ -119,7 +119,7 @@ def embed_command(args: argparse.Namespace) -> int:
 
 
 def merge_command(args: argparse.Namespace) -> int:
-    from model.embedding_shards import merge
+    from model.embedding.shards import merge
     from runtime.files import check_output
 
     out, parts = Path(args.filename), [Path(part) for part in args.parts]

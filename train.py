@@ -33,11 +33,11 @@ def main(argv: list[str] | None = None) -> int:
 
     from dataset.loading.training_set import load_training_set
     from model.best import best_metric
-    from model.curriculum import late_beginnings
     from model.evaluation_sets import load_evaluation_sets
     from model.run.checkpoint_files import find_weights, list_checkpoints
     from model.run.done import stopped_early, write_done
     from model.run.run_folder import RunFolder
+    from model.training.curriculum import late_beginnings
 
     run = RunFolder(args.model_dir)
     if args.params:
@@ -88,9 +88,9 @@ def main(argv: list[str] | None = None) -> int:
         from model.run.devices import prepare
 
         devices = prepare(args.device, params.deterministic)
-        from model.checkpoints import NonFiniteError
-        from model.supervisor import Watched
-        from model.training import train
+        from model.training.checkpoints import NonFiniteError
+        from model.training.loop import train
+        from model.training.supervisor import Watched
         from runtime.log import Log
 
         log = Log(run.train_log)

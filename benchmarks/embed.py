@@ -61,9 +61,9 @@ def measure(
     """Seconds and seconds of processor time, of the network alone and of embedding files: (blocks, 2, 2)."""
     from dataset.loading.pipeline import embedding_batches
     from model.configuration.loading import check_params
-    from model.embedding import Embedder
+    from model.embedding.embedder import Embedder
+    from model.embedding.partial import PartialEmbeddings
     from model.network.build import build_embedder
-    from model.partial_embeddings import PartialEmbeddings
 
     params = check_params({"model_type": name, "image_size": list(size)}, "benchmark")
     embedder = Embedder(build_embedder(params), params)

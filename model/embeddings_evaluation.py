@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dataset.formats.manifest import Manifest, read_manifest
-from model.embedding_file import embeddings_of
+from model.embedding.hdf5_file import embeddings_of
 from model.metrics.gallery_distances import Distances, EmbeddingDistances
 from model.metrics.labels import with_cameras
 from model.metrics.pooling import pool_queries, pool_sequences

@@ -11,7 +11,7 @@ import tensorflow as tf
 from dataset.formats.prepared import open_prepared
 from model.best import best_metric, borrowed, keep_best
 from model.configuration.params import Params
-from model.embedding import Embedder
+from model.embedding.embedder import Embedder
 from model.evaluation_sets import ReadySet, load_evaluation_sets
 from model.network.build import build_embedder
 from model.run import results

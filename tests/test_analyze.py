@@ -19,7 +19,7 @@ import visualize
 from dataset.formats.manifest import Manifest, write_manifest
 from model.analysis.figures import FIGURES, Analysis, analyze, wilson_interval
 from model.analysis.nearest_wrong import NearestWrong
-from model.embedding_file import read_embeddings, write_embeddings
+from model.embedding.hdf5_file import read_embeddings, write_embeddings
 from model.metrics.gallery_distances import METRICS, EmbeddingDistances
 from model.metrics.retrieval import evaluate_retrieval, make_task
 from model.visualization.recall_chart import histogram

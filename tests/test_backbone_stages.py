@@ -9,7 +9,7 @@ from PIL import Image
 from model.configuration.loading import check_params
 from model.network.build import build_embedder
 from model.run.restore import restore_model
-from model.warm_start import warm_start
+from model.training.warm_start import warm_start
 from runtime.errors import UserError
 
 # What the papers and Keras say of each stage: the layer it ends with, its features.

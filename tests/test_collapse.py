@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from model.collapse import CollapseAlarm
+from model.training.collapse import CollapseAlarm
 
 
 def figures(loss, positive, negative, norm, active=1.0, valid=64.0):

@@ -12,15 +12,15 @@ from test_training import TWO_DEVICES, assert_same_bits, checkpoint_values
 from train_several import setting, train_several
 
 from model.configuration.loading import check_params
-from model.curriculum import Phase, late_beginnings, phase_at
 from model.losses.objective import Objective
 from model.losses.triplet import triplet_loss
 from model.network.build import build_network
-from model.optimizer import BackboneAdam
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
-from model.schedules import LearningRate
-from model.train_step import TrainStep, make_strategy
+from model.training.curriculum import Phase, late_beginnings, phase_at
+from model.training.optimizer import BackboneAdam
+from model.training.schedules import LearningRate
+from model.training.step import TrainStep, make_strategy
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
 

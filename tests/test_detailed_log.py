@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, environment
 
-from model.detailed_log import DetailedLog, read_detailed_log
+from model.training.detailed_log import DetailedLog, read_detailed_log
 from runtime.errors import UserError
 
 FILES = ["a.jpg", "ordner/ü b.jpg", "c.png"]

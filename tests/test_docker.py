@@ -58,7 +58,7 @@ def test_what_is_copied_is_in_the_context(kind: str) -> None:
             inside = {file for file in files if file == source or file.startswith(f"{source}/")}
             assert inside, source
             copied |= inside
-    assert {"train.py", "model/training.py", "dataset/prepare/cars196.py", f"requirements_{kind}.txt"} <= copied
+    assert {"train.py", "model/training/loop.py", "dataset/prepare/cars196.py", f"requirements_{kind}.txt"} <= copied
     commands = {file.name for file in ROOT.glob("*.py")}
     assert commands <= copied
     assert {f"experiments/{f.parent.name}/params.json" for f in ROOT.glob("experiments/*/params.json")} <= copied

@@ -9,12 +9,12 @@ from benchmarks.input_pipeline import make_photographs
 from dataset.formats.manifest import read_manifest
 from embed import main
 from model.configuration.loading import check_params
-from model.embedding import Embedder
-from model.embedding_file import read_embeddings
+from model.embedding.embedder import Embedder
+from model.embedding.hdf5_file import read_embeddings
 from model.network.build import build_embedder
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
-from model.warm_start import warm_start
+from model.training.warm_start import warm_start
 from runtime.errors import exit_code
 
 

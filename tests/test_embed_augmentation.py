@@ -7,12 +7,12 @@ from PIL import Image
 from dataset.formats.manifest import read_manifest
 from dataset.images import resize
 from embed import main
-from model.embedding import Embedder
-from model.embedding_file import read_embeddings
+from model.embedding.embedder import Embedder
+from model.embedding.hdf5_file import read_embeddings
+from model.embedding.views import TestTimeAugmentation, aggregate
 from model.network.build import build_embedder
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
-from model.test_time_augmentation import TestTimeAugmentation, aggregate
 
 # Of 16 x 16 crops in 18 x 18 images: (top, left).
 CORNERS = {

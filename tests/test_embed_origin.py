@@ -10,9 +10,9 @@ from dataset.loading.checked import CheckedImages
 from dataset.loading.pipeline import embedding_batches
 from model.configuration.loading import check_params
 from model.configuration.params import Params
+from model.embedding.partial import origin_of
+from model.embedding.views import TestTimeAugmentation
 from model.network.build import build_embedder
-from model.partial_embeddings import origin_of
-from model.test_time_augmentation import TestTimeAugmentation
 
 # Each with another value than its default.
 WITH_EFFECT = {

@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT, environment
 
 from embed import main
-from model.embedding_file import Contents, write_blocks
-from model.embedding_output import ErrorKeepingFile
+from model.embedding.disk_errors import ErrorKeepingFile
+from model.embedding.hdf5_file import Contents, write_blocks
 from runtime.errors import UserError, exit_code
 from runtime.files import check_output
 
@@ -83,7 +83,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from runtime.errors import UserError
-from model.embedding_file import Contents, write_blocks
+from model.embedding.hdf5_file import Contents, write_blocks
 out, count = Path(sys.argv[1]), 2000
 names = np.array([f"images/id {number}/ä.jpg" for number in range(count)], object)
 contents = Contents(names, names, 8, ("a", "b"), False, {"params": "p" * 3000})

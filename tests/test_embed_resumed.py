@@ -16,7 +16,7 @@ from conftest import ROOT, command, environment
 from dataset.formats.manifest import write_manifest
 from dataset.loading.checked import load_images
 from embed import main
-from model.partial_embeddings import PartialEmbeddings
+from model.embedding.partial import PartialEmbeddings
 from model.run.devices import prepare
 from runtime.errors import UserError, exit_code
 from runtime.files import only_one
@@ -121,7 +121,7 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys, monkeypa
     def interrupted(*more, changed=None):
         """Leaves the partial file of a run whose every row was written and that was killed then."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("model.embedding_run.write_blocks", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr("model.embedding.job.write_blocks", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             if changed:
                 patch.setattr(*changed)
             with pytest.raises(KeyboardInterrupt):
@@ -147,7 +147,7 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys, monkeypa
         (["--batch_size", "4"], None, "batch_size"),
         (["--image_root", str(elsewhere)], None, "image_root"),
         ([], ("dataset.loading.checked.load_images", rotated), "list"),
-        ([], ("model.embedding_run.versions", lambda: "tensorflow 1.0"), "version"),
+        ([], ("model.embedding.job.versions", lambda: "tensorflow 1.0"), "version"),
         ([], ("model.run.devices.prepare", on_a_gpu), "kind of device"),
     ):
         interrupted(*more, changed=changed)
@@ -232,7 +232,7 @@ def test_rows_are_kept_as_they_are(tmp_path):
 
 
 def test_blocks_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("model.partial_embeddings._BLOCK_BYTES", 100)
+    monkeypatch.setattr("model.embedding.partial._BLOCK_BYTES", 100)
     partial = PartialEmbeddings(tmp_path / "p", {}, 10, 2, 3)
     rows = np.arange(60, dtype=np.float32).reshape(10, 2, 3)
     partial.append(rows)

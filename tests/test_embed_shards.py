@@ -6,7 +6,7 @@ import pytest
 from conftest import command
 
 from embed import main
-from model.embedding_shards import Shard, parse_shard
+from model.embedding.shards import Shard, parse_shard
 from runtime.errors import UserError, exit_code
 
 AUGMENTED = ("--flip_augment", "--aggregator", "mean", "--float16")

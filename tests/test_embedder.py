@@ -117,7 +117,7 @@ def test_no_imagenet_weights_for_the_basic_backbone():
 
 def golden(shared_data, name, weights, module, constructor):
     """Features of a real photograph, through warm_start_from and by hand."""
-    from model.warm_start import warm_start
+    from model.training.warm_start import warm_start
 
     frame = next((shared_data / "vid_frames").glob("*/000000.JPEG"))
     with Image.open(frame) as file:

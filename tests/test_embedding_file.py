@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 from dataset.formats.manifest import read_manifest
-from model.embedding_file import Contents, embeddings_of, read_embeddings, write_blocks, write_embeddings
+from model.embedding.hdf5_file import Contents, embeddings_of, read_embeddings, write_blocks, write_embeddings
 from runtime.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -165,7 +165,7 @@ def test_unusable_files(written, change, message):
 
 
 def test_reading_needs_no_tensorflow():
-    code = "import sys, model.embedding_file; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, model.embedding.hdf5_file; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

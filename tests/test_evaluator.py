@@ -13,7 +13,7 @@ from conftest import ROOT, command, environment, make_run
 from dataset.formats.manifest import read_manifest, read_rows, write_manifest
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_images
-from model.embedding import Embedder
+from model.embedding.embedder import Embedder
 from model.evaluation_sets import load_evaluation_sets
 from model.evaluator import Evaluator, evaluate_all, evaluate_latest
 from model.metrics.pooling import pool_sequences

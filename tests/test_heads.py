@@ -16,7 +16,7 @@ from model.network.build import build_network
 from model.network.heads import cgd
 from model.network.heads._gem import GeneralizedMeanPooling2D
 from model.run.run_folder import RunFolder
-from model.warm_start import warm_start
+from model.training.warm_start import warm_start
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
 

@@ -3,9 +3,9 @@ import csv
 import numpy as np
 import tensorflow as tf
 
-from model.monitoring import Meter, TrainingMonitor, duration, progress_line
 from model.run.results import write_results_csv
 from model.run.run_folder import RunFolder
+from model.training.monitoring import Meter, TrainingMonitor, duration, progress_line
 from runtime.json_files import append_json_line, read_json_lines
 from runtime.log import Log
 

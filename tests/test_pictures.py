@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from model.pictures import batch_picture, triplets_picture
-from model.statistics import Triplet
+from model.training.batch_pictures import batch_picture, triplets_picture
+from model.training.batch_statistics import Triplet
 
 
 def test_batch_picture_has_a_column_per_identity():

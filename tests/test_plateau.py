@@ -16,12 +16,12 @@ import train
 from model.best import best_metric
 from model.configuration.loading import check_params
 from model.evaluation_sets import load_evaluation_sets
-from model.plateau import Evaluation, Plateau, Standing, standing_of
 from model.run import results
-from model.run.done import reason_to_stop, stopped_early, write_done
+from model.run.done import stopped_early, write_done
 from model.run.results import origin_of
 from model.run.run_folder import RunFolder
-from model.supervisor import EvaluationWatch, Supervisor, Watched
+from model.training.plateau import Evaluation, Plateau, Standing, standing_of
+from model.training.supervisor import EvaluationWatch, Supervisor, Watched, reason_to_stop
 from runtime.errors import UserError
 from runtime.json_files import append_json_line, read_json_lines
 from runtime.log import Log

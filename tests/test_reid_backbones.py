@@ -8,7 +8,7 @@ import tensorflow as tf
 from model.configuration.loading import check_params
 from model.network.build import build_embedder, build_network
 from model.run.restore import restore_model
-from model.warm_start import warm_start
+from model.training.warm_start import warm_start
 from runtime.errors import UserError
 
 

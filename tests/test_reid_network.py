@@ -12,12 +12,12 @@ from test_training import TWO_DEVICES, checkpoint_values
 from train_several import setting, train_several
 
 from model.configuration.loading import check_params
-from model.detailed_log import read_detailed_log
 from model.losses.auxiliary import Classification
 from model.losses.objective import Objective
 from model.network import heads
 from model.network.build import build_embedder, build_network
 from model.network.heads import HeadOutputs
+from model.training.detailed_log import read_detailed_log
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from model.configuration.loading import check_params
-from model.schedules import LearningRate
+from model.training.schedules import LearningRate
 
 
 def rate(step, total=100, **values):

@@ -7,7 +7,7 @@ from conftest import command
 from scipy.spatial.distance import cdist
 from scipy.stats import entropy
 
-from model.statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
+from model.training.batch_statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
 
 METRICS = ["euclidean", "sqeuclidean", "cityblock", "cosine"]
 
@@ -162,7 +162,7 @@ def test_large_batches_take_little_memory(metric):
     memory = """
         import resource, sys
         import numpy as np, tensorflow as tf
-        from model.statistics import batch_statistics, distance_samples, hardest_triplets
+        from model.training.batch_statistics import batch_statistics, distance_samples, hardest_triplets
         def look(size):
             labels, embeddings = tf.range(size) // 4, tf.random.normal((size, 128))
             assert len(hardest_triplets(labels, embeddings, sys.argv[1])) == 8

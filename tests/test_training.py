@@ -15,10 +15,10 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, command, environment, make_dataset, make_run
 
-from model.checkpoints import NonFiniteError, TrainingCheckpoints
 from model.configuration.loading import check_params
 from model.losses.objective import Objective
 from model.run.run_folder import RunFolder
+from model.training.checkpoints import NonFiniteError, TrainingCheckpoints
 from runtime.json_files import read_json_lines
 
 

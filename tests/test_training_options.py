@@ -10,8 +10,8 @@ from PIL import Image
 from test_training import TWO_DEVICES, checkpoint_values
 from train_several import setting, train_several
 
-from model.detailed_log import read_detailed_log
-from model.offline_mining import load_triples
+from model.training.detailed_log import read_detailed_log
+from model.training.hard_triples import load_triples
 from runtime import plugins
 from runtime.json_files import read_json_lines
 

@@ -13,12 +13,12 @@ from test_training import assert_same_bits, checkpoint_values, events
 from train_several import setting, train_several
 
 from dataset.loading.training_set import load_training_set
-from model.detailed_log import read_detailed_log
-from model.embedding import Embedder
+from model.embedding.embedder import Embedder
 from model.network.build import build_embedder
-from model.offline_mining import load_triples, save_triples
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
+from model.training.detailed_log import read_detailed_log
+from model.training.hard_triples import load_triples, save_triples
 from runtime.json_files import read_json_lines
 
 COMMON = {"deterministic": True, "detailed_log": True, "save_summary_steps": 1, "save_checkpoints_steps": 1000}

@@ -231,8 +231,8 @@ def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, attention, m
     assert re.findall(r'(?:src|href)="(.{15})', page) == ["data:image/png;"]
 
     from dataset.formats.manifest import read_manifest
-    from model.embedding import Embedder
-    from model.embedding_file import write_embeddings
+    from model.embedding.embedder import Embedder
+    from model.embedding.hdf5_file import write_embeddings
     from model.run.restore import restore_model
     from model.run.run_folder import RunFolder
 

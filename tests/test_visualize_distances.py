@@ -10,7 +10,7 @@ from PIL import Image
 
 import visualize
 from dataset.formats.manifest import Manifest, write_manifest
-from model.embedding_file import write_embeddings
+from model.embedding.hdf5_file import write_embeddings
 from model.metrics.gallery_distances import METRICS
 from model.metrics.retrieval import evaluate_retrieval
 from model.visualization import distance_histograms as module

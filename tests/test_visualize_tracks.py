@@ -19,7 +19,7 @@ from snippet import HEIGHT, PRESENT, WIDTH, make_snippet
 import visualize
 from dataset.vid.annotated_frames import read_annotated_frames
 from dataset.vid.siamfc_crops import crop_window, cut
-from model.embedding import Embedder
+from model.embedding.embedder import Embedder
 from model.network.build import build_embedder
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder

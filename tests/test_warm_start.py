@@ -5,7 +5,7 @@ from model.configuration.loading import check_params
 from model.network.build import build_embedder
 from model.run.checkpoint_files import find_checkpoint, find_weights, list_checkpoints
 from model.run.run_folder import RunFolder
-from model.warm_start import warm_start
+from model.training.warm_start import warm_start
 from runtime.errors import UserError
 
 

@@ -12,7 +12,7 @@ from model.configuration.loading import check_params
 from model.network.build import build_network
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
-from model.whitening import check_whitening, whiten
+from model.training.whitening import check_whitening, whiten
 from runtime.errors import UserError
 
 VALUES = {"image_size": 16, "num_channels": [4, 8], "embedding_size": 6, "warm_start_from": "x", "whitening": "start"}

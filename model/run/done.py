@@ -1,26 +1,12 @@
 """How a training ends: the file DONE, and ending early when evaluations stop getting better. Needs no TensorFlow."""
 
 from model.configuration.params import Params
-from model.plateau import Standing
 from model.run.run_folder import RunFolder
 from runtime.files import replace_file
 from runtime.json_files import read_json
 
 # What a training that ended early must be given anew to go on.
 _RULES = ("early_stopping_evaluations", "least_improvement", "best_metric")
-
-
-def reason_to_stop(params: Params, figure: str, standing: Standing) -> str | None:
-    """Why training should end, in words: so many evaluations in a row were not better; None if it should not."""
-    wanted = params.early_stopping_evaluations
-    if wanted is None or len(standing.later) < wanted:
-        return None
-    best = standing.best
-    more = f" by more than {params.least_improvement:g}" if params.least_improvement else ""
-    return (
-        f"the last {len(standing.later)} evaluations brought no better {figure} than {best.value:.4g} of "
-        f"ckpt-{best.step}{more}"
-    )
 
 
 def write_done(run: RunFolder, step: int, reason: str | None = None) -> None:

@@ -191,7 +191,7 @@ def _embed(args: argparse.Namespace, checkpoint: Path, params: Any, files: list[
     prepare(args.device, params.deterministic)
     import numpy as np
 
-    from model.embedding import Embedder
+    from model.embedding.embedder import Embedder
     from model.network.build import build_embedder
     from model.run.restore import restore_model
     from runtime.progress import Progress
@@ -242,7 +242,7 @@ def _from_files(args: argparse.Namespace) -> "EmbeddedSet":
 def _read(args: argparse.Namespace, file: str, csv: str | None) -> Any:
     """The list, the embeddings, and whether it is known where the images are."""
     from dataset.formats.manifest import Manifest, read_manifest
-    from model.embedding_file import embeddings_of, read_embeddings
+    from model.embedding.hdf5_file import embeddings_of, read_embeddings
 
     root = Path(args.image_root) if args.image_root else None
     if root is not None and not root.is_dir():

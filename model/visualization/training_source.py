@@ -23,8 +23,8 @@ def load_batches_of(params: "Params", run: Path | None, step: int, count: int) -
     if params.triplet_mining != "hard":
         return data
     # Mined triples are of an epoch, and of the network as it was when that began: only what the run kept is known.
-    from model.offline_mining import load_triples
     from model.run.run_folder import RunFolder
+    from model.training.hard_triples import load_triples
 
     length = data.sampler.steps_per_epoch
     for epoch in range(step // length, (step + count - 1) // length + 1):

@@ -101,7 +101,7 @@ def _network_of(args: argparse.Namespace) -> "tuple[Params, Path]":
         folder = RunFolder(args.model_dir)
         return folder.load_trained_params(args.set), find_checkpoint(folder.folder, args.checkpoint or "latest")
     from model.configuration.loading import check_params
-    from model.embedding_file import opened
+    from model.embedding.hdf5_file import opened
 
     file = args.query_embeddings
     with opened(file) as h5:

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     prepare(args.device, params.deterministic)
     import tensorflow as tf
 
-    from model.embedding import Embedder
+    from model.embedding.embedder import Embedder
     from model.network.build import build_embedder
     from model.run.restore import restore_model
     from model.visualization.embedded_set import Lists, embedded_set

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dataset.vid.annotated_frames import AnnotatedFrame
     from model.configuration.params import Params
-    from model.embedding import Embedder
+    from model.embedding.embedder import Embedder
     from model.tracking import Tracks
 
 _LINES_SHOWN = 10  # of what was left out
@@ -142,7 +142,7 @@ def _load(checkpoint: Path, params: "Params", device: str) -> "Embedder":
     from model.run.devices import prepare
 
     prepare(device, params.deterministic)
-    from model.embedding import Embedder
+    from model.embedding.embedder import Embedder
     from model.network.build import build_embedder
     from model.run.restore import restore_model
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dataset.loading.pipeline import embedding_batches
 from model.configuration.params import Params
-from model.test_time_augmentation import TestTimeAugmentation
+from model.embedding.views import TestTimeAugmentation
 
 _PLAIN = TestTimeAugmentation()
 

@@ -9,27 +9,28 @@ import tensorflow as tf
 
 from dataset.loading.pipeline import broken_image
 from dataset.loading.training_set import TrainingSet
-from model.checkpoints import NonFiniteError, TrainingCheckpoints
-from model.collapse import CollapseAlarm
 from model.configuration.params import Params
-from model.curriculum import Phase, phase_at
-from model.detailed_log import DetailedLog
-from model.feeding import HardTriples, feed
 from model.losses.objective import Objective
-from model.monitoring import Meter, TrainingMonitor, progress_line
 from model.network.build import build_network
-from model.optimizer import BackboneAdam
-from model.pictures import batch_picture, triplets_picture
 from model.run.checkpoint_files import list_checkpoints
 from model.run.done import write_done
 from model.run.results import forget_results_after, write_results_csv
 from model.run.run_folder import RunFolder
-from model.schedules import LearningRate
-from model.statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
-from model.supervisor import Supervisor, Watched
-from model.train_step import StepResult, TrainStep, make_strategy
-from model.warm_start import warm_start
-from model.whitening import check_whitening, whiten
+from model.training.batch_pictures import batch_picture, triplets_picture
+from model.training.batch_statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
+from model.training.checkpoints import NonFiniteError, TrainingCheckpoints
+from model.training.collapse import CollapseAlarm
+from model.training.curriculum import Phase, phase_at
+from model.training.detailed_log import DetailedLog
+from model.training.feeding import feed
+from model.training.hard_triples import HardTriples
+from model.training.monitoring import Meter, TrainingMonitor, progress_line
+from model.training.optimizer import BackboneAdam
+from model.training.schedules import LearningRate
+from model.training.step import StepResult, TrainStep, make_strategy
+from model.training.supervisor import Supervisor, Watched
+from model.training.warm_start import warm_start
+from model.training.whitening import check_whitening, whiten
 from runtime.errors import UserError
 from runtime.log import Log
 from runtime.stopping import StopRequest

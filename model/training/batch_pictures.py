@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from model.statistics import Triplet
+from model.training.batch_statistics import Triplet
 
 # Green and vermilion that the colour-blind tell apart (Okabe & Ito); the words below say the same.
 _RIGHT, _WRONG, _NEUTRAL = (0, 158, 115), (213, 94, 0), (110, 110, 110)

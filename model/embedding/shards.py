@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from model.embedding_file import Block, Contents, opened, write_blocks
+from model.embedding.hdf5_file import Block, Contents, opened, write_blocks
 from runtime.errors import UserError
 
 _BLOCK_BYTES = 2**25  # copied together

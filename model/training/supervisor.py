@@ -4,10 +4,9 @@ import math
 from typing import NamedTuple
 
 from model.configuration.params import Params
-from model.plateau import Evaluation, Plateau, standing_of
-from model.run.done import reason_to_stop
 from model.run.results import origin_of, results_with
 from model.run.run_folder import RunFolder
+from model.training.plateau import Evaluation, Plateau, Standing, standing_of
 from runtime.errors import UserError
 from runtime.log import Log
 
@@ -127,3 +126,16 @@ class Supervisor:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def reason_to_stop(params: Params, figure: str, standing: Standing) -> str | None:
+    """Why training should end, in words: so many evaluations in a row were not better; None if it should not."""
+    wanted = params.early_stopping_evaluations
+    if wanted is None or len(standing.later) < wanted:
+        return None
+    best = standing.best
+    more = f" by more than {params.least_improvement:g}" if params.least_improvement else ""
+    return (
+        f"the last {len(standing.later)} evaluations brought no better {figure} than {best.value:.4g} of "
+        f"ckpt-{best.step}{more}"
+    )

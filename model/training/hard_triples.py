@@ -3,10 +3,16 @@
 import re
 from pathlib import Path
 
+import keras
 import numpy as np
 
+from dataset.loading.training_set import TrainingSet
+from model.configuration.params import Params
+from model.embedding.embedder import Embedder
 from model.losses.distances import pairwise
+from model.training.checkpoints import NonFiniteError, TrainingCheckpoints
 from runtime.files import replace_file
+from runtime.log import Log
 
 
 def hardest_triples(embeddings: np.ndarray, codes: np.ndarray, metric: str, block: int = 1024) -> np.ndarray:
@@ -74,3 +80,51 @@ def load_triples(folder: Path, epoch: int) -> np.ndarray | None:
     except Exception:  # whatever NumPy makes of a damaged header: mining again mends it
         return None
     return triples if triples.ndim == 2 and triples.shape[1] == 3 and triples.dtype == np.int64 else None
+
+
+class HardTriples:
+    """Mines the triples of an epoch by the embeddings of the checkpoint that it begins with.
+
+    They are kept in a file, so that a run that is resumed within the epoch goes on with the same.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: keras.Model,
+        params: Params,
+        data: TrainingSet,
+        checkpoints: TrainingCheckpoints,
+        log: Log,
+    ) -> None:
+        self._folder, self._params, self._data, self._log = folder, params, data, log
+        self._checkpoints, self._embedder = checkpoints, Embedder(model, params)
+
+    def prepare(self, step: int) -> None:
+        """Gives the sampler the triples of the epoch that `step` is in; called before its batches are asked for.
+
+        Raises:
+            NonFiniteError: when a weight or an embedding is no number any more.
+            UserError: when an image is broken, or a file cannot be written.
+        """
+        sampler = self._data.sampler
+        epoch, done = divmod(step, sampler.steps_per_epoch)
+        kept = load_triples(self._folder, epoch) if done else None
+        if kept is not None:
+            try:
+                sampler.use(epoch, kept)
+                return
+            except ValueError:  # of another data set
+                pass
+        images = self._data.images
+        embeddings = self._embedder.embed(images.manifest.files(), images.orientations)
+        try:
+            triples = hardest_triples(embeddings, sampler.codes, self._params.metric)
+        except ValueError as error:  # of finite weights too: a training that diverges
+            raise NonFiniteError(
+                f"no triples can be mined at step {step}: {error}", self._checkpoints.latest
+            ) from error
+        self._checkpoints.save(step)  # from here, resuming mines the same
+        save_triples(self._folder, epoch, triples)
+        sampler.use(epoch, triples)
+        self._log.line(f"step {step}: {len(triples):,} hard triples mined from {self._checkpoints.latest.name}")

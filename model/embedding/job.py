@@ -11,14 +11,14 @@ import numpy as np
 
 from dataset.loading.checked import CheckedImages
 from model.configuration.params import Params
-from model.embedding import Embedder, images_at_a_time
-from model.embedding_file import Block, Contents, write_blocks
-from model.embedding_shards import Shard
+from model.embedding.embedder import Embedder, images_at_a_time
+from model.embedding.hdf5_file import Block, Contents, write_blocks
+from model.embedding.partial import PartialEmbeddings, origin_of, versions
+from model.embedding.shards import Shard
+from model.embedding.views import TestTimeAugmentation, aggregate
 from model.network.build import build_embedder
-from model.partial_embeddings import PartialEmbeddings, origin_of, versions
 from model.run.checkpoint_files import step_of
 from model.run.restore import restore_model
-from model.test_time_augmentation import TestTimeAugmentation, aggregate
 from runtime.errors import UserError
 from runtime.progress import Progress
 from runtime.stopping import StopRequest

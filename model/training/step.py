@@ -8,10 +8,10 @@ import keras
 import tensorflow as tf
 
 from model.configuration.params import Params
-from model.curriculum import Phase
 from model.losses.objective import Objective
 from model.losses.triplet import AnchorFigures
 from model.network.build import Network
+from model.training.curriculum import Phase
 from runtime.errors import UserError
 
 

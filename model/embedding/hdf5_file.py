@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from dataset.formats.manifest import Manifest
-from model.embedding_output import ErrorKeepingFile
+from model.embedding.disk_errors import ErrorKeepingFile
 from runtime.errors import UserError
 
 _BLOCK_BYTES = 2**25  # looked at together

@@ -1,0 +1,1 @@
+"""Images to embeddings in files: views, shards, resuming."""
