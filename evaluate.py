@@ -26,7 +26,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="in the end, print accuracies by attribute and number of candidates too",
     )
-    from model.embedding_arguments import add_embedding_arguments
+    from model.evaluation.request import add_embedding_arguments
 
     add_embedding_arguments(parser.add_argument_group("embeddings"))
     return parser.parse_args(argv)
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     if args.model_dir is None:
         return evaluate_embeddings(args)
-    from model.embedding_arguments import given_flags
+    from model.evaluation.request import given_flags
 
     if flags := given_flags(args):
         raise UserError(f"{flags[0]} is for embeddings, --model_dir for a run: give one of them")
@@ -65,9 +65,9 @@ def evaluate_run(args: argparse.Namespace) -> int:
 
     with run.lock("evaluate"):
         prepare(args.device, params.deterministic)
-        from model.breakdown_text import breakdown_text, intervals_text
-        from model.evaluator import evaluate_all, evaluate_latest
-        from model.run.results import origin_of, table
+        from model.evaluation.evaluator import evaluate_all, evaluate_latest
+        from model.evaluation.report import breakdown_text, intervals_text, table
+        from model.run.results import origin_of
         from runtime.log import Log
 
         (evaluate_latest if once else evaluate_all)(run, params, Log())
@@ -79,7 +79,7 @@ def evaluate_run(args: argparse.Namespace) -> int:
 
 def evaluate_embeddings(args: argparse.Namespace) -> int:
     """Evaluates two files of embeddings, or one all against all; prints the figures and writes them as JSON."""
-    from model.embedding_arguments import request_of
+    from model.evaluation.request import request_of
 
     request = request_of(args)  # before anything is read
     out = Path(args.filename) if getattr(args, "filename", None) else None
@@ -88,8 +88,8 @@ def evaluate_embeddings(args: argparse.Namespace) -> int:
     if out:
         check_output(out, "--filename", "evaluation.json", request.files)
 
-    from model.embeddings_evaluation import evaluate_files
-    from model.evaluation_text import evaluation_text
+    from model.evaluation.embedding_files import evaluate_files
+    from model.evaluation.report import evaluation_text
 
     result = evaluate_files(request, say=lambda text: print(text, flush=True))
     for note in result.notes:

@@ -32,8 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
 
     from dataset.loading.training_set import load_training_set
-    from model.best import best_metric
-    from model.evaluation_sets import load_evaluation_sets
+    from model.evaluation.best import best_metric
+    from model.evaluation.sets import load_evaluation_sets
     from model.run.checkpoint_files import find_weights, list_checkpoints
     from model.run.done import stopped_early, write_done
     from model.run.run_folder import RunFolder

@@ -26,7 +26,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from dataset.formats.manifest import Manifest, read_manifest
-from model.metrics.retrieval import evaluate_retrieval
+from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.parallel import cores
 
 QUERIES, PERSONS, CAMERAS = 3368, 750, 6

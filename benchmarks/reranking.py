@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from model.metrics.rerank import Reranker
+from model.metrics.search.rerank import Reranker
 from runtime.parallel import cores
 
 K1, K2, WEIGHT = 20, 6, 0.3

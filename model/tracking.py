@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from model.metrics.episodes import pair_distances
+from model.metrics.episodes.accuracies import pair_distances
 
 # Boxes that do not touch have an overlap distance of 1: nothing then says which belongs to which.
 NO_OVERLAP = np.nextafter(1.0, 0.0)

@@ -17,11 +17,11 @@ from scipy.stats import binomtest
 
 import visualize
 from dataset.formats.manifest import Manifest, write_manifest
-from model.analysis.figures import FIGURES, Analysis, analyze, wilson_interval
-from model.analysis.nearest_wrong import NearestWrong
 from model.embedding.hdf5_file import read_embeddings, write_embeddings
-from model.metrics.gallery_distances import METRICS, EmbeddingDistances
-from model.metrics.retrieval import evaluate_retrieval, make_task
+from model.evaluation.by_class.analysis import FIGURES, Analysis, analyze, wilson_interval
+from model.evaluation.by_class.nearest_wrong import NearestWrong
+from model.metrics.ranking.gallery_distances import METRICS, EmbeddingDistances
+from model.metrics.ranking.retrieval import evaluate_retrieval, make_task
 from model.visualization.recall_chart import histogram
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines

@@ -14,8 +14,8 @@ from dataset.formats.manifest import Manifest, read_manifest
 from evaluate import main
 from model.metrics.clusters import cluster_figures
 from model.metrics.excluders import find_excluder
-from model.metrics.rerank import Reranker
-from model.metrics.retrieval import evaluate_distances
+from model.metrics.ranking.retrieval import evaluate_distances
+from model.metrics.search.rerank import Reranker
 from model.metrics.single_shot import single_gallery_shot
 
 NAMES = {

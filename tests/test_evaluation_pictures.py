@@ -10,8 +10,8 @@ from conftest import make_dataset, make_run  # isort: skip
 from dataset.formats.manifest import Manifest
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_images
-from model.evaluation_sets import load_evaluation_sets
-from model.evaluator import evaluate_all, evaluate_latest
+from model.evaluation.evaluator import evaluate_all, evaluate_latest
+from model.evaluation.sets import load_evaluation_sets
 from model.run.run_folder import RunFolder
 from model.visualization.embedded_set import Lists, embedded_set
 from model.visualization.evaluation_pictures import EvaluationPictures

@@ -14,10 +14,10 @@ from dataset.formats.manifest import read_manifest, read_rows, write_manifest
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_images
 from model.embedding.embedder import Embedder
-from model.evaluation_sets import load_evaluation_sets
-from model.evaluator import Evaluator, evaluate_all, evaluate_latest
+from model.evaluation.evaluator import Evaluator, evaluate_all, evaluate_latest
+from model.evaluation.sets import load_evaluation_sets
 from model.metrics.pooling import pool_sequences
-from model.metrics.retrieval import evaluate_retrieval
+from model.metrics.ranking.retrieval import evaluate_retrieval
 from model.network.build import build_embedder
 from model.run import results
 from model.run.checkpoint_files import UnreadableCheckpointError, find_checkpoint

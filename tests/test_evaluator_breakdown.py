@@ -8,7 +8,7 @@ import pytest
 from conftest import command
 
 from dataset.formats.episodes import attributes_path, write_attributes
-from model.breakdown_text import breakdown_text, intervals_text
+from model.evaluation.report import breakdown_text, intervals_text
 from model.run.run_folder import RunFolder
 from runtime.json_files import read_json_lines
 

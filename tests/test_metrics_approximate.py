@@ -8,8 +8,8 @@ import pytest
 from conftest import ROOT
 from scipy.spatial.distance import cdist
 
-from model.metrics import approximate
-from model.metrics.approximate import METRICS, ApproximateIndex
+from model.metrics.search import approximate
+from model.metrics.search.approximate import METRICS, ApproximateIndex
 from runtime.errors import UserError
 
 

@@ -9,10 +9,10 @@ from scipy import stats
 from test_metrics_episodes import make, random_episodes
 
 from dataset.formats.episodes import Episodes
-from model.metrics import bootstrap
-from model.metrics.bootstrap import accuracy_intervals, percentile_intervals
-from model.metrics.breakdown import breakdown_definitions, breakdown_figures, grouped, power_of_two_bin
-from model.metrics.episodes import episode_accuracies
+from model.metrics.episodes import bootstrap
+from model.metrics.episodes.accuracies import episode_accuracies
+from model.metrics.episodes.bootstrap import accuracy_intervals, percentile_intervals
+from model.metrics.episodes.breakdown import breakdown_definitions, breakdown_figures, grouped, power_of_two_bin
 
 METRICS = ("general_accuracy", "easy_accuracy")
 

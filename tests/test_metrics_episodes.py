@@ -7,8 +7,8 @@ import pytest
 from scipy.spatial import distance
 
 from dataset.formats.episodes import Episodes
-from model.metrics import episodes as module
-from model.metrics.episodes import METRICS, episode_accuracies
+from model.metrics.episodes import accuracies as module
+from model.metrics.episodes.accuracies import METRICS, episode_accuracies
 from runtime.errors import UserError
 
 SCIPY = {m: getattr(distance, m) for m in METRICS}

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from dataset.formats.manifest import Manifest
-from model import embedding_arguments
-from model.metrics.gallery_distances import METRICS
+from model.evaluation import request as embedding_arguments
 from model.metrics.pooling import POOLINGS, pool_queries, pool_sequences
+from model.metrics.ranking.gallery_distances import METRICS
 from runtime.errors import UserError
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from model.metrics import query_expansion
-from model.metrics.nearest import METRICS
-from model.metrics.query_expansion import definition, expand_queries
+from model.metrics.search import query_expansion
+from model.metrics.search.nearest import METRICS
+from model.metrics.search.query_expansion import definition, expand_queries
 from runtime.errors import UserError
 
 

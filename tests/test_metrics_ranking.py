@@ -9,11 +9,11 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_curve
 
 from dataset.formats.manifest import Manifest
-from model.metrics import ranking
-from model.metrics.gallery_distances import EmbeddingDistances
-from model.metrics.ranked_figures import cmc_curve
-from model.metrics.retrieval import evaluate_distances, evaluate_retrieval, make_task
-from model.metrics.single_shot_figures import single_shot_figures
+from model.metrics.ranking import match_ranks as ranking
+from model.metrics.ranking.gallery_distances import EmbeddingDistances
+from model.metrics.ranking.ranked_figures import cmc_curve
+from model.metrics.ranking.retrieval import evaluate_distances, evaluate_retrieval, make_task
+from model.metrics.single_shot import single_shot_figures
 from runtime.errors import UserError
 
 

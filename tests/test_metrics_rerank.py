@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from model.metrics import nearest as nearest_module
-from model.metrics import rerank
-from model.metrics.nearest import METRICS, nearest
-from model.metrics.rerank import Reranker
+from model.metrics.search import nearest as nearest_module
+from model.metrics.search import rerank
+from model.metrics.search.nearest import METRICS, nearest
+from model.metrics.search.rerank import Reranker
 from runtime.errors import UserError
 
 

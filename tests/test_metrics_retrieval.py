@@ -9,11 +9,11 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score
 
 from dataset.formats.manifest import Manifest
-from model.metrics import retrieval
 from model.metrics.excluders import find_excluder
-from model.metrics.gallery_distances import METRICS
-from model.metrics.labels import encode_labels, match_lists
-from model.metrics.retrieval import RetrievalResult, evaluate_retrieval
+from model.metrics.ranking import retrieval
+from model.metrics.ranking.gallery_distances import METRICS
+from model.metrics.ranking.labels import encode_labels, match_lists
+from model.metrics.ranking.retrieval import RetrievalResult, evaluate_retrieval
 from runtime.errors import UserError
 
 NAMES = [*(f"cmc@{k}" for k in (1, 5, 10)), *(f"recall@{k}" for k in (1, 2, 4, 8))]

@@ -13,9 +13,9 @@ import pytest
 from conftest import ROOT, environment, make_run
 
 import train
-from model.best import best_metric
 from model.configuration.loading import check_params
-from model.evaluation_sets import load_evaluation_sets
+from model.evaluation.best import best_metric
+from model.evaluation.sets import load_evaluation_sets
 from model.run import results
 from model.run.done import stopped_early, write_done
 from model.run.results import origin_of

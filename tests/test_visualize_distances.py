@@ -11,8 +11,8 @@ from PIL import Image
 import visualize
 from dataset.formats.manifest import Manifest, write_manifest
 from model.embedding.hdf5_file import write_embeddings
-from model.metrics.gallery_distances import METRICS
-from model.metrics.retrieval import evaluate_retrieval
+from model.metrics.ranking.gallery_distances import METRICS
+from model.metrics.ranking.retrieval import evaluate_retrieval
 from model.visualization import distance_histograms as module
 from model.visualization.distance_figure import distances_figure, distances_picture, figures_of
 from model.visualization.distance_histograms import BINS, distance_histograms

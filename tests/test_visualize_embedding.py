@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 import visualize
 from dataset.formats.manifest import Manifest
 from model.embedding.hdf5_file import write_embeddings
-from model.metrics.gallery_distances import METRICS
+from model.metrics.ranking.gallery_distances import METRICS
 from model.visualization.embedded_set import Lists, embedded_set
 from model.visualization.embedding_figure import MARKERS, Spot, _pictured, highlighted, look_of, with_titles
 from model.visualization.flat_positions import (

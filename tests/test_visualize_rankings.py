@@ -11,7 +11,7 @@ from PIL import Image
 import visualize
 from dataset.formats.manifest import Manifest, write_manifest
 from model.embedding.hdf5_file import write_embeddings
-from model.metrics.retrieval import evaluate_retrieval
+from model.metrics.ranking.retrieval import evaluate_retrieval
 from model.visualization.card_page import card_page
 from model.visualization.card_picture import _dashes, card_picture
 from model.visualization.cards import Card, Page, Section, Verdict, shortened

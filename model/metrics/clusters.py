@@ -13,8 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 from threadpoolctl import threadpool_limits
 
-from model.metrics.gallery_distances import METRICS
-from model.metrics.nearest import as_vectors, centre_and_scale, centred_single, check_vectors
+from model.metrics.ranking.gallery_distances import METRICS
+from model.metrics.search.nearest import as_vectors, centre_and_scale, centred_single, check_vectors
 from runtime.errors import UserError
 
 LARGE = 5e7  # images x identities, from where k-means takes minutes for each of its many passes and starts

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dataset.formats.manifest import Manifest
-from model.metrics.gallery_distances import unit_rows
+from model.metrics.ranking.gallery_distances import unit_rows
 from runtime.errors import UserError
 
 

@@ -7,10 +7,9 @@ from model.configuration.params import Params
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from runtime.files import replace_file
-from runtime.json_files import read_json, read_json_lines
-from runtime.tables import align, write_csv
+from runtime.json_files import read_json_lines
+from runtime.tables import write_csv
 
-_SHOWN = 30  # rows of a table
 _POOLING = "pool_sequences"  # has an entry only where there is pooling
 
 
@@ -76,48 +75,6 @@ def write_results_csv(run: RunFolder) -> None:
         row |= {"dataset": definitions.get("dataset", ""), "distance": definitions.get("metric", "")}
         rows.append(row | {name: definitions[name] for name in (_POOLING,) if name in definitions} | line["metrics"])
     write_csv(run.folder / "results.csv", rows)
-
-
-def table(run: RunFolder, origin: dict[str, str]) -> str:
-    """Results as text: a table of the episode sets and one for each retrieval set, a row per checkpoint.
-
-    Args:
-        run: the run.
-        origin: data set and metric, see `results_with`.
-    """
-    lines = results_with(run, origin)
-    best = read_json(run.best_json)["step"] if run.best_json.exists() else None
-    sets = list(dict.fromkeys(line["set"] for line in lines))
-    by_step: dict[int, dict[str, dict[str, float]]] = {}
-    for line in lines:
-        by_step.setdefault(line["step"], {})[line["set"]] = line["metrics"]
-    steps = sorted(by_step)
-    if len(steps) > _SHOWN:
-        steps = sorted({steps[0], best if best in by_step else steps[0], *steps[-_SHOWN:]})
-
-    def rows(columns: dict[str, tuple[str, list[str]]]) -> list[list[str]]:
-        out = [["step", *columns]]
-        for step in steps:
-            cells = [_cell(by_step[step].get(name, {}), metrics) for name, metrics in columns.values()]
-            out.append([f"{step}{' *' if step == best else ''}", *cells])
-        return out
-
-    episode_sets = [name for name in sets if any("general_accuracy" in m.get(name, {}) for m in by_step.values())]
-    text = []
-    if episode_sets:
-        columns = {name: (name, ["general_accuracy", "easy_accuracy"]) for name in episode_sets}
-        text += ["general / easy accuracy of episodes, %", align(rows(columns)), ""]
-    for name in sets:
-        if name not in episode_sets:
-            metrics = ["cmc@1", "cmc@5", "cmc@10", "recall@1", "recall@2", "recall@4", "recall@8", "map"]
-            text += [f"{name}, %", align(rows({metric: (name, [metric]) for metric in metrics})), ""]
-    if best is not None:
-        text.append(f"* the best: kept in {run.best}")
-    return "\n".join(text)
-
-
-def _cell(metrics: dict[str, Any], names: list[str]) -> str:
-    return " / ".join(f"{100 * metrics[name]:.1f}" if name in metrics else "-" for name in names)
 
 
 def origin_of(params: Params) -> dict[str, str]:

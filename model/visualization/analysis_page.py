@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from model.analysis.confusion import ConfusedPair, Confusion
-from model.analysis.figures import Analysis, ClassFigures
-from model.analysis.report import class_cells, class_head, counts_text, overall_rows, pair_cells
+from model.evaluation.by_class.analysis import Analysis, ClassFigures
+from model.evaluation.by_class.confusion import ConfusedPair, Confusion
+from model.evaluation.by_class.summary import class_cells, class_head, counts_text, overall_rows, pair_cells
 from model.visualization.printable import printable
 from model.visualization.recall_chart import histogram, share_bar
 from model.visualization.tracks_matrices import data_uri

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from model.metrics.gallery_distances import EmbeddingDistances
-from model.metrics.labels import MatchLists
-from model.metrics.operating_point import OperatingPoint
-from model.metrics.retrieval import FPR
+from model.metrics.ranking.gallery_distances import EmbeddingDistances
+from model.metrics.ranking.labels import MatchLists
+from model.metrics.ranking.operating_point import OperatingPoint
+from model.metrics.ranking.retrieval import FPR
 from model.visualization.embedded_set import EmbeddedSet
 from runtime.errors import UserError
 from runtime.parallel import cores

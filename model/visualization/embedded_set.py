@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from dataset.formats.manifest import Manifest
-from model.metrics.gallery_distances import EmbeddingDistances
-from model.metrics.labels import with_cameras
 from model.metrics.pooling import pool_sequences
-from model.metrics.retrieval import Task, check_embeddings, make_task
+from model.metrics.ranking.gallery_distances import EmbeddingDistances
+from model.metrics.ranking.retrieval import Task, check_embeddings, make_task, with_cameras
 from runtime.errors import UserError
 
 
@@ -42,7 +41,7 @@ class EmbeddedSet:
     Attributes:
         title: the data set and its evaluation set, or the file.
         facts: where all of it comes from and how it is compared, by name: what the head of a page says.
-        metric: one of `model.metrics.gallery_distances.METRICS`.
+        metric: one of `model.metrics.ranking.gallery_distances.METRICS`.
         query, gallery: the images; the same object where each is compared with all others.
         task: who matches, who is left out. Its `queries` and `gallery` are positions in `query` and `gallery`.
         out: the folder where pictures of it go if nothing else is said.

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
-from model.metrics.gallery_distances import unit_rows
+from model.metrics.ranking.gallery_distances import unit_rows
 from model.visualization.embedded_set import EmbeddedSet
 from runtime.errors import UserError
 
@@ -85,7 +85,7 @@ def flatten(emb: np.ndarray, metric: str, method: str, seed: int = 0, perplexity
 
     Args:
         emb: (N, D), N >= 3.
-        metric: one of `model.metrics.gallery_distances.METRICS`.
+        metric: one of `model.metrics.ranking.gallery_distances.METRICS`.
         method: one of METHODS.
         seed: of t-SNE and UMAP.
         perplexity: of t-SNE, and the number of neighbours for UMAP; made smaller where N is small.

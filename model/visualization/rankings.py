@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.metrics.gallery_distances import EmbeddingDistances
-from model.metrics.ranked_figures import query_figures
-from model.metrics.ranking import TILE_COLUMNS, rank_matches
+from model.metrics.ranking.gallery_distances import EmbeddingDistances
+from model.metrics.ranking.match_ranks import TILE_COLUMNS, rank_matches
+from model.metrics.ranking.ranked_figures import query_figures
 from model.visualization.embedded_set import EmbeddedSet
 
 _BLOCK = 64  # queries whose whole rows of distances are held at a time

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.embedding_arguments import METRICS
+from model.evaluation.request import METRICS
 from model.run.arguments import add_run_arguments
 from runtime.errors import UserError
 

@@ -12,7 +12,7 @@ from model.visualization.source_arguments import add_source_arguments, open_sour
 from runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from model.analysis.figures import Analysis
+    from model.evaluation.by_class.analysis import Analysis
     from model.visualization.embedded_set import EmbeddedSet
 
 _NAMES = ("analysis.html", "analysis.json")
@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     files = _outputs(args)
     embedded = open_source(args)
 
-    from model.analysis.figures import analyze
-    from model.analysis.report import as_text
+    from model.evaluation.by_class.analysis import analyze
+    from model.evaluation.by_class.summary import as_text
     from model.visualization.printable import printable
 
     analysis = analyze(
@@ -86,7 +86,7 @@ def _outputs(args: argparse.Namespace) -> list[Path]:
 
 
 def _write_json(file: Path, analysis: "Analysis", embedded: "EmbeddedSet") -> None:
-    from model.analysis.report import as_json
+    from model.evaluation.by_class.summary import as_json
     from runtime.json_files import write_json
 
     write_json(file, as_json(analysis, embedded.title, embedded.facts, embedded.query.paths, embedded.gallery.paths))

@@ -168,7 +168,7 @@ def _explain(
 def _explained(pair: "ChosenPair", images: "np.ndarray", found: Any, place: int, metric: str) -> "ExplainedPair":
     import numpy as np
 
-    from model.metrics.gallery_distances import EmbeddingDistances
+    from model.metrics.ranking.gallery_distances import EmbeddingDistances
     from model.visualization.attention_figure import ExplainedPair
 
     first, second = found.first_emb[place : place + 1], found.second_emb[place : place + 1]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model.metrics.ranking import Ranks
+from model.metrics.ranking.match_ranks import Ranks
 
 CMC_RANKS = (1, 5, 10)
 RECALL_RANKS = (1, 2, 4, 8)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model.metrics.gallery_distances import Distances
+from model.metrics.ranking.gallery_distances import Distances
 
 # Of two tile distances, each may be off by the slack; and so may the distance at which the slack is asked for.
 _CLOSE = 2.5

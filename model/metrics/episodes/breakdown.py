@@ -6,7 +6,7 @@ import numpy as np
 
 from dataset.formats.episodes import RESERVED as CANDIDATES
 from dataset.formats.episodes import SNIPPET, Episodes
-from model.metrics.bootstrap import DIGITS, LEVEL, RESAMPLES, accuracy_intervals
+from model.metrics.episodes.bootstrap import DIGITS, LEVEL, RESAMPLES, accuracy_intervals
 
 OTHERS = "(others)"
 MOST_GROUPS = 100  # of an attribute of text

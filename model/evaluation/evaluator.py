@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from dataset.formats.prepared import open_prepared
-from model.best import best_metric, borrowed, keep_best
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
-from model.evaluation_sets import ReadySet, load_evaluation_sets
+from model.evaluation.best import best_metric, borrowed, keep_best
+from model.evaluation.sets import ReadySet, load_evaluation_sets
 from model.network.build import build_embedder
 from model.run import results
 from model.run.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of

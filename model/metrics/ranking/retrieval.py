@@ -1,16 +1,17 @@
 """Retrieval: how high does each query rank the gallery images of its own identity?"""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from dataset.formats.manifest import Manifest
 from model.metrics.excluders import find_excluder
-from model.metrics.gallery_distances import Distances, EmbeddingDistances, GivenDistances
-from model.metrics.labels import Labels, MatchLists, encode_labels, match_lists
-from model.metrics.operating_point import OperatingPoint
-from model.metrics.ranked_figures import DEFINITIONS, means, query_figures
-from model.metrics.ranking import TIES, rank_matches
+from model.metrics.ranking.gallery_distances import Distances, EmbeddingDistances, GivenDistances
+from model.metrics.ranking.labels import Labels, MatchLists, cameras_of_names, encode_labels, match_lists
+from model.metrics.ranking.match_ranks import TIES, rank_matches
+from model.metrics.ranking.operating_point import OperatingPoint
+from model.metrics.ranking.ranked_figures import DEFINITIONS, means, query_figures
 from runtime.errors import UserError
 from runtime.parallel import cores
 
@@ -119,7 +120,7 @@ def evaluate_retrieval(
         excluder: a module of `model.metrics.excluders`.
         metric: `euclidean`, `sqeuclidean`, `cityblock` or `cosine`.
         memory_gb: bound in 10^9 bytes for blocks of distances (at least one query), beside the embeddings.
-        ties: how equal distances rank, one of `model.metrics.ranking.TIES`.
+        ties: how equal distances rank, one of `model.metrics.ranking.match_ranks.TIES`.
         fpr: the false positive rate at which the true positive rate is taken.
 
     Raises:
@@ -216,3 +217,12 @@ def no_match_message(query: Manifest, gallery: Manifest, excluder: str, counts: 
         f"gallery has no other image of the identity, for {camera} only images that excluder {excluder} leaves out; "
         "check that the two files belong together, and the excluder"
     )
+
+
+def with_cameras(query: Manifest, gallery: Manifest, excluder: str) -> tuple[Manifest, Manifest]:
+    """The images with their cameras from the file names, if the excluder wants them and no column has them for both."""
+    form = find_excluder(excluder).CAMERAS
+    if form is None or (query.cameras is not None and gallery.cameras is not None):
+        return query, gallery
+    named = {id(manifest): np.array(cameras_of_names(manifest, form), object) for manifest in (query, gallery)}
+    return tuple(dataclasses.replace(manifest, cameras=named[id(manifest)]) for manifest in (query, gallery))

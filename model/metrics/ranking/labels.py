@@ -1,6 +1,5 @@
 """Who is who: the labels of queries and gallery as numbers, and which gallery images match which query."""
 
-import dataclasses
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -8,7 +7,6 @@ import numpy as np
 
 from dataset.formats.camera_names import CAMERA_IN_NAME
 from dataset.formats.manifest import Manifest
-from model.metrics.excluders import find_excluder
 from runtime.errors import UserError
 
 
@@ -77,15 +75,6 @@ def encode_labels(query: Manifest, gallery: Manifest, cameras: str | None) -> tu
         camera_codes = encode(*(cameras_of_names(manifest, cameras) for manifest in (query, gallery)))
     identities, paths = encode(query.identities, gallery.identities), encode(query.paths, gallery.paths)
     return Labels(identities[0], paths[0], camera_codes[0]), Labels(identities[1], paths[1], camera_codes[1])
-
-
-def with_cameras(query: Manifest, gallery: Manifest, excluder: str) -> tuple[Manifest, Manifest]:
-    """The images with their cameras from the file names, if the excluder wants them and no column has them for both."""
-    form = find_excluder(excluder).CAMERAS
-    if form is None or (query.cameras is not None and gallery.cameras is not None):
-        return query, gallery
-    named = {id(manifest): np.array(cameras_of_names(manifest, form), object) for manifest in (query, gallery)}
-    return tuple(dataclasses.replace(manifest, cameras=named[id(manifest)]) for manifest in (query, gallery))
 
 
 def encode(query: Iterable[str], gallery: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:

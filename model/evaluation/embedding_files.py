@@ -10,11 +10,10 @@ import numpy as np
 
 from dataset.formats.manifest import Manifest, read_manifest
 from model.embedding.hdf5_file import embeddings_of
-from model.metrics.gallery_distances import Distances, EmbeddingDistances
-from model.metrics.labels import with_cameras
 from model.metrics.pooling import pool_queries, pool_sequences
-from model.metrics.ranked_figures import cmc_curve
-from model.metrics.retrieval import FPR, Task, check_embeddings, evaluate_task, make_task
+from model.metrics.ranking.gallery_distances import Distances, EmbeddingDistances
+from model.metrics.ranking.ranked_figures import cmc_curve
+from model.metrics.ranking.retrieval import FPR, Task, check_embeddings, evaluate_task, make_task, with_cameras
 from runtime.errors import UserError
 
 # What an option alone needs is imported with it.
@@ -67,7 +66,7 @@ class Evaluation:
     """What came out.
 
     Attributes:
-        metrics, definitions, counts: see `model.metrics.retrieval.RetrievalResult`.
+        metrics, definitions, counts: see `model.metrics.ranking.retrieval.RetrievalResult`.
         aps: (Q,) average precision of each query by the definition asked for, NaN where skipped; None with an index.
         cmc: (G,) CMC@1, CMC@2, ...; with an index as far as it was asked.
         inputs: the files, and where their embeddings come from.
@@ -142,7 +141,7 @@ def evaluate_files(request: Request, say: Callable[[str], None] = SILENT) -> Eva
     task = make_task(query_list, gallery_list, request.excluder)
     ranked_emb = task.of_gallery(gallery_emb)
     if request.query_expansion:
-        from model.metrics import query_expansion
+        from model.metrics.search import query_expansion
 
         k, alpha = request.query_expansion
         own = _own_images(query_list, gallery_list, task)
@@ -151,7 +150,7 @@ def evaluate_files(request: Request, say: Callable[[str], None] = SILENT) -> Eva
         )
         definitions["query_expansion"] = query_expansion.definition(k, alpha)
     if request.index:
-        from model.metrics import approximate_recall
+        from model.metrics.search import approximate as approximate_recall
 
         result = approximate_recall.evaluate_index(task, query_emb[task.queries], ranked_emb, metric)
         notes.append(result.note)
@@ -174,7 +173,7 @@ def evaluate_files(request: Request, say: Callable[[str], None] = SILENT) -> Eva
     )
     metrics, definitions = dict(result.metrics), result.definitions | definitions
     if request.single_gallery_shot:
-        from model.metrics.single_shot_figures import single_shot_figures
+        from model.metrics.single_shot import single_shot_figures
 
         shot, meaning = single_shot_figures(task, distances, request.ties, request.memory_gb)
         metrics, definitions = metrics | shot, definitions | meaning
@@ -264,8 +263,8 @@ def _reranked(
     say: Callable[[str], None],
 ) -> tuple[Distances, str]:
     """The distances after re-ranking, and their definition."""
-    from model.metrics import rerank
-    from model.metrics.reranked_distances import RerankedDistances
+    from model.metrics.search import rerank
+    from model.metrics.search.rerank import RerankedDistances
 
     k1, k2, weight = request.rerank
     if together and len(gallery_emb) != len(query_emb):

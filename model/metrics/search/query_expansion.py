@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model.metrics.gallery_distances import unit_rows
-from model.metrics.nearest import as_vectors, check_positive, nearest
+from model.metrics.ranking.gallery_distances import unit_rows
+from model.metrics.search.nearest import as_vectors, check_positive, nearest
 from runtime.errors import UserError
 
 MAX_ELEMENTS = 1 << 21  # of the neighbours that are gathered together: 16 MB

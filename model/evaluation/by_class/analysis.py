@@ -1,19 +1,19 @@
 """Where a ranking goes wrong: the retrieval figures class by class, and which classes are taken for which.
 
-A class is the identity of a query. The ranks are those of the evaluation (`model.metrics.ranking`), and so are all
-figures made of them; what is added is each query's nearest image of another class. Needs no TensorFlow.
+A class is the identity of a query. The ranks are those of the evaluation (metrics/ranking/match_ranks.py), and so are
+all figures made of them; what is added is each query's nearest image of another class. Needs no TensorFlow.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from model.analysis.confusion import ConfusedPair, Confusion, confused_pairs, find_confusions
-from model.analysis.nearest_wrong import NearestWrong
-from model.metrics.gallery_distances import Distances
-from model.metrics.ranked_figures import DEFINITIONS, RECALL_RANKS, query_figures
-from model.metrics.ranking import TIES, rank_matches
-from model.metrics.retrieval import BYTES_PER_QUERY, MAX_BLOCK, QUERIES, Task
+from model.evaluation.by_class.confusion import ConfusedPair, Confusion, confused_pairs, find_confusions
+from model.evaluation.by_class.nearest_wrong import NearestWrong
+from model.metrics.ranking.gallery_distances import Distances
+from model.metrics.ranking.match_ranks import TIES, rank_matches
+from model.metrics.ranking.ranked_figures import DEFINITIONS, RECALL_RANKS, query_figures
+from model.metrics.ranking.retrieval import BYTES_PER_QUERY, MAX_BLOCK, QUERIES, Task
 from runtime.errors import UserError
 from runtime.parallel import cores
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from model.analysis.confusion import ConfusedPair, Confusion
-from model.analysis.figures import FIGURES, Analysis, ClassFigures
+from model.evaluation.by_class.analysis import FIGURES, Analysis, ClassFigures
+from model.evaluation.by_class.confusion import ConfusedPair, Confusion
 from runtime.tables import align
 
 _LONGEST = 40  # letters of a name in the terminal

@@ -10,11 +10,11 @@ from dataset.formats.episodes import SNIPPET
 from dataset.formats.prepared import EvaluationSet, PreparedDataset
 from dataset.loading.checked import CheckedImages, load_episodes, load_images
 from model.configuration.params import Params
-from model.metrics.breakdown import breakdown_definitions, breakdown_figures
-from model.metrics.episodes import episode_accuracies
+from model.metrics.episodes.accuracies import episode_accuracies
+from model.metrics.episodes.breakdown import breakdown_definitions, breakdown_figures
 from model.metrics.pooling import pool_sequences
-from model.metrics.ranked_figures import CMC_RANKS, RECALL_RANKS
-from model.metrics.retrieval import FPR, evaluate_retrieval
+from model.metrics.ranking.ranked_figures import CMC_RANKS, RECALL_RANKS
+from model.metrics.ranking.retrieval import FPR, evaluate_retrieval
 from runtime.errors import UserError
 
 EPISODE_METRICS = ("general_accuracy", "easy_accuracy")

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
-from model.metrics.gallery_distances import METRICS, unit_rows
+from model.metrics.ranking.gallery_distances import METRICS, unit_rows
 from runtime.errors import UserError
 from runtime.parallel import cores
 

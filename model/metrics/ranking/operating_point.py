@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 
-from model.metrics.gallery_distances import Distances
+from model.metrics.ranking.gallery_distances import Distances
 
 _ROOM = 2**20  # pairs beyond those that are needed
 

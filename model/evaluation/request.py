@@ -9,7 +9,7 @@ from runtime import plugins
 from runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from model.embeddings_evaluation import Request
+    from model.evaluation.embedding_files import Request
 
 METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
 POOLINGS = ("mean", "max", "normalized_mean")
@@ -58,7 +58,7 @@ def request_of(args: argparse.Namespace) -> "Request":
     Raises:
         UserError: for flags that are missing, out of range, or contradict each other.
     """
-    from model.embeddings_evaluation import Request
+    from model.evaluation.embedding_files import Request
 
     values = dict(vars(args))
     of_runs = {"--once": values.pop("once"), "--breakdown": values.pop("breakdown"), "--set": values.pop("set")}

@@ -1,0 +1,1 @@
+"""Checkpoints, or files of embeddings, to metrics, tables and the best checkpoint."""

@@ -1,0 +1,172 @@
+"""The figures of an evaluation of embeddings as text."""
+
+from typing import Any
+
+from dataset.formats.categories import readable
+from model.evaluation.embedding_files import Evaluation
+from model.run.results import results_with
+from model.run.run_folder import RunFolder
+from runtime.json_files import read_json
+from runtime.tables import align
+
+_TABLES = (  # a table each
+    ("map", "map_market", "minp", "map@r", "r_precision"),
+    ("cmc@1", "cmc@5", "cmc@10", "recall@2", "recall@4", "recall@8", "index_recall"),
+    ("cmc_single_shot@1", "cmc_single_shot@5", "cmc_single_shot@10", "cmc_single_shot@20"),
+    ("nmi", "ami"),
+)
+_OPTIONS = ("pool_sequences", "multi_query", "query_expansion", "rerank", "index")
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """What was compared, all figures, and how they are defined where that matters."""
+    counts, metrics, definitions = evaluation.counts, evaluation.metrics, evaluation.definitions
+    absent, camera = counts["queries_skipped_identity_absent"], counts["queries_skipped_only_same_camera"]
+    lines = [
+        f"{counts['queries']:,} queries against {counts['gallery']:,} gallery images, metric {definitions['metric']}",
+        f"excluder {definitions['excluder']}",
+    ]
+    lines += [f"{name}: {definitions[name]}" for name in _OPTIONS if name in definitions]
+    if "ties" in definitions:
+        lines.append(f"ties: {definitions['ties']}")
+    lines.append(
+        f"{counts['queries_used']:,} queries used; skipped: {absent:,} whose identity is not in the gallery, "
+        f"{camera:,} of whom it has only images that are left out"
+    )
+    for names in _TABLES:
+        there = [name for name in names if name in metrics]
+        if there:
+            lines += ["", align([["%", *there], ["", *(f"{100 * metrics[name]:.2f}" for name in there)]])]
+    others = [name for name in metrics if name.partition("@")[0] in ("average_rank", "first_rank", "tpr", "threshold")]
+    lines += ["", *(f"{name}: {metrics[name]:.6g}" for name in others)] if others else []
+    if "mAP" in definitions:
+        lines += ["", f"mAP is {definitions['mAP']}"]
+    return "\n".join(lines)
+
+
+_ROWS = 30  # of a table
+
+
+def table(run: RunFolder, origin: dict[str, str]) -> str:
+    """Results as text: a table of the episode sets and one for each retrieval set, a row per checkpoint.
+
+    Args:
+        run: the run.
+        origin: data set and metric, see `results_with`.
+    """
+    lines = results_with(run, origin)
+    best = read_json(run.best_json)["step"] if run.best_json.exists() else None
+    sets = list(dict.fromkeys(line["set"] for line in lines))
+    by_step: dict[int, dict[str, dict[str, float]]] = {}
+    for line in lines:
+        by_step.setdefault(line["step"], {})[line["set"]] = line["metrics"]
+    steps = sorted(by_step)
+    if len(steps) > _ROWS:
+        steps = sorted({steps[0], best if best in by_step else steps[0], *steps[-_ROWS:]})
+
+    def rows(columns: dict[str, tuple[str, list[str]]]) -> list[list[str]]:
+        out = [["step", *columns]]
+        for step in steps:
+            cells = [_cell(by_step[step].get(name, {}), metrics) for name, metrics in columns.values()]
+            out.append([f"{step}{' *' if step == best else ''}", *cells])
+        return out
+
+    episode_sets = [name for name in sets if any("general_accuracy" in m.get(name, {}) for m in by_step.values())]
+    text = []
+    if episode_sets:
+        columns = {name: (name, ["general_accuracy", "easy_accuracy"]) for name in episode_sets}
+        text += ["general / easy accuracy of episodes, %", align(rows(columns)), ""]
+    for name in sets:
+        if name not in episode_sets:
+            metrics = ["cmc@1", "cmc@5", "cmc@10", "recall@1", "recall@2", "recall@4", "recall@8", "map"]
+            text += [f"{name}, %", align(rows({metric: (name, [metric]) for metric in metrics})), ""]
+    if best is not None:
+        text.append(f"* the best: kept in {run.best}")
+    return "\n".join(text)
+
+
+def _cell(metrics: dict[str, Any], names: list[str]) -> str:
+    return " / ".join(f"{100 * metrics[name]:.1f}" if name in metrics else "-" for name in names)
+
+
+_ACCURACIES = {"general": "general_accuracy", "easy": "easy_accuracy"}
+_OF_SNIPPETS = "snippet_intervals"
+
+
+def intervals_text(run: RunFolder, origin: dict[str, str]) -> str:
+    """A line for each set of episodes: both accuracies with their 95% intervals.
+
+    Snippets are resampled where they are known, else episodes. Sets whose figures have no intervals are left out.
+
+    Args:
+        run: the run.
+        origin: data set and metric, see `results_with`.
+    """
+    text = []
+    for title, line in _chosen(run, origin):
+        if "intervals" in line:
+            figures = line["metrics"] | line
+            cells = ", ".join(
+                f"{word} {_with_interval(figures, metric, _kind(line))}" for word, metric in _ACCURACIES.items()
+            )
+            number = line["counts"]["snippets" if _kind(line) == _OF_SNIPPETS else "episodes"]
+            text.append(f"{title}: {cells} (95%, {number:,} {_unit(line)} resampled)")
+    return "\n".join(text)
+
+
+def breakdown_text(run: RunFolder, origin: dict[str, str]) -> str:
+    """A table for each set of episodes and attribute, a row for each group; says which sets have none, and why."""
+    chosen = _chosen(run, origin)
+    if not chosen:
+        return "no breakdown: none of the sets evaluated is of episodes"
+    text = []
+    for title, line in chosen:
+        for attribute, groups in line.get("breakdown", {}).items():
+            text += [f"{title}, by {attribute}, % (95%, {_unit(line)} resampled)", _table(groups, _kind(line)), ""]
+    old = [title for title, line in chosen if "breakdown" not in line]
+    if old:
+        remedy = "remove these lines and run evaluate.py again while the checkpoints are there"
+        text.append(f"no breakdown of {', '.join(old)}: {run.results} has them from before there was one; {remedy}")
+    return "\n".join(text).rstrip()
+
+
+def _chosen(run: RunFolder, origin: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
+    """Of each set of episodes, the line to show, with its title."""
+    best = read_json(run.best_json)["step"] if run.best_json.exists() else None
+    by_set: dict[str, dict[int, dict[str, Any]]] = {}
+    for line in results_with(run, origin):
+        if "general_accuracy" in line["metrics"]:
+            by_set.setdefault(line["set"], {})[line["step"]] = line
+    chosen = []
+    for name, lines in by_set.items():
+        step = best if best in lines else max(lines)
+        which = "the best" if step == best else "the last"
+        chosen.append((f"{name} at step {step} ({which})", lines[step]))
+    return chosen
+
+
+def _table(groups: dict[str, dict[str, Any]], kind: str) -> str:
+    snippets = any("snippets" in figures for figures in groups.values())
+    rows = [["group", "episodes", *(["snippets"] if snippets else []), *_ACCURACIES]]
+    for name, figures in groups.items():
+        name = f"{figures['groups']} others" if "groups" in figures else readable(name)
+        counts = [str(figures[key]) for key in ("episodes", "snippets") if key in figures]
+        rows.append([name, *counts, *(_with_interval(figures, metric, kind) for metric in _ACCURACIES.values())])
+    return align(rows)
+
+
+def _with_interval(figures: dict[str, Any], metric: str, kind: str) -> str:
+    """`85.2 [82.1, 88.3]`, or `85.2 [-]` for a group of a single snippet."""
+    if kind not in figures:
+        return f"{100 * figures[metric]:.1f} [-]"
+    low, high = figures[kind][metric]
+    return f"{100 * figures[metric]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _kind(line: dict[str, Any]) -> str:
+    """Which intervals of a line are shown."""
+    return _OF_SNIPPETS if _OF_SNIPPETS in line else "intervals"
+
+
+def _unit(line: dict[str, Any]) -> str:
+    return "snippets" if _kind(line) == _OF_SNIPPETS else "episodes"

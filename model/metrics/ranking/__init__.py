@@ -1,0 +1,1 @@
+"""Metrics of queries that rank a gallery."""
