@@ -1,6 +1,7 @@
 """Shows what a trained network does with pictures."""
 
 import argparse
+import importlib
 import sys
 
 from runtime import plugins
@@ -8,14 +9,16 @@ from runtime.errors import exit_code
 
 # What a command runs, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
-COMMANDS = "model.visualization.commands"
+COMMANDS = [
+    name for name in plugins.choices("visualization") if (plugins.ROOT / "visualization" / name / "command.py").exists()
+]
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, epilog="Each command has a --help of its own.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name in plugins.choices(COMMANDS):
-        module = plugins.load(COMMANDS, name)
+    for name in COMMANDS:
+        module = importlib.import_module(f"visualization.{name}.command")
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -22,9 +22,9 @@ from model.evaluation.by_class.analysis import FIGURES, Analysis, analyze, wilso
 from model.evaluation.by_class.nearest_wrong import NearestWrong
 from model.metrics.ranking.gallery_distances import METRICS, EmbeddingDistances
 from model.metrics.ranking.retrieval import evaluate_retrieval, make_task
-from model.visualization.recall_chart import histogram
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
+from visualization.analyze.recall_chart import histogram
 
 ODD = "<b>&\"'</b> ünï"  # a class that HTML must not take for markup
 

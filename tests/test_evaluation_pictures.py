@@ -13,11 +13,11 @@ from dataset.loading.checked import load_images
 from model.evaluation.evaluator import evaluate_all, evaluate_latest
 from model.evaluation.sets import load_evaluation_sets
 from model.run.run_folder import RunFolder
-from model.visualization.embedded_set import Lists, embedded_set
-from model.visualization.evaluation_pictures import EvaluationPictures
-from model.visualization.projector import Projector, _across, _side
 from runtime.json_files import read_json_lines
 from runtime.log import Log
+from visualization.sources.embedded_set import Lists, embedded_set
+from visualization.tensorboard.evaluation_pictures import EvaluationPictures
+from visualization.tensorboard.projector import Projector, _across, _side
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def run(trained, tmp_path):
 def no_matplotlib(monkeypatch):
     """The other picture has tests of its own."""
     monkeypatch.setattr(
-        "model.visualization.distance_figure.distances_picture", lambda embedded: np.zeros((8, 9, 3), np.uint8)
+        "visualization.distances.histogram_figure.distances_picture", lambda embedded: np.zeros((8, 9, 3), np.uint8)
     )
 
 
@@ -88,7 +88,7 @@ def test_no_picture_is_worth_a_figure(run, own_dataset, capsys, monkeypatch):
     def broken(embedded):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("model.visualization.distance_figure.distances_picture", broken)
+    monkeypatch.setattr("visualization.distances.histogram_figure.distances_picture", broken)
     evaluate_latest(run, run.load_trained_params(), Log())
     assert len(read_json_lines(run.results)) == 3
     said = [line for line in capsys.readouterr().out.splitlines() if "no pictures of" in line]

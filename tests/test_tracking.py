@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from model.tracking import (
+from visualization.tracks.tracking import (
     NO_OVERLAP,
     Score,
     assign,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.visualization.animation import check_format, check_length, frames_a_second, write_animation
-from model.visualization.drawing import CAPTION, Mark, State, colour_of, draw_frame, ink_on, shown_size
 from runtime.errors import UserError
+from visualization.tracks.animation import check_format, check_length, frames_a_second, write_animation
+from visualization.tracks.boxes import CAPTION, Mark, State, colour_of, draw_frame, ink_on, shown_size
 
 
 def test_labels_stay_in_the_frame_wherever_the_box_is():
@@ -111,7 +111,7 @@ def test_long_gifs_are_refused():
 def test_without_pyav_or_its_encoder_mp4_is_refused(monkeypatch):
     check_format("mp4")
     with monkeypatch.context() as patch:
-        patch.setattr("model.visualization.animation._MP4_ENCODER", "no_such_encoder")
+        patch.setattr("visualization.tracks.animation._MP4_ENCODER", "no_such_encoder")
         with pytest.raises(UserError, match="--format mp4 needs PyAV with the encoder no_such_encoder"):
             check_format("mp4")
     monkeypatch.setitem(sys.modules, "av", None)

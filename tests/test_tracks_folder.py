@@ -2,8 +2,8 @@
 
 import pytest
 
-from model.visualization.tracks_folder import check_folder, replaced_together, source_of, source_tag
 from runtime.errors import UserError
+from visualization.tracks.folder import check_folder, replaced_together, source_of, source_tag
 
 
 def write(folder, source, *names):

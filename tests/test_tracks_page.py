@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from model.tracking import Matching, Tracks
-from model.visualization.tracks_matrices import MOST_OBJECTS, NEAREST, STYLE, WRONG, Objects
-from model.visualization.tracks_page import tracks_page
+from visualization.tracks.matrices import MOST_OBJECTS, NEAREST, STYLE, WRONG, Objects
+from visualization.tracks.tracking import Matching, Tracks
+from visualization.tracks.tracks_page import tracks_page
 
 
 def page_of(folder, pairs, limit, size=2):

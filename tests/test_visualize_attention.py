@@ -13,9 +13,9 @@ from PIL import Image
 import visualize
 from model.configuration.loading import check_params
 from model.network.build import build_embedder
-from model.visualization.attention_figure import ExplainedPair, overlay, share_lowered, shown_maps
-from model.visualization.attention_maps import AttentionMaps, ConstantLength, mean_embedding
 from runtime.errors import exit_code
+from visualization.attention.maps import AttentionMaps, ConstantLength, mean_embedding
+from visualization.attention.pair_figure import ExplainedPair, overlay, share_lowered, shown_maps
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock")
 

@@ -13,12 +13,12 @@ from dataset.formats.manifest import Manifest, write_manifest
 from model.embedding.hdf5_file import write_embeddings
 from model.metrics.ranking.gallery_distances import METRICS
 from model.metrics.ranking.retrieval import evaluate_retrieval
-from model.visualization import distance_histograms as module
-from model.visualization.distance_figure import distances_figure, distances_picture, figures_of
-from model.visualization.distance_histograms import BINS, distance_histograms
-from model.visualization.embedded_set import EmbeddedSet, Lists, embedded_set
-from model.visualization.plotting import pixels_of
 from runtime.errors import exit_code
+from visualization.distances import histograms as module
+from visualization.distances.histogram_figure import distances_figure, distances_picture, figures_of
+from visualization.distances.histograms import BINS, distance_histograms
+from visualization.kit.plotting import pixels_of
+from visualization.sources.embedded_set import EmbeddedSet, Lists, embedded_set
 
 
 def manifest(labels, cameras=None, prefix=""):

@@ -13,16 +13,11 @@ import visualize
 from dataset.formats.manifest import Manifest
 from model.embedding.hdf5_file import write_embeddings
 from model.metrics.ranking.gallery_distances import METRICS
-from model.visualization.embedded_set import Lists, embedded_set
-from model.visualization.embedding_figure import MARKERS, Spot, _pictured, highlighted, look_of, with_titles
-from model.visualization.flat_positions import (
-    draw_images,
-    flatten,
-    neighbour_share,
-    principal_components,
-)
-from model.visualization.plotting import PALETTE
 from runtime.errors import UserError, exit_code
+from visualization.embedding.flat_positions import draw_images, flatten, neighbour_share, principal_components
+from visualization.embedding.scatter import MARKERS, Spot, _pictured, highlighted, look_of, with_titles
+from visualization.kit.plotting import PALETTE
+from visualization.sources.embedded_set import Lists, embedded_set
 
 
 def manifest(identities, prefix=""):

@@ -12,15 +12,15 @@ import visualize
 from dataset.formats.manifest import Manifest, write_manifest
 from model.embedding.hdf5_file import write_embeddings
 from model.metrics.ranking.retrieval import evaluate_retrieval
-from model.visualization.card_page import card_page
-from model.visualization.card_picture import _dashes, card_picture
-from model.visualization.cards import Card, Page, Section, Verdict, shortened
-from model.visualization.commands import rankings as rankings_command
-from model.visualization.embedded_set import Lists, embedded_set
-from model.visualization.lettering import drawable, fitted, font_of, wrapped
-from model.visualization.rankings import choose_queries, rank_queries, top_rankings
-from model.visualization.thumbnails import from_pixels, open_small
 from runtime.errors import UserError
+from visualization.kit.card_page import card_page
+from visualization.kit.card_picture import _dashes, card_picture
+from visualization.kit.cards import Card, Page, Section, Verdict, shortened
+from visualization.kit.lettering import drawable, fitted, font_of, wrapped
+from visualization.kit.thumbnails import from_pixels, open_small
+from visualization.rankings import command as rankings_command
+from visualization.rankings.ranked import choose_queries, rank_queries, top_rankings
+from visualization.sources.embedded_set import Lists, embedded_set
 
 ODD = 'ü <b>&"é 日本'  # a name that HTML must escape and fonts may not have
 

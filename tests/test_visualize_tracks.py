@@ -23,9 +23,9 @@ from model.embedding.embedder import Embedder
 from model.network.build import build_embedder
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
-from model.tracking import distance_matrix
-from model.visualization.drawing import draw_frame
 from runtime.errors import exit_code
+from visualization.tracks.boxes import draw_frame
+from visualization.tracks.tracking import distance_matrix
 
 
 def words(run, snippet, *more):

@@ -24,7 +24,7 @@ from runtime.json_files import append_json_line
 from runtime.log import Log
 
 if TYPE_CHECKING:
-    from model.visualization.evaluation_pictures import EvaluationPictures
+    from visualization.tensorboard.evaluation_pictures import EvaluationPictures
 
 
 class Evaluator:
@@ -99,7 +99,7 @@ class Evaluator:
 
     def _picture_makers(self, params: Params) -> dict[str, "EvaluationPictures"]:
         """Of each retrieval set; episodes have no rankings."""
-        from model.visualization.evaluation_pictures import EvaluationPictures
+        from visualization.tensorboard.evaluation_pictures import EvaluationPictures
 
         prepared = open_prepared(params.dataset)
         retrieval = {each.name for each in prepared.evaluation_sets if each.kind != "episodes"}

@@ -1,1 +1,0 @@
-"""Pictures, animations and pages that show what an embedding does."""

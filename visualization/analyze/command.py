@@ -1,0 +1,113 @@
+"""Recall@1, 2, 4 and 8 class by class, the hardest classes and the most confused pairs: table, JSON and HTML.
+
+The embeddings are those of a run's network or of HDF5 files, and the figures those of evaluate.py. A table is printed;
+analysis.html and analysis.json are written to RUN/pictures, or beside the HDF5 file.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.errors import UserError
+from visualization.sources.arguments import add_source_arguments
+from visualization.sources.opening import open_source
+from visualization.sources.output import output_file
+
+if TYPE_CHECKING:
+    from model.evaluation.by_class.analysis import Analysis
+    from visualization.sources.embedded_set import EmbeddedSet
+
+_NAMES = ("analysis.html", "analysis.json")
+_SUFFIXES = (".html", ".json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_source_arguments(parser)
+    add = parser.add_argument
+    add(
+        "--out",
+        action="append",
+        metavar="FILE",
+        help="FILE.html or FILE.json, repeatable, or a folder for both (default: RUN/pictures, or beside Q.h5)",
+    )
+    add("--classes", type=int, default=10, metavar="N", help="show the N hardest classes (default: 10)")
+    add("--pairs", type=int, default=10, metavar="N", help="show the N most confused pairs (default: 10)")
+    add("--memory_gb", type=float, default=1.0, metavar="GB", help="bound for blocks of distances (default: 1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    for name in ("classes", "pairs"):
+        if getattr(args, name) < 0:
+            raise UserError(f"--{name} {getattr(args, name)}: it must be at least 0")
+    if not args.memory_gb > 0:
+        raise UserError(f"--memory_gb {args.memory_gb:g}: it must be greater than 0")
+    files = _outputs(args)
+    embedded = open_source(args)
+
+    from model.evaluation.by_class.analysis import analyze
+    from model.evaluation.by_class.summary import as_text
+    from visualization.kit.printable import printable
+
+    analysis = analyze(
+        embedded.task,
+        embedded.distances(),
+        embedded.query.identities,
+        embedded.gallery.identities,
+        embedded.metric,
+        args.memory_gb,
+    )
+    print(printable(f"{embedded.title}: metric {embedded.metric}, excluder {embedded.task.rules}"))
+    print(printable(as_text(analysis, args.classes, args.pairs)))
+    for file in files:
+        if file.suffix.lower() == ".html":
+            _write_page(file, analysis, embedded, args)
+        else:
+            _write_json(file, analysis, embedded)
+        print(f"wrote {printable(file)}")
+    return 0
+
+
+def _outputs(args: argparse.Namespace) -> list[Path]:
+    """The files to write, each known to be writable; checks the source's arguments first."""
+    given = [Path(out) for out in args.out] if args.out else []
+    files: list[Path] = []
+    for out in given:
+        folder = out.is_dir() or (not out.suffix and out.parent.is_dir())
+        if folder:
+            out.mkdir(exist_ok=True)
+        files += [out / name for name in _NAMES] if folder else [out]
+    paths = [file.resolve() for file in files]
+    if twice := next((file for file, path in zip(files, paths, strict=True) if paths.count(path) > 1), None):
+        raise UserError(f"--out {twice}: it is named twice; give each file once")
+
+    def checked(file: Path | None, default: str) -> Path:
+        one = argparse.Namespace(**vars(args) | {"out": None if file is None else str(file)})
+        return output_file(one, default, _SUFFIXES)
+
+    return [checked(file, _NAMES[0]) for file in files] or [checked(None, name) for name in _NAMES]
+
+
+def _write_json(file: Path, analysis: "Analysis", embedded: "EmbeddedSet") -> None:
+    from model.evaluation.by_class.summary import as_json
+    from runtime.json_files import write_json
+
+    write_json(file, as_json(analysis, embedded.title, embedded.facts, embedded.query.paths, embedded.gallery.paths))
+
+
+def _write_page(file: Path, analysis: "Analysis", embedded: "EmbeddedSet", args: argparse.Namespace) -> None:
+    from runtime.files import replace_file
+    from visualization.analyze.analysis_page import Pictures, analysis_page
+    from visualization.kit.printable import printable
+    from visualization.kit.thumbnails import Thumbnails
+
+    sides = (embedded.query, embedded.gallery)
+    thumbnails = [None if points.files is None else Thumbnails(points.files) for points in sides]
+    pictures = Pictures(embedded.query.paths, embedded.gallery.paths, *thumbnails)
+    page = analysis_page(analysis, embedded.title, embedded.facts, pictures, args.classes, args.pairs)
+    with replace_file(file) as out:
+        out.write(page)
+    failed = sorted({path for side in thumbnails if side for path in side.failed})
+    if failed:
+        print(f"{len(failed):,} of the examples' images cannot be opened, the first is {printable(failed[0])}")
+    elif None in thumbnails and args.pairs and analysis.pairs:
+        print("no pictures on the page: it is not known where the images are; --image_root says")

@@ -1,0 +1,94 @@
+"""What the pipeline feeds the network: real training batches, augmented, beside the images as they were.
+
+The batches are those of the run's own steps, to the pixel. No network is needed, and no checkpoint: a file of
+parameters does. The page (.html) needs no network and no file beside it; .png is one picture.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from model.configuration.params import Params
+
+_MOST_IMAGES = 20_000  # on a page that browsers open
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model_dir", metavar="RUN", help="run folder whose parameters to use")
+    add("--params", metavar="FILE", help="or a file of parameters, such as params.json")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter; repeatable")
+    add("--batches", type=int, default=1, metavar="N", help="how many batches (default: 1)")
+    add("--step", type=int, default=0, metavar="N", help="the first one's training step, from 0 (default: 0)")
+    add("--augmented_only", action="store_true", help="leave out the images as they were")
+    add("--out", metavar="FILE", help=".html or .png (default: RUN/pictures/data.html)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from model.run.run_folder import RunFolder
+    from visualization.sources.output import picture_file
+    from visualization.sources.training_source import check_at_least, load_batches_of
+
+    check_at_least(args, batches=1, step=0)
+    if (args.model_dir is None) == (args.params is None):
+        raise UserError("give --model_dir RUN or --params FILE, one of them: which parameters to use")
+    if args.params and not args.out:
+        raise UserError("--out is missing: with --params there is no run folder to write to")
+    params = _params(args)
+    out = picture_file(args.out, Path(args.model_dir or ".") / "pictures" / "data.html", [args.params])
+    folder = Path(args.model_dir) if args.model_dir else None
+    data = load_batches_of(params, folder, args.step, args.batches)
+    if data.sampler.batch_size * args.batches > _MOST_IMAGES:
+        raise UserError(
+            f"--batches {args.batches}: {data.sampler.batch_size * args.batches:,} images are more than a page can "
+            f"hold; show at most {_MOST_IMAGES // data.sampler.batch_size}"
+        )
+
+    from model.run.devices import prepare
+
+    prepare("cpu", params.deterministic)  # the network is not built: the GPU stays free for the training
+    from visualization.data.batch_cards import batch_sections, batches_page
+    from visualization.kit.page_file import write_page
+    from visualization.kit.printable import printable
+    from visualization.sources.training_batch import read_training_batches
+
+    batches = read_training_batches(
+        data, params, args.step, args.step + args.batches, originals=not args.augmented_only
+    )
+    triples = params.sampling == "triplets"
+    sections = batch_sections(batches, data, 3 if triples else params.batch_k, triples)
+    facts = {
+        "run" if args.model_dir else "parameters": printable(RunFolder(folder).folder if folder else args.params),
+        "data set": printable(data.prepared.folder),
+        "images": f"{len(data.images):,} of {len(data.sampler.identities):,} identities",
+        "sampling": f"{params.sampling}, {data.sampler.batch_size} images in a batch",
+        "augmentation": ", ".join(params.augmentation) or "none",
+        **_pool(params),
+        "image size": " x ".join(map(str, params.image_shape)) + " (height x width)",
+    }
+    page = batches_page(
+        f"Training batches of {printable(data.prepared.name)}", facts, sections, not args.augmented_only
+    )
+    write_page(page, out)
+    print(f"wrote {printable(out)}: {args.batches:,} batches of {data.sampler.batch_size} images")
+    return 0
+
+
+def _params(args: argparse.Namespace) -> "Params":
+    from model.configuration.loading import load_params
+    from model.run.run_folder import RunFolder
+
+    if args.params:
+        return load_params(Path(args.params), args.set)
+    return RunFolder(args.model_dir).load_trained_params(args.set)
+
+
+def _pool(params: "Params") -> dict[str, str]:
+    """What else images may get, for the head of the page."""
+    if not params.augmentation_pool:
+        return {}
+    low, high = params.augmentation_pool_count
+    return {"besides": f"{low} to {high} of {', '.join(params.augmentation_pool)}, in random order"}

@@ -1,0 +1,26 @@
+"""Writes a page of cards to a file: HTML or PNG, by the ending of its name."""
+
+from pathlib import Path
+
+from runtime.files import replace_file
+from visualization.kit.cards import Page
+
+
+def write_page(page: Page, out: Path) -> None:
+    """Writes it under a temporary name, then renames it.
+
+    Raises:
+        UserError: when it cannot be written, or would be too large a picture.
+    """
+    if out.suffix.lower() == ".png":
+        from visualization.kit.card_picture import card_picture
+
+        picture = card_picture(page)
+        with replace_file(out, "wb") as file:
+            picture.save(file, "PNG")
+    else:
+        from visualization.kit.card_page import card_page
+
+        text = card_page(page)
+        with replace_file(out) as file:
+            file.write(text)

@@ -1,0 +1,77 @@
+"""Image files made small, whatever they are: huge, grey, with 16 bits, turned by EXIF, transparent."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+_QUALITY = 80
+
+
+def open_small(file: Path, side: int) -> Image.Image | None:
+    """An image upright in RGB, its longer side at most `side` pixels; None where it cannot be opened."""
+    try:
+        with Image.open(file) as image:
+            image.draft("RGB", (side, side))  # JPEG: decoded at a fraction of its size, never below this
+            return shrunk(ImageOps.exif_transpose(image), side)
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+        return None
+
+
+def shrunk(image: Image.Image, side: int) -> Image.Image:
+    """RGB, its longer side at most `side` pixels; what is transparent becomes white."""
+    if image.mode.startswith("I"):  # 16 bits: Pillow would cut, not scale
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    image = image.convert("RGB")
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return image
+
+
+def from_pixels(pixels: np.ndarray, side: int) -> Image.Image:
+    """(H, W, C) uint8, C = 1 or 3, as an image; where it fits into `side` several times, it is enlarged so often."""
+    pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    factor = max(1, side // max(pixels.shape[:2]))
+    pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+    return shrunk(Image.fromarray(np.ascontiguousarray(pixels)), side)
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    """An RGB image as a JPEG file."""
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=_QUALITY)
+    return data.getvalue()
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """A file's content as an address, so that the page needs no file beside it."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+SIDE = 112  # pixels of the longer side
+
+
+class Thumbnails:
+    """Called with a file's number, gives it as a small JPEG, upright; None where it cannot be opened.
+
+    Attributes:
+        failed: the files that could not be opened so far.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self.failed: set[Path] = set()
+
+    def __call__(self, number: int) -> bytes | None:
+        file = self._files[number]
+        picture = open_small(Path(file), SIDE)
+        if picture is None:
+            self.failed.add(file)
+            return None
+        return as_jpeg(picture)

@@ -1,0 +1,67 @@
+"""Where a command of visualize.py takes its embeddings from: a run, whose network embeds a set now, or HDF5 files.
+
+Imports nothing heavy, so that --help is quick; TensorFlow is imported for a run only.
+"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from model.evaluation.request import METRICS
+from model.run.arguments import add_run_arguments
+from runtime.errors import UserError
+
+if TYPE_CHECKING:
+    pass
+
+_OF_RUNS = ("set", "checkpoint", "dataset", "eval_set")
+_OF_FILES = ("query_dataset", "gallery_embeddings", "gallery_dataset", "image_root")
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds --model_dir and --query_embeddings, and all that goes with either."""
+    run = parser.add_argument_group("embeddings by a run's network")
+    add_run_arguments(run, required=False)
+    run.add_argument("--checkpoint", metavar="NAME", help="latest, best, ckpt-1200, or a path (default: latest)")
+    run.add_argument("--dataset", metavar="NAME", help="prepared data set (default: that of the run)")
+    run.add_argument("--eval_set", metavar="NAME", help="test or query_gallery (default: test where there is one)")
+    files = parser.add_argument_group("embeddings in files of embed.py: needs no TensorFlow and no GPU")
+    files.add_argument("--query_embeddings", metavar="Q.h5", help="the queries' embeddings")
+    files.add_argument("--query_dataset", metavar="Q.csv", help="their list (default: what Q.h5 says itself)")
+    files.add_argument("--gallery_embeddings", metavar="G.h5", help="the gallery's (default: queries against another)")
+    files.add_argument("--gallery_dataset", metavar="G.csv", help="its list")
+    files.add_argument(
+        "--image_root",
+        metavar="DIR",
+        help="where the lists' paths start (default: as the dataset.json beside a list says, else beside the list)",
+    )
+    both = parser.add_argument_group("how they are compared")
+    both.add_argument(
+        "--metric", metavar="NAME", help=f"{', '.join(METRICS)} (default: that of the training, else euclidean)"
+    )
+    both.add_argument(
+        "--excluder", metavar="NAME", help="what no query is compared with, as for evaluate.py: diagonal, market1501..."
+    )
+
+
+def check_source(args: argparse.Namespace) -> None:
+    """Raises a UserError for arguments that contradict each other or name nothing; needs no file."""
+    from model.metrics.excluders import find_excluder
+
+    run, files = args.model_dir is not None, args.query_embeddings is not None
+    if run and files:
+        raise UserError("--model_dir and --query_embeddings: give one of them, a run or files of embeddings")
+    if not run and not files:
+        raise UserError("give --model_dir RUN, whose network embeds a set, or --query_embeddings Q.h5")
+    wrong, kind = (_OF_FILES, "--query_embeddings Q.h5") if run else (_OF_RUNS, "--model_dir RUN")
+    for name in wrong:
+        if getattr(args, name):
+            raise UserError(f"--{name} goes with {kind}: drop it")
+    if args.gallery_dataset and not args.gallery_embeddings:
+        raise UserError("--gallery_dataset needs --gallery_embeddings: without a gallery, queries rank each other")
+    if args.metric is not None and args.metric not in METRICS:
+        raise UserError(f"--metric {args.metric}: it must be one of {', '.join(METRICS)}")
+    if args.excluder is not None:
+        try:
+            find_excluder(args.excluder)
+        except UserError as error:
+            raise UserError(f"--{error}") from None

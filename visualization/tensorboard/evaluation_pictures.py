@@ -1,0 +1,106 @@
+"""What the evaluator draws of a retrieval set for TensorBoard: rankings, distances, and the projector."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dataset.formats.manifest import read_manifest
+from dataset.formats.prepared import EvaluationSet, PreparedDataset
+from model.configuration.params import Params
+from visualization.rankings.ranked import choose_queries, rank_queries, top_rankings
+from visualization.sources.embedded_set import EmbeddedSet, Lists, default_excluder, embedded_set
+from visualization.sources.file_pictures import FilePictures
+from visualization.tensorboard.projector import Projector
+
+TOP, SIDE = 8, 88  # images of a ranking, and pixels: a picture is kept for every checkpoint
+MOST_PAIRS = 2 * 10**7  # of queries and gallery images that are looked at
+
+
+class EvaluationPictures:
+    """Draws one set again and again; keeps nothing of a checkpoint."""
+
+    def __init__(
+        self, prepared: PreparedDataset, name: str, files: list[str], params: Params, run: Path, events: Path
+    ) -> None:
+        """Args:
+        prepared: the data set.
+        name: its retrieval set.
+        files: the images of it that are embedded, in order.
+        params: of the run.
+        run: its folder, for the pictures' heading.
+        events: the folder of the set's events.
+
+        Raises:
+            UserError: for a list that is broken.
+        """
+        (found,) = [each for each in prepared.evaluation_sets if each.name == name]
+        self._lists = _lists(found, prepared.image_root, files, params.eval_pool_sequences)
+        self._params, self._title, self._run = params, f"{prepared.name}, {name}", run
+        self._projector = None
+        if params.eval_projector_images:
+            self._projector = Projector(events, params.eval_projector_images, params.seed)
+
+    def draw(self, embeddings: np.ndarray, step: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and pictures (H, W, 3) uint8, one after the other; writes the projector's files.
+
+        Args:
+            embeddings: (N, D) of the files, in order.
+            step: of the checkpoint.
+        """
+        from visualization.distances.histogram_figure import distances_picture
+        from visualization.kit.printable import printable
+
+        embedded = embedded_set(
+            self._lists,
+            embeddings,
+            self._params.metric,
+            title=printable(self._title),
+            facts={"run": printable(self._run.name), "step": f"{step:,}"},
+            out=self._run / "pictures",
+        )
+        yield "rankings", self._rankings(embedded)
+        if self._projector:
+            self._projector.write(embedded, f"step {step}")
+        rows, note = self._drawn(embedded)
+        if note:
+            embedded = replace(embedded.with_queries(rows), title=f"{embedded.title}: {note}")
+        yield "distances", distances_picture(embedded)
+
+    def _drawn(self, embedded: EmbeddedSet) -> tuple[np.ndarray, str]:
+        """The queries that are looked at, the same ones for every checkpoint, and words on it if they are not all."""
+        queries = len(embedded.task.queries)
+        most = max(1, MOST_PAIRS // max(1, len(embedded.task.gallery)))
+        if queries <= most:
+            return np.arange(queries), ""
+        rows = np.sort(np.random.default_rng(self._params.seed).permutation(queries)[:most])
+        return rows, f"{most:,} queries, drawn from {queries:,}"
+
+    def _rankings(self, embedded: EmbeddedSet) -> np.ndarray:
+        from visualization.kit.card_picture import card_picture
+        from visualization.rankings.ranking_cards import ranking_page
+
+        rows, note = self._drawn(embedded)
+        figures = rank_queries(embedded, rows)
+        chosen = choose_queries(figures, self._params.eval_picture_queries, "mixed", self._params.seed)
+        rankings = top_rankings(embedded, [row for _, row in chosen], TOP)
+        page = ranking_page(
+            embedded,
+            [(kind, ranking) for (kind, _), ranking in zip(chosen, rankings, strict=True)],
+            FilePictures(embedded, 2 * SIDE),
+            title=f"Rankings: {embedded.title}",
+            notes=[f"Best and worst of {note}."] if note else [],
+        )
+        return np.asarray(card_picture(page, SIDE))
+
+
+def _lists(found: EvaluationSet, image_root: Path, files: list[str], pooling: str) -> Lists:
+    """The lists of a set as they are evaluated: without the images that are left out."""
+    used = set(files)
+    parts = []
+    for csv in found.files:
+        manifest = read_manifest(csv, image_root)
+        parts.append(manifest.select(np.array([file in used for file in manifest.files()])))
+    query, gallery = parts[0], parts[-1]
+    return Lists(query, gallery, default_excluder(query, gallery), pooling)

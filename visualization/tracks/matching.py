@@ -1,0 +1,75 @@
+"""The objects of a video matched, how often rightly, as a table, and what its words mean."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dataset.vid.annotated_frames import AnnotatedFrame
+from runtime.tables import align
+from visualization.tracks.tracking import (
+    NO_OVERLAP,
+    Score,
+    Tracks,
+    distance_matrix,
+    expected_by_chance,
+    overlap_distances,
+    score,
+    track,
+)
+
+NOTES = [
+    "In the animation, a number is the one that the matching gave; new: matched to none before; a dashed box and a "
+    "crossed equals sign: matched wrongly. On this page, track is the number in the annotations.",
+    "Right: of the objects that are in both of two consecutive frames, those matched to themselves. Wrong: matches of "
+    "two different objects. Identity switches: an object's number is not the one it had when it was last seen.",
+    "A frame is matched to the last one before it that has objects, and to no earlier one: an object that was away "
+    "comes back with another number, which counts as a switch after absence.",
+    "Overlap of boxes: the same assignment on 1 - IoU of the annotated boxes; boxes that do not overlap are not "
+    "matched. Chance: a random assignment, on average; it matches all it can, whatever --max_distance is.",
+]
+
+
+def match(
+    frames: Sequence[AnnotatedFrame], embeddings: Sequence[np.ndarray], metric: str, max_distance: float | None
+) -> tuple[Tracks, list[list[str]]]:
+    """Matches the objects of F frames by their embeddings.
+
+    Args:
+        embeddings: (N, D) of each frame.
+        metric, max_distance: see `distance_matrix` and `track`.
+
+    Returns:
+        What is matched, and `figures_of` it, beside the overlap of boxes and chance.
+    """
+    counts = [len(f.frame.objects) for f in frames]
+    trackids = [tuple(o.trackid for o in f.frame.objects) for f in frames]
+    boxes = [[o.box for o in f.frame.objects] for f in frames]
+    tracks = track(counts, lambda a, b: distance_matrix(embeddings[a], embeddings[b], metric), max_distance)
+    by_overlap = track(counts, lambda a, b: overlap_distances(boxes[a], boxes[b]), NO_OVERLAP)
+    scores = {"embedding": score(tracks, trackids), "overlap of boxes": score(by_overlap, trackids)}
+    return tracks, figures_of(scores, expected_by_chance(tracks, trackids))
+
+
+def figures_of(scores: dict[str, Score], chance: float) -> list[list[str]]:
+    """A table: a row per way of matching, after a row of headings.
+
+    Args:
+        scores: by the way of matching, all of the same frames.
+        chance: how many matches would be right by chance.
+    """
+    head = ["matched by", "right", "of", "right, %", "wrong", "identity switches", "after absence"]
+    rows = [head]
+    for name, s in scores.items():
+        counts = [s.right, s.present, _percent(s.right, s.present), s.wrong, s.switches, s.switches_after_absence]
+        rows.append([name, *(f"{count:,}" if isinstance(count, int) else count for count in counts)])
+    present = next(iter(scores.values())).present
+    return [*rows, ["chance", f"{chance:,.1f}", f"{present:,}", _percent(chance, present), "", "", ""]]
+
+
+def as_text(figures: list[list[str]]) -> str:
+    """The table for the terminal, its columns aligned."""
+    return align(figures, left=1)
+
+
+def _percent(part: float, whole: int) -> str:
+    return f"{100 * part / whole:.1f}" if whole else "-"
