@@ -121,7 +121,7 @@ def _tfa(function: str, xla: bool = False) -> Callable[[np.ndarray, np.ndarray],
         tests = str(Path(__file__).resolve().parent.parent / "tests")
         if tests not in sys.path:
             sys.path.append(tests)  # it does not import without what the tests do for it
-        from tensorflow_addons_oracle import load_triplet_losses
+        from helpers.tensorflow_addons_oracle import load_triplet_losses
 
         loss = getattr(load_triplet_losses(), function)
         return _tensorflow_step(lambda y, x: loss(y, x, MARGIN, distance_metric="L2"), embeddings, labels, xla)

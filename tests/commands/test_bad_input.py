@@ -1,0 +1,199 @@
+"""A user's mistakes: one clear line, exit code 2, no traceback, and before anything is started."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers.commands import command
+from helpers.tiny import make_run
+
+from dataset.formats.prepared import open_prepared
+from runtime.errors import UserError
+
+
+def refused(*words: object) -> str:
+    done = command(*words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def first_image(dataset: Path) -> Path:
+    return dataset / (dataset / "train.csv").read_text().splitlines()[1].partition(",")[2]
+
+
+def test_missing_params_json(tmp_path):
+    for words in (["train.py"], ["evaluate.py"], ["embed.py", "--dataset", "x.csv", "--filename", "x.h5"]):
+        assert "params.json: no such file" in refused(*words, "--model_dir", tmp_path)
+
+
+def test_malformed_json(tmp_path):
+    (tmp_path / "params.json").write_text('{"margin": 0.5\n "seed": 1}')
+    assert "malformed JSON at line 2" in refused("train.py", "--model_dir", tmp_path)
+
+
+def test_misspelt_key(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, learning_rte=0.1)
+    assert "unknown parameter 'learning_rte'; did you mean 'learning_rate'" in refused("train.py", "--model_dir", run)
+    run = make_run(tmp_path / "other", dataset)
+    assert "did you mean 'batch_p'" in refused("train.py", "--model_dir", run, "--set", "bach_p=3")
+
+
+def test_unknown_backbone(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, model_type="resnet_50")
+    message = refused("train.py", "--model_dir", run)
+    assert "unknown name 'resnet_50'" in message
+    assert "inception_resnet_v2" in message
+
+
+def test_more_identities_asked_than_there_are(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, batch_p=7)
+    assert "batch_p is 7, but the training set has only 6 identities" in refused("train.py", "--model_dir", run)
+
+
+def test_missing_data_set(tmp_path):
+    run = make_run(tmp_path / "run", tmp_path / "nothing")
+    assert "python -m dataset.prepare" in refused("train.py", "--model_dir", run)
+
+
+def test_csv_with_a_missing_file(own_dataset, tmp_path):
+    image = first_image(own_dataset)
+    image.unlink()
+    run = make_run(tmp_path / "run", own_dataset)
+    assert f"{image}: no such file" in refused("train.py", "--model_dir", run)
+    assert not (run / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("text", ["", "identity,path\n"])
+def test_empty_csv(own_dataset, tmp_path, text):
+    (own_dataset / "train.csv").write_text(text)
+    run = make_run(tmp_path / "run", own_dataset)
+    assert "train.csv: no images in it" in refused("train.py", "--model_dir", run)
+
+
+def test_truncated_image_is_named_before_training(own_dataset, tmp_path):
+    image = first_image(own_dataset)
+    image.write_bytes(image.read_bytes()[:300])
+    run = make_run(tmp_path / "run", own_dataset)
+    assert str(image) in refused("train.py", "--model_dir", run)
+    kept = command("train.py", "--model_dir", run, "--set", "corrupt_images=skip")
+    assert kept.returncode == 0, kept.stderr
+    assert "1 broken images left out" in kept.stdout
+
+
+def test_jpeg_without_a_usable_header_is_named_before_training(own_dataset, tmp_path):
+    image = first_image(own_dataset)
+    data = image.read_bytes()
+    image.write_bytes(data[:4] + b"\0" * (len(data) - 6) + data[-2:])  # whole at both ends
+    run = make_run(tmp_path / "run", own_dataset)
+    assert str(image) in refused("train.py", "--model_dir", run)
+
+
+def test_corrupt_image_that_only_decoding_finds(own_dataset, tmp_path):
+    """A file that was not looked at before: named as soon as a batch needs it, and what was done until then is kept."""
+    for image in (own_dataset / "images" / "id 0").glob("*.jpg"):
+        image.write_bytes(image.read_bytes()[:300])
+    run = make_run(tmp_path / "run", own_dataset, check_images="off", batch_p=2, seed=1, train_iterations=50)
+    done = command("train.py", "--model_dir", run)
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]  # before it may stand what the JPEG library prints
+    assert last.startswith(f"error: {own_dataset}/images/id 0/")
+    assert "corrupt image data" in last
+    assert "Traceback" not in done.stderr
+    kept = "corrupt_images=skip"
+    full = command("train.py", "--model_dir", run, "--set", "check_images=headers", "--set", kept)
+    assert full.returncode == 0, full.stderr
+    assert "5 broken images left out" in full.stdout
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["embedding_size=9"],
+        pytest.param(["num_channels=[8, 8, 8]"], marks=pytest.mark.slow),
+        pytest.param(["model_type=mobilenet_v2", "image_size=32"], marks=pytest.mark.slow),
+    ],
+)
+def test_checkpoint_of_another_architecture(trained, tmp_path, changes):
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    record = (run / "params.resolved.json").read_bytes()
+    longer = ["--set", "train_iterations=9"]
+    words = [word for change in changes for word in ("--set", change)]
+    assert "a checkpoint of another architecture" in refused("train.py", "--model_dir", run, *longer, *words)
+    assert (run / "params.resolved.json").read_bytes() == record
+    message = refused("evaluate.py", "--model_dir", run, "--once", *words)
+    assert "a checkpoint of another architecture" in message
+
+
+def test_unwritable_run_folder(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset)
+    (run / "checkpoints").write_text("a file where a folder must be")
+    assert "cannot write into the run folder" in refused("train.py", "--model_dir", run)
+    nothing = refused("train.py", "--model_dir", "/proc/run", "--params", run / "params.json")
+    assert "cannot write into the run folder /proc/run" in nothing
+
+
+def test_images_too_small_for_the_backbone(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, model_type="mobilenet_v2")
+    done = command("train.py", "--model_dir", run)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "mobilenet_v2 with image_size 16" in done.stderr
+
+
+def test_what_only_the_evaluator_would_find_is_found_before_training(own_dataset, tmp_path):
+    run = make_run(tmp_path / "run", own_dataset)
+    assert "that set has" in refused("train.py", "--model_dir", run, "--set", "best_metric=val_eval/nope")
+    assert "no set 'nope'" in refused("train.py", "--model_dir", run, "--set", 'eval_sets=["nope"]')
+    (own_dataset / "query.csv").write_text("identity,path\na,gone.jpg\n")
+    assert "gone.jpg: no such file" in refused("train.py", "--model_dir", run)
+    assert not (run / "checkpoints").exists()
+
+
+def test_a_short_trial_of_a_long_schedule_is_allowed_and_noted(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, warmup_steps=4)
+    done = command("train.py", "--model_dir", run)
+    assert done.returncode == 0, done.stderr
+    assert "note: warmup_steps is 4, but training ends at step 4" in done.stdout
+
+
+def test_data_sets_are_found_from_any_folder(tmp_path, monkeypatch, dataset):
+    monkeypatch.setattr("runtime.plugins.ROOT", tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "small").symlink_to(dataset)
+    assert open_prepared("small").name == "tiny"
+    with pytest.raises(UserError, match="did you mean 'small'"):
+        open_prepared("smal")
+
+
+def test_warm_start_from_nothing(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, warm_start_from="weights.h5")
+    assert "warm_start_from 'weights.h5': it must be" in refused("train.py", "--model_dir", run)
+
+
+def test_evaluating_and_embedding_what_is_not_there(dataset, tmp_path, trained):
+    run = make_run(tmp_path / "run", dataset)
+    assert "no checkpoint to evaluate yet" in refused("evaluate.py", "--model_dir", run, "--once")
+    words = ["embed.py", "--dataset", dataset / "test.csv", "--filename", tmp_path / "o.h5", "--model_dir"]
+    assert "there is no checkpoint in it yet" in refused(*words, run)
+    assert "ckpt-3" in refused(*words, trained, "--checkpoint", "ckpt-3")
+    assert "--batch_size 0" in refused(*words, trained, "--batch_size", 0)
+    assert "does not exist" in refused(*words, trained, "--filename", tmp_path / "no" / "o.h5")
+    assert "no.csv: no such file" in refused(*words, trained, "--dataset", tmp_path / "no.csv")
+
+
+def test_no_evaluation_set(own_dataset, tmp_path, trained):
+    for file in ("episodes/val_eval.csv", "query.csv", "gallery.csv", "test.csv"):
+        (own_dataset / file).unlink()
+    value = json.dumps(str(own_dataset))
+    run = shutil.copytree(trained, tmp_path / "run")  # evaluate.py makes a folder in it
+    message = refused("evaluate.py", "--model_dir", run, "--set", f"dataset={value}", "--once")
+    assert "there is no evaluation set in it" in message
+
+
+def test_unknown_device(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset)
+    assert "auto, cpu, gpu or gpu:N" in refused("train.py", "--model_dir", run, "--device", "tpu")
+    assert "TensorFlow sees 0 GPUs" in refused("train.py", "--model_dir", run, "--device", "gpu:1")

@@ -1,0 +1,242 @@
+import dataclasses
+import fcntl
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from helpers.commands import ROOT, command, environment
+
+from dataset.formats.manifest import write_manifest
+from dataset.loading.checked import load_images
+from embed import main
+from model.embedding.partial import PartialEmbeddings
+from model.run.devices import prepare
+from runtime.errors import UserError, exit_code
+from runtime.files import only_one
+
+COUNT = 2000
+
+
+@pytest.fixture(scope="module")
+def long_list(dataset, tmp_path_factory):
+    """A list that takes some seconds: the images of the data set under many names."""
+    folder = tmp_path_factory.mktemp("long")
+    images = sorted((dataset / "images").glob("*/*.jpg"))
+    for number in range(COUNT):
+        os.link(images[number % len(images)], folder / f"{number}.jpg")
+    write_manifest(folder / "list.csv", [(f"id {number % 7}", f"{number}.jpg") for number in range(COUNT)])
+    return folder / "list.csv"
+
+
+def words(trained, csv, out):
+    return ["--model_dir", str(trained), "--dataset", str(csv), "--filename", str(out), "--batch_size", "2"]
+
+
+def start(trained, csv, out):
+    line = [sys.executable, "embed.py", *words(trained, csv, out)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(line, cwd=ROOT, env=environment(), **options)
+
+
+def wait_for(process, partial, size):
+    """Waits until so many bytes are written."""
+    while not (partial.exists() and partial.stat().st_size > size):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def whole(trained, long_list, tmp_path_factory):
+    """The bytes that a run makes which nothing interrupts."""
+    out = tmp_path_factory.mktemp("whole") / "o.h5"
+    assert main([*words(trained, long_list, out), "--quiet"]) == 0
+    return out.read_bytes()
+
+
+def test_killed_and_given_again(trained, long_list, tmp_path, whole, capsys):
+    out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
+    older = b"\x89HDF\r\n\x1a\nan older file"
+    out.write_bytes(older)
+    process = start(trained, long_list, out)
+    wait_for(process, partial, 5_000)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert out.read_bytes() == older
+    with open(partial, "ab") as file:
+        file.write(b"half a row")
+    assert main(words(trained, long_list, out)) == 0
+    assert "of 2,000 images are embedded already: going on after them" in capsys.readouterr().out
+    assert out.read_bytes() == whole
+    assert [file.name for file in tmp_path.iterdir()] == ["o.h5"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_given_again(trained, long_list, tmp_path, whole, number):
+    out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
+    process = start(trained, long_list, out)
+    wait_for(process, partial, 5_000)
+    process.send_signal(number)
+    said, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in error
+    assert f"stopped by {number.name}: " in said
+    assert "the same command goes on after them" in said
+    assert partial.exists()
+    assert not out.exists()
+    assert main([*words(trained, long_list, out), "--quiet"]) == 0
+    assert out.read_bytes() == whole
+
+
+def test_a_broken_image_costs_nothing_but_itself(trained, own_dataset, tmp_path, capsys):
+    csv, out = own_dataset / "test.csv", tmp_path / "o.h5"
+    assert main([*words(trained, csv, out), "--quiet"]) == 0
+    expected = out.read_bytes()
+    out.unlink()
+    image = own_dataset / "images" / "id 4" / "1.jpg"  # row 22
+    sound = image.read_bytes()
+    image.write_bytes(sound[:200] + bytes(len(sound) - 200))
+    line = [*words(trained, csv, out), "--set", "check_images=off"]
+    assert exit_code(lambda: main(line)) == 2
+    assert f"{image}: corrupt image data" in capsys.readouterr().err
+    image.write_bytes(sound)
+    assert main(line) == 0
+    assert "20 of 30 images are embedded already" in capsys.readouterr().out
+    assert h5py.File(out)["emb"][:].tobytes() in expected
+
+
+def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys, monkeypatch):
+    out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
+    line = words(trained, dataset / "test.csv", out)
+    assert main(line) == 0
+    expected = out.read_bytes()
+
+    def interrupted(*more, changed=None):
+        """Leaves the partial file of a run whose every row was written and that was killed then."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("model.embedding.job.write_blocks", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            if changed:
+                patch.setattr(*changed)
+            with pytest.raises(KeyboardInterrupt):
+                main([*line, "--quiet", *more])
+        assert partial.exists()
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.symlink_to(dataset)
+
+    def rotated(*arguments):
+        images = load_images(*arguments)
+        return dataclasses.replace(images, orientations=np.full_like(images.orientations, 3))
+
+    def on_a_gpu(*arguments):
+        prepare(*arguments)
+        return ["GPU:0"]
+
+    for more, changed, what in (
+        (["--checkpoint", "ckpt-0"], None, "checkpoint"),
+        (["--set", "preprocess=false"], None, "params"),
+        (["--crop_augment", "center"], None, "augmentation"),
+        (["--shard", "1/2"], None, "shard"),
+        (["--batch_size", "4"], None, "batch_size"),
+        (["--image_root", str(elsewhere)], None, "image_root"),
+        ([], ("dataset.loading.checked.load_images", rotated), "list"),
+        ([], ("model.embedding.job.versions", lambda: "tensorflow 1.0"), "version"),
+        ([], ("model.run.devices.prepare", on_a_gpu), "kind of device"),
+    ):
+        interrupted(*more, changed=changed)
+        out.unlink(missing_ok=True)
+        assert main(line) == 0
+        said = capsys.readouterr().out
+        assert f"embeddings of an earlier run are dropped: they are of another {what}\n" in said
+        assert out.read_bytes() == expected
+    for more in ([], ["--set", "learning_rate=0.5", "--set", "train_iterations=9", "--set", "best_metric=x/map"]):
+        interrupted(*more)
+        out.unlink()
+        capsys.readouterr()
+        assert main(line) == 0
+        assert "30 of 30 images are embedded already" in capsys.readouterr().out
+        assert out.read_bytes() == expected
+    partial.write_bytes(b"something else")
+    assert main(line) == 0
+    assert out.read_bytes() == expected
+    assert not partial.exists()
+
+
+def test_two_at_once_are_refused(trained, dataset, tmp_path, capsys):
+    with open(tmp_path / ".o.h5.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = command("embed.py", *words(trained, dataset / "test.csv", tmp_path / "o.h5"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "another embed.py is writing it" in done.stderr
+
+
+def test_a_lock_that_its_holder_deletes_lets_in_one_alone(tmp_path, monkeypatch):
+    """The file is deleted between opening and locking it; then another process makes a new one, or none does."""
+    lock, flock, others = tmp_path / "lock", fcntl.flock, []
+
+    def deleted_before(file, operation, make_new):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        lock.unlink()
+        if make_new:
+            others.append(open(lock, "w"))  # noqa: SIM115  held until the end
+            flock(others[0], fcntl.LOCK_EX)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", functools.partial(deleted_before, make_new=False))
+    with only_one(lock, "held"), pytest.raises(UserError, match="held"), only_one(lock, "held"):
+        pytest.fail("two at once")
+    monkeypatch.setattr(fcntl, "flock", functools.partial(deleted_before, make_new=True))
+    with pytest.raises(UserError, match="held"), only_one(lock, "held"):
+        pytest.fail("two at once")
+    others[0].close()
+
+
+def test_rows_are_kept_as_they_are(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(10, 2, 3)).astype(np.float32)
+    file = tmp_path / "p"
+
+    def opened(origin):
+        return PartialEmbeddings(file, origin, 10, 2, 3)
+
+    first = opened({"a": 1})
+    assert (first.done, first.note) == (0, None)
+    first.append(rows[:4])
+    first.append(rows[4:7])
+    first.close()
+    for extra in (0, 1, 23):  # 24 bytes are a row
+        with open(file, "ab") as stream:
+            stream.write(bytes(extra))
+        again = opened({"a": 1})
+        assert again.done == 7
+        assert again.note.startswith("7 of 10 images")
+        again.close()
+    again = opened({"a": 1})
+    again.append(rows[7:])
+    assert [start for start, _ in again.blocks()] == [0]
+    np.testing.assert_array_equal(np.concatenate([block for _, block in again.blocks()]), rows)
+    with pytest.raises(ValueError, match="rows of shape"):
+        again.append(rows[:, :1])
+    again.close()
+    other = opened({"a": 2})
+    assert (other.done, other.note) == (0, "embeddings of an earlier run are dropped: they are of another a")
+    other.remove()
+    assert not Path(file).exists()
+
+
+def test_blocks_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("model.embedding.partial._BLOCK_BYTES", 100)
+    partial = PartialEmbeddings(tmp_path / "p", {}, 10, 2, 3)
+    rows = np.arange(60, dtype=np.float32).reshape(10, 2, 3)
+    partial.append(rows)
+    blocks = list(partial.blocks())
+    assert [(start, len(block)) for start, block in blocks] == [(0, 4), (4, 4), (8, 2)]
+    np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), rows)
+    partial.close()

@@ -1,0 +1,287 @@
+"""Training as a user starts it: what it writes, how it stops, and that a resumed run equals an uninterrupted one."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from helpers.commands import ROOT, command, environment
+from helpers.tiny import make_dataset, make_run
+from helpers.training_results import TWO_DEVICES, assert_same_bits, checkpoint_values, events
+
+from model.configuration.loading import check_params
+from model.losses.objective import Objective
+from model.run.run_folder import RunFolder
+from model.training.checkpoints import NonFiniteError, TrainingCheckpoints
+from runtime.json_files import read_json_lines
+
+
+def test_what_a_run_leaves(trained, dataset):
+    run = RunFolder(trained)
+    assert run.done.read_text() == "4\n"
+    resolved = json.loads(run.resolved_json.read_text())
+    assert resolved["embedding_size"] == 8
+    assert resolved["margin"] == "soft"  # a default, written down too
+    assert resolved["versions"]["keras"]
+    assert "git_commit" in resolved
+    assert run.load_trained_params().dataset == str(dataset)
+    lines = read_json_lines(run.metrics)
+    assert [line["step"] for line in lines] == [1, 2, 4]
+    wanted = {"loss", "active_fraction", "hardest_positive", "hardest_negative", "batch_top1", "batch_precision@K-1"}
+    wanted |= {"learning_rate", "images_per_second", "data_wait_share"}
+    assert wanted <= set(lines[0])
+    found = events(run.train_events)
+    assert wanted <= set(found)
+    assert found["loss"] == [(1, "scalars"), (2, "scalars"), (4, "scalars")]
+    assert found["batch"] == [(1, "images")]
+    assert found["parameters"] == [(0, "text")]
+    log = run.train_log.read_text()
+    assert "30 images of 6 identities" in log
+    assert "done: 4 steps" in log
+
+
+def test_a_finished_run_stays_finished_when_it_cannot_go_on(trained, tmp_path):
+    """An evaluator that is started afterwards must not wait for a training that is over."""
+    run = shutil.copytree(trained, tmp_path / "run")
+    done = command("train.py", "--model_dir", run, "--set", "train_iterations=9", "--set", "embedding_size=4")
+    assert done.returncode == 2
+    assert "another architecture" in done.stderr
+    assert (run / "DONE").read_text() == (trained / "DONE").read_text()
+
+
+def test_a_finished_run_is_left_alone(trained):
+    before = {path: path.stat().st_mtime_ns for path in (trained / "checkpoints").iterdir()}
+    done = command("train.py", "--model_dir", trained)
+    assert done.returncode == 0
+    assert "nothing to do" in done.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in (trained / "checkpoints").iterdir()}
+
+
+def test_resuming_after_sigterm_changes_no_bit(dataset, tmp_path):
+    steps = 300
+    options = {"train_iterations": steps, "deterministic": True, "save_checkpoints_steps": 1000, "num_channels": [8, 8]}
+    options |= {"learning_rate_schedule": "cosine", "warmup_steps": 10, "save_summary_steps": 1}
+    whole = make_run(tmp_path / "whole", dataset, **options)
+    assert command("train.py", "--model_dir", whole).returncode == 0
+    stopped = make_run(tmp_path / "stopped", dataset, **options)
+    line = [sys.executable, "train.py", "--model_dir", str(stopped)]
+    process = subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)
+    at = random.randrange(1, 100)
+    for text in process.stdout:
+        if text.startswith("step") and int(text.split()[1].partition("/")[0]) >= at:
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 0
+    assert "stopped by SIGTERM at step" in rest
+    reached = int(rest.partition("at step ")[2].split()[0])
+    assert at <= reached < steps
+    assert not (stopped / "DONE").exists()
+    again = command("train.py", "--model_dir", stopped)
+    assert again.returncode == 0, again.stderr
+    assert f"resumed from {stopped}/checkpoints/ckpt-{reached}" in again.stdout
+    assert (stopped / "DONE").exists()
+    assert_same_bits(whole, stopped, steps)
+    one, two = (read_json_lines(run / "metrics.jsonl") for run in (whole, stopped))
+    assert [line["step"] for line in two] == list(range(1, steps + 1))
+    assert [line["loss"] for line in one] == [line["loss"] for line in two]
+
+
+def test_lines_after_the_last_checkpoint_are_computed_again(dataset, tmp_path):
+    """A killed run leaves figures of steps that the next start repeats: each stands there once in the end."""
+    run = make_run(tmp_path / "run", dataset, save_summary_steps=1)
+    assert command("train.py", "--model_dir", run).returncode == 0
+    (run / "params.json").write_text((run / "params.json").read_text().replace('iterations": 4', 'iterations": 6'))
+    (run / "checkpoints" / "ckpt-4.data-00000-of-00001").write_bytes(b"cut short")
+    damaged = command("train.py", "--model_dir", run)
+    assert (damaged.returncode, damaged.stderr.count("\n")) == (2, 1), damaged.stderr
+    assert "ckpt-4 cannot be read" in damaged.stderr
+    assert "delete its files" in damaged.stderr
+    for file in (run / "checkpoints").glob("ckpt-4.*"):
+        file.unlink()
+    again = command("train.py", "--model_dir", run)
+    assert "resumed from" in again.stdout
+    assert "ckpt-2" in again.stdout
+    assert [line["step"] for line in read_json_lines(run / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_warm_start_needs_its_source_only_once(dataset, tmp_path, trained):
+    source = shutil.copytree(trained, tmp_path / "source")
+    run = make_run(tmp_path / "run", dataset, warm_start_from=str(source))
+    first = command("train.py", "--model_dir", run, "--set", "train_iterations=2")
+    assert "warm start: 12 of 12 variables (backbone and head)" in first.stdout
+    shutil.rmtree(source)
+    assert command("train.py", "--model_dir", run).returncode == 0
+
+
+def test_only_the_newest_checkpoints_stay(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, keep_checkpoints=2, save_checkpoints_steps=1)
+    assert command("train.py", "--model_dir", run).returncode == 0
+    assert sorted(file.name for file in (run / "checkpoints").glob("*.index")) == ["ckpt-3.index", "ckpt-4.index"]
+
+
+@pytest.mark.parametrize("old", ["results.jsonl", "best.json"])
+def test_results_of_checkpoints_that_are_gone_are_refused(dataset, tmp_path, old):
+    run = make_run(tmp_path / "run", dataset)
+    (run / old).write_text("")
+    done = command("train.py", "--model_dir", run)
+    assert done.returncode == 2
+    assert "has results of checkpoints that are gone" in done.stderr
+
+
+NO_LOSS = Objective(check_params({}, "defaults"), 1)  # without variables
+
+
+def test_the_state_of_seed_generators_is_saved(tmp_path):
+    """Keras leaves it out of checkpoints: dropout would repeat its masks after a restart."""
+
+    def build():
+        parts = [
+            keras.Sequential([keras.layers.Dense(4)], name="backbone"),
+            keras.Sequential([keras.layers.Dropout(0.5, seed=3)], name="head"),
+        ]
+        model = keras.Sequential(parts)
+        model.build((None, 4))
+        optimizer = keras.optimizers.Adam()
+        optimizer.build(model.trainable_variables)
+        return model, TrainingCheckpoints(tmp_path, model, NO_LOSS, optimizer, keep=None)
+
+    x = np.ones((2, 4), np.float32)
+    model, checkpoints = build()
+    model(x, training=True)
+    checkpoints.save(1)
+    following = model(x, training=True).numpy()
+    again, checkpoints = build()
+    assert checkpoints.restore() == 1
+    np.testing.assert_array_equal(again(x, training=True).numpy(), following)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    model = keras.Sequential([keras.Sequential([keras.layers.Dense(2)], name=name) for name in ("backbone", "head")])
+    model.build((None, 2))
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    checkpoints = TrainingCheckpoints(tmp_path, model, NO_LOSS, optimizer, keep=None)
+    checkpoints.save(1)
+    model.variables[0].assign(np.full((2, 2), np.nan))
+    with pytest.raises(NonFiniteError, match=r"not finite at step 2; the last good checkpoint is .*ckpt-1"):
+        checkpoints.save(2)
+
+
+def test_compiled_by_xla(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, jit_compile=True)
+    done = command("train.py", "--model_dir", run)
+    assert done.returncode == 0, done.stderr
+
+
+def test_training_goes_on_when_it_is_made_longer(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset)
+    assert command("train.py", "--model_dir", run, "--set", "train_iterations=2").returncode == 0
+    longer = command("train.py", "--model_dir", run, "--set", "train_iterations=3")
+    assert longer.returncode == 0
+    assert "changed since the last start: train_iterations 2 -> 3" in longer.stdout
+    assert (run / "DONE").read_text() == "3\n"
+
+
+def test_only_one_step_and_a_new_run_from_a_file(dataset, tmp_path):
+    source = make_run(tmp_path / "source", dataset) / "params.json"
+    run = tmp_path / "new run"
+    done = command("train.py", "--model_dir", run, "--params", source, "--set", "only_one_step=true")
+    assert done.returncode == 0, done.stderr
+    assert (run / "DONE").read_text() == "1\n"
+    assert (run / "params.json").read_bytes() == source.read_bytes()
+    source.write_text("{}")
+    differs = command("train.py", "--model_dir", run, "--params", source)
+    assert (differs.returncode, differs.stderr.count("\n")) == (2, 1)
+    assert "differs" in differs.stderr
+
+
+def test_a_second_trainer_is_refused(dataset, tmp_path):
+    run = RunFolder(make_run(tmp_path / "run", dataset))
+    with run.lock("train"):
+        done = command("train.py", "--model_dir", run.folder)
+    assert done.returncode == 2
+    assert "another train.py is at work" in done.stderr
+
+
+def test_a_loss_that_is_no_number_stops_the_run(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, learning_rate=1e30, train_iterations=50)
+    done = command("train.py", "--model_dir", run)
+    assert done.returncode == 3, done.stdout
+    assert "at step" in done.stderr
+    assert ".jpg" in done.stderr
+    assert "the last good checkpoint is" in done.stderr
+    assert not (run / "DONE").exists()
+
+
+def test_training_learns(tmp_path):
+    """Colours are easy: in a few steps the loss falls and the nearest neighbour is right."""
+    data = make_dataset(tmp_path / "data", identities=8, images=6)
+    run = make_run(tmp_path / "run", data, train_iterations=80, batch_p=8, learning_rate=3e-3, save_summary_steps=40)
+    assert command("train.py", "--model_dir", run).returncode == 0
+    first, *_, last = read_json_lines(run / "metrics.jsonl")
+    assert last["loss"] < 0.5 * first["loss"]
+    assert last["batch_top1"] > 0.9
+
+
+def test_half_precision_keeps_learning(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, precision="mixed_bfloat16", train_iterations=30, learning_rate=3e-3)
+    assert command("train.py", "--model_dir", run).returncode == 0
+    first, *_, last = read_json_lines(run / "metrics.jsonl")
+    assert last["loss"] < first["loss"]
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["batch_all", *(pytest.param(name, marks=pytest.mark.slow) for name in ("batch_hard", "tf_batch_semi_hard"))],
+)
+def test_two_devices_equal_one(dataset, tmp_path, strategy):
+    """Two replicas that gather their embeddings take the same steps as one device with the whole batch."""
+    # A margin of 1 leaves some triplets inactive, so that the replicas' counts differ. Adam divides by the size of
+    # the gradient: a large epsilon keeps rounding from being blown up.
+    options = {"margin": 1.0, "triplet_strategy": strategy, "adam_epsilon": 0.1, "learning_rate": 0.1}
+    one = make_run(tmp_path / "one", dataset, **options)
+    two = make_run(tmp_path / "two", dataset, distribution="mirrored", **options)
+    assert command("train.py", "--model_dir", one).returncode == 0
+    done = command("-c", TWO_DEVICES, "--model_dir", two)
+    assert done.returncode == 0, done.stderr
+    assert "on 2 devices" in done.stdout
+    for a, b in zip(*(read_json_lines(run / "metrics.jsonl") for run in (one, two)), strict=True):
+        for name in ("loss", "active_fraction", "hardest_positive", "hardest_negative", "batch_top1", "embedding_norm"):
+            assert a[name] == pytest.approx(b[name], rel=1e-4, abs=1e-5), name
+    assert 0 < a["active_fraction"] < 1
+    values = [checkpoint_values(run, 4) for run in (one, two)]
+    moved = [
+        np.abs(checkpoint_values(one, 0)[name] - value).max() for name, value in values[0].items() if value.ndim > 1
+    ]
+    assert max(moved) > 1e-2
+    for name in values[0]:
+        np.testing.assert_allclose(values[0][name], values[1][name], atol=2e-5, err_msg=name)
+
+
+def test_a_batch_that_devices_cannot_share(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, distribution="mirrored", batch_p=3, batch_k=3)
+    done = command("-c", TWO_DEVICES, "--model_dir", run)
+    assert done.returncode == 2
+    assert "9 images cannot be shared by 2 devices" in done.stderr
+
+
+def test_sigint_stops_it_too(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, train_iterations=100000)
+    line = [sys.executable, "train.py", "--model_dir", str(run)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(line, cwd=ROOT, env=environment(), text=True, **pipes)
+    while not (run / "metrics.jsonl").exists():
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    rest, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "stopping after this step" in said
+    assert "stopped by SIGINT" in rest

@@ -1,0 +1,251 @@
+"""Flip, crops and pools of augmentations: what they draw at random, and how they go together."""
+
+import math
+from itertools import permutations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.augmentation_images import (
+    EVERY,
+    HEIGHT,
+    NOISE,
+    RANDOM,
+    SEEDS,
+    SMOOTH,
+    WIDTH,
+    difference,
+    for_every_seed,
+    is_uniform,
+    params,
+)
+from PIL import Image
+from scipy import stats
+
+from dataset.augmentation import (
+    _pool,
+    compose,
+    for_training,
+    horizontal_flip,
+    random_resized_crop,
+)
+from dataset.loading.pipeline import training_batches
+from dataset.loading.training_set import load_training_set
+from model.configuration.loading import check_params
+from runtime.errors import UserError
+
+# Flip and crop
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
+def test_flip_probability_is_exact_at_its_ends(probability):
+    image, p = tf.constant(NOISE[:2, :3]), params(flip_probability=probability)
+    images = for_every_seed(lambda s: horizontal_flip.augment(image, s, p))
+    flipped = (images == NOISE[:2, :3][:, ::-1]).all(axis=(1, 2, 3))
+    assert (flipped | (images == NOISE[:2, :3]).all(axis=(1, 2, 3))).all()
+    tolerance = 4 * math.sqrt(0.25 / len(SEEDS)) * (0 < probability < 1)
+    assert flipped.mean() == pytest.approx(probability, abs=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (30, 40), (70, 50), (128, 128)])
+@pytest.mark.parametrize("box", [(0, 0, 48, 64), (5, 7, 20, 30), (10, 3, 38, 50), (47, 63, 1, 1)])
+def test_crop_and_resize_equals_pillow(box, shape):
+    top, left, height, width = box
+    for image in (SMOOTH, NOISE[..., :1]):
+        picture = Image.fromarray(image.squeeze()).crop((left, top, left + width, top + height))
+        theirs = np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR)).reshape(*shape, -1)
+        ours = random_resized_crop.crop_and_resize(tf.constant(image), tf.constant(box), shape)
+        assert ours.shape == theirs.shape
+        assert difference(ours, theirs).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (500, 200)])
+def test_boxes_are_drawn_as_described(shape):
+    """All of these sizes fit, so that their area and the logarithm of their aspect stay uniform."""
+    p = params(resized_crop_area=[0.1, 0.4], resized_crop_aspect=[0.5, 2.0])
+    boxes = for_every_seed(lambda s: random_resized_crop.draw_box(tf.constant(shape), s, p))
+    corners, sides = boxes[:, :2], boxes[:, 2:]
+    assert (corners >= 0).all()
+    assert (corners + sides <= shape).all()
+    shares = sides / shape
+    assert is_uniform(np.clip(shares.prod(axis=1), 0.1, 0.4), 0.1, 0.4)
+    aspects = np.log2(shares[:, 1] / shares[:, 0])
+    assert is_uniform(np.clip(aspects, -1, 1), -1, 1)
+    # Every place from the first to the last: uniform once the whole pixels are spread.
+    places = (corners + RANDOM.random(corners.shape)) / (np.array(shape) - sides + 1)
+    assert is_uniform(places[:, 0], 0, 1)
+    assert is_uniform(places[:, 1], 0, 1)
+
+
+def test_boxes_that_do_not_fit_are_drawn_again():
+    """Against a plain loop over sizes: what is left has the same areas and aspects."""
+    p = params(resized_crop_area=[0.5, 1.0], resized_crop_aspect=[0.5, 2.0])
+    boxes = for_every_seed(lambda s: random_resized_crop.draw_box(tf.constant([400, 400]), s, p))
+    expected = []
+    while len(expected) < 4000:
+        area, aspect = RANDOM.uniform(0.5, 1.0), 2.0 ** RANDOM.uniform(-1, 1)
+        height, width = round(400 * math.sqrt(area / aspect)), round(400 * math.sqrt(area * aspect))
+        if height <= 400 and width <= 400:
+            expected.append((height, width))
+    for ours, theirs in zip(boxes[:, 2:].T, np.array(expected).T, strict=True):
+        assert stats.ks_2samp(ours, theirs).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("aspect", "expected"),
+    [([3.0, 4.0], (40, 0, 40, 80)), ([0.2, 0.25], (0, 30, 120, 20)), ([0.5, 2.0], (0, 0, 120, 80))],
+)
+def test_what_never_fits_is_a_box_in_the_centre(aspect, expected):
+    """torchvision's way out, for the nearest aspect of the range."""
+    p = params(resized_crop_area=[1.0, 1.0], resized_crop_aspect=aspect)
+    boxes = for_every_seed(lambda s: random_resized_crop.draw_box(tf.constant([120, 80]), s, p), SEEDS[:10])
+    found = {tuple(box) for box in boxes.tolist()}
+    if aspect == [0.5, 2.0]:  # hardly any fits: only those whose aspect is about 1
+        assert expected in found
+    else:
+        assert found == {expected}
+
+
+def test_the_whole_image_is_a_box_too():
+    p = params(resized_crop_area=[1.0, 1.0], resized_crop_aspect=[1.0, 1.0])
+    np.testing.assert_array_equal(random_resized_crop.augment(tf.constant(NOISE), tf.constant([1, 1]), p), NOISE)
+
+
+# All of them
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_seed_decides_and_the_shape_stays(name, channels):
+    image = tf.constant(NOISE[..., :channels])
+    p = params(image_channels=channels, erasing_probability=1.0)
+    images = for_every_seed(compose([name], p).__get__(image), np.repeat(SEEDS[:10], 2, axis=0))
+    assert images.shape == (20, HEIGHT, WIDTH, channels)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images[::2], images[1::2])
+    different = len(np.unique(images.reshape(20, -1), axis=0))
+    if name == "horizontal_flip":
+        assert different == 2
+    else:
+        assert different == (1 if name == "grayscale" and channels == 1 else 10)
+
+
+# Some of several
+
+
+def pool_of(count, augmentations=3):
+    """What each seed applies: a number whose digits, from 1, are the augmentations in their order."""
+    digits = [lambda image, seed, n=n: image * 10 + n + 1 for n in range(augmentations)]
+    applied = for_every_seed(lambda s: _pool.some_of(digits, count)(tf.constant(0), s))
+    return [str(number) if number else "" for number in applied]
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [([0, 2], (0, 1, 2)), ([1, 1], (1,)), ([3, 3], (3,)), ([0, 3], (0, 1, 2, 3))]
+)
+def test_every_choice_and_order_is_equally_likely(count, sizes):
+    applied = pool_of(count)
+    for size in sizes:
+        choices = ["".join(order) for order in permutations("123", size)]
+        found = [applied.count(choice) for choice in choices]
+        assert sum(found) == sum(len(each) == size for each in applied)
+        expected = len(SEEDS) / len(sizes) / len(choices)
+        assert np.abs(np.array(found) - expected).max() < 4.5 * math.sqrt(expected)
+    assert all(len(each) in sizes for each in applied)
+
+
+def test_each_of_a_pool_has_its_own_seed():
+    seeds = for_every_seed(lambda s: _pool.some_of([lambda _, own: own] * 2, [2, 2])(tf.constant([0, 0]), s))
+    assert len(np.unique(seeds, axis=0)) == len(SEEDS)
+
+
+def test_only_the_chosen_ones_are_computed():
+    def broken(image, seed):
+        with tf.control_dependencies([tf.debugging.Assert(False, ["computed"])]):
+            return tf.identity(image)
+
+    def fine(image, seed):
+        return image + 1
+
+    augment = _pool.some_of([broken, fine], [1, 1])
+    run = tf.function(lambda seed: augment(tf.constant(0), seed))
+    results = []
+    for seed in SEEDS[:20]:
+        try:
+            results.append(int(run(tf.constant(seed))))
+        except tf.errors.InvalidArgumentError:
+            results.append(None)
+    assert 4 < results.count(1) < 16
+    assert results.count(None) == 20 - results.count(1)
+
+
+def test_the_pool_comes_after_the_list():
+    p = params(
+        augmentation=["horizontal_flip"],
+        flip_probability=1.0,
+        augmentation_pool=["rotate"],
+        augmentation_pool_count=[1, 1],
+    )
+    seed = tf.constant([5, 6])
+    ours = for_training(p)(tf.constant(SMOOTH), seed).numpy()
+    pool_seed = tf.random.split(tf.random.fold_in(seed, 1), 3)[0]
+    mirrored = tf.constant(SMOOTH[:, ::-1])
+    np.testing.assert_array_equal(ours, compose(["rotate"], p)(mirrored, pool_seed))
+    nothing = p.model_copy(update={"augmentation_pool_count": [0, 0]})
+    np.testing.assert_array_equal(for_training(nothing)(tf.constant(SMOOTH), seed), SMOOTH[:, ::-1])
+
+
+# In the pipeline
+
+ALL = {
+    "augmentation": ["random_resized_crop", "rotate", "scale", "grayscale", "color_jitter", "horizontal_flip"],
+    "augmentation_pool": ["translate", "shear", "affine", "random_erasing"],
+}
+
+
+def batches(dataset, start, stop, **values):
+    values = {"dataset": str(dataset), "image_size": 16, "batch_p": 4, "batch_k": 2} | values
+    p = check_params(values, "x")
+    data = load_training_set(p)
+    files = data.images.manifest.files()
+    read = training_batches(files, data.images.orientations, data.sampler, p, start, stop).as_numpy_iterator()
+    return [(images, [files[i] for i in indices]) for images, _, indices in read]
+
+
+@pytest.mark.parametrize(
+    ("shape", "values"), [((16, 16, 3), {}), ((20, 12, 1), {"image_size": [20, 12], "image_channels": 1})]
+)
+def test_resumed_batches_are_those_of_one_run(dataset, shape, values):
+    whole, later = batches(dataset, 0, 3, **ALL, **values), batches(dataset, 2, 3, **ALL, **values)
+    np.testing.assert_array_equal(whole[2][0], later[0][0])
+    assert whole[0][0].shape == (8, *shape)
+
+
+def test_resized_crops_are_cut_out_of_pre_crop_size(dataset):
+    """Windows of 2/3 of a side, 16 of 24 pixels, need no resizing: they show the file's own pixels."""
+    share = 4 / 9
+    values = {"resized_crop_area": [share, share], "resized_crop_aspect": [1.0, 1.0], "pre_crop_size": 24}
+    ((images, files),) = batches(dataset, 0, 1, augmentation=["random_resized_crop"], **values)
+    found = set()
+    for image, file in zip(images, files, strict=True):
+        with Image.open(file) as picture:
+            whole = np.asarray(picture).astype(int)
+        windows = np.lib.stride_tricks.sliding_window_view(whole, (16, 16, 3))[:, :, 0]
+        worst = np.abs(windows - image).max(axis=(2, 3, 4))
+        assert worst.min() <= 1  # of the JPEG decoders
+        found.add(int(worst.argmin()))
+    assert len(found) > 3
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"augmentation": ["random_crop", "random_resized_crop"]}, "drop one"),
+        ({"augmentation": ["affine"], "pre_crop_size": 80}, "pre_crop_size has no effect"),
+        ({"augmentation_pool": ["random_crop"], "augmentation_pool_count": [0, 1]}, "put it in augmentation"),
+        ({"augmentation_pool": ["rotate"], "augmentation_pool_count": [0, 2]}, "has only 1"),
+    ],
+)
+def test_what_does_not_go_together_is_told(values, message):
+    with pytest.raises(UserError, match=message):
+        check_params({"image_size": 64} | values, "x")

@@ -1,0 +1,62 @@
+"""The memory of curation at the size that a tenth of ImageNet VID has."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.commands import ROOT
+
+from dataset.vid.index import SplitIndex, write_index
+from dataset.vid.output_folder import OutputFolder
+
+FRAMES, OBJECTS = 300, 3  # of a snippet, of a frame
+
+# Prints the peak memory of a command in megabytes.
+MEASURED = """
+import resource, runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+finally:
+    print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def made_up(split: str, snippets: int) -> SplitIndex:
+    """The index of `snippets` videos with `OBJECTS` objects in each of `FRAMES` frames."""
+    random = np.random.default_rng(0)
+    frames, objects = snippets * FRAMES, snippets * FRAMES * OBJECTS
+    part = "ILSVRC2015_VID_train_0000/" if split == "train" else ""
+    corners = random.integers(0, 600, (objects, 2))
+    return SplitIndex(
+        split=split,
+        folders=np.array([f"{part}ILSVRC2015_{split}_{i:08d}".encode() for i in range(snippets)]),
+        snippet_first=np.arange(snippets + 1) * FRAMES,
+        names=np.array([f"{i:06d}".encode() for i in range(FRAMES)] * snippets),
+        sizes=np.tile(np.array([[1280, 720]], np.int32), (frames, 1)),
+        frame_first=np.arange(frames + 1) * OBJECTS,
+        trackids=np.tile(np.arange(OBJECTS), frames),
+        categories=np.zeros(objects, np.int32),
+        boxes=np.concatenate([corners, corners + random.integers(30, 400, (objects, 2))], axis=1).astype(float),
+        occluded=random.random(objects) < 0.2,
+        generated=np.zeros(objects, bool),
+        category_names=("n02084071",),
+        problems=(),
+    )
+
+
+@pytest.mark.slow
+def test_curation_of_100_000_frames_stays_below_1_gb(tmp_path: Path) -> None:
+    out = OutputFolder(tmp_path / "out")
+    with out.at_work():
+        out.settle(tmp_path, None)
+        for split, snippets in (("train", 250), ("val", 84)):
+            write_index(out.index_file(split), made_up(split, snippets))
+    command = [sys.executable, "-c", MEASURED, "dataset.prepare.imagenetvid", "curate", "--out", str(out.path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    for name in ("train_eval", "val_eval", "easy_val_eval"):
+        assert f"{name}: 10,000 of 10,000 episodes" in done.stdout
+    assert int(done.stdout.rpartition("PEAK ")[2]) < 1000

@@ -1,0 +1,201 @@
+"""Crops that are interrupted, killed, spoilt or made by two at once: the end is the same, byte for byte."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.commands import ROOT, environment
+from helpers.vid_tree import contents, make_root, picture
+from PIL import Image
+
+from dataset.prepare.imagenetvid import main
+from runtime.errors import UserError
+
+MODULE = "dataset.prepare.imagenetvid"
+NAME = "out"  # the folder's name is in dataset.json
+
+STOPPED = "interrupted\nwhat is finished is kept: the same command goes on from there\n"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return make_root(tmp_path_factory.mktemp("vid") / "root", repeat=4)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(root, tmp_path_factory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("uninterrupted") / NAME
+    crop(root, out)
+    return contents(out)
+
+
+def crop(root: Path, out: Path, *options: str) -> None:
+    main(["crop", "--root", str(root), "--out", str(out), "--workers", "1", *options])
+
+
+@contextlib.contextmanager
+def at_work(root: Path, out: Path, workers: int = 1) -> Iterator[subprocess.Popen]:
+    """The command in a process group of its own, which is gone afterwards."""
+    line = [sys.executable, "-m", MODULE, "crop", "--root", root, "--out", out, "--workers", str(workers)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    hears = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  in the background it would be deaf
+    process = subprocess.Popen(line, cwd=ROOT, env=environment(), start_new_session=True, preexec_fn=hears, **pipes)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for(process: subprocess.Popen, condition) -> None:
+    for _ in range(6000):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    raise AssertionError("nothing happened in 30 seconds")
+
+
+def number(out: Path) -> int:
+    return sum(1 for _ in (out / "crops").rglob("*.jpg"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed(root, uninterrupted, tmp_path, capsys, workers):
+    out = tmp_path / NAME
+    with at_work(root, out, workers) as process:
+        wait_for(process, lambda: number(out) >= 20)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert not (out / "crops_val.json").exists()
+    crops = {path: data for path, data in contents(out).items() if path.startswith("crops/")}
+    stamps = {path: (out / path).stat().st_mtime_ns for path in crops}
+    assert 20 <= len(crops) < sum(path.startswith("crops/") for path in uninterrupted)
+    assert crops.items() <= uninterrupted.items()  # those that are there are whole
+
+    crop(root, out)
+    assert contents(out) == uninterrupted
+    told = [int(number) for number in re.findall(r"(\d+) of them from before", capsys.readouterr().out)]
+    assert sum(told) == len(crops)
+    assert not (out / ".partial").exists()
+    assert stamps == {path: (out / path).stat().st_mtime_ns for path in stamps}
+
+
+def test_half_a_file_never_has_the_name_of_a_crop(root, uninterrupted, tmp_path, monkeypatch):
+    """Ends in the middle of the tenth file."""
+    out, save, saved = tmp_path / NAME, Image.Image.save, []
+
+    def stops(image: Image.Image, file: Path, *words: object, **options: object) -> None:
+        save(image, file, *words, **options)
+        saved.append(file)
+        if len(saved) == 10:
+            file.write_bytes(file.read_bytes()[:999])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", stops)
+    with pytest.raises(KeyboardInterrupt):
+        crop(root, out)
+    monkeypatch.setattr(Image.Image, "save", save)
+    crops = {path: data for path, data in contents(out).items() if path.startswith("crops/")}
+    assert len(crops) == 9
+    assert crops.items() <= uninterrupted.items()
+    crop(root, out)
+    assert contents(out) == uninterrupted
+    assert not (out / ".partial").exists()
+
+
+def test_interrupted_with_two_at_once(root, uninterrupted, tmp_path):
+    out = tmp_path / NAME
+    with at_work(root, out) as process:
+        wait_for(process, lambda: number(out) >= 20)
+        os.kill(process.pid, signal.SIGSTOP)  # so that it is still there when the second one comes
+        for words in (("crop", "--root", root), ("curate",), ("index", "--root", root)):
+            with pytest.raises(UserError, match=f"^{out}: another process is at work in it") as caught:
+                main([*map(str, words), "--out", str(out)])
+            assert "\n" not in str(caught.value)
+        os.kill(process.pid, signal.SIGCONT)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate()
+    assert (process.returncode, errors) == (130, STOPPED)
+    assert 20 <= number(out) < sum(path.startswith("crops/") for path in uninterrupted)
+    crop(root, out)
+    assert contents(out) == uninterrupted
+
+
+def test_interrupted_while_the_workers_start(root, tmp_path):
+    """One line and no tracebacks of processes that were importing."""
+    out = tmp_path / NAME
+    with at_work(root, out, workers=2) as process:
+        wait_for(process, (out / ".lock").exists)
+        time.sleep(0.3)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate()
+    assert (process.returncode, errors) == (130, STOPPED)
+
+
+def test_spoilt(root, uninterrupted, tmp_path):
+    """Crops that are gone or empty, and what a killed process left, are mended; all else is not touched."""
+    out = tmp_path / NAME
+    for path, data in uninterrupted.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_bytes(data)
+    crops = sorted(path for path in uninterrupted if path.startswith("crops/"))
+    (out / crops[3]).unlink()
+    (out / crops[40]).write_bytes(b"")
+    shutil.rmtree((out / crops[-1]).parent)
+    (out / ".partial").mkdir()
+    for left in (".partial/7.jpg", ".settings.json.7.tmp", "index/.val.h5.7.tmp", ".crops_val.json.7.tmp"):
+        (out / left).write_bytes(b"half")
+    stamp = (out / crops[4]).stat().st_mtime_ns
+    crop(root, out)
+    assert contents(out) == uninterrupted
+    assert (out / crops[4]).stat().st_mtime_ns == stamp
+
+
+def test_killed_at_the_very_start(root, uninterrupted, tmp_path):
+    """Nothing but half of the first file is there: it is no reason to refuse the folder."""
+    out = tmp_path / NAME
+    out.mkdir()
+    (out / ".settings.json.7.tmp").write_bytes(b"{")
+    main(["index", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1"])
+    assert sorted(contents(out)) == [".lock", "index/val.h5", "problems_val.csv", "settings.json"]
+
+
+def test_snippets_that_came_later(tmp_path, capsys):
+    """An archive that was unpacked in two steps is read again."""
+    root, out, whole = make_root(tmp_path / "root"), tmp_path / "a" / NAME, tmp_path / "b" / NAME
+    crop(root, whole)
+    late = "val/ILSVRC2015_val_00005000"
+    for kind in ("Annotations", "Data"):
+        (root / kind / "VID" / late).rename(tmp_path / kind)
+    crop(root, out)
+    assert contents(out) != contents(whole)
+    for kind in ("Annotations", "Data"):
+        (tmp_path / kind).rename(root / kind / "VID" / late)
+    capsys.readouterr()
+    crop(root, out)
+    assert "val: other files" in capsys.readouterr().out
+    assert contents(out) == contents(whole)
+
+
+def test_a_frame_that_was_mended(tmp_path, capsys):
+    root, out, whole = make_root(tmp_path / "root"), tmp_path / "a" / NAME, tmp_path / "b" / NAME
+    crop(root, whole)
+    image = picture(root, "val", "ILSVRC2015_val_00000001", "000003")
+    data = image.read_bytes()
+    image.write_bytes(data[: len(data) // 2])
+    crop(root, out)
+    assert f"{image}: cannot be read" in capsys.readouterr().out
+    image.write_bytes(data)
+    crop(root, out)
+    assert "val: nothing was left out" in capsys.readouterr().out
+    assert contents(out) == contents(whole)

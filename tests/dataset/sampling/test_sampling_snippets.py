@@ -1,0 +1,301 @@
+import hashlib
+
+import numpy as np
+import pytest
+from helpers.commands import command
+from helpers.tiny import make_run
+
+from dataset.formats.manifest import read_manifest, write_manifest
+from dataset.loading.training_set import load_training_set
+from dataset.sampling._sequences import linked
+from dataset.sampling.pk import PKSampler
+from model.configuration.loading import check_params
+from runtime import plugins
+from runtime.errors import UserError
+
+K = 2
+
+# Identities of each sequence, and P.
+SHAPES = {
+    "sizes of ImageNet VID": ([3, 1, 5, 4, 1, 1, 2, 3, 1, 4, 2, 5], 6),
+    "P divides I": ([3, 1, 2, 2, 3, 1], 3),
+    "as many sequences as P": ([3, 4, 1, 2, 5], 5),
+    "one batch": ([1, 1, 1, 1], 4),
+    "one more than a batch": ([2, 1, 1, 1], 4),
+    "a large sequence": ([14, 1, 2, 1, 3], 4),
+    "a large sequence and exactly P": ([9, 1, 1], 3),
+    "two large sequences": ([12, 12, 1, 1, 1], 3),
+    "all alike": ([4] * 20, 7),
+}
+
+
+def data_of(sizes, images=3):
+    """Labels and sequences of the images, shuffled: (N,), (N,)."""
+    names = [(f"s{s}/{i}", f"s{s}") for s, size in enumerate(sizes) for i in range(size)]
+    rows = np.random.default_rng(4).permutation(np.repeat(np.array(names, dtype=object), images, axis=0))
+    return rows[:, 0], rows[:, 1]
+
+
+def epoch_of(sampler, epoch, p):
+    """The identities of an epoch's batches: (steps, P)."""
+    first = epoch * sampler.steps_per_epoch
+    steps = range(first, first + sampler.steps_per_epoch)
+    batches = np.stack([sampler.codes[sampler.batch(step)].reshape(p, K) for step in steps])
+    assert (batches == batches[:, :, :1]).all()
+    return batches[:, :, 0]
+
+
+def sequence_of(sampler):
+    """The sequence of every identity: (I,)."""
+    return np.array([identity.split("/")[0] for identity in sampler.identities])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_apart_no_batch_has_two_of_a_sequence(shape):
+    sizes, p = SHAPES[shape]
+    labels, sequences = data_of(sizes)
+    sampler = PKSampler(labels, p, K, 3, sequences)
+    own = sequence_of(sampler)
+    assert sampler.steps_per_epoch == max(-(-sum(sizes) // p), max(sizes))
+    assert sampler.batch_size == p * K
+    for epoch in range(20):
+        batches = epoch_of(sampler, epoch, p)
+        assert all(len(set(own[batch])) == p for batch in batches)
+        assert np.bincount(batches.reshape(-1), minlength=sum(sizes)).min() >= 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_together_siblings_are_side_by_side(shape):
+    sizes, p = SHAPES[shape]
+    labels, sequences = data_of(sizes)
+    sampler = PKSampler(labels, p, K, 3, sequences, same_snippet_negatives=True)
+    own, identities = sequence_of(sampler), sum(sizes)
+    assert sampler.steps_per_epoch == -(-identities // p)
+    for epoch in range(20):
+        batches = epoch_of(sampler, epoch, p)
+        assert all(len(set(batch)) == p for batch in batches)
+        order = batches.reshape(-1)[:identities]
+        np.testing.assert_array_equal(np.sort(order), np.arange(identities))
+        assert (own[order][1:] != own[order][:-1]).sum() == len(sizes) - 1  # each sequence is one stretch
+        # So of I - G neighbours that are siblings, only the ends of batches can separate some.
+        neighbours = sum(int((own[batch][1:] == own[batch][:-1]).sum()) for batch in batches)
+        assert neighbours >= identities - len(sizes) - (sampler.steps_per_epoch - 1)
+
+
+def test_together_every_batch_has_siblings_where_no_identity_is_alone():
+    labels, sequences = data_of([2, 3, 5, 4] * 10)
+    sampler = PKSampler(labels, 4, K, 0, sequences, same_snippet_negatives=True)
+    own = sequence_of(sampler)
+    batches = np.concatenate([epoch_of(sampler, epoch, 4) for epoch in range(20)])
+    assert all(len(set(own[batch])) < 4 for batch in batches)
+    apart = PKSampler(labels, 4, K, 0, sequences)
+    assert all(len(set(own[batch])) == 4 for epoch in range(20) for batch in epoch_of(apart, epoch, 4))
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_pure_function_of_seed_and_step(together):
+    labels, sequences = data_of(SHAPES["sizes of ImageNet VID"][0])
+    one, two = (PKSampler(labels, 5, K, 7, sequences, together) for _ in range(2))
+    forward = [one.batch(step) for step in range(40)]
+    for step in reversed(range(40)):
+        np.testing.assert_array_equal(two.batch(step), forward[step])
+    other = PKSampler(labels, 5, K, 8, sequences, together)
+    assert any((other.batch(step) != forward[step]).any() for step in range(3))
+    epochs = {epoch_of(one, epoch, 5).tobytes() for epoch in range(20)}
+    assert len(epochs) == 20
+    assert len(PKSampler(labels, 5, K, 2**31 - 1, sequences, together).batch(10**9)) == 5 * K
+
+
+def test_the_order_of_the_images_names_nothing():
+    """Which sequence comes first in the list does not decide where it comes in an epoch."""
+    labels, sequences = data_of([2] * 6)
+    sampler = PKSampler(labels, 4, K, 0, sequences, same_snippet_negatives=True)
+    firsts = np.array([epoch_of(sampler, epoch, 4)[0, 0] for epoch in range(3000)])
+    assert np.abs(np.bincount(firsts, minlength=12) - 250).max() < 5 * np.sqrt(250)
+
+
+def test_apart_siblings_are_in_any_two_batches_and_places():
+    labels, sequences = data_of([2] * 20)
+    sampler = PKSampler(labels, 10, K, 0, sequences)
+    own, between, same_place = sequence_of(sampler), np.zeros(4), 0
+    for epoch in range(200):
+        order = epoch_of(sampler, epoch, 10).reshape(-1)
+        pairs = np.argsort(own[order], kind="stable").reshape(-1, 2)  # (20, 2) places in the epoch
+        between += np.bincount(pairs[:, 1] // 10 - pairs[:, 0] // 10, minlength=4)
+        same_place += (pairs[:, 1] % 10 == pairs[:, 0] % 10).sum()
+    # Of the 6 pairs of 4 batches, 3 are neighbours, 2 have one between them, 1 has two.
+    np.testing.assert_allclose(between / 4000, [0, 1 / 2, 1 / 3, 1 / 6], atol=0.06)
+    assert same_place / 4000 == pytest.approx(1 / 10, abs=0.03)
+
+
+def test_the_filling_is_fair():
+    # 8 batches of 3; 11 of the 24 places are filled up. A batch with the large sequence and another has 5 - 2 to draw.
+    labels, sequences = data_of([8, 1, 2, 1, 1])
+    sampler, epochs = PKSampler(labels, 3, K, 0, sequences), 2000
+    own = sequence_of(sampler)
+    counts = np.zeros(13)
+    for epoch in range(epochs):
+        counts += np.bincount(epoch_of(sampler, epoch, 3).reshape(-1), minlength=13)
+    large, small, pair = (counts[own == name] / epochs for name in ("s0", "s1", "s2"))
+    np.testing.assert_allclose(large, 1, atol=1e-9)  # it is in each of the 8 batches already
+    assert small[0] == pytest.approx(counts[own == "s3"][0] / epochs, rel=0.05)
+    assert small[0] == pytest.approx(counts[own == "s4"][0] / epochs, rel=0.05)
+    assert pair[0] == pytest.approx(pair[1], rel=0.05)
+    assert pair.sum() > small[0] > pair[0]
+
+
+# Printed by the sampler as it was before it knew of sequences: counts, P, K, seed, steps of an epoch, and batches.
+BEFORE = [
+    ([5, 1, 3, 2, 4], 2, 3, 7, 3, {0: [6, 7, 8, 9, 10, 9], 2: [5, 5, 5, 2, 0, 4], 1000: [10, 9, 10, 5, 5, 5]}),
+    (
+        [3] * 11,
+        4,
+        2,
+        5,
+        3,
+        {
+            0: [18, 20, 4, 5, 7, 6, 22, 23],
+            2: [13, 12, 10, 11, 27, 29, 18, 20],
+            1000: [19, 18, 9, 10, 25, 26, 13, 14],
+        },
+    ),
+    (
+        [2] * 9,
+        9,
+        2,
+        0,
+        1,
+        {
+            0: [0, 1, 12, 13, 14, 15, 10, 11, 16, 17, 2, 3, 6, 7, 4, 5, 8, 9],
+            1000: [2, 3, 4, 5, 10, 11, 12, 13, 16, 17, 6, 7, 8, 9, 14, 15, 0, 1],
+        },
+    ),
+    (
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 30],
+        4,
+        3,
+        1,
+        3,
+        {
+            0: [7, 6, 9, 12, 13, 11, 3, 4, 5, 40, 39, 38],
+            2: [18, 17, 20, 24, 23, 26, 3, 4, 5, 0, 0, 0],
+            1000: [3, 4, 5, 10, 13, 14, 25, 26, 27, 32, 28, 35],
+        },
+    ),
+]
+
+
+def unlinked(labels):
+    """Sequences that link nothing: none, empty ones, one of each identity, several of each identity."""
+    several = np.array([f"{label}-{i % 3}" for i, label in enumerate(labels)], dtype=object)
+    some = np.where(np.arange(len(labels)) % 2, several, "")
+    return [None, np.full(len(labels), "", dtype=object), labels.copy(), several, some]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(("counts", "p", "k", "seed", "steps", "batches"), BEFORE)
+def test_unlinked_identities_give_the_batches_of_before(counts, p, k, seed, steps, batches, together):
+    labels = np.repeat([f"id{i}" for i in range(len(counts))], counts).astype(object)
+    for sequences in unlinked(labels):
+        sampler = PKSampler(labels, p, k, seed, sequences, together)
+        assert sampler.steps_per_epoch == steps
+        assert {step: sampler.batch(step).tolist() for step in batches} == batches
+        assert sampler.origin() == ("(no two share a sequence: same_snippet_negatives changes nothing)" * together)
+
+
+def test_many_unlinked_identities_give_the_batches_of_before():
+    random = np.random.default_rng(0)
+    counts = random.integers(1, 9, 524)
+    labels = random.permutation(np.repeat([f"id{i}" for i in range(524)], counts).astype(object))
+    for sequences in unlinked(labels):
+        sampler = PKSampler(labels, 18, 4, 3, sequences)
+        batches = np.concatenate([sampler.batch(step) for step in range(200)]).astype("<i8")
+        digest = hashlib.sha256(batches.tobytes()).hexdigest()
+        assert digest == "228131f4f218fdfc9d4f41af2e1d44f8b463b283fb349f4b16fddc0a4578ddd3"
+
+
+def test_identities_are_linked_through_several_sequences():
+    # a and b meet in 1, b and c in 2, e and f in 4; d has sequences of its own, g and h have none.
+    pairs = ["a1", "b1", "b2", "c2", "c3", "d5", "d6", "e4", "f4", "f", "g", "h"]
+    names, codes = np.unique([pair[0] for pair in pairs], return_inverse=True)
+    groups = linked(codes, np.array([pair[1:] for pair in pairs], dtype=object))
+    assert len(groups) == len(names) == 8
+    assert sorted(np.bincount(groups)) == [1, 1, 1, 2, 3]
+    members = {frozenset(names[groups == group]) for group in range(5)}
+    assert members == {frozenset("abc"), frozenset("d"), frozenset("ef"), frozenset("g"), frozenset("h")}
+    labels = np.array([pair[0] for pair in pairs], dtype=object)
+    sampler = PKSampler(labels, 5, K, 0, np.array([pair[1:] for pair in pairs], dtype=object))
+    for step in range(30):
+        assert len(set(groups[sampler.codes[sampler.batch(step)][::K]])) == 5
+
+
+def test_groups_without_links():
+    codes = np.array([2, 0, 1, 0])
+    np.testing.assert_array_equal(linked(codes, None), [0, 1, 2])
+    assert len(set(linked(codes, np.array(["", "", "", ""], dtype=object)))) == 3
+
+
+def test_too_few_sequences():
+    labels, sequences = data_of([3, 2, 4])
+    with pytest.raises(UserError) as error:
+        PKSampler(labels, 4, K, 0, sequences)
+    message = str(error.value)
+    assert "\n" not in message
+    assert "batch_p is 4, but the training set's 9 identities come from only 3 separate sequences (snippets)" in message
+    assert "lower batch_p or set same_snippet_negatives to true" in message
+    assert PKSampler(labels, 3, K, 0, sequences).steps_per_epoch == 4
+    assert PKSampler(labels, 4, K, 0, sequences, same_snippet_negatives=True).steps_per_epoch == 3
+    with pytest.raises(UserError, match="only 9 identities"):
+        PKSampler(labels, 10, K, 0, sequences, same_snippet_negatives=True)
+
+
+@pytest.mark.parametrize("sampling", plugins.choices("dataset.sampling"))
+def test_only_pk_looks_at_sequences(sampling):
+    labels, sequences = data_of([3, 2, 4, 1])
+    values = {"sampling": sampling, "batch_p": 4, "batch_k": K}
+    make = plugins.load("dataset.sampling", sampling).make
+    cases = [(None, False), (sequences, False), *([(sequences, True)] if sampling == "pk" else [])]
+    batches = []
+    for given, together in cases:
+        sampler = make(labels, check_params(values | {"same_snippet_negatives": together}, "x"), given)
+        batches.append(np.concatenate([sampler.batch(step) for step in range(9)]).tobytes())
+    assert len(set(batches)) == (3 if sampling == "pk" else 1)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "triplets"])
+def test_siblings_together_need_pk(sampling):
+    with pytest.raises(UserError, match="same_snippet_negatives needs sampling 'pk'"):
+        check_params({"sampling": sampling, "same_snippet_negatives": True}, "x")
+
+
+def with_sequences(dataset, identities_of_a_sequence):
+    """Writes train.csv again, so many identities of one sequence."""
+    manifest = read_manifest(dataset / "train.csv", dataset)
+    names, codes = np.unique(manifest.identities, return_inverse=True)
+    rows = zip(manifest.identities, manifest.paths, codes // identities_of_a_sequence, strict=True)
+    write_manifest(dataset / "train.csv", [(identity, path, "", f"s{s}") for identity, path, s in rows])
+    return len(names)
+
+
+def test_the_summary_names_the_sequences(own_dataset):
+    with_sequences(own_dataset, 2)
+    values = {"dataset": str(own_dataset), "batch_p": 2, "batch_k": 2}
+    for more, words in (
+        ({}, "of 3 separate sequences, one of each in a batch; an epoch is 3 steps"),
+        ({"same_snippet_negatives": True}, "of 3 separate sequences, those of one together; an epoch is 3 steps"),
+        ({"rotated_identities": True}, "of 3 separate sequences, one of each in a batch; an epoch is 12 steps"),
+    ):
+        summary = load_training_set(check_params(values | more, "x")).summary()
+        assert words in summary
+        assert "\n" not in summary
+    with_sequences(own_dataset, 1)
+    assert "sequences" not in load_training_set(check_params(values, "x")).summary()
+
+
+def test_training_with_siblings_together(own_dataset, tmp_path):
+    with_sequences(own_dataset, 2)
+    run = make_run(tmp_path / "run", own_dataset)  # its batch_p is 4, of 3 sequences
+    done = command("train.py", "--model_dir", run, "--set", "same_snippet_negatives=true")
+    assert done.returncode == 0, done.stderr
+    assert "of 3 separate sequences, those of one together" in done.stdout + done.stderr
+    assert (run / "DONE").exists()

@@ -1,0 +1,262 @@
+"""The index of annotations: what is read back is what the files say, in every form that it is cut and joined."""
+
+import dataclasses
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.real_annotation import FOLDER, REAL, put
+from helpers.vid_tree import Object, annotation, make_root, put_frame, read_root
+
+from dataset.vid.annotations import Frame, Problem, Snippet, read_snippets
+from dataset.vid.archive import index_split, listing
+from dataset.vid.index import SplitIndex, join, make_index, read_index, write_index
+from runtime.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return make_root(tmp_path_factory.mktemp("vid") / "root")
+
+
+@pytest.fixture(scope="module")
+def index(root) -> SplitIndex:
+    return index_split(root, "train", workers=1)
+
+
+def same(one: SplitIndex, other: SplitIndex) -> bool:
+    for field in dataclasses.fields(SplitIndex):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(a, np.ndarray):
+            if not np.array_equal(a, b) or a.dtype.kind != b.dtype.kind:
+                return False
+        elif a != b:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_it_gives_what_the_files_say(root, tmp_path, split):
+    write_index(tmp_path / "i.h5", index_split(root, split, workers=1))
+    index = read_index(tmp_path / "i.h5")
+    expected, errors = read_snippets(root, split)
+    assert errors == []
+    assert [(s.split, s.folder, s.name) for s in index.snippets()] == [(s.split, s.folder, s.name) for s in expected]
+    assert [list(s.frames) for s in index.snippets()] == [list(s.frames) for s in expected]
+    assert list(index.frames()) == [frame for snippet in expected for frame in snippet.frames]
+    truth = [frame for frame in read_root(root).values() if frame.split == split]
+    assert [(f.name, f.width, f.height) for f in index.frames()] == [(f.name, *f.size) for f in truth]
+    for frame, own in zip(index.frames(), truth, strict=True):
+        assert {o.trackid: (o.box, o.category, o.occluded, o.generated) for o in frame.objects} == {
+            o.trackid: (o.box, o.category, o.occluded, o.generated) for o in own.objects.values()
+        }
+    assert index.listed == listing(root, split)
+    assert index.problems == ()
+
+
+def test_frames_are_a_sequence(index):
+    frames = next(index.snippets()).frames
+    assert len(frames) == 6
+    assert frames[5] == list(frames)[5]
+    for position in (6, -1):
+        with pytest.raises(IndexError):
+            frames[position]
+
+
+def test_equal_annotations_give_equal_bytes(root, index, tmp_path):
+    write_index(tmp_path / "one.h5", index)
+    write_index(tmp_path / "two.h5", index_split(root, "train", workers=2))
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+    write_index(tmp_path / "three.h5", read_index(tmp_path / "one.h5"))
+    assert (tmp_path / "three.h5").read_bytes() == (tmp_path / "one.h5").read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_select(index, seed):
+    rng = np.random.default_rng(seed)
+    keep = 0.0 if seed == 5 else rng.uniform(0.1, 0.9)
+    frames, objects = rng.uniform(size=index.frame_count) < keep, rng.uniform(size=len(index.trackids)) < keep
+    expected, number, position = [], 0, 0
+    for snippet in index.snippets():
+        kept = []
+        for frame in snippet.frames:
+            left = [o for o in frame.objects if objects[(number := number + 1) - 1]]
+            if frames[position]:
+                kept.append(dataclasses.replace(frame, objects=tuple(left)))
+            position += 1
+        if kept:
+            expected.append((snippet.folder, kept))
+    selected = index.select(frames, objects)
+    assert [(s.folder, list(s.frames)) for s in selected.snippets()] == expected
+    everything = np.ones(index.frame_count, bool), np.ones(len(index.trackids), bool)
+    assert same(index.select(*everything), index)
+
+
+def test_join(root):
+    """Lots that know different categories, one of them empty, are what they are when they are read at once."""
+    snippets, _ = read_snippets(root, "val")
+    problems = [Problem(f"{i}.xml", "kind", "problem") for i in range(3)]
+    parts = [make_index("val", snippets[i : i + 1], problems[i : i + 1]) for i in range(len(snippets))]
+    parts.insert(2, make_index("val", [], []))
+    assert len({part.category_names for part in parts}) > 1
+    assert same(join(parts), make_index("val", snippets, problems))
+
+
+def test_frames_without_any_object(tmp_path):
+    frames = tuple(Frame("val", "s", f"{i}", 10, 20, ()) for i in range(3))
+    index = make_index("val", [Snippet("val", "s", frames)], [])
+    write_index(tmp_path / "i.h5", index)
+    assert same(read_index(tmp_path / "i.h5"), index)
+    assert list(read_index(tmp_path / "i.h5").frames()) == list(frames)
+
+
+def test_damaged_files(index, tmp_path, monkeypatch):
+    file = tmp_path / "i.h5"
+    with pytest.raises(UserError, match="no such file"):
+        read_index(file)
+    write_index(file, index)
+    data = file.read_bytes()
+    for broken in (b"", b"text", data[:200], data[: len(data) // 2], data[:-1]):
+        file.write_bytes(broken)
+        with pytest.raises(UserError, match=r"i\.h5: damaged.*--reindex"):
+            read_index(file)
+    file.write_bytes(data)
+    monkeypatch.setattr("dataset.vid.index.FORMAT", 99)
+    with pytest.raises(UserError, match=r"not an index of annotations that this version reads.*--reindex"):
+        read_index(file)
+
+
+def test_damage_anywhere_is_no_crash(index, tmp_path):
+    """A single byte is enough: the HDF5 library reads such files wrongly, or ends the process."""
+    file, rng = tmp_path / "i.h5", random.Random(0)
+    write_index(file, index)
+    data = file.read_bytes()
+    for _ in range(150):
+        broken = bytearray(data)
+        broken[rng.randrange(len(broken))] ^= rng.randrange(1, 256)
+        file.write_bytes(broken)
+        with pytest.raises(UserError, match=r"i\.h5: damaged.*--reindex"):
+            read_index(file)
+
+
+OBJECT = REAL[REAL.index("\t<object>") : REAL.index("</annotation>")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "frames", "objects"),
+    [
+        ("</annotation>", "", "malformed XML", 1, 1),
+        (REAL, "", "malformed XML", 1, 1),
+        (REAL, "\x00\x01", "malformed XML", 1, 1),
+        (REAL, '<?xml version="1.0" encoding="klingon"?><annotation/>', "malformed XML", 1, 1),
+        ("\t<filename>000000</filename>\n", "", "no filename", 1, 1),
+        ("<filename>000000<", "<filename>000007<", "another frame's name", 1, 1),
+        ("<width>1280<", "<width>wide<", "unusable width", 1, 1),
+        ("<width>1280<", "<width>1e12<", "unusable width", 1, 1),
+        ("<height>720<", "<height>0<", "unusable height", 1, 1),
+        ("</annotation>", OBJECT + "</annotation>", "a trackid twice in a frame", 1, 1),
+        ("\t\t<occluded>0</occluded>\n", "", "no occluded", 2, 1),
+        ("<occluded>0<", "<occluded>perhaps<", "unusable occluded", 2, 1),
+        ("\t\t<trackid>0</trackid>\n", "", "no trackid", 2, 1),
+        ("<trackid>0<", "<trackid>99999999999999999999<", "unusable trackid", 2, 1),
+        ("<trackid>0<", "<trackid>0.5<", "unusable trackid", 2, 1),
+        ("<xmax>659<", "<xmax>592<", "empty box", 2, 1),
+        ("<xmax>659<", "<xmax>1e300<", "unusable xmax", 2, 1),
+        ("<xmin>592<", "<xmin>nan<", "unusable xmin", 2, 1),
+        ("<name>n02691156<", "<name> <", "no name", 2, 1),
+        ("<name>n02691156<", "<name>n02084071<", "trackid of another category", 2, 1),
+    ],
+)
+def test_a_fault_costs_its_frame_or_its_object(tmp_path, old, new, kind, frames, objects):
+    """Beside a sound frame, which comes first."""
+    put(tmp_path, REAL, name="000000")
+    path = put(tmp_path, REAL, name="000001")
+    text = REAL.replace("<filename>000000<", "<filename>000001<") if "filename" not in old else REAL
+    assert old in text or old == REAL
+    path.write_text(new if old == REAL else text.replace(old, new, 1))
+    index = index_split(tmp_path, "train", workers=1)
+    assert [(problem.file, problem.kind) for problem in index.problems] == [(str(path), kind)]
+    assert index.problems[0].problem
+    assert (index.frame_count, len(index.trackids)) == (frames, objects)
+    write_index(tmp_path / "i.h5", index)
+    assert same(read_index(tmp_path / "i.h5"), index)
+
+
+@pytest.mark.parametrize(
+    ("box", "outside"),
+    [
+        ((-30, 5, -1, 30), True),
+        ((-30, 5, 0, 30), True),  # touches
+        ((96, 5, 120, 30), True),
+        ((5, 72, 30, 90), True),
+        ((5, -20, 30, -3), True),
+        ((-30, 5, 1, 30), False),
+        ((95, 5, 120, 30), False),
+        ((5, 71, 30, 90), False),
+        ((-9, -9, 200, 200), False),
+    ],
+)
+def test_boxes_at_the_border(tmp_path, box, outside):
+    put_frame(tmp_path, "val", "s", "000000", [Object(3, box), Object(4, (5, 5, 9, 9))])
+    index = index_split(tmp_path, "val", workers=1)
+    kinds = [problem.kind for problem in index.problems]
+    assert kinds == (["box outside the image"] if outside else [])
+    assert index.trackids.tolist() == ([4] if outside else [3, 4])
+
+
+def test_folders(tmp_path):
+    top = put(tmp_path, REAL).parents[2]
+    put(tmp_path, REAL, folder="ILSVRC2015_VID_train_0004/ILSVRC2015_train_00000001")
+    twice = put(tmp_path, REAL, folder="ILSVRC2015_VID_train_0003/ILSVRC2015_train_00555002").parent
+    hollow = top / "ILSVRC2015_VID_train_0000" / "ILSVRC2015_train_00000002"
+    hollow.mkdir(parents=True)
+    (hollow / "notes.txt").write_text("no annotation")
+    index = index_split(tmp_path, "train", workers=1)
+    assert {(problem.file, problem.kind) for problem in index.problems} == {
+        (str(top / "ILSVRC2015_VID_train_0004"), "unknown folder"),
+        (str(twice), "a snippet's name twice"),
+        (str(hollow), "folder without annotations"),
+    }
+    assert [snippet.folder for snippet in index.snippets()] == [FOLDER]
+    assert index.listed == listing(tmp_path, "train")
+
+
+def test_names_that_are_no_text(tmp_path):
+    folder = annotation(tmp_path, "val", "s", "000000").parent
+    put_frame(tmp_path, "val", "s", "000000", [Object(3, (5, 5, 9, 9))])
+    for name in (b"00\xff.xml", b"00\n.xml"):
+        (folder / name.decode(errors="surrogateescape")).touch()
+    (folder.parent / "\udcfe").mkdir()
+    index = index_split(tmp_path, "val", workers=1)
+    files = [problem.file for problem in index.problems if problem.kind == "unprintable name"]
+    assert sorted(files) == sorted([f"{folder}/00\\udcff.xml", f"{folder}/00\\n.xml", f"{folder.parent}/\\udcfe"])
+    assert index.frame_count == 1
+    write_index(tmp_path / "i.h5", index)
+    assert same(read_index(tmp_path / "i.h5"), index)
+
+
+def test_other_encodings(tmp_path):
+    """A file may be UTF-16 when it says so; one that is no UTF-8 and says nothing is malformed."""
+    put(tmp_path, REAL, name="000000").write_bytes(REAL.encode("utf-16"))
+    text = REAL.replace("<filename>000000<", "<filename>000001<").replace("ILSVRC_2015", "\xe9")
+    put(tmp_path, REAL, name="000001").write_bytes(text.encode("latin-1"))
+    index = index_split(tmp_path, "train", workers=1)
+    assert [(Path(problem.file).stem, problem.kind) for problem in index.problems] == [("000001", "malformed XML")]
+
+
+def test_nothing_usable(tmp_path):
+    with pytest.raises(UserError, match=r"VID/val: no such folder"):
+        index_split(tmp_path, "val", workers=1)
+    path = put(tmp_path, "<annotation>")
+    with pytest.raises(UserError, match=r"VID/train: no usable \.xml files in it; the first problem: .*malformed XML"):
+        index_split(tmp_path, "train", workers=1)
+    path.unlink()
+    with pytest.raises(UserError, match=r"the first problem: .*no \.xml files in it"):
+        index_split(tmp_path, "train", workers=1)
+
+
+def test_progress_starts_at_nothing(root):
+    reports = []
+    index_split(root, "val", 1, lambda done, total: reports.append((done, total)))
+    assert reports == [(0, 5), (4, 5), (5, 5)]

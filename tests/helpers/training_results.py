@@ -1,0 +1,42 @@
+"""What a training has written, read by TensorFlow itself."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+
+def checkpoint_values(run: Path, step: int) -> dict[str, np.ndarray]:
+    """All tensors of a checkpoint by name."""
+    reader = tf.train.load_checkpoint(str(run / "checkpoints" / f"ckpt-{step}"))
+    names = [name for name in reader.get_variable_to_shape_map() if name != "_CHECKPOINTABLE_OBJECT_GRAPH"]
+    return {name: reader.get_tensor(name) for name in names if "save_counter" not in name}
+
+
+def assert_same_bits(one: Path, two: Path, step: int) -> None:
+    a, b = checkpoint_values(one, step), checkpoint_values(two, step)
+    assert a.keys() == b.keys()
+    assert len(a) >= 30  # network, Adam's two moments, step, learning rate
+    for name in a:
+        assert a[name].tobytes() == b[name].tobytes(), name
+
+
+def events(folder: Path) -> dict[str, list[tuple[int, str]]]:
+    """(step, kind) of all points in a folder's event files, by tag."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for file in sorted(folder.glob("events.*")):
+        for record in tf.compat.v1.io.tf_record_iterator(str(file)):
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, value.metadata.plugin_data.plugin_name))
+    return found
+
+
+TWO_DEVICES = """
+import sys, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+import train
+from runtime.errors import exit_code
+sys.exit(exit_code(train.main))
+"""

@@ -1,0 +1,210 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from helpers.commands import ROOT, command
+from pydantic import ValidationError
+
+from model.configuration.loading import check_params, load_params, parse_overrides
+from model.configuration.params import Params
+from runtime.errors import UserError
+
+# systems.md's keys, with values as its users write them.
+OLDER_KEYS = {
+    "model_type": "inception_resnet_v2",
+    "warm_start_from": "imagenet",
+    "learning_rate": 5e-5,
+    "num_epochs": 10,
+    "only_one_step": False,
+    "margin": 0.5,
+    "triplet_strategy": "batch_hard",
+    "squared": False,
+    "use_batch_norm": True,
+    "bn_momentum": 0.9,
+    "num_channels": 32,
+    "embedding_size": 128,
+    "dataset": "imagenetvid",
+    "image_size": [299, 299],
+    "image_channels": 3,
+    "num_parallel_calls": 4,
+    "save_summary_steps": 50,
+    "save_checkpoints_steps": 500,
+    "eval_interval_secs": 60,
+    "eval_run_once": False,
+    "eval_timeout_secs": 3600,
+    "preprocess": True,
+    "prefetch_threads": 4,
+}
+
+
+def test_older_keys_keep_working():
+    params = check_params(OLDER_KEYS, "x")
+    assert (params.image_shape, params.margin, params.train_iterations) == ((299, 299), 0.5, None)
+
+
+def test_files_of_earlier_versions_are_read():
+    assert check_params({"freeze_batch_norm": True, "warm_start_from": "x"}, "x").batch_norm == "frozen"
+    assert check_params({"freeze_batch_norm": False}, "x").batch_norm == "train"
+
+
+def test_defaults_are_valid_and_need_nothing():
+    assert Params() == check_params({}, "x")
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"learning_rat": 0.1}, ["learning_rat", "did you mean 'learning_rate'"]),
+        ({"xyzzy": 0.1}, ["'xyzzy'", "python -m model.configuration.reference"]),
+        ({"batch_p": "18"}, ["batch_p", '"18"', "integer >= 2", "identities in a batch"]),
+        ({"batch_p": 1}, ["batch_p is 1", ">= 2"]),
+        ({"batch_p": 2.5}, ["batch_p is 2.5"]),
+        ({"margin": "sof"}, ["margin", '"soft" or "none"', "number >= 0"]),
+        ({"margin": True}, ["margin is true"]),
+        ({"margin": -1}, ["margin is -1"]),
+        ({"learning_rate": float("inf")}, ["learning_rate"]),
+        ({"model_type": "resnet_v1_5"}, ["resnet_v1_5", "did you mean 'resnet_v1_50'", "mobilenet_v2"]),
+        ({"triplet_strategy": "hardest"}, ["hardest", "batch_hard"]),
+        ({"augmentation": ["flip"]}, ["augmentation", "horizontal_flip"]),
+        ({"image_size": [1, 2, 3]}, ["image_size"]),
+        ({"image_size": 64, "pre_crop_size": 32}, ["pre_crop_size", "smaller"]),
+        ({"pre_crop_size": 80, "augmentation": []}, ["pre_crop_size", "random_crop"]),
+        ({"pad_to_square": True, "image_size": [64, 32]}, ["pad_to_square", "[64, 32]"]),
+        ({"eval_sets": []}, ["eval_sets"]),
+        ({"train_iterations": 10**30}, ["train_iterations"]),
+        ({"squared": True, "metric": "cityblock"}, ["squared", "cityblock"]),
+        ({"num_epochs": 3, "train_iterations": 3}, ["num_epochs", "train_iterations"]),
+        ({"train_iterations": None}, ["train_iterations"]),
+        ({"image_channels": 4}, ["image_channels is 4", "1 or 3"]),
+        ({"descriptors": "GS"}, ["descriptors", "head 'direct'", "'cgd'"]),
+        ({"head": "cgd", "descriptors": "SX"}, ["descriptors", "S, M and G"]),
+        ({"gem_p": 4.0}, ["gem_p", "without GeM"]),
+        ({"head": "similarity", "pooling": "gem", "gem_p": 2.0}, ["gem_p", "without GeM"]),
+        ({"plateau_evaluations": 3, "plateau_least_fraction": 1.0}, ["never lower"]),
+        ({"frozen_stages": 3}, ["frozen_stages", "warm_start_from"]),
+        ({"triplet_strategy": [[1, "batch_all"]]}, ["triplet_strategy", "begins at step 0"]),
+        ({"triplet_strategy": [[0, "batch_al"]]}, ["triplet_strategy", "did you mean 'batch_all'"]),
+        ({"augmentation_pool": ["grayscale"]}, ["augmentation_pool_count", "only 1"]),
+        ({"batch_norm": "frozen"}, ["batch_norm", "needs warm_start_from"]),
+        ({"last_stride": 3}, ["last_stride is 3", "1 or 2"]),
+        ({"erasing_area": [0.4, 0.02]}, ["erasing_area", "[0.4, 0.02] must be [low, high]"]),
+        ({"erasing_area": [0, 0.4]}, ["erasing_area", "number > 0, <= 1"]),
+        ({"erasing_aspect": [0.3]}, ["erasing_aspect", "list of 2"]),
+        ({"learning_rate_schedule": "step"}, ["needs decay_steps"]),
+        ({"decay_steps": [10]}, ["decay_steps have no effect", "'constant'"]),
+        ({"learning_rate_schedule": "step", "decay_steps": [10, 10]}, ["[10, 10] must rise"]),
+    ],
+)
+def test_mistakes_are_named(values, parts):
+    with pytest.raises(UserError) as error:
+        check_params(values, "params.json")
+    message = str(error.value)
+    assert message.startswith("params.json: ")
+    assert "\n" not in message
+    assert all(part in message for part in parts), message
+
+
+def test_squared_means_sqeuclidean():
+    assert check_params({"squared": True}, "x").metric == "sqeuclidean"
+    assert check_params({"squared": True, "metric": "sqeuclidean"}, "x").metric == "sqeuclidean"
+    assert check_params({}, "x").metric == "euclidean"
+
+
+def test_resolved_values_are_valid_again():
+    for values in ({"squared": True}, {"num_epochs": 3}, {"train_iterations": 7}):
+        params = check_params(values, "x")
+        assert check_params(json.loads(json.dumps(params.model_dump())), "x") == params
+
+
+def test_overrides():
+    assert parse_overrides(["a=1", 'b="x"', "c=x=y", "d=[1, 2]", "e=null"]) == {
+        "a": 1,
+        "b": "x",
+        "c": "x=y",
+        "d": [1, 2],
+        "e": None,
+    }
+    with pytest.raises(UserError, match="key=value"):
+        parse_overrides(["margin"])
+
+
+def test_load_params(tmp_path):
+    file = tmp_path / "params.json"
+    with pytest.raises(UserError, match="no such file"):
+        load_params(file)
+    file.write_text('{"margin": 0.5}')
+    assert load_params(file, ["margin=soft"]).margin == "soft"
+    for text, part in (
+        ('{"margin": 0.5,}', "line 1"),
+        ("[1]", "object"),
+        ('{"seed": 1, "seed": 2}', "'seed' is given twice"),
+    ):
+        file.write_text(text)
+        with pytest.raises(UserError, match=part):
+            load_params(file)
+
+
+def test_sizes():
+    params = check_params({"image_size": [256, 128]}, "x")
+    assert params.pre_crop_shape == (288, 144)
+    assert check_params({"image_size": 28, "pre_crop_size": [32, 30]}, "x").pre_crop_shape == (32, 30)
+
+
+def test_total_steps():
+    assert check_params({"num_epochs": 3}, "x").total_steps(10) == 30
+    assert check_params({"train_iterations": 7}, "x").total_steps(10) == 7
+    assert check_params({"train_iterations": 7, "only_one_step": True}, "x").total_steps(10) == 1
+
+
+def test_params_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        Params().seed = 3
+
+
+def test_the_table_in_docs_is_the_output_of_the_command():
+    printed = command("-m", "model.configuration.reference")
+    assert printed.stdout == (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    assert all(f"| `{key}` |" in printed.stdout for key in Params.model_fields)
+
+
+def test_schema_is_json_schema():
+    schema = json.loads(command("-m", "model.configuration.reference", "--schema").stdout)
+    assert schema["additionalProperties"] is False
+    assert set(schema["properties"]) == set(Params.model_fields)
+
+
+def test_every_parameter_is_used():
+    """A parameter that no code reads would be a promise not kept."""
+    code = "\n".join(
+        file.read_text(encoding="utf-8")
+        for pattern in ("*.py", "model/**/*.py", "dataset/**/*.py")
+        for file in ROOT.glob(pattern)
+        if file.name not in ("params.py", "params_fields.py", "params_rules.py")
+    )
+    own = (ROOT / "model" / "params_fields.py").read_text(encoding="utf-8")
+    unused = [
+        key
+        for key in Params.model_fields
+        if not re.search(rf"params\.{key}\b|\bp\.{key}\b", code) and not re.search(rf"self\.{key}\b", own)
+    ]
+    assert not unused
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py", "embed.py"])
+def test_help_and_bad_parameters_need_no_tensorflow(script, tmp_path):
+    (tmp_path / "params.json").write_text('{"margim": 1}')
+    extra = ["--dataset", "x.csv", "--filename", "x.h5"] if script == "embed.py" else []
+    for words, code in ((["--help"], 0), (["--model_dir", str(tmp_path), *extra], 2)):
+        check = (
+            "import runpy, sys\n"
+            f"sys.argv = {[script, *words]!r}\n"
+            "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+            "except SystemExit as end:\n"
+            f"    light = ['numpy', 'pydantic'] if {words[0] == '--help'} else []\n"
+            "    heavy = [m for m in ['tensorflow', 'keras', 'sklearn', *light] if m in sys.modules]\n"
+            "    sys.exit(f'imported {heavy}' if heavy else end.code)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr

@@ -1,0 +1,287 @@
+"""The terms beside the triplet loss, and the memory, against NumPy loops in float64."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.loss_oracle import cost, oracle
+
+from model.configuration.loading import check_params
+from model.losses.auxiliary import CenterLoss, Classification, mean_squared_length
+from model.losses.cross_batch_memory import CrossBatchMemory
+from model.losses.objective import Objective
+from model.losses.triplet import triplet_loss
+
+D, IDENTITIES = 5, 7
+LABELS = np.array([2, 0, 2, 6, 0, 2, 3, 3], np.int32)  # three images, two, one, two
+EMBEDDINGS = np.random.default_rng(1).normal(size=(len(LABELS), D)).astype(np.float32)
+DRAWN = "batch_sample"  # the strategy whose terms are random
+
+
+def params_of(**values):
+    return check_params({"embedding_size": D, "margin": 0.3} | values, "test")
+
+
+def batch(seed, size=8):
+    random = np.random.default_rng(seed)
+    return random.integers(0, IDENTITIES, size).astype(np.int32), random.normal(size=(size, D)).astype(np.float32)
+
+
+def with_gradient(function, *watched):
+    watched = [tf.convert_to_tensor(x) for x in watched]
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        value = function(*watched)
+    return value.numpy(), [gradient.numpy() for gradient in tape.gradient(value, watched)]
+
+
+def step_of(objective, labels, embeddings, step=0):
+    """(loss, values, gradient by the embeddings) of a step, and what follows it."""
+    embeddings = tf.constant(embeddings)
+    with tf.GradientTape() as tape:
+        tape.watch(embeddings)
+        loss, values, _ = objective(tf.constant(labels), embeddings, tf.constant(step, tf.int64))
+    objective.after_step(tf.constant(labels), embeddings, tf.constant(step, tf.int64))
+    values = {name: float(value) for name, value in values.items()}
+    return loss.numpy(), values, tape.gradient(loss, embeddings).numpy()
+
+
+# Classification
+
+
+def normalized(e, weights):
+    """Logits and what leads back from their gradient, in float64: batch norm, then a linear layer."""
+    centred = e - e.mean(axis=0)
+    inverse = 1 / np.sqrt((centred**2).mean(axis=0) + 1e-5)
+    x = centred * inverse
+
+    def back(upstream):  # (B, I)
+        to_x = upstream @ weights.T
+        return inverse * (to_x - to_x.mean(axis=0) - x * (to_x * x).mean(axis=0))
+
+    return x @ weights, back
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
+@pytest.mark.parametrize("temperature", [1.0, 0.25, 3.0])
+def test_classification_equals_its_definition(temperature, smoothing):
+    params = params_of(classification_weight=1.0, classification_temperature=temperature, label_smoothing=smoothing)
+    term = Classification(params, IDENTITIES)
+    (weights,) = [x.numpy().astype(float) for x in term.classifier.layers[-1].weights]
+    assert weights.shape == (D, IDENTITIES)  # no bias
+    value, (gradient,) = with_gradient(lambda e: term(tf.constant(LABELS), e)[0], EMBEDDINGS)
+
+    logits, back = normalized(EMBEDDINGS.astype(float), weights)
+    powers = np.exp(logits / temperature)
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    targets = np.full((len(LABELS), IDENTITIES), smoothing / IDENTITIES)
+    targets[np.arange(len(LABELS)), LABELS] += 1 - smoothing
+    assert value == pytest.approx(-(targets * np.log(probabilities)).sum(axis=1).mean(), rel=1e-5)
+    expected = back((probabilities - targets) / (temperature * len(LABELS)))
+    np.testing.assert_allclose(gradient, expected, atol=1e-5 * np.abs(expected).max())
+
+    theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    one_hot = np.eye(IDENTITIES)[LABELS]
+    assert value == pytest.approx(float(theirs(one_hot, logits / temperature)), rel=1e-5)
+
+
+def test_classification_accuracy_is_the_share_of_right_answers():
+    term = Classification(params_of(), IDENTITIES)
+    logits = normalized(EMBEDDINGS.astype(float), term.classifier.layers[-1].weights[0].numpy())[0]
+    answers = logits.argmax(axis=1).astype(np.int32)
+    for wrong in (0, 3, len(LABELS)):
+        labels = np.where(np.arange(len(LABELS)) < wrong, (answers + 1) % IDENTITIES, answers).astype(np.int32)
+        accuracy = term(tf.constant(labels), tf.constant(EMBEDDINGS))[1]["classification_accuracy"]
+        assert float(accuracy) == pytest.approx(1 - wrong / len(LABELS))
+
+
+def test_a_half_precision_network_has_its_classifier_in_float32():
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        term = Classification(params_of(), IDENTITIES)
+    finally:
+        keras.config.set_dtype_policy(before)
+    logits = normalized(EMBEDDINGS.astype(float), term.classifier.layers[-1].weights[0].numpy())[0]
+    np.testing.assert_allclose(term.classifier(tf.constant(EMBEDDINGS), training=True), logits, rtol=1e-4, atol=1e-5)
+
+
+# Centre loss and lengths
+
+
+def test_centre_loss_equals_its_definition():
+    term = CenterLoss(params_of(), IDENTITIES)
+    centers = np.random.default_rng(2).normal(size=(IDENTITIES, D)).astype(np.float32)
+    term.variables[0].assign(centers)
+    value, (gradient,) = with_gradient(lambda e: term(tf.constant(LABELS), e), EMBEDDINGS)
+    differences = [e.astype(float) - centers[label] for label, e in zip(LABELS, EMBEDDINGS, strict=True)]
+    assert value == pytest.approx(sum(0.5 * d @ d for d in differences) / len(LABELS), rel=1e-6)
+    np.testing.assert_allclose(gradient, np.array(differences) / len(LABELS), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+def test_centres_move_by_equation_4(rate):
+    """Wen et al.: c_j -= rate * sum of [y_i = j] (c_j - x_i) / (1 + number of [y_i = j]), batch after batch."""
+    term = CenterLoss(params_of(center_loss_rate=rate), IDENTITIES)
+    expected = np.zeros((IDENTITIES, D))
+    np.testing.assert_array_equal(term.variables[0], expected)
+    for labels, embeddings in ((LABELS, EMBEDDINGS), batch(3), batch(4)):
+        term.move(tf.constant(labels), tf.constant(embeddings))
+        before = expected.copy()
+        for j in range(IDENTITIES):
+            own = [embeddings[i].astype(float) for i in range(len(labels)) if labels[i] == j]
+            expected[j] -= rate * sum((before[j] - x for x in own), np.zeros(D)) / (1 + len(own))
+        np.testing.assert_allclose(term.variables[0], expected, rtol=1e-5, atol=1e-6)
+    assert not term.trainable_variables
+
+
+def test_lengths_and_their_gradient():
+    value, (gradient,) = with_gradient(mean_squared_length, EMBEDDINGS)
+    assert value == pytest.approx((EMBEDDINGS.astype(float) ** 2).sum() / len(LABELS), rel=1e-6)
+    np.testing.assert_allclose(gradient, 2 * EMBEDDINGS / len(LABELS), rtol=1e-6)
+    assert not with_gradient(mean_squared_length, np.zeros((3, D), np.float32))[1][0].any()
+
+
+# The whole
+
+
+@pytest.mark.parametrize("strategy", ["batch_hard", "batch_all", "batch_sample"])
+def test_without_weights_it_is_the_triplet_loss_to_the_bit(strategy):
+    objective = Objective(params_of(triplet_strategy=strategy, seed=9), IDENTITIES)
+    assert objective.parts == {}
+    assert objective.variables == objective.trainable_variables == []
+    loss, values, gradient = step_of(objective, LABELS, EMBEDDINGS, step=4)
+    expected, (expected_gradient,) = with_gradient(
+        lambda e: triplet_loss(strategy, LABELS, e, 0.3, "euclidean", seed=(9, 4))[0], EMBEDDINGS
+    )
+    assert loss.tobytes() == expected.tobytes()
+    assert gradient.tobytes() == expected_gradient.tobytes()
+    assert values["triplet_loss"] == pytest.approx(float(loss), rel=1e-6)
+    assert loss > 0
+
+
+def test_batch_sample_draws_anew_for_every_step():
+    objective = Objective(params_of(triplet_strategy="batch_sample", margin="none"), IDENTITIES)
+    losses = {float(step_of(objective, LABELS, EMBEDDINGS, step)[0]) for step in (0, 1, 2, 0)}
+    assert len(losses) == 3
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_the_terms_enter_with_their_weights(replicas):
+    weights = {"classification_weight": 0.7, "center_loss_weight": 0.3, "embedding_norm_weight": 0.05}
+    objective = Objective(params_of(**weights), IDENTITIES)
+    objective.parts["center_loss"].variables[0].assign(np.ones((IDENTITIES, D)))
+    labels, embeddings, step = tf.constant(LABELS), tf.constant(EMBEDDINGS), tf.constant(0, tf.int64)
+    loss, values, figures = objective(labels, embeddings, step, replicas=replicas)
+    triplet = float(triplet_loss("batch_hard", LABELS, EMBEDDINGS, 0.3, "euclidean")[0])
+    named = {"classification_loss": 0.7, "center_loss": 0.3, "embedding_norm_loss": 0.05}
+    auxiliary = sum(weight * float(values[name]) for name, weight in named.items())
+    assert float(loss) == pytest.approx(triplet + auxiliary / replicas, rel=1e-6)
+    assert float(values["triplet_loss"]) == pytest.approx(triplet, rel=1e-6)
+    assert all(float(values[name]) > 0 for name in named)
+    parts = objective.parts
+    assert float(values["classification_loss"]) == pytest.approx(float(parts["classification"](labels, embeddings)[0]))
+    assert float(values["center_loss"]) == pytest.approx(float(parts["center_loss"](labels, embeddings)))
+    assert float(values["embedding_norm_loss"]) == pytest.approx(float(mean_squared_length(embeddings)))
+    assert len(figures.total) == len(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("weight", "loss", "variables", "trainable"),
+    [
+        ("classification_weight", "classification_loss", 5, 3),  # gamma, beta, linear; moving mean and variance
+        ("center_loss_weight", "center_loss", 1, 0),
+        ("embedding_norm_weight", "embedding_norm_loss", 0, 0),
+    ],
+)
+def test_each_term_alone(weight, loss, variables, trainable):
+    objective = Objective(params_of(**{weight: 2.0}), IDENTITIES)
+    value, values, gradient = step_of(objective, LABELS, EMBEDDINGS)
+    plain, plain_values, plain_gradient = step_of(Objective(params_of(), IDENTITIES), LABELS, EMBEDDINGS)
+    assert value == pytest.approx(float(plain) + 2 * values[loss], rel=1e-6)
+    assert set(values) - set(plain_values) <= {loss, "classification_accuracy"}
+    assert np.abs(gradient - plain_gradient).max() > 1e-3
+    assert (len(objective.variables), len(objective.trainable_variables)) == (variables, trainable)
+
+
+# Memory
+
+
+def expected_ring(size, added):
+    """The last `size` of all rows, each where the oldest was: row number n is at n modulo the size."""
+    ring = {}
+    for number, row in enumerate(added):
+        ring[number % size] = row
+    return ring
+
+
+@pytest.mark.parametrize("size", [3, 8, 11, 20, 100])
+def test_the_memory_is_a_ring(size):
+    memory, added = CrossBatchMemory(size, D, 0), []
+    assert not memory.read().filled.numpy().any()
+    for seed in range(4):
+        labels, embeddings = batch(seed)
+        memory.add(tf.constant(labels), tf.constant(embeddings), tf.constant(seed, tf.int64))
+        added += list(zip(labels, embeddings, strict=True))[-size:]  # of a larger batch the last ones
+        ring, held = expected_ring(size, added), memory.read()
+        assert np.flatnonzero(held.filled).tolist() == sorted(ring)
+        for place, (label, embedding) in ring.items():
+            assert held.labels[place] == label
+            np.testing.assert_array_equal(held.embeddings[place], embedding)
+    newest = {embedding.tobytes() for _, embedding in added[-size:]}
+    held = memory.read()
+    assert newest == {embedding.tobytes() for embedding in held.embeddings.numpy()[held.filled.numpy()]}
+
+
+def test_the_memory_stays_empty_before_its_step():
+    memory = CrossBatchMemory(20, D, start_step=2)
+    for step, filled in enumerate([0, 0, 8, 16, 20]):
+        memory.add(*map(tf.constant, batch(step)), tf.constant(step, tf.int64))
+        held = memory.read()
+        assert int(held.filled.numpy().sum()) == filled
+    np.testing.assert_array_equal(held.embeddings[:4], batch(4)[1][4:])  # around the end; step 2 was the first
+    np.testing.assert_array_equal(held.embeddings[8:16], batch(3)[1])
+
+
+STRATEGIES = ["batch_hard", "batch_all", "tf_batch_semi_hard", "batch_semi_hard", "hap2s_e"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("size", [5, 12, 30])
+def test_the_loss_with_memory_is_that_over_both(strategy, size):
+    """Three batches: what the memory holds joins the fourth, without gradient."""
+    objective = Objective(params_of(triplet_strategy=strategy, memory_size=size), IDENTITIES)
+    before = [batch(seed) for seed in range(3)]
+    first = step_of(objective, *before[0])[0]
+    alone = triplet_loss(strategy, *before[0], 0.3, "euclidean")[0]
+    assert first == pytest.approx(float(alone), rel=1e-6)  # an empty memory changes nothing
+    for step in (1, 2):
+        step_of(objective, *before[step], step=step)
+    labels, embeddings = batch(7)
+    loss, values, gradient = step_of(objective, labels, embeddings, step=3)
+    kept = min(size, 3 * 8)
+    past = [np.concatenate(parts)[-kept:] for parts in zip(*before, strict=True)]
+    both = np.concatenate([labels, past[0]]), np.concatenate([embeddings, past[1]])
+    expected, expected_gradient, active, terms = oracle(strategy, *both, 0.3, "euclidean", anchors=8)
+    assert loss == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient[:8], atol=1e-5 * np.abs(expected_gradient).max())
+    assert (values["valid_terms"], values["active_fraction"]) == (terms, pytest.approx(active))
+
+
+def test_batch_sample_draws_from_batch_and_memory_only():
+    """Places of the memory that are not filled yet are nobody's negatives."""
+    objective = Objective(params_of(triplet_strategy=DRAWN, margin="soft", memory_size=40), IDENTITIES)
+    step_of(objective, *batch(0))
+    labels, embeddings = batch(1)
+    both = np.concatenate([labels, batch(0)[0]]), np.concatenate([embeddings, batch(0)[1]]).astype(float)
+    d = np.linalg.norm(both[1][:8, None] - both[1][None], axis=2)
+    for step in range(1, 6):
+        memory = objective.parts["memory"].read()
+        assert int(memory.filled.numpy().sum()) == 8
+        figures = objective(tf.constant(labels), tf.constant(embeddings), tf.constant(step, tf.int64))[2]
+        for a in range(8):
+            positives = [i for i in range(16) if both[0][i] == labels[a] and i != a]
+            negatives = [i for i in range(16) if both[0][i] != labels[a]]
+            assert float(figures.count[a]) == bool(positives and negatives)
+            costs = [cost(d[a, p] - d[a, n], "soft")[0] for p in positives for n in negatives]
+            assert not costs or min(abs(c - float(figures.total[a])) for c in costs) < 1e-5, (step, a)

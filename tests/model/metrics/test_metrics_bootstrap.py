@@ -1,0 +1,200 @@
+"""Intervals against scipy's bootstrap and a plain loop, and groups against the whole."""
+
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.episode_sets import make, random_episodes
+from scipy import stats
+
+from dataset.formats.episodes import Episodes
+from model.metrics.episodes import bootstrap
+from model.metrics.episodes.accuracies import episode_accuracies
+from model.metrics.episodes.bootstrap import accuracy_intervals, percentile_intervals
+from model.metrics.episodes.breakdown import breakdown_definitions, breakdown_figures, grouped, power_of_two_bin
+
+METRICS = ("general_accuracy", "easy_accuracy")
+
+
+def outcomes(number: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Solved and share of episodes with 1 .. 6 negatives."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 7, number)
+    right = rng.binomial(lengths, 0.8)
+    return right == lengths, right / lengths
+
+
+@pytest.mark.parametrize(("resamples", "tolerance"), [(1000, 0.35), (20000, 0.1)])  # 4 standard errors of an end
+def test_episodes_against_scipy(resamples: int, tolerance: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "RESAMPLES", resamples)
+    solved, share = outcomes(400)
+    intervals = accuracy_intervals(solved, share)
+    assert list(intervals) == list(METRICS)
+    for values, interval in zip((solved, share), intervals.values(), strict=True):
+        wanted = stats.bootstrap(
+            (values.astype(float),), np.mean, method="percentile", n_resamples=20000, batch=1000, rng=1
+        )
+        close = tolerance * wanted.standard_error + 1 / len(values)  # accuracies are multiples of that
+        assert interval == pytest.approx(list(wanted.confidence_interval), abs=close)
+
+
+def test_snippets_against_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snippets of different lengths, whose episodes are all solved or all not."""
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 20000)
+    rng = np.random.default_rng(3)
+    snippets = np.repeat(np.arange(60), rng.integers(1, 9, 60))
+    solved = (rng.random(60) < 0.7)[snippets]
+    share = np.where(solved, 1, rng.choice([0, 1 / 3, 2 / 3], len(solved)))
+    rng.shuffle(order := np.arange(len(solved)))
+    interval = accuracy_intervals(solved[order], share[order], snippets[order])
+    members = [np.flatnonzero(snippets == i) for i in range(60)]
+    means = []
+    for _ in range(8000):
+        drawn = np.concatenate([members[i] for i in rng.integers(0, 60, 60)])
+        means.append((solved[drawn].mean(), share[drawn].mean()))
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    close = 0.12 * np.std(means, axis=0)
+    for i, metric in enumerate(METRICS):
+        assert interval[metric] == pytest.approx([low[i], high[i]], abs=close[i])
+    single = accuracy_intervals(solved, share)["general_accuracy"]
+    assert np.ptp(interval["general_accuracy"]) > 1.5 * np.ptp(single)
+
+
+def test_equal_outcomes_give_equal_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved, share = outcomes(500)
+    clusters = np.arange(500) // 7
+    first, clustered = accuracy_intervals(solved, share), accuracy_intervals(solved, share, clusters)
+    order = np.random.default_rng(1).permutation(500)
+    monkeypatch.setattr(bootstrap, "BLOCK_ELEMENTS", 1)
+    assert accuracy_intervals(solved[order], share[order]) == first
+    assert accuracy_intervals(solved[order], share[order], clusters[order]) == clustered
+    assert accuracy_intervals(solved, share, np.arange(500)) == first  # snippets of one episode each
+
+
+def test_it_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(5)
+    hits = 0
+    for _ in range(200):
+        solved = rng.random(300) < 0.7
+        low, high = accuracy_intervals(solved, solved.astype(float))["general_accuracy"]
+        hits += low <= 0.7 <= high
+    assert 180 <= hits <= 200
+
+
+def test_memory_stays_small_when_every_outcome_is_different() -> None:
+    rng = np.random.default_rng(0)
+    tracemalloc.start()
+    percentile_intervals(rng.random((10_000, 2)), np.ones(10_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
+@pytest.mark.parametrize(("value", "clusters"), [(0, None), (1, None), (0, [0, 0, 1]), (1, [0, 0, 1])])
+def test_nothing_solved_and_all_solved(value: int, clusters: list[int] | None) -> None:
+    solved = np.full(3, bool(value))
+    clusters = None if clusters is None else np.array(clusters)
+    assert accuracy_intervals(solved, solved.astype(float), clusters) == {key: [value, value] for key in METRICS}
+
+
+def test_one_episode() -> None:
+    interval = accuracy_intervals(np.array([False]), np.array([0.25]))
+    assert interval == {"general_accuracy": [0, 0], "easy_accuracy": [0.25, 0.25]}
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(0, "0"), (1, "1"), (2, "2-3"), (3, "2-3"), (4, "4-7"), (7, "4-7"), (8, "8-15"), (15, "8-15"), (16, "16-31")],
+)
+def test_bins(number: int, name: str) -> None:
+    assert power_of_two_bin(number) == name
+
+
+def test_groups_of_numbers_and_of_names() -> None:
+    labels, order = grouped(np.array(["10", "9", "0", "10", "1", "2", "3", "4", "5"], object))
+    assert order == ["0", "1", "2", "3", "4", "5", "9", "10"]  # 8 different ones: each by itself
+    assert labels.tolist() == ["10", "9", "0", "10", "1", "2", "3", "4", "5"]
+    labels, order = grouped(np.array(["16", "9", "0", "10", "1", "2", "3", "4", "5"], object))
+    assert order == ["0", "1", "2-3", "4-7", "8-15", "16-31"]
+    assert labels.tolist() == ["16-31", "8-15", "0", "8-15", "1", "2-3", "2-3", "4-7", "4-7"]
+    assert grouped(np.array(["10", "9", "x"], object))[1] == ["10", "9", "x"]
+    assert grouped(np.array(["10", "9", "-1"], object))[1] == ["-1", "10", "9"]
+    assert grouped(np.array(["²", "9" * 5000], object))[1] == ["9" * 5000, "²"]
+
+
+@pytest.fixture
+def episodes() -> Episodes:
+    """400 episodes of 4 .. 9 candidates (less the anchor 2 .. 7) with attributes of every kind."""
+    rng = np.random.default_rng(0)
+    attributes = {
+        "snippet": [f"video {i // 9}" for i in range(400)],
+        "category": [f"n{i:02d}" for i in rng.integers(0, 5, 400)],
+        "gap": [str(i) for i in rng.integers(0, 40, 400)],
+        "thing": [f"t{i:03d}" for i in (*range(150), *range(50, 150), *range(50, 150), *range(50, 100))],
+    }
+    attributes = {name: np.array(values, object) for name, values in attributes.items()}
+    return replace(random_episodes(rng, 400, 60), attributes=attributes)
+
+
+def test_a_single_snippet_has_no_interval_of_snippets(episodes: Episodes) -> None:
+    episodes = replace(episodes, attributes={"snippet": np.full(400, "video", object)})
+    figures = breakdown_figures(*outcomes(400), episodes)
+    assert "intervals" in figures
+    assert "snippet_intervals" not in figures
+    for group in figures["breakdown"]["candidates"].values():
+        assert group["snippets"] == 1
+        assert "snippet_intervals" not in group
+
+
+def test_groups_add_up_to_the_whole(episodes: Episodes) -> None:
+    result = episode_accuracies(np.random.default_rng(1).standard_normal((60, 5)), episodes, "euclidean")
+    figures = breakdown_figures(result.solved, result.share, episodes)
+    breakdown = figures["breakdown"]
+    assert set(breakdown) == {"category", "gap", "thing", "candidates"}
+    assert list(breakdown["gap"]) == ["0", "1", "2-3", "4-7", "8-15", "16-31", "32-63"]
+    assert list(breakdown["candidates"]) == ["2", "3", "4", "5", "6", "7"]
+    assert list(breakdown["category"]) == ["n00", "n01", "n02", "n03", "n04"]
+    for groups in breakdown.values():
+        sizes = [group["episodes"] for group in groups.values()]
+        assert sum(sizes) == 400
+        for metric, value in result.metrics.items():
+            assert np.average([group[metric] for group in groups.values()], weights=sizes) == pytest.approx(value)
+        for group in groups.values():
+            assert 1 <= group["snippets"] <= min(45, group["episodes"])
+            for key in ("intervals", "snippet_intervals"):
+                for metric in METRICS:
+                    low, high = group[key][metric]
+                    assert 0 <= low <= group[metric] <= high <= 1
+    chosen = episodes.attributes["category"] == "n03"
+    group = breakdown["category"]["n03"]
+    assert group["general_accuracy"] == pytest.approx(result.solved[chosen].mean(), abs=1e-6)
+    assert group["intervals"] == accuracy_intervals(result.solved[chosen], result.share[chosen])
+    assert figures["intervals"] == accuracy_intervals(result.solved, result.share)
+    assert set(figures) <= set(breakdown_definitions(episodes))
+
+
+def test_the_rarest_groups_beyond_a_hundred_are_together(episodes: Episodes) -> None:
+    result = episode_accuracies(np.random.default_rng(1).standard_normal((60, 5)), episodes, "euclidean")
+    groups = breakdown_figures(result.solved, result.share, episodes)["breakdown"]["thing"]
+    assert list(groups) == [*(f"t{i:03d}" for i in range(50, 150)), "(others)"]
+    assert (groups["(others)"]["groups"], groups["(others)"]["episodes"]) == (50, 50)
+
+
+def test_without_attributes_there_is_the_number_of_candidates() -> None:
+    episodes = make([(0, 1, [2]), (0, 1, [2, 3]), (3, 2, [0, 1])], 4)
+    result = episode_accuracies(np.array([[0.0], [1], [3], [4]]), episodes, "euclidean")
+    figures = breakdown_figures(result.solved, result.share, episodes)
+    assert set(figures) == {"intervals", "breakdown"} == set(breakdown_definitions(episodes))
+    assert {name: group["episodes"] for name, group in figures["breakdown"]["candidates"].items()} == {"2": 1, "3": 2}
+
+
+def test_a_collapsed_network_scores_zero_in_every_group(episodes: Episodes) -> None:
+    result = episode_accuracies(np.ones((60, 5), np.float32), episodes, "euclidean")
+    figures = breakdown_figures(result.solved, result.share, episodes)
+    zero = {key: [0, 0] for key in METRICS}
+    assert figures["intervals"] == figures["snippet_intervals"] == zero
+    for groups in figures["breakdown"].values():
+        for group in groups.values():
+            assert (group["general_accuracy"], group["easy_accuracy"]) == (0, 0)
+            assert group["intervals"] == group["snippet_intervals"] == zero

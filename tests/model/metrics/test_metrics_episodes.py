@@ -1,0 +1,137 @@
+"""Episode accuracies against plain loops and cases worked by hand."""
+
+import numpy as np
+import pytest
+from helpers.episode_sets import make, random_episodes
+from scipy.spatial import distance
+
+from dataset.formats.episodes import Episodes
+from model.metrics.episodes import accuracies as module
+from model.metrics.episodes.accuracies import METRICS, episode_accuracies
+from runtime.errors import UserError
+
+SCIPY = {m: getattr(distance, m) for m in METRICS}
+
+
+def accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str = "euclidean") -> tuple[float, float]:
+    result = episode_accuracies(embeddings, episodes, metric)
+    assert set(result.metrics) == {"general_accuracy", "easy_accuracy"}
+    return result.metrics["general_accuracy"], result.metrics["easy_accuracy"]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("block", [1, 50, 1 << 20])
+def test_against_a_plain_loop(metric: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_ELEMENTS", block)
+    rng = np.random.default_rng(0)
+    episodes, embeddings = random_episodes(rng, 200, 60), rng.standard_normal((60, 7)).astype(np.float32)
+    solved, shares = [], []
+    for i in range(200):
+        anchor, positive = embeddings[episodes.anchors[i]], embeddings[episodes.positives[i]]
+        negatives = embeddings[episodes.negatives[episodes.offsets[i] : episodes.offsets[i + 1]]]
+        to_positive = SCIPY[metric](anchor.astype(float), positive.astype(float))
+        farther = [SCIPY[metric](anchor.astype(float), n.astype(float)) > to_positive for n in negatives]
+        solved.append(all(farther))
+        shares.append(sum(farther) / len(farther))
+    assert accuracies(embeddings, episodes, metric) == pytest.approx((np.mean(solved), np.mean(shares)))
+
+
+@pytest.mark.parametrize("longest", [1, 2, 30])
+def test_against_padded_and_masked_arrays(longest: int) -> None:
+    """Episodes of 1 .. `longest` negatives, padded to one length with the positive and masked: none is lost."""
+    rng = np.random.default_rng(longest)
+    lengths = rng.integers(1, longest + 1, 300)
+    triples = [(*row[:2], row[2 : 2 + n]) for n, row in zip(lengths, np.argsort(rng.random((300, 40))), strict=True)]
+    embeddings = rng.standard_normal((40, 3)).astype(np.float32)
+    padded = np.array([[*negatives, *[positive] * (longest - len(negatives))] for _, positive, negatives in triples])
+    mask = np.arange(longest) < lengths[:, None]  # (E, longest)
+    table = distance.cdist(embeddings.astype(float), embeddings.astype(float))
+    anchors, positives = np.array([triple[:2] for triple in triples]).T
+    farther = table[anchors[:, None], padded] > table[anchors, positives][:, None]
+    result = episode_accuracies(embeddings, make(triples, 40), "euclidean")
+    assert result.solved.tolist() == (farther | ~mask).all(1).tolist()
+    assert result.share == pytest.approx((farther & mask).sum(1) / mask.sum(1))
+    assert result.metrics == {"general_accuracy": result.solved.mean(), "easy_accuracy": result.share.mean()}
+
+
+def test_by_hand() -> None:
+    """On a line: anchor 0, positive at 2, negatives at 1 (nearer), 2 and -2 (ties), 3 (farther)."""
+    line = np.array([[0.0], [2], [1], [2], [-2], [3]])
+    cases = [([5], 1, 1), ([2], 0, 0), ([3], 0, 0), ([4], 0, 0), ([5, 2], 0, 1 / 2), ([5, 5, 3, 2], 0, 1 / 2)]
+    for negatives, general, easy in cases:
+        assert accuracies(line, make([(0, 1, negatives)], 6)) == (general, easy)
+    # Shares are averaged over episodes, not over negatives: (1 + 1/4) / 2.
+    assert accuracies(line, make([(0, 1, [5]), (0, 1, [2, 3, 4, 5])], 6)) == (0.5, 0.625)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("row", [[0.0] * 13, np.random.default_rng(1).standard_normal(13)])
+def test_collapsed_network_scores_zero(metric: str, row: np.ndarray) -> None:
+    """All images at one point: nothing is told apart, and no rounding may pretend it is."""
+    embeddings = np.tile(np.asarray(row, np.float32), (40, 1))
+    assert accuracies(embeddings, random_episodes(np.random.default_rng(2), 500, 40), metric) == (0, 0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_equal_rows_tie_exactly(metric: str) -> None:
+    """A negative that is a copy of the positive, in every dimension 1 .. 40."""
+    for size in range(1, 41):
+        rng = np.random.default_rng(size)
+        rows = rng.standard_normal((2, size)).astype(np.float32)
+        embeddings = rows[[0, 1, *[1] * 30]]
+        assert accuracies(embeddings, make([(0, 1, list(range(2, 32)))], 32), metric) == (0, 0)
+
+
+def test_nearly_collapsed_network_is_judged_by_what_is_left() -> None:
+    """Differences of 1e-3 beside 1e4: |a|^2 - 2 ab + |b|^2 in float32 would be noise."""
+    base = np.full((4, 8), 1e4, np.float32)
+    base[1, 0] += np.float32(0.001953125)  # two units of float32 at 1e4
+    base[2, 0] += np.float32(0.00390625)
+    base[3, 0] -= np.float32(0.00390625)
+    assert accuracies(base, make([(0, 1, [2, 3])], 4)) == (1, 1)
+
+
+def test_small_differences_count_and_rounding_does_not() -> None:
+    """A step of 1e-4 across a distance of 1 is seen; steps of equal length to either side tie exactly."""
+    assert accuracies(np.array([[0.0, 0], [1, 0], [1, 1e-4]], np.float32), make([(0, 1, [2])], 3)) == (1, 1)
+    rng = np.random.default_rng(3)
+    scales = 2.0 ** -np.arange(0, 40, 8)
+    anchors = rng.uniform(1.1, 1.9, (100, 5)).astype(np.float32) * scales
+    steps = rng.integers(-9, 9, (100, 5)) * 2.0**-23 * scales  # some units of float32, so that all this is exact
+    embeddings = np.concatenate([anchors, anchors + steps, anchors - steps]).astype(np.float32)
+    episodes = make([(i, 100 + i, [200 + i]) for i in range(100)], 300)
+    for metric in ("euclidean", "sqeuclidean", "cityblock"):
+        assert accuracies(embeddings, episodes, metric) == (0, 0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_non_finite_embeddings_solve_nothing(metric: str, bad: float) -> None:
+    good = np.array([[1.0, 0], [1, 0.1], [0, 1], [-1, 0]])
+    for image, easy in ((0, 0), (1, 0), (2, 0.5), (3, 0.5)):  # anchor, positive, either negative
+        embeddings = good.copy()
+        embeddings[image, 0] = bad
+        result = episode_accuracies(embeddings, make([(0, 1, [2, 3])], 4), metric)
+        assert result.metrics == {"general_accuracy": 0, "easy_accuracy": easy}
+        assert result.counts["episodes_with_non_finite"] == 1
+
+
+def test_counts_and_definitions() -> None:
+    result = episode_accuracies(np.eye(5), make([(0, 1, [2, 3]), (1, 0, [4])], 5), "cosine")
+    assert result.counts == {"episodes": 2, "candidates": 5, "images": 5, "episodes_with_non_finite": 0}
+    assert result.definitions["metric"] == "cosine"
+    assert set(result.metrics) <= set(result.definitions)
+
+
+def test_zero_vector_is_orthogonal_to_all() -> None:
+    embeddings = np.array([[0.0, 0], [1, 0], [0, 1]])
+    assert accuracies(embeddings, make([(1, 0, [2])], 3), "cosine") == (0, 0)  # 1 and 1: a tie
+
+
+def test_wrong_arguments() -> None:
+    episodes = make([(0, 1, [2])], 3)
+    with pytest.raises(UserError, match="euclidean, sqeuclidean, cityblock, cosine"):
+        episode_accuracies(np.eye(3), episodes, "manhattan")
+    for shape in ((2, 4), (3,), (3, 1, 1)):
+        with pytest.raises(ValueError, match="3 images"):
+            episode_accuracies(np.zeros(shape), episodes, "euclidean")

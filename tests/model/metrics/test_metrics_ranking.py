@@ -1,0 +1,251 @@
+"""Ranks by counting, against sorting: ties, tiles, rough distances, operating points, and real lists."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.reid_lists import evaluate_by_sorting, float64_distances, market_lists, structured
+from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_curve
+
+from dataset.formats.manifest import Manifest
+from model.metrics.ranking import match_ranks as ranking
+from model.metrics.ranking.gallery_distances import EmbeddingDistances
+from model.metrics.ranking.ranked_figures import cmc_curve
+from model.metrics.ranking.retrieval import evaluate_distances, evaluate_retrieval, make_task
+from model.metrics.single_shot import single_shot_figures
+from runtime.errors import UserError
+
+
+def manifest(identities: np.ndarray, cameras: np.ndarray, prefix: str) -> Manifest:
+    names = np.array([f"{prefix}{i}.jpg" for i in range(len(identities))], object)
+    return Manifest(
+        identities.astype(str).astype(object),
+        names,
+        Path(),
+        Path(f"{prefix}.csv"),
+        cameras.astype(str).astype(object),
+    )
+
+
+def case(seed: int, queries: int = 40, images: int = 300) -> tuple[np.ndarray, Manifest, Manifest]:
+    """A matrix of distances with many ties, junk, and queries without a match."""
+    random = np.random.default_rng(seed)
+    query = manifest(random.integers(1, 14, queries), random.integers(0, 3, queries), "q")
+    gallery = manifest(random.integers(-1, 12, images), random.integers(0, 3, images), "g")
+    return random.integers(0, 40, (queries, images)) / 7, query, gallery
+
+
+def order_of(distances: np.ndarray, match: np.ndarray, ties: str) -> np.ndarray:
+    """The order of a row by full sorts."""
+    second = {"pessimistic": match, "optimistic": ~match, "stable": np.arange(len(match))}[ties]
+    return np.lexsort((second, distances))
+
+
+@pytest.mark.parametrize("ties", list(ranking.TIES))
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, int])
+def test_ties_of_given_distances(ties: str, seed: int, dtype: type) -> None:
+    distances, query, gallery = case(seed)
+    distances = (distances * (7 if dtype is int else 1)).astype(dtype)
+    result = evaluate_distances(distances, query, gallery, "market1501", ties=ties)
+    for i in range(len(query)):
+        same = gallery.identities == query.identities[i]
+        keep = ~((same & (gallery.cameras == query.cameras[i])) | (gallery.identities == "-1"))
+        hits = same[keep][order_of(distances[i][keep], same[keep], ties)]
+        if not hits.any():
+            assert np.isnan(result.aps[i])
+            continue
+        places = np.flatnonzero(hits) + 1
+        assert result.aps[i] == pytest.approx((np.arange(1, len(places) + 1) / places).mean(), abs=1e-12)
+        assert result.first_ranks[i] == places[0]
+        assert result.per_query["average_rank"][i] == pytest.approx(places.mean())
+    assert result.definitions["ties"].startswith(ties)
+
+
+@pytest.mark.parametrize("ties", list(ranking.TIES))
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "cityblock"])
+def test_ties_of_embeddings(ties: str, metric: str) -> None:
+    """Corners of a cube: distances take few values, and rounding must not tell equal ones apart."""
+    random = np.random.default_rng(1)
+    _, query, gallery = case(1)
+    query_emb, gallery_emb = (random.choice([0.1, 0.7], (len(m), 7)).astype(np.float32) for m in (query, gallery))
+    exact = cdist(query_emb.astype(float), gallery_emb.astype(float), metric).round(9)
+    expected = evaluate_distances(exact, query, gallery, "market1501", ties=ties)
+    result = evaluate_retrieval(query_emb, gallery_emb, query, gallery, "market1501", metric, ties=ties)
+    for name, values in expected.per_query.items():
+        np.testing.assert_allclose(result.per_query[name], values, rtol=0, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("many", [0, 1200], ids=["sorted", "counted"])
+@pytest.mark.parametrize("columns", [1024, 2048, 8192])
+def test_tiles_do_not_change_the_result(many: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    _, query, gallery = case(0, images=5000)
+    emb = random.standard_normal((len(query), 12)), random.standard_normal((len(gallery), 12))
+    exact = evaluate_distances(cdist(*emb), query, gallery, "market1501")
+    monkeypatch.setattr(ranking, "TILE_COLUMNS", columns)
+    monkeypatch.setattr(ranking, "MANY", many)
+    rough = evaluate_retrieval(*(e.astype(np.float32) for e in emb), query, gallery, "market1501", "euclidean")
+    assert rough.metrics["map"] == pytest.approx(exact.metrics["map"], abs=1e-6)
+    again = evaluate_retrieval(*emb, query, gallery, "market1501", "euclidean")
+    for name, values in exact.per_query.items():
+        np.testing.assert_allclose(again.per_query[name], values, rtol=0, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("dimensions", [3, 128, 2048])
+@pytest.mark.parametrize("kind", ["random", "parallel", "far", "outliers", "collapsed"])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_rough_distances_are_within_their_slack(dimensions: int, kind: str, metric: str) -> None:
+    random = np.random.default_rng(dimensions)
+    query, gallery = (random.standard_normal((count, dimensions)) for count in (30, 500))
+    if kind == "parallel":
+        common = 3 * random.standard_normal((1, dimensions))
+        query, gallery = common + 0.1 * query, np.where(random.random((500, 1)) < 0.5, common, -common) + 0.1 * gallery
+    elif kind == "far":
+        query, gallery = query + 1000, gallery + 1000
+    elif kind == "outliers":
+        gallery[:20] *= 1e4
+    elif kind == "collapsed":
+        query, gallery = 1 + 1e-5 * query, 1 + 1e-5 * gallery
+    distances = EmbeddingDistances(query.astype(np.float32), gallery.astype(np.float32), metric)
+    rows, columns = np.divmod(np.arange(30 * 500), 500)
+    exact = distances.pairs(rows, columns)
+    error = np.abs(distances.tile(np.arange(30), slice(0, 500)).ravel() - exact)
+    # For images at about the distance asked about: those that might be taken for nearer or farther.
+    assert (error <= distances.slack(rows, exact)).all()
+
+
+def test_nearly_equal_distances_are_told_apart() -> None:
+    """Gallery images whose distances differ in the eighth digit, which float32 cannot tell."""
+    random = np.random.default_rng(0)
+    direction = random.standard_normal(64)
+    direction /= np.linalg.norm(direction)
+    order = random.permutation(200)
+    gallery_emb = (3 + order[:, None] * 3e-8) * direction
+    labels = manifest(np.array(["a"] + ["b"] * 199), np.zeros(200), "g")
+    query = manifest(np.array(["a"]), np.ones(1), "q")
+    result = evaluate_retrieval(np.zeros((1, 64)), gallery_emb, query, labels, "diagonal", "euclidean")
+    assert result.first_ranks.tolist() == [order[0] + 1]
+
+
+@pytest.mark.parametrize("place", [0, 4, 9, 150])
+def test_figures_of_pairs_are_exact_where_single_precision_is_not(place: int) -> None:
+    """200 images of 200 identities, whose distances differ in the eighth digit; the match is number `place`."""
+    random = np.random.default_rng(0)
+    direction = random.standard_normal(64)
+    direction /= np.linalg.norm(direction)
+    order = np.concatenate([[place], random.permutation(np.delete(np.arange(200), place))])
+    gallery_emb = (3 + order[:, None] * 3e-8) * direction
+    labels, query = manifest(np.arange(200), np.zeros(200), "g"), manifest(np.arange(1), np.ones(1), "q")
+    result = evaluate_retrieval(np.zeros((1, 64)), gallery_emb, query, labels, "diagonal", "euclidean", fpr=0.5)
+    threshold = np.sort(np.linalg.norm(gallery_emb[1:], axis=1))[99]  # of 199 strangers 99 may be accepted
+    assert result.metrics["threshold@fpr=0.5"] == pytest.approx(threshold, rel=1e-13)
+    assert result.metrics["tpr@fpr=0.5"] == (place < 100)
+    task = make_task(query, labels, "diagonal")
+    distances = EmbeddingDistances(np.zeros((1, 64)), gallery_emb, "euclidean")
+    shot, _ = single_shot_figures(task, distances, "pessimistic")
+    assert [shot[f"cmc_single_shot@{k}"] for k in (1, 5, 10, 20)] == [float(place < k) for k in (1, 5, 10, 20)]
+
+
+@pytest.mark.parametrize("fpr", [0.001, 0.01, 0.3])
+def test_operating_point_is_that_of_the_roc_curve(fpr: float) -> None:
+    random = np.random.default_rng(0)
+    _, query, gallery = case(0, images=2000)
+    emb = random.standard_normal((len(query), 3)), random.standard_normal((len(gallery), 3))
+    distances = cdist(*emb)
+    result = evaluate_distances(distances, query, gallery, "market1501", fpr=fpr)
+    same = query.identities[:, None] == gallery.identities
+    keep = ~((same & (query.cameras[:, None] == gallery.cameras)) | (gallery.identities == "-1")[None])
+    keep &= (same & keep).any(1)[:, None]  # queries without a match have no part in any figure
+    false_rate, true_rate, _ = roc_curve(same[keep], -distances[keep], drop_intermediate=False)
+    assert result.metrics[f"tpr@fpr={fpr:g}"] == pytest.approx(true_rate[false_rate <= fpr].max(), abs=1e-12)
+    threshold = result.metrics[f"threshold@fpr={fpr:g}"]
+    accepted = distances < threshold
+    assert accepted[keep & ~same].mean() <= fpr
+    assert accepted[keep & same].mean() == result.metrics[f"tpr@fpr={fpr:g}"]
+    for metric, unit in (("euclidean", threshold), ("sqeuclidean", threshold**2)):
+        of_embeddings = evaluate_retrieval(*emb, query, gallery, "market1501", metric, fpr=fpr).metrics
+        assert of_embeddings[f"threshold@fpr={fpr:g}"] == pytest.approx(unit, rel=1e-6)
+
+
+def test_without_strangers_there_is_no_threshold() -> None:
+    query, gallery = manifest(np.array(["a"]), np.zeros(1), "q"), manifest(np.array(["a", "a"]), np.zeros(2), "g")
+    metrics = evaluate_distances(np.array([[1.0, 2.0]]), query, gallery, "diagonal").metrics
+    assert metrics["tpr@fpr=0.001"] == 1
+    assert not any(name.startswith("threshold") for name in metrics)
+
+
+def test_cmc_curve() -> None:
+    np.testing.assert_allclose(cmc_curve(np.array([1.0, 3.0, 3.0, 9.0]), 5), [0.25, 0.25, 0.75, 0.75, 0.75])
+
+
+def test_distances_that_do_not_fit() -> None:
+    distances, query, gallery = case(0)
+    with pytest.raises(UserError, match="distances of shape 39 x 300, but 40 queries and 300 gallery images"):
+        evaluate_distances(distances[1:], query, gallery, "market1501")
+    distances[3, 4] = np.nan
+    with pytest.raises(UserError, match="1 of the distances are not finite"):
+        evaluate_distances(distances, query, gallery, "market1501")
+    with pytest.raises(UserError, match="pessimistic, optimistic, stable"):
+        evaluate_distances(np.nan_to_num(distances), query, gallery, "market1501", ties="random")
+
+
+def check_real_lists(shared_data: Path, dimensions: int, count: int) -> None:
+    query, gallery = market_lists(shared_data)
+    query_emb, gallery_emb = structured(query, gallery, dimensions)
+    rows = np.random.default_rng(0).choice(len(query), count, replace=False)
+    distances = float64_distances(query_emb[rows], gallery_emb)
+    chosen = query.select(rows)
+    expected = evaluate_by_sorting(distances, chosen, gallery, np.arange(count))
+    given = evaluate_distances(distances, chosen, gallery, "market1501")
+    from_embeddings = evaluate_retrieval(query_emb[rows], gallery_emb, chosen, gallery, "market1501", "euclidean")
+    for name, values in expected.items():
+        np.testing.assert_allclose(given.per_query[name], values, rtol=0, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(from_embeddings.per_query[name], values, rtol=0, atol=1e-9, err_msg=name)
+    for k in (1, 5, 10):
+        assert from_embeddings.metrics[f"cmc@{k}"] == (expected["first_rank"] <= k).mean()
+    assert given.counts["queries_used"] == count
+
+
+def test_real_lists(shared_data: Path) -> None:
+    """Market-1501's lists: scikit-learn's average precision, the trapezoid by hand, CMC and mINP; 150 queries."""
+    check_real_lists(shared_data, 128, 150)
+
+
+@pytest.mark.slow
+def test_real_lists_whole(shared_data: Path) -> None:
+    check_real_lists(shared_data, 128, 3368)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_a_collapsed_network_takes_bounded_time_and_memory(metric: str) -> None:
+    """All pairs are doubtful: they are settled in portions, and equal ones tie."""
+    emb = np.full((4000, 16), 0.3, np.float32)
+    labels = manifest(np.arange(4000) // 4, np.arange(4000) % 2, "g")
+    result = evaluate_retrieval(emb[:200], emb, labels.select(np.arange(200)), labels, "diagonal", metric)
+    assert result.metrics["first_rank"] == 3997  # 3 996 of other identities come first
+    assert result.metrics["tpr@fpr=0.001"] == 0
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "sqeuclidean", "cityblock"])
+@pytest.mark.parametrize("spread", [1e-1, 1e-3, 3e-4])
+def test_nearly_parallel_embeddings(metric: str, spread: float) -> None:
+    """What float32 products cannot tell apart is told apart, also at the operating point."""
+    random = np.random.default_rng(0)
+    identities = np.arange(1500) // 15
+    centres = random.standard_normal((100, 24))
+    emb = random.standard_normal((1, 24)) * 3 + spread * (centres[identities] + random.standard_normal((1500, 24)))
+    emb = emb.astype(np.float32)
+    labels = manifest(identities, np.arange(1500), "g")
+    query = labels.select(np.arange(0, 1500, 10))
+    unit = emb.astype(float)
+    if metric == "cosine":  # from differences: 1 - cos would cancel
+        unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+        exact = cdist(unit[::10], unit, "sqeuclidean") / 2
+    else:
+        exact = cdist(unit[::10], unit, metric)
+    expected = evaluate_distances(exact, query, labels, "diagonal")
+    result = evaluate_retrieval(emb[::10], emb, query, labels, "diagonal", metric)
+    assert result.metrics == pytest.approx(expected.metrics, rel=1e-9, abs=1e-7)
+    assert 0.001 < result.metrics["tpr@fpr=0.001"] < 0.99

@@ -1,0 +1,283 @@
+"""Heads of image ranking against their formulas, written out in NumPy with float64."""
+
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.tiny import make_run
+
+import train
+from model.configuration.loading import check_params
+from model.network import heads
+from model.network.build import build_network
+from model.network.heads import cgd
+from model.network.heads._gem import GeneralizedMeanPooling2D
+from model.run.run_folder import RunFolder
+from model.training.warm_start import warm_start
+from runtime.errors import UserError
+from runtime.json_files import read_json_lines
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+
+
+def network_of(**values):
+    values = {"image_size": 16, "num_channels": [4, 6], "embedding_size": 7} | values
+    return build_network(check_params(values, "x"))
+
+
+# Descriptors
+
+
+def activations(seed=0):
+    """(5, 3, 4, 8) float32: of both signs, of one sign, all zero, huge, and a single place that is not 0."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(5, 3, 4, 8))
+    x[1] = -np.abs(x[1])
+    x[2] = 0
+    x[3] = np.abs(x[3]) * 10 ** random.uniform(0, 30, 8)
+    x[4] = 0
+    x[4, 1, 2] = random.uniform(0.1, 1000, 8)
+    return x.astype(np.float32)
+
+
+def spoc(x):
+    return np.asarray(x, float).mean(axis=(1, 2))
+
+
+def mac(x):
+    return np.asarray(x, float).max(axis=(1, 2))
+
+
+def gem(x, p):
+    """By logarithms, so that no power overflows."""
+    logs = p * np.log(np.maximum(np.asarray(x, float), 1e-6))
+    count = logs.shape[1] * logs.shape[2]
+    return np.exp((np.logaddexp.reduce(np.logaddexp.reduce(logs, axis=1), axis=1) - np.log(count)) / p)
+
+
+def gem_gradients(x, p):
+    """Of each output: by x (zero where it is not above 1e-6), and by p."""
+    x = np.asarray(x, float)
+    count = x.shape[1] * x.shape[2]
+    clipped, pooled = np.maximum(x, 1e-6), gem(x, p)
+    ratios = clipped / pooled[:, None, None]  # the mean of their p-th powers is 1
+    by_x = np.where(x > 1e-6, ratios ** (p - 1) / count, 0)
+    shares = ratios**p / count
+    by_p = pooled * (shares * np.log(ratios)).sum(axis=(1, 2)) / p
+    return by_x, by_p
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 3.0, 30.0, 100.0])
+def test_gem_and_its_gradients_equal_the_formula(p):
+    x = activations()
+    layer = GeneralizedMeanPooling2D(p, learned=True)
+    variable = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        pooled = layer(variable)
+        # Maps of 1e30 and of 1 in one sum would say nothing of the small ones.
+        scaled = tf.reduce_sum(pooled / tf.stop_gradient(pooled))
+    assert pooled.dtype == tf.float32
+    np.testing.assert_allclose(pooled, gem(x, p), rtol=1e-5)
+    by_x, by_p = tape.gradient(scaled, [variable, layer.exponent])
+    expected = gem_gradients(x, p)[0] / gem(x, p)[:, None, None]
+    np.testing.assert_allclose(by_x, expected, rtol=2e-5 * p + 1e-4, atol=1e-6 * np.abs(expected).max())
+    assert np.isfinite(by_x).all()
+    np.testing.assert_allclose(by_p, (gem_gradients(x, p)[1] / gem(x, p)).sum(), rtol=1e-4)
+
+
+def test_gem_lies_between_the_mean_and_the_maximum():
+    x = np.abs(activations()[:1])
+    np.testing.assert_allclose(GeneralizedMeanPooling2D(1.0)(x), spoc(x), rtol=1e-5)
+    pooled = [GeneralizedMeanPooling2D(p)(x).numpy() for p in (1.0, 2.0, 3.0, 100.0)]
+    assert all((a < b).all() for a, b in itertools.pairwise(pooled))
+    assert (pooled[-1] < mac(x)).all()
+    np.testing.assert_allclose(pooled[-1], mac(x), rtol=0.03)  # 12 places: 12^(-1/100) = 0.975
+
+
+def test_a_learned_p_stays_in_its_range():
+    layer = GeneralizedMeanPooling2D(1.5, learned=True)
+    layer.build((None, 3, 4, 8))
+    optimizer = keras.optimizers.SGD(1.0)
+    for gradient, expected in ((0.25, 1.25), (9.0, 1.0), (-1.0, 2.0), (-1e4, 100.0)):
+        optimizer.apply([tf.constant(gradient)], [layer.exponent])
+        assert float(layer.exponent.numpy()) == pytest.approx(expected)
+    assert GeneralizedMeanPooling2D(1.5).weights == []
+
+
+def test_layers_can_be_saved_and_loaded():
+    network = network_of(head="cgd", descriptors="GM", gem_learned=True, gem_p=2.5)
+    head = network.embedder.get_layer("head")
+    again = keras.models.model_from_json(head.to_json())
+    again.set_weights(head.get_weights())
+    features = np.abs(np.random.default_rng(0).normal(size=(2, 4, 4, 6)))
+    np.testing.assert_array_equal(again(features), head(features))
+    assert json.loads(head.to_json())["config"]["layers"][1]["registered_name"] == "triplet>GeneralizedMeanPooling2D"
+
+
+# Length 1
+
+
+def test_lengths_of_1():
+    """Signs are kept, and neither tiny nor huge vectors lose their direction in float32."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(6, 9)) * np.array([1, 1e-30, 1e-33, 1e25, 1e35, 1e-7])[:, None]
+    x = np.append(x, [np.zeros(9), [0, 0, 0, -2.5e-20, 0, 0, 0, 0, 0]], axis=0).astype(np.float32)
+    exact = np.asarray(x, float)
+    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
+    expected = np.divide(exact, lengths, where=lengths > 0, out=np.zeros_like(exact))
+    assert (expected < 0).sum() > 10
+    variable = tf.Variable(x)
+    weights = tf.constant(random.normal(size=x.shape), tf.float32)
+    with tf.GradientTape() as tape:
+        units = heads.UnitLength()(variable)
+        value = tf.reduce_sum(weights * units)
+    np.testing.assert_allclose(units, expected, rtol=1e-6, atol=1e-7)
+    assert (np.sign(units) == np.sign(x)).all()
+    gradient = tape.gradient(value, variable).numpy()
+    assert np.isfinite(gradient).all()
+    across = weights - (weights * expected).numpy().sum(axis=1, keepdims=True) * expected  # (I - u u^T) w, over |x|
+    nonzero = np.arange(len(x)) != 6
+    np.testing.assert_allclose(gradient[nonzero] * lengths[nonzero], np.asarray(across)[nonzero], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(gradient[6], weights[6])
+
+
+def test_heads_of_length_1_at_dead_features():
+    """Features that are all zero: zero embeddings, and finite gradients for all weights."""
+    for values in ({"head": "cgd", "descriptors": "SMG"}, {"head": "cgd", "gem_learned": True}, {"head": "gem"}):
+        head = network_of(**values).embedder.get_layer("head")
+        dead, live = tf.zeros([1, 4, 4, 6]), tf.ones([1, 4, 4, 6])
+        with tf.GradientTape() as tape:
+            embeddings = head(tf.concat([dead, live], 0))
+            value = tf.reduce_sum(embeddings[:, 0])
+        assert np.isfinite(embeddings).all()
+        assert np.linalg.norm(embeddings[1]) == pytest.approx(1, abs=1e-6)
+        assert all(np.isfinite(g).all() for g in tape.gradient(value, head.trainable_weights))
+
+
+# Combined global descriptors
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize(("descriptors", "widths"), [("S", [7]), ("MG", [4, 3]), ("SMG", [3, 2, 2]), ("GSSM", [2] * 4)])
+def test_cgd_equals_its_definition(descriptors, widths, learned):
+    size = sum(widths)
+    network = network_of(head="cgd", descriptors=descriptors, gem_p=4.5, gem_learned=learned, embedding_size=size)
+    head = network.embedder.get_layer("head")
+    assert cgd.widths(size, len(descriptors)) == widths
+    features = np.maximum(np.random.default_rng(1).normal(size=(3, 4, 4, 6)), 0).astype(np.float32)
+    pools = {"S": spoc, "M": mac, "G": lambda x: gem(x, 4.5)}
+    branches = []
+    for n, letter in enumerate(descriptors):
+        (kernel,) = head.get_layer(f"reduce_{n}_{letter}").get_weights()
+        assert kernel.shape == (6, widths[n])
+        reduced = pools[letter](features) @ kernel.astype(float)
+        branches.append(reduced / np.linalg.norm(reduced, axis=1, keepdims=True))
+    expected = np.concatenate(branches, axis=1) / np.sqrt(len(branches))
+    np.testing.assert_allclose(head(features), expected, rtol=1e-4, atol=1e-6)
+    assert len(head.weights) == len(descriptors) + learned * descriptors.count("G")
+
+
+@pytest.mark.parametrize(("descriptors", "first"), [("SG", spoc), ("MS", mac), ("GM", lambda x: gem(x, 3.0))])
+def test_the_classifier_sees_the_first_descriptor_as_pooled(descriptors, first):
+    network = network_of(head="cgd", descriptors=descriptors, batch_norm="frozen", warm_start_from="x")
+    features = network.embedder.get_layer("backbone")(IMAGES / np.float32(127.5) - 1)
+    triplet, classified = network.in_training(tf.constant(IMAGES))
+    np.testing.assert_allclose(classified, first(features), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(triplet, network.embedder(IMAGES), atol=1e-6)
+    assert (network.classified_size, network.classifier_batch_norm) == (6, True)
+
+
+def test_the_classifier_may_see_the_first_descriptor_reduced():
+    values = {"batch_norm": "frozen", "warm_start_from": "x", "classification_weight": 1.0}
+    values["classified_descriptor"] = "reduced"
+    network = network_of(head="cgd", descriptors="SG", **values)
+    _, classified = network.in_training(tf.constant(IMAGES))
+    pooled = spoc(network.embedder.get_layer("backbone")(IMAGES / np.float32(127.5) - 1))
+    (kernel,) = network.embedder.get_layer("head").get_layer("reduce_0_S").get_weights()
+    np.testing.assert_allclose(classified, pooled @ kernel, rtol=1e-4, atol=1e-5)
+    assert network.classified_size == kernel.shape[1]
+
+
+def test_cgd_needs_a_dimension_for_each_descriptor():
+    with pytest.raises(UserError, match=r"descriptors 'SMG' are 3, but embedding_size is only 2"):
+        network_of(head="cgd", descriptors=["S", "M", "G"], embedding_size=2)
+    assert network_of(head="cgd", descriptors="SMG", embedding_size=3).embedder.output_shape == (None, 3)
+
+
+# The others
+
+
+def test_gem_equals_its_definition():
+    head = network_of(head="gem", gem_p=2.0, pooling="flatten").embedder.get_layer("head")
+    kernel, bias = head.get_layer("embedding").get_weights()
+    features = np.random.default_rng(1).normal(size=(3, 4, 4, 6)).astype(np.float32)
+    expected = gem(features, 2.0) @ kernel.astype(float) + bias
+    np.testing.assert_allclose(
+        head(features), expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("head", ["direct", "fc1024", "bnneck"])
+def test_gem_as_pooling(head):
+    network = network_of(head=head, pooling="gem", gem_p=2.0, embedding_size=6)
+    head = network.embedder.get_layer("head")
+    features = np.random.default_rng(1).normal(size=(3, 4, 4, 6)).astype(np.float32)
+    pooled = keras.Model(head.input, head.get_layer("pool").output)(features)
+    np.testing.assert_allclose(pooled, gem(features, 2.0), rtol=1e-5)
+
+
+def test_similarity_equals_its_definition():
+    head = network_of(head="similarity", embedding_size=5).embedder.get_layer("head")
+    random = np.random.default_rng(3)
+    head.set_weights([random.uniform(0.1, 1, w.shape) if "norm" in w.path else w for w in head.weights])
+    head.set_weights([random.normal(size=w.shape) if "bias" in w.path else w for w in head.weights])
+    features = random.normal(size=(3, 4, 4, 6)).astype(np.float32)
+    weights = {weight.path: np.asarray(weight, float) for weight in head.weights}
+
+    def linear(x, name):
+        kernel = weights[f"{name}/kernel"]
+        return x @ kernel.reshape(-1, kernel.shape[-1]) + weights[f"{name}/bias"]
+
+    x = np.maximum(linear(features.astype(float), "similarity_conv_0"), 0)
+    x = np.maximum(linear(x, "similarity_conv_1"), 0)
+    x = linear(x.reshape(3, -1), "similarity_dense")
+    x = x / (1 + np.exp(-x))
+    gamma, beta, mean, variance = (
+        weights[f"similarity_batch_norm/{name}"] for name in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    x = (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+    expected = linear(x, "embedding")
+    np.testing.assert_allclose(head(features), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    widths = [weights[f"similarity_{name}/bias"].size for name in ("conv_0", "conv_1", "dense")]
+    assert widths == [512, 128, 1024]
+
+
+def test_heads_in_half_precision():
+    try:
+        for values in ({"head": "cgd", "descriptors": "SMG"}, {"pooling": "gem"}, {"head": "similarity"}):
+            network = network_of(precision="mixed_bfloat16", **values)
+            outputs = [network.embedder(IMAGES), *network.in_training(tf.constant(IMAGES))]
+            assert {x.dtype for x in outputs} == {tf.float32}
+            assert all(np.isfinite(x).all() for x in outputs)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_training_with_descriptors_and_a_learned_p(dataset, tmp_path):
+    """The p moves, is kept in the checkpoint, and the next run may start from it."""
+    options = {"head": "cgd", "descriptors": "SMG", "gem_learned": True, "embedding_size": 10}
+    options |= {"classification_weight": 1.0, "classification_temperature": 0.5, "label_smoothing": 0.1}
+    run = make_run(tmp_path / "run", dataset, **options)
+    assert train.main(["--model_dir", str(run)]) == 0
+    line = read_json_lines(run / "metrics.jsonl")[-1]
+    assert line["step"] == 4
+    assert np.isfinite([line["triplet_loss"], line["classification_loss"]]).all()
+    params = RunFolder(run).load_trained_params()
+    embedder = build_network(params).embedder
+    assert "(backbone and head)" in warm_start(embedder, str(run))
+    p = float(embedder.get_layer("head").get_layer("pool_2_G").exponent.numpy())
+    assert p != 3.0
+    assert p == pytest.approx(3.0, abs=0.01)  # four steps of Adam at 3e-4

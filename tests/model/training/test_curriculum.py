@@ -1,0 +1,259 @@
+"""Trainings that change by plan: a mining curriculum, a frozen backbone, learning rates of its parts; over restarts."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.commands import command
+from helpers.evaluations import write_results
+from helpers.tiny import make_run
+from helpers.train_several import setting, train_several
+from helpers.training_results import TWO_DEVICES, assert_same_bits, checkpoint_values
+
+from model.configuration.loading import check_params
+from model.losses.objective import Objective
+from model.losses.triplet import triplet_loss
+from model.network.build import build_network
+from model.run.restore import restore_model
+from model.run.run_folder import RunFolder
+from model.training.curriculum import Phase, late_beginnings, phase_at
+from model.training.optimizer import BackboneAdam
+from model.training.schedules import LearningRate
+from model.training.step import TrainStep, make_strategy
+from runtime.errors import UserError
+from runtime.json_files import read_json_lines
+
+STEPS, FROZEN, HARD = 8, 3, 5
+PLAN = {
+    "triplet_strategy": [[0, "batch_all"], [HARD, "batch_hard"]],
+    "freeze_backbone_steps": FROZEN,
+    "learning_rate": 1e-3,
+    "backbone_learning_rate": 1e-4,
+    "classification_weight": 0.5,
+    "train_iterations": STEPS,
+    "save_summary_steps": 1,
+    "save_checkpoints_steps": 1,
+    "save_picture_steps": None,
+    "deterministic": True,
+}
+LOWERED = {"deterministic": True, "save_summary_steps": 1, "plateau_evaluations": 1, "learning_rate": 0.01}
+
+
+def params_of(**values):
+    return check_params({"embedding_size": 8, "num_channels": [8, 8], "image_size": 16} | values, "test")
+
+
+def said(run: Path) -> list[str]:
+    """The lines of the log without the time of day."""
+    return [line.split(" ", 2)[2] for line in (run / "train.log").read_text().splitlines()]
+
+
+# The plan
+
+
+def test_phases_of_every_step():
+    params = params_of(triplet_strategy=[[0, "batch_all"], [2, "batch_hard"], [5, "hap2s_e"]], freeze_backbone_steps=3)
+    names = ["batch_all"] * 2 + ["batch_hard"] * 3 + ["hap2s_e"] * 3
+    assert [phase_at(params, step) for step in range(8)] == [Phase(names[i], i < 3) for i in range(8)]
+    assert phase_at(params_of(), 10**6) == Phase("batch_hard", False)
+
+
+def test_what_the_log_says_of_phases():
+    params = params_of(triplet_strategy=[[0, "batch_all"], [2, "batch_hard"]], freeze_backbone_steps=2)
+    first, second = phase_at(params, 0), phase_at(params, 2)
+    assert first.news(None, params) == ["triplet_strategy batch_all", "the backbone is frozen until step 2"]
+    assert first.news(first, params) == []
+    assert second.news(first, params) == ["triplet_strategy batch_hard", "the backbone learns too"]
+    assert second.news(None, params) == ["triplet_strategy batch_hard"]  # a run that is resumed
+    assert phase_at(params_of(), 0).news(None, params_of()) == []
+
+
+def test_what_is_planned_for_steps_that_never_come():
+    params = params_of(triplet_strategy=[[0, "batch_all"], [9, "batch_hard"]], freeze_backbone_steps=10)
+    assert late_beginnings(params, 11) == []
+    assert late_beginnings(params, 9) == [
+        "triplet_strategy batch_hard begins at step 9, but training ends at step 9",
+        "freeze_backbone_steps is 10, but training ends at step 9: the backbone learns nothing",
+    ]
+
+
+@pytest.mark.parametrize("strategy", ["batch_all", "batch_hard", "hap2s_p"])
+def test_the_objective_follows_the_strategy_it_is_given(strategy):
+    random = np.random.default_rng(1)
+    labels, embeddings = np.array([0, 0, 1, 1, 2, 2], np.int32), random.normal(size=(6, 8)).astype(np.float32)
+    objective = Objective(params_of(triplet_strategy=[[0, "batch_all"], [3, "batch_hard"]], margin=0.3), 3)
+    loss, _, _ = objective(labels, embeddings, 0, strategy=strategy)
+    assert float(loss) == float(triplet_loss(strategy, labels, embeddings, 0.3, "euclidean")[0])
+    assert float(objective(labels, embeddings, 0)[0]) == float(
+        triplet_loss("batch_all", labels, embeddings, 0.3, "euclidean")[0]
+    )
+
+
+@pytest.mark.parametrize("kept", ["train", pytest.param("frozen", marks=pytest.mark.slow)])
+def test_a_frozen_backbone_has_its_batch_norm_at_rest_and_wakes_as_it_was(kept):
+    values = {"batch_norm": "frozen", "warm_start_from": "x"} if kept == "frozen" else {}
+    params = params_of(freeze_backbone_steps=1, jit_compile=False, **values)
+    network, objective = build_network(params), Objective(params, 3)
+    model, optimizer = network.embedder, BackboneAdam(LearningRate(params, 2), params)
+    backbone = model.get_layer("backbone")
+    learning = backbone.trainable_variables
+    optimizer.build_for(learning, model.trainable_variables)
+    step = TrainStep(make_strategy(params), network, objective, optimizer, params)
+    random = np.random.default_rng(0)
+    images = tf.constant(random.integers(0, 256, (6, 16, 16, 3)).astype(np.uint8))
+    labels = tf.constant([0, 0, 1, 1, 2, 2])
+    before = [variable.numpy().tobytes() for variable in backbone.variables]
+    result = step(images, labels, 0, phase_at(params, 0))
+    assert [variable.numpy().tobytes() for variable in backbone.variables] == before
+    head = model.get_layer("head")
+    rebuilt = build_network(params).embedder  # the same seed: as it was before the step
+    np.testing.assert_allclose(result.embeddings, rebuilt(images, training=False), rtol=1e-5, atol=1e-6)
+    assert any(
+        not np.array_equal(*pair)
+        for pair in zip(head.get_weights(), rebuilt.get_layer("head").get_weights(), strict=True)
+    )
+    assert [id(v) for v in backbone.trainable_variables] == [id(v) for v in learning]
+    step(images, labels, 1, phase_at(params, 1))
+    changed = {v.path for v, old in zip(backbone.variables, before, strict=True) if v.numpy().tobytes() != old}
+    norms = {v.path for layer in backbone.layers if "BatchNorm" in type(layer).__name__ for v in layer.variables}
+    assert norms
+    assert (norms & changed == set()) if kept == "frozen" else (norms <= changed)
+    assert changed
+
+
+def test_a_head_without_weights_and_a_frozen_backbone_are_refused():
+    class Head:
+        trainable_variables = ()
+
+    class Bare:
+        trainable_variables = ()
+        embedder = None
+
+        def __init__(self):
+            self.embedder = self
+
+        def get_layer(self, name):
+            return Head()
+
+    params = params_of(freeze_backbone_steps=5)
+    with pytest.raises(UserError, match="nothing would learn"):
+        TrainStep(make_strategy(params), Bare(), Objective(params, 3), None, params)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ([[1, "batch_all"]], "the first entry is [1, 'batch_all'], but a curriculum begins at step 0"),
+        ([[0, "batch_all"], [0, "batch_hard"]], "[0, 0] must rise from each to the next"),
+        ([[0, "batch_al"]], "unknown name 'batch_al'; did you mean 'batch_all'?"),
+        ([[0, "basic"]], "'basic' has triples of its own and cannot be part of a curriculum"),
+        ([["batch_all", 0]], "['batch_all', 0] must be [step, name]"),
+    ],
+)
+def test_curricula_that_cannot_be_are_answered_in_one_line(strategy, message):
+    with pytest.raises(UserError) as error:
+        params_of(triplet_strategy=strategy)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+# Trainings, in one process
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
+    """A training by plan, stopped when its backbone begins to learn, and resumed."""
+    run = make_run(tmp_path_factory.mktemp("planned") / "run", dataset, **PLAN)
+    done = train_several([run, *setting(train_iterations=FROZEN)], run)
+    assert [result.code for result in done] == [0] * 2, [result.stderr for result in done]
+    return run
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[str, Path]:
+    """The same whole, and stopped elsewhere; two that have their rate lowered, of which one is stopped after that."""
+    folder = tmp_path_factory.mktemp("others")
+    ends = {"within": FROZEN - 1, "after": HARD + 1}
+    made = {name: make_run(folder / name, dataset, **PLAN) for name in ends}
+    made["whole"] = make_run(folder / "whole", dataset, **PLAN)
+    made["lowered"] = make_run(folder / "lowered", dataset, **LOWERED, train_iterations=STEPS)
+    done = train_several(
+        *([made[name], *setting(train_iterations=end)] for name, end in (ends | {"lowered": 4}).items())
+    )
+    write_results(made["lowered"], {0: 0.5, 2: 0.25})  # seen at the next start
+    made["lowered part"] = Path(shutil.copytree(made["lowered"], folder / "lowered part"))
+    done += train_several([made["lowered part"], *setting(train_iterations=6)], *made.values())
+    assert [result.code for result in done] == [0] * 9, [result.stderr for result in done]
+    return made
+
+
+def assert_same_training(one: Path, two: Path) -> None:
+    assert_same_bits(one, two, STEPS)
+    lines = [read_json_lines(run / "metrics.jsonl") for run in (one, two)]
+    for name in ("step", "loss", "learning_rate", "valid_terms"):
+        assert [line[name] for line in lines[0]] == [line[name] for line in lines[1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["within", "at", "after"])
+def test_resuming_changes_no_bit(planned, others, part):
+    assert_same_training(others["whole"], planned if part == "at" else others[part])
+
+
+@pytest.mark.slow
+def test_resuming_with_a_lowered_rate_changes_no_bit(others):
+    assert_same_training(others["lowered"], others["lowered part"])
+    for name in ("lowered", "lowered part"):
+        rates = [line["learning_rate"] for line in read_json_lines(others[name] / "metrics.jsonl")]
+        assert rates == pytest.approx([0.01] * 4 + [0.001] * 4)
+
+
+def test_the_backbone_learns_from_its_step_on(planned):
+    model = build_network(RunFolder(planned).load_params()).embedder
+    backbone, head = [], []  # the weights of every checkpoint
+    for step in range(STEPS + 1):
+        restore_model(planned / "checkpoints" / f"ckpt-{step}", model)
+        backbone.append([weight.numpy() for weight in model.get_layer("backbone").weights])
+        head.append(model.get_layer("head").weights[0].numpy())
+    assert len(backbone[0]) > 5
+    for step in range(1, STEPS + 1):
+        same = [np.array_equal(*pair) for pair in zip(backbone[step - 1], backbone[step], strict=True)]
+        assert all(same) if step <= FROZEN else not any(same), step
+        assert not np.array_equal(head[step - 1], head[step]), step
+    rates = [line["backbone_learning_rate"] for line in read_json_lines(planned / "metrics.jsonl")]
+    assert rates == pytest.approx([0] * FROZEN + [1e-4] * (STEPS - FROZEN))
+
+
+def test_the_strategy_changes_at_its_step(planned):
+    """batch_all has many terms, batch_hard one for each anchor."""
+    terms = [line["valid_terms"] for line in read_json_lines(planned / "metrics.jsonl")]
+    assert all(count > 8 for count in terms[:HARD])
+    assert terms[HARD:] == [8] * (STEPS - HARD)
+
+
+def test_the_log_says_when_it_changes(planned):
+    wanted = {
+        "step 0: triplet_strategy batch_all",
+        f"step 0: the backbone is frozen until step {FROZEN}",
+        f"step {FROZEN}: triplet_strategy batch_all",  # what a resumed run begins with
+        f"step {HARD}: triplet_strategy batch_hard",
+    }
+    assert wanted == {line for line in said(planned) if line.startswith("step ") and ": " in line[:8]}
+
+
+@pytest.mark.slow
+def test_two_devices_equal_one(dataset, tmp_path):
+    options = PLAN | {"adam_epsilon": 0.1, "learning_rate": 0.1, "backbone_learning_rate": 0.05, "margin": 1.0}
+    one = make_run(tmp_path / "one", dataset, **options)
+    two = make_run(tmp_path / "two", dataset, distribution="mirrored", **options)
+    assert command("train.py", "--model_dir", one).returncode == 0
+    done = command("-c", TWO_DEVICES, "--model_dir", two)
+    assert done.returncode == 0, done.stderr
+    values = [checkpoint_values(run, STEPS) for run in (one, two)]
+    start = checkpoint_values(one, 0)
+    moved = [np.abs(start[name] - value).max() for name, value in values[0].items() if value.ndim > 1]
+    assert max(moved) > 1e-2
+    for name in values[0]:
+        np.testing.assert_allclose(values[0][name], values[1][name], atol=2e-5, err_msg=name)
