@@ -10,8 +10,6 @@ from runtime.errors import exit_code
 # What a command runs, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
 COMMANDS = sorted(file.parent.name for file in (plugins.ROOT / "visualization").glob("*/command.py"))
-    name for name in plugins.choices("visualization") if (plugins.ROOT / "visualization" / name / "command.py").exists()
-]
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -20,7 +20,6 @@ from dataset.vid.synthetic.objects import CATEGORIES, Pose, difference, footprin
 from runtime.errors import UserError
 from runtime.json_files import read_json
 
-
 TINY = ["--train_snippets", "3", "--val_snippets", "4", "--frames", "5", "--episodes", "6"]
 
 
