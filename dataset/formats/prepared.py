@@ -71,6 +71,13 @@ def open_prepared(dataset: str) -> PreparedDataset:
     )
 
 
+def image_root_of(csv: Path, given: str | None) -> Path:
+    """Where a list's paths start: as given, else as the dataset.json beside the list says, else the list's folder."""
+    if given is not None:
+        return Path(given)
+    return open_prepared(str(csv.parent)).image_root if (csv.parent / "dataset.json").exists() else csv.parent
+
+
 def find_evaluation_sets(folder: Path) -> list[EvaluationSet]:
     """The evaluation sets of a prepared folder: episodes by name, then retrieval."""
     found = [EvaluationSet(f.stem, "episodes", (f,)) for f in sorted((folder / "episodes").glob("*.csv"))]

@@ -6,6 +6,7 @@ these are several. Attributes: what made it. Files of older tools may have `emb`
 """
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -205,6 +206,17 @@ def embeddings_of(file: Path, manifest: Manifest) -> tuple[Embeddings, bool]:
     if where:
         raise UserError(f"{file}: {where}; {remedy}")
     return embeddings, embeddings.paths is not None
+
+
+def trained_metric(attributes: Iterable[dict[str, Any]]) -> str | None:
+    """The metric that the networks were trained with, if the `params` among the files' attributes tell the same."""
+    told = set()
+    for each in attributes:
+        try:
+            told.add(json.loads(each["params"])["metric"])
+        except (KeyError, TypeError, ValueError):
+            return None
+    return told.pop() if len(told) == 1 else None
 
 
 @contextlib.contextmanager

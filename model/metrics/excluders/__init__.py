@@ -14,6 +14,7 @@ A module here is one excluder. It defines
 
 from types import ModuleType
 
+from dataset.formats.manifest import Manifest
 from runtime import plugins
 from runtime.errors import UserError
 
@@ -28,3 +29,12 @@ def find_excluder(name: str) -> ModuleType:
     if name not in names:
         raise UserError(f"excluder {name!r}: it must be one of {', '.join(names)}")
     return plugins.load(__name__, name)
+
+
+def default_excluder(query: Manifest, gallery: Manifest) -> str:
+    """The excluder where none is named: "market1501" if query and gallery differ and tell all cameras, else "diagonal".
+
+    All against all is one object as `query` and `gallery`.
+    """
+    known = all(part.cameras is not None and all(part.cameras) for part in (query, gallery))
+    return "market1501" if query is not gallery and known else "diagonal"
