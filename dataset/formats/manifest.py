@@ -15,6 +15,9 @@ from runtime.files import replace_file
 
 COLUMNS = ("identity", "path", "camera", "sequence")
 
+Row = tuple[str, ...]  # identity, path[, camera[, sequence]]
+Tables = dict[str, list[Row]]  # file name -> its rows, all of one length
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -103,7 +106,7 @@ def read_manifest(path: Path, image_root: Path) -> Manifest:
     return Manifest(fields[0], fields[1], Path(image_root), path, fields[2], fields[3])
 
 
-def write_manifest(path: Path, rows: list[tuple[str, ...]]) -> None:
+def write_manifest(path: Path, rows: list[Row]) -> None:
     """Writes rows (identity, path[, camera[, sequence]]), all of one length, under the matching header."""
     width = len(rows[0])
     with replace_file(path) as file:

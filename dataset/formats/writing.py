@@ -1,31 +1,102 @@
-"""Writes the folder of a prepared data set: never over something else, and dataset.json last."""
+"""The only writer of prepared data sets: never over something else, and dataset.json last."""
 
 import shutil
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from dataset.formats.manifest import COLUMNS, read_rows
+from dataset.formats.episodes import attributes_path, write_attributes, write_episodes
+from dataset.formats.manifest import COLUMNS, Tables, read_rows, write_manifest
+from dataset.formats.prepared import write_dataset_json
 from runtime.errors import UserError
 from runtime.json_files import read_json
 
-PRODUCTS = ("dataset.json", "train.csv", "test.csv")
 ALL_LISTS = {"train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv", "episodes"}
-COPIES = "images"
+IMAGES = "images"
+REMEDY = "choose another --out, or delete that folder first"
+
+EpisodeList = tuple[str, list[tuple[str, str, list[str]]], dict[str, Sequence[object]]]  # name, episodes, attributes
+MakeImages = Callable[[Path, Tables], None]  # (folder to make them in, tables that name them)
+
+
+def write_lists(out: Path, tables: Tables | None = None, episodes: Iterable[EpisodeList] = ()) -> None:
+    """Writes CSV files and sets of episodes with their attributes; an empty one is removed if it is there."""
+    for name, rows in (tables or {}).items():
+        if rows:
+            write_manifest(out / name, rows)
+        else:
+            (out / name).unlink(missing_ok=True)
+    for name, members, attributes in episodes:
+        file = out / "episodes" / f"{name}.csv"
+        if members:
+            write_episodes(file, members)
+            write_attributes(attributes_path(file), attributes)
+        else:
+            file.unlink(missing_ok=True)
+            attributes_path(file).unlink(missing_ok=True)
+
+
+def write_prepared(
+    out: Path, info: dict[str, Any], tables: Tables | None = None, episodes: Iterable[EpisodeList] = ()
+) -> None:
+    """Writes the lists, then dataset.json (`info`): a folder that has it is complete, images included."""
+    write_lists(out, tables, episodes)
+    write_dataset_json(out, **info)
+
+
+def write_with_images(
+    out: str | Path,
+    root: Path,
+    tables: Tables,
+    info: dict[str, Any],
+    products: tuple[str, ...],
+    copy: bool = False,
+    make_images: MakeImages | None = None,
+) -> None:
+    """Writes a data set whose images lie below `root`: they stay there, or are copied, or others are made of them.
+
+    Args:
+        out: the folder, as the user gave it.
+        root: where the images are, absolute.
+        tables: the lists; their paths start at `root`, or with `make_images` at OUT/images.
+        info: dataset.json without `image_root`; where `name` is None, it is the name of `out`.
+        products: as `refuse_other_content`.
+        copy: copy the images to OUT/images.
+        make_images: makes the images of the tables.
+
+    Raises:
+        UserError: for an `out` that holds something else, or when writing fails.
+    """
+    folder, own = Path(out).resolve(), copy or make_images is not None
+    inside = root.is_relative_to(folder)
+    image_root = IMAGES if own else root.relative_to(folder).as_posix() if inside else root.as_posix()
+    info = {**info, "name": info["name"] or folder.name, "image_root": image_root}
+    paths = {row[1] for rows in tables.values() for row in rows} if own else set()
+    refuse_other_content(folder, root, tables, info, paths, products)
+    try:
+        if make_images:
+            make_images(folder / IMAGES, tables)
+        elif copy:
+            copy_images(root, folder / IMAGES, sorted(paths))
+        write_prepared(folder, info, tables)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror or error}") from error
+
+
+def refuse_overlap(out: Path, root: Path, images: str = "the images", them: str = "them") -> None:
+    """Raises a `UserError` when --copy would put images among those that it copies; `images` and `them` name these."""
+    if out.is_relative_to(root) or root.is_relative_to(out):
+        raise UserError(f"--copy needs an --out apart from {images}; leave --copy away to use {them} where they are")
 
 
 def refuse_other_content(
-    out: Path,
-    root: Path,
-    tables: dict[str, list[tuple[str, ...]]],
-    info: dict,
-    copies: set[str],
-    products: tuple[str, ...] = PRODUCTS,
+    out: Path, root: Path, tables: Tables, info: dict[str, Any], copies: set[str], products: tuple[str, ...]
 ) -> None:
     """Lets a preparation be repeated or completed, but never lets it write over something else.
 
     Args:
         out, root: folder of the prepared data set, and of the images; both absolute.
-        tables: CSV file -> rows, as they will be written.
-        info: dataset.json, as it will be written.
+        tables, info: the lists and dataset.json, as they will be written.
         copies: the paths that will be in OUT/images; empty where images stay.
         products: dataset.json, then every CSV file that a preparation of this kind may write.
 
@@ -34,25 +105,51 @@ def refuse_other_content(
     """
     if not out.exists():
         return
-    if not out.is_dir():
-        raise UserError(f"--out {out}: is a file")
-    remedy = "choose another --out, or delete that folder first"
-    ours = {*products} | ({COPIES} if copies else set())
-    present = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}
+    refuse_file(out)
+    ours = {*products} | ({IMAGES} if copies else set())
+    present = visible(out)
     if root.is_relative_to(out) and root != out:
         present.discard(root.relative_to(out).parts[0])  # the images themselves
     foreign = sorted(present & (ALL_LISTS - ours) if root == out else present - ours)
-    if copies and (out / COPIES).is_dir():
-        there = (f.relative_to(out / COPIES).as_posix() for f in (out / COPIES).rglob("*") if f.is_file())
-        foreign += sorted(f"{COPIES}/{f}" for f in there if f not in copies and not f.endswith(".part"))
+    if copies and (out / IMAGES).is_dir():
+        there = (f.relative_to(out / IMAGES).as_posix() for f in (out / IMAGES).rglob("*") if f.is_file())
+        foreign += sorted(f"{IMAGES}/{f}" for f in there if f not in copies and not f.endswith(".part"))
+    refuse_foreign(out, foreign)
+    if other := other_list(out, {name: tables.get(name, []) for name in products[1:]}):
+        raise UserError(f"--out {out}: its {other} is another one than this preparation makes; {REMEDY}")
+    if other_info(out, info):
+        raise UserError(f"--out {out}: it is another prepared data set (see its dataset.json); {REMEDY}")
+
+
+def refuse_file(out: Path) -> None:
+    """Raises a `UserError` when `out` is no folder but something else."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file")
+
+
+def refuse_foreign(out: Path, foreign: list[str]) -> None:
+    """Raises a `UserError` that names the first of the files that are not this preparation's."""
     if foreign:
-        raise UserError(f"--out {out}: it already holds other files ({', '.join(foreign[:3])} ...); {remedy}")
-    for name in products[1:]:
-        table = [COLUMNS[: len(tables[name][0])], *tables[name]] if name in tables else []
+        raise UserError(f"--out {out}: it already holds other files ({', '.join(foreign[:3])} ...); {REMEDY}")
+
+
+def visible(out: Path) -> set[str]:
+    """The names in a folder, but hidden ones."""
+    return {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}
+
+
+def other_list(out: Path, tables: Tables) -> str | None:
+    """The first CSV file that is in `out` with other rows than these; where there should be none, with any."""
+    for name, rows in tables.items():
+        table = [COLUMNS[: len(rows[0])], *rows] if rows else []
         if (out / name).exists() and [tuple(row) for row in read_rows(out / name)] != table:
-            raise UserError(f"--out {out}: its {name} is another one than this preparation makes; {remedy}")
-    if (out / "dataset.json").exists() and read_json(out / "dataset.json") != info:
-        raise UserError(f"--out {out}: it is another prepared data set (see its dataset.json); {remedy}")
+            return name
+    return None
+
+
+def other_info(out: Path, info: dict[str, Any]) -> bool:
+    """Whether `out` has a dataset.json that says something else."""
+    return (out / "dataset.json").exists() and read_json(out / "dataset.json") != info
 
 
 def copy_images(source: Path, target: Path, paths: list[str]) -> None:
@@ -71,3 +168,11 @@ def copy_images(source: Path, target: Path, paths: list[str]) -> None:
 def listed(others: dict[str, int]) -> str:
     """`12 .txt, 3 .gif`."""
     return ", ".join(f"{count} {extension}" for extension, count in sorted(others.items(), key=lambda item: -item[1]))
+
+
+def next_step(out: str) -> str:
+    """What a preparation's report ends with: how to train on the data set."""
+    return (
+        f'next: write {{"dataset": "{out}"}} into experiments/NAME/params.json, then\n'
+        "      python train.py --model_dir experiments/NAME"
+    )

@@ -13,12 +13,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from dataset.formats.manifest import Tables
 from dataset.sources.box_crops import crop_each, refuse_boxes_outside
 from dataset.sources.cars196_lists import LABELLED_TEST, META, Cars, read_cars
 from dataset.sources.counts import Benchmark
 from dataset.sources.image_check import leave_out
 from dataset.sources.image_source import ImageSource, present
-from dataset.sources.layout import Tables, open_root
+from dataset.sources.layout import open_root
 from dataset.sources.published_set import add_arguments, write_data_set
 from runtime.errors import UserError, exit_code
 

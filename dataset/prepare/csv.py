@@ -13,9 +13,9 @@ import sys
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dataset.formats.camera_names import CAMERA_IN_NAME
-from dataset.formats.manifest import read_manifest
+from dataset.formats.manifest import Row, Tables, read_manifest
 from dataset.sources.counts import Benchmark
-from dataset.sources.layout import Row, Tables, open_root
+from dataset.sources.layout import open_root
 from dataset.sources.published_set import add_check, write_data_set
 from runtime.errors import UserError, exit_code
 

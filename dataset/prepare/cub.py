@@ -12,9 +12,10 @@ import math
 import sys
 from pathlib import Path
 
+from dataset.formats.manifest import Tables
 from dataset.sources.box_crops import crop_images
 from dataset.sources.counts import Benchmark
-from dataset.sources.layout import Tables, open_root
+from dataset.sources.layout import open_root
 from dataset.sources.published_set import add_arguments, write_data_set
 from dataset.sources.word_lists import by_number
 from runtime.errors import UserError, exit_code

@@ -13,9 +13,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from dataset.formats.manifest import Tables
 from dataset.sources.counts import Benchmark
 from dataset.sources.cuhk03_archive import extract, read_protocol
-from dataset.sources.layout import FOLDERS, Tables, open_root, read_splits
+from dataset.sources.layout import FOLDERS, open_root, read_splits
 from dataset.sources.published_set import add_arguments, write_data_set
 from runtime.errors import UserError, exit_code
 

@@ -15,15 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.formats.manifest import write_manifest
-from dataset.formats.prepared import write_dataset_json
-from dataset.formats.writing import COPIES, PRODUCTS, copy_images, listed, refuse_other_content
+from dataset.formats.writing import listed, next_step, refuse_overlap, write_with_images
 from dataset.loading.inspection import inspect_files
-from dataset.sources.image_check import NAMED
+from dataset.sources.image_check import refuse_broken
 from dataset.sources.layout import IMAGE_EXTENSIONS
 from runtime.errors import UserError, exit_code
 
-Row = tuple[str, str]  # identity, path relative to the image root
+PRODUCTS = ("dataset.json", "train.csv", "test.csv")
 
 
 def find_images(images: Path, out: Path) -> tuple[dict[str, list[str]], Counter[str], int]:
@@ -77,10 +75,7 @@ def drop_broken(images: Path, identities: dict[str, list[str]], skip: bool) -> t
             raise UserError(f"{images}: the name {path!a} is not UTF-8; rename it") from None
     problems = inspect_files([f"{images}/{path}" for path in paths], "headers").problems
     if problems and not skip:
-        names = "; ".join(f"{paths[i]}: {problem}" for i, problem in list(problems.items())[:NAMED])
-        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
-        remedy = "repair or remove them, or leave them out with --skip_broken"
-        raise UserError(f"{images}: {len(problems)} of {len(paths)} images are broken ({remedy}): {names}{more}")
+        refuse_broken(images, {paths[i]: problem for i, problem in problems.items()}, len(paths))
     broken = {paths[i] for i in problems}
     kept = {name: [path for path in group if path not in broken] for name, group in identities.items()}
     return {name: group for name, group in kept.items() if group}, len(broken)
@@ -100,9 +95,8 @@ def prepare(args: argparse.Namespace) -> int:
     if not 0 <= args.test_fraction < 1:
         raise UserError(f"--test_fraction {args.test_fraction}: it must be at least 0 and less than 1")
     images, out = Path(args.images).resolve(), Path(args.out).resolve()
-    if args.copy and (out.is_relative_to(images) or images.is_relative_to(out)):
-        raise UserError("--copy needs an --out apart from --images; leave --copy away to use the images where they are")
-
+    if args.copy:
+        refuse_overlap(out, images, "--images", "the images")
     if out != images and out.is_relative_to(images):
         raise UserError(f"--out {out} lies in --images {images}: other data there would be taken for identities")
     identities, others, loose = find_images(images, out)
@@ -121,8 +115,6 @@ def prepare(args: argparse.Namespace) -> int:
         if chosen
     }
     single = {name for name, group in identities.items() if len(group) == 1}
-    inside = images.is_relative_to(out)
-    root = COPIES if args.copy else images.relative_to(out).as_posix() if inside else images.as_posix()
     counts = {
         "train_images": len(tables["train.csv"]),
         "train_identities": len(train),
@@ -134,19 +126,9 @@ def prepare(args: argparse.Namespace) -> int:
         "other_files_left_out": dict(sorted(others.items())),
         "split": {"test_fraction": args.test_fraction, "seed": args.seed},
     }
-    info = {"name": args.name or out.name, "origin": f"class-per-folder tree {images.as_posix()}"}
-    info |= {"licence": args.licence, "image_root": root, "counts": counts}
-    paths = [path for group in identities.values() for path in group]
-    refuse_other_content(out, images, tables, info, set(paths) if args.copy else set())
-
-    try:
-        if args.copy:
-            copy_images(images, out / COPIES, paths)
-        for name, rows in tables.items():
-            write_manifest(out / name, rows)
-        write_dataset_json(out, **info)
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror or error}") from error
+    info = {"name": args.name, "origin": f"class-per-folder tree {images.as_posix()}"}
+    info |= {"licence": args.licence, "counts": counts}
+    write_with_images(out, images, tables, info, PRODUCTS, args.copy)
     report(args.out, counts, test <= single, len(single & test))
     return 0
 
@@ -166,8 +148,7 @@ def report(out: str, counts: dict, no_pairs: bool, single_test: int) -> None:
         print(f"{counts['images_without_identity_left_out']} images left out: they lie in --images itself, in no class")
     if counts["other_files_left_out"]:
         print(f"other files left out: {listed(counts['other_files_left_out'])}")
-    print(f'next: write {{"dataset": "{out}"}} into experiments/NAME/params.json, then')
-    print("      python train.py --model_dir experiments/NAME")
+    print(next_step(out))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,8 +10,9 @@ A Benchmark, ICCV 2015.
 import argparse
 import sys
 
+from dataset.formats.manifest import Row
 from dataset.sources.counts import Benchmark
-from dataset.sources.layout import FOLDERS, Row, open_root, read_folder, read_splits
+from dataset.sources.layout import FOLDERS, open_root, read_folder, read_splits
 from dataset.sources.published_set import add_arguments, write_data_set
 from runtime.errors import exit_code
 

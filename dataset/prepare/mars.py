@@ -13,8 +13,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from dataset.formats.manifest import Row
 from dataset.sources.counts import Benchmark
-from dataset.sources.layout import Row, open_root
+from dataset.sources.layout import open_root
 from dataset.sources.names import DISTRACTOR, JUNK
 from dataset.sources.published_set import add_arguments, write_data_set
 from dataset.sources.tracks import read_names, read_queries, read_tracks, track_rows

@@ -17,20 +17,16 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from dataset.formats.manifest import COLUMNS, read_rows, write_manifest
-from dataset.formats.prepared import write_dataset_json
+from dataset.formats import writing
+from dataset.formats.manifest import Tables
 from runtime.errors import UserError, exit_code
-from runtime.json_files import read_json
 
 ORIGIN = "Omniglot, https://github.com/brendenlake/omniglot"
 LICENCE = "MIT (Copyright (c) 2015 Brenden Lake)"
 PUBLISHED_CHARACTERS = {"background": 964, "evaluation": 659}
 DRAWERS = 20
-PRODUCTS = ("dataset.json", "images")
 PNG_START = b"\x89PNG\r\n\x1a\n"
 MEMBER = re.compile(r"([^/]+)/([^/]+)/(character\d+)/(\d+_(0[1-9]|1\d|20)\.png)")  # top, alphabet, character, file
-
-Row = tuple[str, str, str]  # identity, path, camera
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ def extract(drawings: list[Drawing], role: str, root: Path) -> int:
     return sum(map(len, pending.values()))
 
 
-def is_complete(out: Path, tables: dict[str, list[Row]], info: dict, sizes: dict[str, int]) -> bool:
+def is_complete(out: Path, tables: Tables, info: dict, sizes: dict[str, int]) -> bool:
     """Whether `out` already holds exactly this data set; sizes: path of every image -> bytes.
 
     Raises:
@@ -140,19 +136,11 @@ def is_complete(out: Path, tables: dict[str, list[Row]], info: dict, sizes: dict
     """
     if not out.exists():
         return False
-    remedy = "choose another --out, or delete that folder first"
-    foreign = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")} - {*PRODUCTS, *tables}
-    if foreign:
-        raise UserError(f"--out {out}: it already holds other files ({', '.join(sorted(foreign)[:3])} ...); {remedy}")
-    same = not (out / "dataset.json").exists() or read_json(out / "dataset.json") == info
-    for name, rows in tables.items():
-        path = out / name
-        same = same and (not path.exists() or [tuple(row) for row in read_rows(path)] == [COLUMNS[:3], *rows])
-    if not same:
-        raise UserError(f"--out {out}: it holds another data set; {remedy}")
-
+    writing.refuse_foreign(out, sorted(writing.visible(out) - {"dataset.json", writing.IMAGES, *tables}))
+    if writing.other_info(out, info) or writing.other_list(out, tables):
+        raise UserError(f"--out {out}: it holds another data set; {writing.REMEDY}")
     try:
-        images_there = all((out / "images" / path).stat().st_size == size for path, size in sizes.items())
+        images_there = all((out / writing.IMAGES / path).stat().st_size == size for path, size in sizes.items())
     except OSError:  # one is missing
         return False
     return images_there and all((out / name).exists() for name in ("dataset.json", *tables))
@@ -161,8 +149,7 @@ def is_complete(out: Path, tables: dict[str, list[Row]], info: dict, sizes: dict
 def prepare(args: argparse.Namespace) -> int:
     """Reads the tables of contents, checks them, extracts, writes the data set."""
     out = Path(args.out)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out}: is a file")
+    writing.refuse_file(out)
     sets = {"background": merge(args.background, "background"), "evaluation": merge([args.evaluation], "evaluation")}
     shared = {d.content for d in sets["background"]} & {d.content for d in sets["evaluation"]}
     if shared:
@@ -178,19 +165,17 @@ def prepare(args: argparse.Namespace) -> int:
         checksum = zlib.crc32(repr([d.content for d in drawings]).encode(), checksum)
     archives = ", ".join(Path(archive).name for archive in (*args.background, args.evaluation))
     info = {"name": out.resolve().name, "origin": f"{ORIGIN}: {archives} (checksum of contents {checksum:08x})"}
-    info |= {"licence": LICENCE, "image_root": "images", "counts": counts}
+    info |= {"licence": LICENCE, "image_root": writing.IMAGES, "counts": counts}
 
     sizes = {image_path(role, d): d.size for role, drawings in sets.items() for d in drawings}
     if is_complete(out, tables, info, sizes):
         print(f"{args.out} is complete already: nothing to do")
         return 0
     try:
-        written = sum(extract(drawings, role, out / "images") for role, drawings in sets.items())
+        written = sum(extract(drawings, role, out / writing.IMAGES) for role, drawings in sets.items())
     except OSError as error:
         raise UserError(f"--out {out}: cannot extract: {error}") from error
-    for name, rows in tables.items():
-        write_manifest(out / name, rows)
-    write_dataset_json(out, **info)
+    writing.write_prepared(out, info, tables)
     report(args.out, sets, written)
     return 0
 
@@ -206,8 +191,7 @@ def report(out: str, sets: dict[str, list[Drawing]], written: int) -> None:
     if both:
         print(f"  {len(both)} names ({min(both)} ...) stand in both sets, for different characters")
     print(f"{written} images extracted to {out}/images")
-    print(f'next: write {{"dataset": "{out}"}} into experiments/NAME/params.json, then')
-    print("      python train.py --model_dir experiments/NAME")
+    print(writing.next_step(out))
 
 
 def main(argv: list[str] | None = None) -> int:

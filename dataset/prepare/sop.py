@@ -11,8 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from dataset.formats.manifest import Row
 from dataset.sources.counts import Benchmark, shared_identities
-from dataset.sources.layout import Row, open_root
+from dataset.sources.layout import open_root
 from dataset.sources.published_set import add_arguments, write_data_set
 from dataset.sources.word_lists import read_words
 from runtime.errors import UserError, exit_code

@@ -16,13 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset.formats.episodes import attributes_path, write_attributes, write_episodes
-from dataset.formats.manifest import write_manifest
-from dataset.formats.prepared import write_dataset_json
-from dataset.vid import selection as curation
+from dataset.formats.writing import write_prepared
 from dataset.vid.annotations import Snippet, read_snippets
 from dataset.vid.crop_writer import PARTIAL, object_crops, write_all_crops
 from dataset.vid.episode_sets import object_episodes, random_crop_episodes
+from dataset.vid.selection import query_gallery_rows, train_rows
 from dataset.vid.synthetic.render import RenderTask, render_snippet
 from runtime.errors import UserError, exit_code
 from runtime.json_files import read_json, write_json
@@ -137,8 +135,8 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
     seed, root = settings["seed"], out / FRAMES_FOLDER
     render(root, settings, workers)
     train, val = _read(root, "train"), _read(root, "val")
-    rows = curation.train_rows(train)
-    query, gallery = curation.query_gallery_rows(val, seed)
+    rows = train_rows(train)
+    query, gallery = query_gallery_rows(val, seed)
     episode_sets = [
         object_episodes(train, "train_eval", settings["episodes"], seed),
         object_episodes(val, "val_eval", settings["episodes"], seed),
@@ -154,19 +152,11 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
     if cut.problems:
         raise UserError(f"{cut.problems[0].file}: {cut.problems[0].problem}")
 
-    write_manifest(out / "train.csv", rows)
-    if query:
-        write_manifest(out / "query.csv", query)
-        write_manifest(out / "gallery.csv", gallery)
-    else:
+    if not query:
         print("query_gallery: left out: no object is seen both early and late in a validation snippet")
     for episodes in episode_sets:
         if episodes.shortfall:
             print(episodes.shortfall)
-        if episodes.episodes:
-            file = out / "episodes" / f"{episodes.name}.csv"
-            write_episodes(file, episodes.episodes)
-            write_attributes(attributes_path(file), episodes.attributes)
     counts = {
         "train snippets": len(train),
         "train identities": len({identity for identity, *_ in rows}),
@@ -179,14 +169,10 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
     }
     if not settings["keep_frames"]:
         shutil.rmtree(root)
-    write_dataset_json(
-        out,
-        name="synthetic_vid",
-        origin=f"rendered by dataset.prepare.synthetic_vid, seed {seed}",
-        licence="none needed: computer-generated",
-        image_root=".",
-        counts=counts,
-    )
+    info = {"name": "synthetic_vid", "origin": f"rendered by dataset.prepare.synthetic_vid, seed {seed}"}
+    info |= {"licence": "none needed: computer-generated", "image_root": ".", "counts": counts}
+    tables = {"train.csv": rows, "query.csv": query, "gallery.csv": gallery}
+    write_prepared(out, info, tables, [(each.name, each.episodes, each.attributes) for each in episode_sets])
     return counts
 
 

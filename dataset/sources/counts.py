@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from dataset.sources.layout import Tables
+from dataset.formats.manifest import Tables
 from dataset.sources.names import DISTRACTOR, JUNK
 
 

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from dataset.sources.layout import Row, Tables
+from dataset.formats.manifest import Row, Tables
 from dataset.sources.matlab import read_variables, whole_numbers
 from runtime.errors import UserError
 from runtime.progress import Progress

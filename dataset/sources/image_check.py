@@ -1,14 +1,15 @@
 """Looks at the images of a data set's lists before anything is written."""
 
 from pathlib import Path
+from typing import NoReturn
 
+from dataset.formats.manifest import Tables
 from dataset.loading.inspection import inspect_files
-from dataset.sources.layout import Tables
 from runtime.errors import UserError
 from runtime.progress import Progress
 
-NAMED = 10  # how many files an error lists
-AT_ONCE = 20_000  # files that are looked at in one go, so that their full names are never all in memory
+_NAMED = 10  # how many files an error lists
+_AT_ONCE = 20_000  # files that are looked at in one go, so that their full names are never all in memory
 
 
 def drop_broken(root: Path, tables: Tables, check: str, skip: bool) -> tuple[Tables, int]:
@@ -28,15 +29,23 @@ def drop_broken(root: Path, tables: Tables, check: str, skip: bool) -> tuple[Tab
 
 def find_problems(root: Path, paths: list[str], check: str) -> dict[str, str]:
     """Path of a missing or broken image -> what is wrong with it; arguments as of `drop_broken`."""
-    progress = Progress("looked at", len(paths), "images") if len(paths) > AT_ONCE and check != "off" else None
+    progress = Progress("looked at", len(paths), "images") if len(paths) > _AT_ONCE and check != "off" else None
     problems: dict[str, str] = {}
-    for start in range(0, len(paths), AT_ONCE):
-        part = paths[start : start + AT_ONCE]
+    for start in range(0, len(paths), _AT_ONCE):
+        part = paths[start : start + _AT_ONCE]
         found = inspect_files([f"{root}/{path}" for path in part], check).problems
         problems |= {part[index]: problem for index, problem in sorted(found.items())}
         if progress:
             progress(start + len(part))
     return problems
+
+
+def refuse_broken(root: Path, problems: dict[str, str], images: int) -> NoReturn:
+    """Raises a `UserError` that names the first of the bad ones among so many images."""
+    names = "; ".join(f"{path}: {problem}" for path, problem in list(problems.items())[:_NAMED])
+    more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+    remedy = "repair or remove them, or leave them out with --skip_broken"
+    raise UserError(f"{root}: {len(problems)} of {images} images are broken ({remedy}): {names}{more}")
 
 
 def leave_out(root: Path, tables: Tables, problems: dict[str, str], skip: bool) -> tuple[Tables, int]:
@@ -53,10 +62,7 @@ def leave_out(root: Path, tables: Tables, problems: dict[str, str], skip: bool) 
         what = f"none of {images} images can be used, the first: {first[0]}: {first[1]}"
         raise UserError(f"{root}: {what}; is this the folder that the paths start from?")
     if not skip:
-        names = "; ".join(f"{path}: {problem}" for path, problem in list(problems.items())[:NAMED])
-        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
-        remedy = "repair or remove them, or leave them out with --skip_broken"
-        raise UserError(f"{root}: {len(problems)} of {images} images are broken ({remedy}): {names}{more}")
+        refuse_broken(root, problems, images)
     kept = {name: [row for row in rows if row[1] not in problems] for name, rows in tables.items()}
     for name, rows in kept.items():
         if not rows:

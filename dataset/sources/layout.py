@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from dataset.formats.manifest import Row, Tables
 from dataset.sources.names import DISTRACTOR, JUNK, parse_names
 from runtime.errors import UserError
 
@@ -11,9 +12,6 @@ IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 
 # The same three folders in Market-1501, DukeMTMC-reID and the extracted CUHK03.
 FOLDERS = {"train.csv": "bounding_box_train", "query.csv": "query", "gallery.csv": "bounding_box_test"}
-
-Row = tuple[str, ...]  # identity, path[, camera[, sequence]]
-Tables = dict[str, list[Row]]  # file name -> its rows, all of one length
 
 
 def open_root(root: str, parts: tuple[str, ...], option: str = "--root") -> Path:

@@ -1,23 +1,17 @@
-"""Writes a prepared data set: lists, images where they are asked for, dataset.json last."""
+"""Published data sets to prepared ones: their options, what is counted and compared, and the report."""
 
 import argparse
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dataset.formats.manifest import write_manifest
-from dataset.formats.prepared import write_dataset_json
-from dataset.formats.writing import COPIES, copy_images, listed, refuse_other_content
+from dataset.formats.manifest import Tables
+from dataset.formats.writing import MakeImages, listed, next_step, refuse_overlap, write_with_images
 from dataset.loading.inspection import MODES
 from dataset.sources.counts import Benchmark, count, describe, differences, shared_identities
 from dataset.sources.image_check import drop_broken
-from dataset.sources.layout import Tables
-from runtime.errors import UserError
 
 PRODUCTS = ("dataset.json", "train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv")
-
-MakeImages = Callable[[Path, Tables], None]  # (folder to make them in, tables that name them)
 
 
 def add_arguments(parser: argparse.ArgumentParser, root: str, copy: bool = True) -> None:
@@ -66,9 +60,9 @@ def write_data_set(
     Raises:
         UserError: for broken images, for an --out that holds something else, or when writing fails.
     """
-    out, copy = Path(args.out).resolve(), getattr(args, "copy", False)
-    if copy and (out.is_relative_to(root) or root.is_relative_to(out)):
-        raise UserError("--copy needs an --out apart from the images; leave --copy away to use them where they are")
+    copy = getattr(args, "copy", False)
+    if copy:
+        refuse_overlap(Path(args.out).resolve(), root)
     tables, dropped = drop_broken(root, tables, args.check if check_images else "off", args.skip_broken)
 
     counts: dict[str, Any] = count(tables, benchmark.tracks)
@@ -78,24 +72,9 @@ def write_data_set(
     if other_than_published:
         counts["published_but_different"] = other_than_published
     counts |= settings or {}
-    own = copy or make_images is not None
-    inside = root.is_relative_to(out)
-    image_root = COPIES if own else root.relative_to(out).as_posix() if inside else root.as_posix()
-    info = {"name": args.name or out.name, "origin": f"{benchmark.origin}: {root.as_posix()}"}
-    info |= {"licence": benchmark.licence, "image_root": image_root, "counts": counts}
-    made = {row[1] for rows in tables.values() for row in rows} if own else set()
-    refuse_other_content(out, root, tables, info, made, PRODUCTS)
-
-    try:
-        if make_images:
-            make_images(out / COPIES, tables)
-        elif copy:
-            copy_images(root, out / COPIES, sorted(made))
-        for name, rows in tables.items():
-            write_manifest(out / name, rows)
-        write_dataset_json(out, **info)
-    except OSError as error:
-        raise UserError(f"--out {args.out}: {error.strerror or error}") from error
+    info = {"name": args.name, "origin": f"{benchmark.origin}: {root.as_posix()}"}
+    info |= {"licence": benchmark.licence, "counts": counts}
+    write_with_images(args.out, root, tables, info, PRODUCTS, copy, make_images)
     report(args.out, benchmark, tables, counts, notes)
 
 
@@ -122,5 +101,4 @@ def report(out: str, benchmark: Benchmark, tables: Tables, counts: dict[str, Any
     if "train.csv" not in tables:
         print("no train.csv: this data set is for evaluation only")
         return
-    print(f'next: write {{"dataset": "{out}"}} into experiments/NAME/params.json, then')
-    print("      python train.py --model_dir experiments/NAME")
+    print(next_step(out))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.sources.layout import Row
+from dataset.formats.manifest import Row
 from dataset.sources.matlab import read_variables, whole_numbers
 from dataset.sources.names import FORMS, JUNK
 from runtime.errors import UserError

@@ -1,12 +1,9 @@
 """From indices and crops to a prepared data set: training list, episodes, their random crops, statistics."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from dataset.formats.episodes import attributes_path, write_attributes, write_episodes
-from dataset.formats.manifest import write_manifest
-from dataset.formats.prepared import write_dataset_json
+from dataset.formats.writing import write_lists, write_prepared
 from dataset.vid.crop_writer import write_all_crops
 from dataset.vid.episode_sets import EpisodeSet, object_episodes, random_crop_episodes
 from dataset.vid.index import SplitIndex, read_index
@@ -50,14 +47,12 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
     (folder.path / "dataset.json").unlink(missing_ok=True)  # until all lists are of one curation
     notes, sets = [f"{split}: none of its objects has a crop; left out" for split in empty], {}
     if "train" in indices:
-        sets["train"] = _write_train(folder.path / "train.csv", indices["train"], notes)
+        sets["train"] = _write_train(folder, indices["train"], notes)
     for episodes in _episode_sets(indices, wishes):
         sets[episodes.name] = _write_episodes(folder, episodes, workers, notes)
 
-    for name in {"train_eval", "val_eval", "easy_val_eval"}.difference(sets):  # of an earlier curation
-        _remove_episodes(folder, name)
-    if "train" not in sets:
-        (folder.path / "train.csv").unlink(missing_ok=True)
+    gone = {"train_eval", "val_eval", "easy_val_eval"}.difference(sets)  # of an earlier curation
+    write_lists(folder.path, {} if "train" in sets else {"train.csv": []}, [(name, [], {}) for name in gone])
     for split, lists in (("train", "train.csv and train_eval"), ("val", "val_eval and easy_val_eval")):
         if split not in indices and split not in empty:
             notes.append(f"{split}: its annotations have not been read, so that there is no {lists}")
@@ -71,14 +66,9 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
         print(f"\n{folder.path}: lists written; not ready for training until crop, and then curate, have been run")
         return
     counts = {name: made.get("episodes", made.get("images")) for name, made in sets.items()}
-    write_dataset_json(
-        folder.path,
-        name=folder.path.resolve().name,
-        origin=f"ImageNet VID 2015, crops and episodes of dataset.prepare.imagenetvid, seed {wishes.seed}",
-        licence="ImageNet's terms of access",
-        image_root=".",
-        counts=counts,
-    )
+    info = {"name": folder.path.resolve().name, "licence": "ImageNet's terms of access", "image_root": "."}
+    origin = f"ImageNet VID 2015, crops and episodes of dataset.prepare.imagenetvid, seed {wishes.seed}"
+    write_prepared(folder.path, info | {"origin": origin, "counts": counts})
     without = "" if (folder.path / "train.csv").exists() else ", for evaluation only: there is no train.csv"
     print(f"\n{folder.path}: prepared{without}")
 
@@ -90,7 +80,7 @@ def _left_out(folder: OutputFolder, split: str, index: SplitIndex) -> dict[str, 
     return count_problems(index.problems) | small_boxes(small, folder.crop_settings.min_box)
 
 
-def _write_train(file: Path, index: SplitIndex, notes: list[str]) -> dict[str, Any]:
+def _write_train(folder: OutputFolder, index: SplitIndex, notes: list[str]) -> dict[str, Any]:
     rows = train_rows(index.snippets())
     seen = int((~index.occluded).sum())
     made = {
@@ -101,10 +91,8 @@ def _write_train(file: Path, index: SplitIndex, notes: list[str]) -> dict[str, A
             "crops of objects that are seen only once": seen - len(rows),
         },
     }
-    if rows:
-        write_manifest(file, rows)
-    else:
-        file.unlink(missing_ok=True)
+    write_lists(folder.path, {"train.csv": rows})
+    if not rows:
         notes.append("train: no object is seen in two frames, so that there is nothing to train on")
     return made
 
@@ -122,25 +110,14 @@ def _episode_sets(indices: dict[str, SplitIndex], wishes: Wishes) -> list[Episod
 
 
 def _write_episodes(folder: OutputFolder, episodes: EpisodeSet, workers: int, notes: list[str]) -> dict[str, Any]:
-    file = folder.path / "episodes" / f"{episodes.name}.csv"
     if episodes.random_crops and folder.record_file("val").exists():
         dropped = _cut_random_crops(folder, episodes, workers)
         if dropped:
             notes.append(f"{episodes.name}: {dropped} episodes left out, since the images of their frames are gone")
     if episodes.shortfall:
         notes.append(episodes.shortfall)
-    if episodes.episodes:
-        write_episodes(file, episodes.episodes)
-        write_attributes(attributes_path(file), episodes.attributes)
-    else:
-        _remove_episodes(folder, episodes.name)
+    write_lists(folder.path, episodes=[(episodes.name, episodes.episodes, episodes.attributes)])
     return {"asked": episodes.asked, "episodes": len(episodes.episodes), "snippets": episodes.snippets}
-
-
-def _remove_episodes(folder: OutputFolder, name: str) -> None:
-    file = folder.path / "episodes" / f"{name}.csv"
-    file.unlink(missing_ok=True)
-    attributes_path(file).unlink(missing_ok=True)
 
 
 def _cut_random_crops(folder: OutputFolder, episodes: EpisodeSet, workers: int) -> int:
