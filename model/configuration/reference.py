@@ -5,22 +5,14 @@
 
 import argparse
 import json
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from model.configuration.fields.types import NamesOf
 from model.configuration.params import Params
 from runtime import plugins
-
-# Parameters whose values are the names of a package's modules.
-_PACKAGES = {
-    "augmentation": "dataset.augmentation",
-    "augmentation_pool": "dataset.augmentation",
-    "sampling": "dataset.sampling",
-    "model_type": "model.network.backbones",
-    "head": "model.network.heads",
-    "triplet_strategy": "model.losses.strategies",
-}
 
 
 def schema_text(schema: dict[str, Any]) -> str:
@@ -47,11 +39,22 @@ def markdown_table(params: type[BaseModel]) -> str:
     lines = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
     for key, field in params.model_fields.items():
         kind = schema_text(properties[key])
-        if key in _PACKAGES:
-            names = " or ".join(f'"{name}"' for name in plugins.choices(_PACKAGES[key]))
+        package = _package_of(field)
+        if package:
+            names = " or ".join(f'"{name}"' for name in plugins.choices(package))
             kind = kind.replace("string", names, 1)
         lines.append(f"| `{key}` | {kind} | `{json.dumps(field.default)}` | {field.description} |")
     return "\n".join(lines)
+
+
+def _package_of(field: FieldInfo) -> str | None:
+    """The package whose modules a field's strings name, as its type says; None for other fields."""
+    pending = [*field.metadata, field.annotation]
+    for part in pending:  # grows by the parts of each type, down to those within lists and unions
+        if isinstance(part, NamesOf):
+            return part.package
+        pending.extend(get_args(part))
+    return None
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Parameters of what a batch is."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from model.configuration.fields.types import Fields, one_of
 class BatchParams(Fields):
     """Parameters of what a batch is."""
 
-    sampling: Annotated[str, one_of("dataset.sampling")] = Field(
+    sampling: one_of("dataset.sampling") = Field(
         "pk",
         description="What a batch is: `pk` P identities with K images each; `uniform` any P x K images; "
         "`triplets` P x K / 3 (rounded down) fixed triples of anchor, positive and negative, new ones for each epoch.",
@@ -27,3 +27,10 @@ class BatchParams(Fields):
         description="`sampling: triplets`: draw an anchor's positive and negative at random, or take the farthest and "
         "the nearest one by the embeddings of the checkpoint at the start of the epoch.",
     )
+
+    def check_sampling(self) -> None:
+        """Raises a ValueError for what another `sampling` needs."""
+        if self.triplet_mining == "hard" and self.sampling != "triplets":
+            raise ValueError(f"triplet_mining 'hard' needs sampling 'triplets', not {self.sampling!r}")
+        if self.same_snippet_negatives and self.sampling != "pk":
+            raise ValueError(f"same_snippet_negatives needs sampling 'pk', not {self.sampling!r}")

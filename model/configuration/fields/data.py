@@ -1,6 +1,6 @@
 """Parameters of the images and of their augmentation."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -21,10 +21,10 @@ class DataParams(Fields):
     pad_to_square: bool = Field(
         False, description="Pad to a square before resizing, instead of stretching; for a square `image_size`."
     )
-    augmentation: list[Annotated[str, one_of("dataset.augmentation")]] = Field(
+    augmentation: list[one_of("dataset.augmentation")] = Field(
         ["random_crop", "horizontal_flip"], description="Training augmentations by name, applied in this order."
     )
-    augmentation_pool: list[Annotated[str, one_of("dataset.augmentation")]] = Field(
+    augmentation_pool: list[one_of("dataset.augmentation")] = Field(
         [], description="Further augmentations: each image gets some of them, drawn at random, in random order."
     )
     augmentation_pool_count: low_high(Count) = Field(
@@ -93,3 +93,48 @@ class DataParams(Fields):
         None, description="Images decoded at the same time; null lets tf.data decide."
     )
     prefetch_threads: Positive = Field(4, description="Batches prepared ahead of the training step.")
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """(height, width) of the network's input."""
+        return _pair(self.image_size)
+
+    @property
+    def pre_crop_shape(self) -> tuple[int, int]:
+        """(height, width) of a training image before its random crop."""
+        if self.pre_crop_size is not None:
+            return _pair(self.pre_crop_size)
+        height, width = self.image_shape
+        return round(height * 9 / 8), round(width * 9 / 8)
+
+    def check_sizes(self) -> None:
+        """Raises a ValueError for sizes that do not fit each other, or the augmentations that cut images out."""
+        crops = {"random_crop", "random_resized_crop"} & set(self.augmentation)
+        if self.pre_crop_size is not None and not crops:
+            raise ValueError(
+                "pre_crop_size has no effect without random_crop or random_resized_crop in augmentation; "
+                "add one, or drop the size"
+            )
+        if len(crops) == 2:
+            raise ValueError("augmentation has random_crop and random_resized_crop, which cut out the same; drop one")
+        if self.pad_to_square and self.image_shape[0] != self.image_shape[1]:
+            raise ValueError(f"pad_to_square needs a square image_size, not {self.image_size}")
+        if any(p < i for p, i in zip(self.pre_crop_shape, self.image_shape, strict=True)):
+            raise ValueError(f"pre_crop_size {self.pre_crop_size} is smaller than image_size {self.image_size}")
+
+    def check_pool(self) -> None:
+        """Raises a ValueError for an `augmentation_pool` that no image can draw from."""
+        size = len(self.augmentation_pool)
+        if self.augmentation_pool_count[1] > size > 0:
+            raise ValueError(
+                f"augmentation_pool_count {self.augmentation_pool_count}: augmentation_pool has only "
+                f"{size}; set it to [0, {size}], or add others"
+            )
+        if "random_crop" in self.augmentation_pool:
+            raise ValueError(
+                "augmentation_pool cannot have random_crop, which every image needs; put it in augmentation"
+            )
+
+
+def _pair(size: int | list[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])

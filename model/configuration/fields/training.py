@@ -88,3 +88,34 @@ class TrainingParams(Fields):
     )
     save_checkpoints_steps: Positive = Field(500, description="Steps between checkpoints.")
     keep_checkpoints: Positive | None = Field(10, description="Newest checkpoints kept; null keeps all.")
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Number of training steps that the parameters ask for."""
+        if self.only_one_step:
+            return 1
+        return self.train_iterations or self.num_epochs * steps_per_epoch
+
+    def check_length(self) -> None:
+        """Raises a ValueError unless one parameter gives the length of the training."""
+        if self.num_epochs is not None:
+            if "train_iterations" in self.model_fields_set and self.train_iterations is not None:
+                raise ValueError("num_epochs and train_iterations are both given; keep one of them")
+        elif self.train_iterations is None:
+            raise ValueError("train_iterations and num_epochs are both null; give one of them")
+
+    def check_plateau(self) -> None:
+        """Raises a ValueError for a learning rate that a plateau would not lower."""
+        if self.plateau_evaluations and self.plateau_least_fraction == 1.0:
+            raise ValueError("plateau_evaluations with plateau_least_fraction 1 would never lower anything; drop one")
+
+    def check_schedule(self) -> None:
+        """Raises a ValueError for parameters that another `learning_rate_schedule` needs, or that it lacks."""
+        if self.learning_rate_schedule == "step" and not self.decay_steps:
+            raise ValueError("learning_rate_schedule 'step' needs decay_steps, such as [10000, 20000]")
+        if self.decay_start_step and self.learning_rate_schedule == "step":
+            raise ValueError("decay_start_step has no effect with learning_rate_schedule 'step'; decay_steps say when")
+        if self.decay_steps and self.learning_rate_schedule != "step":
+            raise ValueError(
+                f"decay_steps have no effect with learning_rate_schedule {self.learning_rate_schedule!r}; "
+                f"set it to 'step', or drop them"
+            )

@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -10,7 +11,11 @@ from runtime import plugins
 
 
 class Fields(BaseModel):
-    """Parameters that are checked: unknown keys and wrong types are errors."""
+    """Parameters that are checked: unknown keys and wrong types are errors.
+
+    A method `check_...` of a class of fields has the rules on how they fit others. `Params`, which has all fields,
+    calls it when each value is right by itself. A rule stands beside the field that would have no effect, or be wrong.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -25,9 +30,16 @@ def check_name(package: str, name: str) -> str:
     return name
 
 
-def one_of(package: str) -> AfterValidator:
+@dataclass(frozen=True)
+class NamesOf:
+    """Says in a field's type which package its strings name modules of; the reference lists them."""
+
+    package: str
+
+
+def one_of(package: str) -> type:
     """A string that names a module of `package`."""
-    return AfterValidator(lambda name: check_name(package, name))
+    return Annotated[str, AfterValidator(lambda name: check_name(package, name)), NamesOf(package)]
 
 
 def ascending(values: list) -> list:

@@ -1,3 +1,4 @@
+import inspect
 import json
 import re
 import subprocess
@@ -7,6 +8,7 @@ import pytest
 from helpers.commands import ROOT, command
 from pydantic import ValidationError
 
+from model.configuration.fields.types import Fields
 from model.configuration.loading import check_params, load_params, parse_overrides
 from model.configuration.params import Params
 from runtime.errors import UserError
@@ -106,6 +108,29 @@ def test_mistakes_are_named(values, parts):
     assert all(part in message for part in parts), message
 
 
+@pytest.mark.parametrize(
+    ("values", "first"),
+    [
+        ({"squared": True, "metric": "cosine", "train_iterations": None}, "squared: true"),
+        ({"train_iterations": None, "triplet_strategy": "basic"}, "train_iterations and num_epochs are both null"),
+        ({"memory_start_step": 1, "triplet_mining": "hard"}, "memory_start_step has no effect"),
+        ({"triplet_mining": "hard", "pad_to_square": True, "image_size": [8, 9]}, "triplet_mining 'hard' needs"),
+        ({"pad_to_square": True, "image_size": [8, 9], "label_smoothing": 0.1}, "pad_to_square needs"),
+        ({"label_smoothing": 0.1, "batch_norm": "frozen"}, "label_smoothing has no effect"),
+        ({"batch_norm": "frozen", "gem_p": 4.0, "gem_learned": True}, "batch_norm 'frozen' keeps"),
+        ({"gem_p": 4.0, "gem_learned": True, "descriptors": "GS"}, "gem_learned has no effect"),
+        ({"plateau_evaluations": 1, "plateau_least_fraction": 1.0, "descriptors": "GS"}, "plateau_evaluations with"),
+        ({"descriptors": "GS", "whitening": "start"}, "descriptors has no effect"),
+        ({"whitening": "start", "frozen_stages": 1}, "whitening 'start' begins"),
+        ({"frozen_stages": 1, "augmentation_pool": ["random_crop"]}, "frozen_stages keeps"),
+        ({"augmentation_pool": ["random_crop"], "decay_steps": [1]}, "augmentation_pool_count [0, 2]"),
+    ],
+)
+def test_of_several_mistakes_the_first_is_told(values, first):
+    with pytest.raises(UserError, match=re.escape(f"params.json: {first}")):
+        check_params(values, "params.json")
+
+
 def test_squared_means_sqeuclidean():
     assert check_params({"squared": True}, "x").metric == "sqeuclidean"
     assert check_params({"squared": True, "metric": "sqeuclidean"}, "x").metric == "sqeuclidean"
@@ -177,17 +202,23 @@ def test_schema_is_json_schema():
 
 def test_every_parameter_is_used():
     """A parameter that no code reads would be a promise not kept."""
+    configuration = ROOT / "model" / "configuration"
     code = "\n".join(
         file.read_text(encoding="utf-8")
-        for pattern in ("*.py", "model/**/*.py", "dataset/**/*.py")
+        for pattern in ("*.py", "model/**/*.py", "dataset/**/*.py", "visualization/**/*.py")
         for file in ROOT.glob(pattern)
-        if file.name not in ("params.py", "params_fields.py", "params_rules.py")
+        if configuration not in file.parents
     )
-    own = (ROOT / "model" / "params_fields.py").read_text(encoding="utf-8")
+    derived = "\n".join(  # properties, and what has another name outside: not the rules on how parameters fit others
+        inspect.getsource(member.fget if isinstance(member, property) else member)
+        for fields in Params.__mro__
+        for name, member in vars(fields).items()
+        if issubclass(fields, Fields) and (isinstance(member, property) or name in ("total_steps", "_consistent"))
+    )
     unused = [
         key
         for key in Params.model_fields
-        if not re.search(rf"params\.{key}\b|\bp\.{key}\b", code) and not re.search(rf"self\.{key}\b", own)
+        if not re.search(rf"params\.{key}\b|\bp\.{key}\b", code) and not re.search(rf"self\.{key}\b", derived)
     ]
     assert not unused
 
@@ -202,8 +233,7 @@ def test_help_and_bad_parameters_need_no_tensorflow(script, tmp_path):
             f"sys.argv = {[script, *words]!r}\n"
             "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
             "except SystemExit as end:\n"
-            f"    light = ['numpy', 'pydantic'] if {words[0] == '--help'} else []\n"
-            "    heavy = [m for m in ['tensorflow', 'keras', 'sklearn', *light] if m in sys.modules]\n"
+            "    heavy = [m for m in ['tensorflow', 'keras', 'sklearn', 'matplotlib'] if m in sys.modules]\n"
             "    sys.exit(f'imported {heavy}' if heavy else end.code)\n"
         )
         done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=False)
