@@ -14,10 +14,14 @@ from runtime.errors import UserError
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def choices(package: str) -> list[str]:
-    """The names to choose from, found without importing the package or its modules (package: "model.network.heads")."""
+def choices(package: str, first: tuple[str, ...] = ()) -> list[str]:
+    """The names to choose from, found without importing the package or its modules (package: "model.network.heads").
+
+    Those of `first` come in that order, all others behind them by the alphabet.
+    """
     folders = importlib.util.find_spec(package).submodule_search_locations
-    return sorted(module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_"))
+    names = {module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_")}
+    return [*(name for name in first if name in names), *sorted(names.difference(first))]
 
 
 def load(package: str, name: str) -> ModuleType:

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.distances import list_distances
 from runtime import plugins
 from runtime.errors import UserError
 
 if TYPE_CHECKING:
     from model.evaluation.embedding_files import Request
 
-METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
+METRICS = tuple(list_distances())
 POOLINGS = ("mean", "max", "normalized_mean")
 
 
@@ -109,7 +110,8 @@ def request_of(args: argparse.Namespace) -> "Request":
     exact = ("rerank", "use_market_ap", "single_gallery_shot", "clusters", "ties", "fpr")
     if "index" in values and (other := next((name for name in exact if name in values), None)):
         raise UserError(f"--index gives CMC and Recall@K only, without --{other}: drop one of them")
-    if values.get("metric") == "cityblock" and (other := next((n for n in ("rerank", "index") if n in values), None)):
+    squared = values.get("metric", "euclidean") in list_distances(squared=True)
+    if not squared and (other := next((n for n in ("rerank", "index") if n in values), None)):
         raise UserError(f"--{other} is for Euclidean or cosine distances: use --metric euclidean or cosine")
     files = ("query_dataset", "query_embeddings", "gallery_dataset", "gallery_embeddings")
     return Request(**values | {name: Path(values[name]) if name in values else None for name in files})

@@ -5,16 +5,17 @@ float32 that difference cancels: two equal embeddings would come out 3e-4 of the
 and on GPUs that multiply in TF32 nothing near would be right.
 """
 
+from types import ModuleType
 from typing import NamedTuple
 
 import tensorflow as tf
 
-METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
+from model.distances import find_distance, has_unit_length, is_squared, list_distances
 
 # Squared distances below this part of the squared lengths count as rounding errors of float64.
 _NOTHING = 2.0**-45
 
-# Numbers in a block of coordinate differences, (dimensions, rows, columns), of the cityblock distance.
+# Numbers in a block of differences, (dimensions, rows, columns), of distances that are sums over the dimensions.
 _BLOCK = 2**17
 
 
@@ -43,9 +44,8 @@ class Points(NamedTuple):
 def pairwise(a: tf.Tensor, b: tf.Tensor, metric: str) -> tf.Tensor:
     """Distances of every row of `a` to every row of `b`: (A, D), (B, D) -> (A, B) float32, exactly 0 for equal rows.
 
-    `metric` is euclidean, sqeuclidean (its square), cityblock (sum of absolute differences) or cosine (1 - cosine of
-    the angle, which is half the sqeuclidean distance of the embeddings at length 1; the zero vector stays the zero
-    vector there, at 1/2 from all others). Not differentiable: `pull_back` is the way back.
+    `metric` is the name of a module of `model.distances`; at length 1 the zero vector stays the zero vector (its cosine
+    distance is 1/2 from all others). Not differentiable: `pull_back` is the way back.
 
     Raises:
         ValueError: for another metric.
@@ -55,7 +55,7 @@ def pairwise(a: tf.Tensor, b: tf.Tensor, metric: str) -> tf.Tensor:
 
 
 def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = None) -> Points:
-    """(N, D) -> Points: for cosine at length 1, and with the mean (or `centre`, (D,) float64) taken off.
+    """(N, D) -> Points: at length 1 if the metric wants that, and with the mean (or `centre`, (D,) float64) taken off.
 
     No distance feels the mean, but every rounding does: a collapsing network puts all embeddings near one point far
     from 0.
@@ -63,10 +63,10 @@ def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = Non
     Raises:
         ValueError: for an unknown metric.
     """
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}; the choices are {', '.join(METRICS)}")
+    if metric not in list_distances():
+        raise ValueError(f"unknown metric {metric!r}; the choices are {', '.join(list_distances())}")
     points, scale = tf.cast(embeddings, tf.float64), None
-    if metric == "cosine":
+    if has_unit_length(metric):
         lengths = tf.norm(points, axis=1, keepdims=True)
         inverse = tf.math.divide_no_nan(tf.ones_like(lengths), lengths)
         points, scale = points * inverse, tf.cast(inverse, tf.float32)
@@ -81,15 +81,14 @@ def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = Non
 def between(a: Points, b: Points, metric: str) -> tf.Tensor:
     """Distances: A points, B points -> (A, B) float32."""
     points, one, squares = a.factor[:, :-2], a.factor[:, -2:-1], a.factor[:, -1:]
-    if metric == "cityblock":
-        return _cityblock(points, b.factor[:, :-2])
+    distance = find_distance(metric)
+    if not is_squared(distance):
+        return _sum_over_dimensions(points, b.factor[:, :-2], distance)
     # The squared lengths ride along as two more columns of the product. One of them is a trifle too small, more than
     # the product's rounding error, so that equal points come out below 0, which is then made 0.
     left = tf.concat([-2.0 * points, (1.0 - _NOTHING) * squares, one], axis=1)
     squared = tf.nn.relu(tf.cast(tf.matmul(left, b.factor, transpose_b=True), tf.float32))  # (A, B)
-    if metric == "euclidean":
-        return tf.sqrt(squared)
-    return 0.5 * squared if metric == "cosine" else squared
+    return distance.of_squared(squared, tf)
 
 
 def pull_back(
@@ -97,7 +96,7 @@ def pull_back(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The gradient, by both sides, of something that depends on `distances = between(a, b)`, as `gradient_of` takes it.
 
-    With G the gradient by the distances and w = G / d (euclidean, 0 where d = 0), 2 G (sqeuclidean), G (cosine), the
+    With G the gradient by the distances and w the metric's `weights`, such as G / d (euclidean, 0 where d = 0), the
     gradient by a_i is a_i sum_j w_ij - sum_j w_ij b_j, and that by b_j is b_j sum_i w_ij - sum_i w_ij a_i. Given back
     are the two sums, which add up over blocks.
 
@@ -110,12 +109,10 @@ def pull_back(
     Returns:
         (A, D + 2) and (B, D + 2) float32: sum of w times the other side, sum of w, and a column without meaning.
     """
-    if metric == "cityblock":
-        return _cityblock_pull_back(a.factor[:, :-2], b.factor[:, :-2], gradient)
-    if metric == "euclidean":
-        gradient = tf.math.divide_no_nan(gradient, distances)
-    elif metric == "sqeuclidean":
-        gradient = 2.0 * gradient
+    distance = find_distance(metric)
+    if not is_squared(distance):
+        return _pull_back_sum(a.factor[:, :-2], b.factor[:, :-2], gradient, distance)
+    gradient = distance.weights(gradient, distances, tf)
     return tf.matmul(gradient, b.single), tf.matmul(gradient, a.single, transpose_a=True)
 
 
@@ -131,25 +128,28 @@ def gradient_of(points: Points, pulled: tf.Tensor) -> tf.Tensor:
     return points.scale * (gradient - along * single)
 
 
-def _cityblock(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+def _sum_over_dimensions(a: tf.Tensor, b: tf.Tensor, distance: ModuleType) -> tf.Tensor:
     """A block of dimensions at a time, since (A, B, D) would not fit."""
     blocks_a, blocks_b = _blocks(a, b)
 
     def add(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return i + 1, total + tf.reduce_sum(tf.abs(blocks_a[i][:, :, None] - blocks_b[i][:, None, :]), axis=0)
+        differences = blocks_a[i][:, :, None] - blocks_b[i][:, None, :]  # (d, A, B)
+        return i + 1, total + tf.reduce_sum(distance.of_differences(differences, tf), axis=0)
 
     start = tf.zeros([tf.shape(a)[0], tf.shape(b)[0]], tf.float64)
     _, total = tf.while_loop(lambda i, _: i < tf.shape(blocks_a)[0], add, [0, start], parallel_iterations=1)
     return tf.cast(total, tf.float32)
 
 
-def _cityblock_pull_back(a: tf.Tensor, b: tf.Tensor, gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The derivative of |a - b| is its sign, 0 where they are equal."""
+def _pull_back_sum(
+    a: tf.Tensor, b: tf.Tensor, gradient: tf.Tensor, distance: ModuleType
+) -> tuple[tf.Tensor, tf.Tensor]:
     blocks_a, blocks_b = _blocks(a, b)
 
     def block(both: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        signs = tf.cast(tf.sign(both[0][:, :, None] - both[1][:, None, :]), tf.float32) * gradient  # (d, A, B)
-        return -tf.reduce_sum(signs, axis=2), tf.reduce_sum(signs, axis=1)
+        slopes = distance.slopes(both[0][:, :, None] - both[1][:, None, :], tf)  # (d, A, B)
+        slopes = tf.cast(slopes, tf.float32) * gradient
+        return -tf.reduce_sum(slopes, axis=2), tf.reduce_sum(slopes, axis=1)
 
     signature = (tf.float32, tf.float32)
     to_a, to_b = tf.map_fn(block, (blocks_a, blocks_b), parallel_iterations=1, fn_output_signature=signature)

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 from threadpoolctl import threadpool_limits
 
-from model.metrics.ranking.gallery_distances import METRICS
+from model.distances import has_unit_length
 from model.metrics.search.nearest import as_vectors, centre_and_scale, centred_single, check_vectors
 from runtime.errors import UserError
 
@@ -31,7 +31,7 @@ def definitions(images: int, identities: int, metric: str = "euclidean", seed: i
         )
     else:
         how = "k-means of scikit-learn (Lloyd, k-means++)"
-    space = "L2-normalised embeddings" if metric == "cosine" else "embeddings, by Euclidean distance"
+    space = "L2-normalised embeddings" if has_unit_length(metric) else "embeddings, by Euclidean distance"
     clusters = f"{how}, n_init {INIT}, seed {seed}, with as many clusters as identities ({identities}), of the {space}"
     return {
         "nmi": f"normalised mutual information (arithmetic mean) of identities and clusters: {clusters}",
@@ -54,7 +54,7 @@ def cluster_figures(
     Raises:
         UserError: for embeddings that are not finite or do not fit the identities.
     """
-    check_vectors(emb, emb, metric, METRICS)
+    check_vectors(emb, emb, metric)
     if len(identities) != len(emb):
         raise UserError(f"{len(identities)} identities for {len(emb)} embeddings: give one for each")
     names, codes = np.unique(np.asarray(identities), return_inverse=True)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.metric_names import METRICS
 from PIL import Image
 from sklearn.decomposition import PCA
 
 import visualize
 from dataset.formats.manifest import Manifest
 from model.embedding.hdf5_file import write_embeddings
-from model.metrics.ranking.gallery_distances import METRICS
 from runtime.errors import UserError, exit_code
 from visualization.embedding.flat_positions import draw_images, flatten, neighbour_share, principal_components
 from visualization.embedding.scatter import MARKERS, Spot, _pictured, highlighted, look_of, with_titles

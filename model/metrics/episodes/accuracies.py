@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataset.formats.episodes import Episodes
-from runtime.errors import UserError
+from model.distances import find_distance, is_squared
 
-METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
 BLOCK_ELEMENTS = 1 << 20  # of the array of differences: 8 MB
 
 
@@ -30,23 +29,24 @@ class EpisodeResult:
 def pair_distances(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray, metric: str) -> np.ndarray:
     """Distances of P pairs of rows, (P,) float64, from differences: equal rows are at exactly equal distances.
 
-    Euclidean distances are left squared: the order is the same, and a square root can only make ties.
+    Functions of the squared Euclidean distance are left squared: the order is the same, and a square root can only make
+    ties. At length 1 it is half of that, 1 - cos, and 1 for a zero vector.
 
     Args:
         embeddings: (U, D).
         first, second: (P,) indices of rows.
-        metric: one of `METRICS`; the cosine distance is 1 - cos, and 1 for a zero vector.
+        metric: a module of `model.distances`.
     """
-    distances = np.empty(len(first))
+    distance, distances = find_distance(metric), np.empty(len(first))
     step = max(1, BLOCK_ELEMENTS // max(1, embeddings.shape[1]))
     for start in range(0, len(first), step):
         block = slice(start, start + step)
         a, b = embeddings[first[block]].astype(np.float64), embeddings[second[block]].astype(np.float64)  # (p, D)
-        if metric == "cosine":
+        if not is_squared(distance):
+            distances[block] = distance.of_differences(a - b, np).sum(1)
+        elif distance.UNIT_LENGTH:
             norms = np.sqrt((a * a).sum(1) * (b * b).sum(1))
             distances[block] = 1 - (a * b).sum(1) / np.where(norms == 0, 1, norms)
-        elif metric == "cityblock":
-            distances[block] = np.abs(a - b).sum(1)
         else:
             distances[block] = np.square(a - b).sum(1)
     return distances
@@ -62,7 +62,7 @@ def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) 
     Args:
         embeddings: (U, D), one row for each of `episodes.paths`.
         episodes: E episodes.
-        metric: `euclidean`, `sqeuclidean`, `cityblock` or `cosine`.
+        metric: a module of `model.distances`.
 
     Returns:
         The two accuracies and the outcomes they are means of; counts: `episodes`, `candidates` (positives and
@@ -72,8 +72,7 @@ def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) 
         UserError: for an unknown metric.
         ValueError: when the embeddings are not (U, D).
     """
-    if metric not in METRICS:
-        raise UserError(f"metric {metric!r}: it must be one of {', '.join(METRICS)}")
+    find_distance(metric)
     embeddings = np.asarray(embeddings)
     if embeddings.ndim != 2 or len(embeddings) != len(episodes.paths):
         raise ValueError(f"embeddings of shape {embeddings.shape} for {len(episodes.paths)} images; (U, D) expected")

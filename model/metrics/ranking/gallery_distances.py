@@ -5,14 +5,14 @@ product, whose error is bounded by `slack`; only the few pairs nearer to each ot
 float64, coordinate by coordinate. The ranking is that of float64, at float32's speed and half its memory.
 """
 
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from model.distances import find_distance, has_unit_length, is_squared
 from runtime.errors import UserError
-
-METRICS = ("euclidean", "sqeuclidean", "cityblock", "cosine")
 
 # Of the squared lengths. The error of float32 products about the mean was 14 units at most (D from 8 to 8192, random,
 # nearly parallel and with outliers), where a unit is 2^-24.
@@ -72,26 +72,27 @@ class GivenDistances:
 class EmbeddingDistances:
     """Distances of embeddings (Q, D) to (G, D), float32 or float64.
 
-    The order is the same for euclidean and sqeuclidean: both are squared here. So are cosine distances, 1 - cos: twice
-    that is the squared distance of the embeddings at length 1. A zero vector is at cosine distance 1 from all others.
+    Functions of the squared Euclidean distance have its order: they are left squared here, of embeddings at length 1
+    where the metric wants that. There, a zero vector is at the squared distance 2 from all others.
 
     Raises:
         UserError: for an unknown metric or embeddings of different sizes.
     """
 
     def __init__(self, query: np.ndarray, gallery: np.ndarray, metric: str) -> None:
-        if metric not in METRICS:
-            raise UserError(f"metric {metric!r}: it must be one of {', '.join(METRICS)}")
+        self._distance = find_distance(metric)
+        self._squared, self._unit = is_squared(self._distance), has_unit_length(metric)
         if query.shape[1] != gallery.shape[1]:
             sizes = f"{query.shape[1]} and {gallery.shape[1]}"
             raise UserError(f"query and gallery embeddings have {sizes} dimensions; compute both with one model")
         self.metric, self.shape = metric, (len(query), len(gallery))
         self._query, self._gallery = query, gallery
+        self._scale = 1.0
+        if not self._squared:
+            return
         # A power of two, so that it changes no digit: squares neither overflow nor vanish.
         largest = max(np.abs(query).max(initial=0), np.abs(gallery).max(initial=0))
         self._scale = 2.0 ** -int(np.frexp(largest)[1])
-        if metric == "cityblock":
-            return
         parts = _chunks(len(gallery), gallery.shape[1])
         # Cancellation in |q|^2 - 2 q.g + |g|^2 grows with the lengths, which are shortest about the mean.
         self._mean = sum(self._vectors(gallery[part]).sum(0) for part in parts) / max(len(gallery), 1)
@@ -105,43 +106,43 @@ class EmbeddingDistances:
         self._lengths = np.concatenate(
             [np.square(self._vectors(query[part]) - self._mean).sum(1) for part in _chunks(len(query), query.shape[1])]
         )
-        # Cosine only: the zero vectors.
-        self._nothing = [~emb.any(1) if metric == "cosine" else np.zeros(len(emb), bool) for emb in (query, gallery)]
+        # Zero vectors have no direction.
+        self._nothing = [~emb.any(1) if self._unit else np.zeros(len(emb), bool) for emb in (query, gallery)]
 
     def _vectors(self, emb: np.ndarray) -> np.ndarray:
-        """Float64, scaled or, for cosine, at length 1."""
+        """Float64, scaled or at length 1."""
         vectors = emb.astype(np.float64) * self._scale
-        return unit_rows(vectors) if self.metric == "cosine" else vectors
+        return unit_rows(vectors) if self._unit else vectors
 
     def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         distances = np.empty(len(rows))
         for part in _chunks(len(rows), self._query.shape[1]):
             differences = self._vectors(self._query[rows[part]])
             differences -= self._vectors(self._gallery[columns[part]])
-            if self.metric == "cityblock":
-                distances[part] = np.abs(differences, out=differences).sum(1)
-            else:
+            if self._squared:
                 distances[part] = np.einsum("pd,pd->p", differences, differences)
-        if self.metric == "cosine":
+            else:
+                distances[part] = self._distance.of_differences(differences, np).sum(1)
+        if self._unit:
             distances[distances < 2 * _COSINE_NOISE] = 0
             distances[self._nothing[0][rows] | self._nothing[1][columns]] = 2
         return distances
 
     def tile(self, rows: np.ndarray, columns: slice) -> np.ndarray:
         block = self._vectors(self._query[rows])  # (q, D)
-        if self.metric == "cityblock":
-            return cdist(block, self._vectors(self._gallery[columns]), "cityblock")
+        if not self._squared:
+            return sums_over_dimensions(block, self._vectors(self._gallery[columns]), self._distance)
         block -= self._mean
         # The squared lengths ride along as two more columns of the product.
         block = np.column_stack([-2 * block, np.ones(len(block)), self._lengths[rows]]).astype(np.float32)
         distances = block @ self._targets[columns].T
-        if self.metric == "cosine":
+        if self._unit:
             distances[self._nothing[0][rows]] = 2
             distances[:, self._nothing[1][columns]] = 2
         return distances
 
     def slack(self, rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
-        if self.metric == "cityblock":
+        if not self._squared:
             return self.same(distances)
         # |g| <= |q| + d, so the gallery images at this distance are not longer than that.
         lengths = self._lengths[rows]
@@ -149,13 +150,23 @@ class EmbeddingDistances:
         return _PRODUCT_ERROR * (lengths + longest) + self.same(distances)
 
     def same(self, distances: np.ndarray) -> np.ndarray:
-        return _ONE * distances + (2 * _COSINE_NOISE if self.metric == "cosine" else 0)
+        return _ONE * distances + (2 * _COSINE_NOISE if self._unit else 0)
 
     def in_units(self, distance: float) -> float:
         distance = max(float(distance), 0.0)
-        if self.metric == "euclidean":
-            return distance**0.5 / self._scale
-        return distance / {"cosine": 2.0, "cityblock": self._scale, "sqeuclidean": self._scale**2}[self.metric]
+        if not self._squared:
+            return distance
+        return float(self._distance.of_squared(distance if self._unit else distance / self._scale**2, np))
+
+
+def sums_over_dimensions(query: np.ndarray, gallery: np.ndarray, distance: ModuleType) -> np.ndarray:
+    """Distances (Q, G) float64 of (Q, D) to (G, D), for a distance that is a sum over the dimensions."""
+    if hasattr(distance, "CDIST"):
+        return cdist(query, gallery, distance.CDIST)
+    total = np.zeros((len(query), len(gallery)))
+    for a, b in zip(query.T, gallery.T, strict=True):
+        total += distance.of_differences(a[:, None] - b[None, :], np)
+    return total
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:

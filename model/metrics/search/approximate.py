@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model.distances import find_distance, list_distances
 from model.metrics.ranking.ranked_figures import CMC_RANKS, DEFINITIONS, RECALL_RANKS
 from model.metrics.ranking.retrieval import QUERIES, Task
 from model.metrics.search.nearest import (
@@ -25,7 +26,6 @@ from model.metrics.search.nearest import (
 )
 from runtime.errors import UserError
 
-METRICS = ("euclidean", "sqeuclidean", "cosine")
 SMALL = 10_000  # images: below, all are compared
 IMAGES_PER_CELL = 39  # at least, or faiss warns that it has too few to train with
 TRAINED_PER_CELL = 64  # at most; more images make training longer, and the cells hardly better
@@ -38,7 +38,7 @@ class ApproximateIndex:
 
     Args:
         gallery: (G, D), finite. It is kept, in float64, beside faiss's copy in float32: 12 bytes a number together.
-        metric: `euclidean`, `sqeuclidean` or `cosine`.
+        metric: a module of `model.distances` that is a function of the squared Euclidean distance.
         seed: of the k-means and of the sample; the same seed gives the same index.
         recall: the share of the 10 nearest other gallery images that 256 gallery images shall find; cells are added
             until they do. That of queries may be another: see `recall_against_exact`.
@@ -51,9 +51,9 @@ class ApproximateIndex:
     """
 
     def __init__(self, gallery: np.ndarray, metric: str, *, seed: int = 0, recall: float = 0.95) -> None:
-        if metric == "cityblock":
-            raise UserError("approximate search has no cityblock: use metric euclidean or cosine, or exact search")
-        check_vectors(gallery, gallery, metric, METRICS)
+        if metric in list_distances() and metric not in list_distances(squared=True):
+            raise UserError(f"approximate search has no {metric}: use metric euclidean or cosine, or exact search")
+        check_vectors(gallery, gallery, metric, squared=True)
         if not 0 < recall <= 1:
             raise UserError(f"recall {recall}: it must be above 0 and at most 1")
         faiss = load_faiss()
@@ -91,7 +91,7 @@ class ApproximateIndex:
         Raises:
             UserError: for queries that are not finite or do not fit the gallery.
         """
-        check_vectors(query, self._gallery[:1], self._metric, METRICS)
+        check_vectors(query, self._gallery[:1], self._metric, squared=True)
         check_positive(k=k)
         return self._search(as_vectors(query, self._metric), k)
 
@@ -101,7 +101,7 @@ class ApproximateIndex:
         An image at the distance of the k-th nearest counts as one of them.
         """
         check_positive(k=k, sample=sample)
-        check_vectors(query, self._gallery[:1], self._metric, METRICS)
+        check_vectors(query, self._gallery[:1], self._metric, squared=True)
         drawn = np.random.default_rng(seed).permutation(len(query))[:sample]
         return self._recall(as_vectors(query[np.sort(drawn)], self._metric), k)
 
@@ -114,18 +114,16 @@ class ApproximateIndex:
         distances[found < 0] = np.inf
         order = np.lexsort((found, distances), axis=1)
         distances = np.take_along_axis(distances, order, 1)
-        distances = {"euclidean": np.sqrt, "cosine": lambda d: d / 2}.get(self._metric, lambda d: d)(distances)
+        distances = find_distance(self._metric).of_squared(distances, np)
         missing = ((0, 0), (0, k - width))
         found = np.take_along_axis(found, order, 1).astype(np.int64)
         return np.pad(found, missing, constant_values=-1), np.pad(distances, missing, constant_values=np.inf)
 
     def _recall(self, query: np.ndarray, k: int, exclude: np.ndarray | None = None) -> float:
-        """Of queries in float64, L2-normalised for cosine; with `exclude`, (Q,) gallery images that do not count."""
-        metric = "euclidean" if self._metric == "euclidean" else "sqeuclidean"
-        exact = nearest(query, self._gallery, k, metric, exclude=exclude).distances  # (Q, k)
+        """Of queries as vectors, see `as_vectors`; with `exclude`, (Q,) gallery images that do not count."""
+        exact = nearest(query, self._gallery, k, "sqeuclidean", exclude=exclude).distances  # (Q, k)
+        exact = find_distance(self._metric).of_squared(exact, np)
         found, distances = self._search(query, k + (exclude is not None))
-        if self._metric == "cosine":
-            exact /= 2
         right = (distances <= exact[:, -1:]) & (found >= 0)
         if exclude is not None:
             right &= found != exclude[:, None]

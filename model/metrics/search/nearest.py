@@ -7,13 +7,14 @@ the speed of float32, and equal vectors are at exactly equal distances. Ties go 
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
-from model.metrics.ranking.gallery_distances import METRICS, unit_rows
+from model.distances import find_distance, has_unit_length, is_squared, list_distances
+from model.metrics.ranking.gallery_distances import sums_over_dimensions, unit_rows
 from runtime.errors import UserError
 from runtime.parallel import cores
 
@@ -53,7 +54,7 @@ def nearest(
 
     Args:
         query, gallery: (Q, D) and (G, D), finite; the same array twice for a set that is searched by itself.
-        metric: `euclidean`, `sqeuclidean`, `cityblock` or `cosine` (1 - cos; 1 for a zero vector).
+        metric: a module of `model.distances`; a zero vector is at cosine distance 1/2 from all others.
         exclude: (Q,) index of a gallery vector that is passed over, -1 for none.
         farthest: find the farthest distance as well (the excluded vector is not counted).
         memory_gb: bound in 10^9 bytes for the blocks of all threads, beside the vectors in float64 and float32 and
@@ -64,7 +65,7 @@ def nearest(
         UserError: for vectors that do not fit each other, are not finite or none at all, and a wrong k or metric.
         ValueError: for `exclude` that does not fit.
     """
-    check_vectors(query, gallery, metric, METRICS)
+    check_vectors(query, gallery, metric)
     check_positive(k=k, memory_gb=memory_gb)
     if exclude is not None and (np.shape(exclude) != query.shape[:1] or np.max(exclude, initial=-1) >= len(gallery)):
         raise ValueError(f"exclude: one index below {len(gallery)} for each of {len(query)} queries, or -1")
@@ -99,17 +100,18 @@ class _Search:
         exclude: np.ndarray | None,
         farthest: bool,
     ) -> None:
-        self.query, self.gallery, self.k, self.metric = query, gallery, k, metric
+        self.query, self.gallery, self.k, self.distance = query, gallery, k, find_distance(metric)
+        self.squared = is_squared(self.distance)
         self.exclude = np.full(len(query), -1) if exclude is None else exclude
         self.excluded_rows = np.flatnonzero(self.exclude >= 0)
         self.indices = np.full((len(query), k), -1, np.int64)
         self.distances = np.full((len(query), k), np.inf)
         self.farthest = np.zeros(len(query) if farthest else 0)
         # The error of |q - g|^2 as |q|^2 + |g|^2 - 2 q.g in float32 is below `slack` (|q|^2 + |g|^2): D + 1 roundings
-        # of q.g, as 2 |q| |g| <= |q|^2 + |g|^2, and a few of the rest, where cityblock has roundings of float64 only.
+        # of q.g, as 2 |q| |g| <= |q|^2 + |g|^2, and a few of the rest; sums over the dimensions are of float64.
         dimensions = query.shape[1]
-        self.slack = 1e-15 * (dimensions + 8) if metric == "cityblock" else 1.01 * UNIT * (dimensions + 12)
-        if metric == "cityblock":
+        self.slack = 1.01 * UNIT * (dimensions + 12) if self.squared else 1e-15 * (dimensions + 8)
+        if not self.squared:
             return
         mean, scale = centre_and_scale(gallery, query)
         self.gallery32, self.gallery_norms = centred_single(gallery, mean, scale)
@@ -129,30 +131,32 @@ class _Search:
                 self._keep_farthest(block.start + start, far[part])
 
     def found(self) -> Neighbours:
-        measure = {"euclidean": np.sqrt, "cosine": lambda squares: squares / 2}.get(self.metric, lambda same: same)
-        return Neighbours(self.indices, measure(self.distances), measure(self.farthest))
+        distances, farthest = self.distances, self.farthest
+        if self.squared:
+            distances, farthest = (self.distance.of_squared(each, np) for each in (distances, farthest))
+        return Neighbours(self.indices, distances, farthest)
 
     def _candidates(self, block: slice) -> tuple[np.ndarray, np.ndarray]:
         """Masks (q, G) of what may be among the k nearest, and of what may be the farthest (if that is asked for)."""
-        if self.metric == "cityblock":
-            upper = cdist(self.query[block], self.gallery, "cityblock")  # (q, G)
-            upper *= 1 + self.slack
-        else:
+        if self.squared:
             # Less |q|^2, which is the same along a row.
             upper = (-2 * self.query32[block]) @ self.gallery32.T  # (q, G)
             upper += self.upper_norms
+        else:
+            upper = sums_over_dimensions(self.query[block], self.gallery, self.distance)  # (q, G)
+            upper *= 1 + self.slack
         excluded = self.excluded_rows[slice(*np.searchsorted(self.excluded_rows, (block.start, block.stop)))]
         excluded = excluded - block.start, self.exclude[excluded]
         upper[excluded] = np.inf
         lower = upper.copy()
         lower.partition(self.k - 1, axis=1)
         limit = lower[:, self.k - 1].copy()  # the k-th nearest is no farther
-        if self.metric == "cityblock":
-            np.multiply(upper, (1 - self.slack) / (1 + self.slack), out=lower)
-            margin = np.zeros_like(limit)
-        else:
+        if self.squared:
             np.subtract(upper, self.spread, out=lower)
             margin = (self.query_norms[block] * (2 * self.slack) + TINY).astype(np.float32)
+        else:
+            np.multiply(upper, (1 - self.slack) / (1 + self.slack), out=lower)
+            margin = np.zeros_like(limit)
         near = lower <= (limit + margin)[:, None]
         near[excluded] = False
         if not len(self.farthest):
@@ -176,35 +180,42 @@ class _Search:
         np.maximum.at(self.farthest, first + rows, distances)
 
     def _pairs(self, first: int, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows (from 0), columns and distances in float64 (squared, but for cityblock) of what the mask holds."""
+        """Rows (from 0), columns and distances in float64, see `pair_distances`, of what the mask holds."""
         rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
-        return rows, columns, pair_distances(self.query, self.gallery, first + rows, columns, self.metric)
+        terms = np.square if self.squared else partial(self.distance.of_differences, xp=np)
+        return rows, columns, pair_distances(self.query, self.gallery, first + rows, columns, terms)
 
 
 def pair_distances(
-    query: np.ndarray, gallery: np.ndarray, rows: np.ndarray, columns: np.ndarray, metric: str = "sqeuclidean"
+    query: np.ndarray,
+    gallery: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    terms: Callable[[np.ndarray], np.ndarray] = np.square,
 ) -> np.ndarray:
-    """The distances (M,) of M pairs of vectors, from their differences: squared Euclidean ones, or cityblock."""
+    """The distances (M,) of M pairs of vectors, from their differences: by default squared Euclidean ones."""
     distances = np.empty(len(rows))
     step = max(1, MAX_ELEMENTS // max(1, query.shape[1]))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         difference = query[rows[part]] - gallery[columns[part]]  # (m, D)
-        (np.abs if metric == "cityblock" else np.square)(difference, out=difference)
-        distances[part] = difference.sum(1)
+        distances[part] = terms(difference).sum(1)
     return distances
 
 
 def as_vectors(vectors: np.ndarray, metric: str) -> np.ndarray:
-    """The vectors in float64, for `cosine` divided by their length (the zero vector stays)."""
+    """The vectors in float64, divided by their length if the metric wants that (the zero vector stays)."""
     vectors = np.ascontiguousarray(vectors, np.float64)
-    return unit_rows(vectors) if metric == "cosine" else vectors
+    return unit_rows(vectors) if has_unit_length(metric) else vectors
 
 
-def check_vectors(query: np.ndarray, gallery: np.ndarray, metric: str, metrics: tuple[str, ...]) -> None:
-    """Raises `UserError` unless both are finite, not empty and of one dimension, and the metric is one of `metrics`."""
-    if metric not in metrics:
-        raise UserError(f"metric {metric!r}: here it must be one of {', '.join(metrics)}")
+def check_vectors(query: np.ndarray, gallery: np.ndarray, metric: str, *, squared: bool = False) -> None:
+    """Raises `UserError` unless both are finite, not empty and of one dimension, and there is such a metric.
+
+    With `squared` it must be a function of the squared Euclidean distance.
+    """
+    if metric not in list_distances(squared):
+        raise UserError(f"metric {metric!r}: here it must be one of {', '.join(list_distances(squared))}")
     for name, vectors in {"query": query, "gallery": gallery}.items():
         if vectors.ndim != 2 or not vectors.size:
             raise UserError(f"{name} embeddings of shape {vectors.shape}: they must be (N, D), with N and D at least 1")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from model.distances import has_unit_length
 from model.metrics.ranking.gallery_distances import unit_rows
 from model.metrics.search.nearest import as_vectors, check_positive, nearest
 from runtime.errors import UserError
@@ -40,7 +41,7 @@ def expand_queries(
 
     Args:
         query, gallery: (Q, D) and (G, D), finite.
-        metric: `euclidean`, `sqeuclidean`, `cityblock` or `cosine`.
+        metric: a module of `model.distances`.
         exclude: (Q,) index of a gallery image that is passed over, -1 for none: the query itself where all are
             compared with all.
         memory_gb: bound in 10^9 bytes for the blocks of queries, beside the embeddings in float64 and float32.
@@ -66,4 +67,4 @@ def expand_queries(
             weights *= np.clip(cosines, 0, 1) ** alpha
         sums = query[part] + np.einsum("qk,qkd->qd", weights, near)
         expanded[part] = sums / (1 + weights.sum(1, keepdims=True))
-    return unit_rows(expanded) if metric == "cosine" else expanded
+    return unit_rows(expanded) if has_unit_length(metric) else expanded

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
+from model.distances import list_distances
 from model.metrics.search.nearest import as_vectors, check_positive, check_vectors, nearest, pair_distances
 from runtime.errors import UserError
 
-METRICS = ("euclidean", "sqeuclidean", "cosine")
 MAX_TERMS = 1 << 20  # of the sums of minima that are formed together, at 50 bytes each
 
 DEFINITION = (
@@ -43,8 +43,8 @@ class Reranker:
         query, gallery: (Q, D) and (G, D) embeddings, finite.
         k1, k2, weight: the paper's k1, k2 and lambda. Neighbours that are not there (k1 or k2 beyond the size of the
             union) are left out, as slices of the published code leave them out.
-        metric: `euclidean` and `sqeuclidean` are the same; for `cosine` the embeddings are L2-normalised first, which
-            makes d(i, j) the cosine distance over the row's largest one.
+        metric: `euclidean` and `sqeuclidean` are the same; for `cosine`, or another at length 1, the embeddings are
+            L2-normalised first, which makes d(i, j) the cosine distance over the row's largest one.
         same: the query set is the gallery, all against all: the union is this one set.
         memory_gb: bound in 10^9 bytes for the blocks, beside the embeddings in float64 and float32, the neighbours and
             the encodings (about 12 bytes for each number that is not 0).
@@ -70,9 +70,9 @@ class Reranker:
         check_positive(k1=k1, k2=k2, memory_gb=memory_gb)
         if not 0 <= weight <= 1:
             raise UserError(f"weight {weight}: it must be from 0 (Jaccard distance alone) to 1 (no re-ranking)")
-        if metric == "cityblock":
+        if metric in list_distances() and metric not in list_distances(squared=True):
             raise UserError("re-ranking is defined by Euclidean distances: use metric euclidean or cosine, or none")
-        check_vectors(query, gallery, metric, METRICS)
+        check_vectors(query, gallery, metric, squared=True)
         if same and query.shape != gallery.shape:
             raise UserError(
                 f"all against all with {len(query)} queries and {len(gallery)} gallery images: give one set"

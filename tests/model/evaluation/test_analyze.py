@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.commands import ROOT, command, environment
+from helpers.metric_names import METRICS
 from PIL import Image
 from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
@@ -20,7 +21,7 @@ from dataset.formats.manifest import Manifest, write_manifest
 from model.embedding.hdf5_file import read_embeddings, write_embeddings
 from model.evaluation.by_class.analysis import FIGURES, Analysis, analyze, wilson_interval
 from model.evaluation.by_class.nearest_wrong import NearestWrong
-from model.metrics.ranking.gallery_distances import METRICS, EmbeddingDistances
+from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.retrieval import evaluate_retrieval, make_task
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.loss_oracle import cost, distance, oracle
+from helpers.metric_names import METRICS
 from helpers.tensorflow_addons_oracle import load_triplet_losses
 
-from model.losses.distances import METRICS, pairwise
+from model.losses.distances import pairwise
 from model.losses.triplet import Memory, triplet_loss
 from runtime import plugins
 from runtime.errors import UserError

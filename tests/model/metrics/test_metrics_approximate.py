@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 from helpers.commands import ROOT
+from helpers.metric_names import SQUARED
 from scipy.spatial.distance import cdist
 
 from model.metrics.search import approximate
-from model.metrics.search.approximate import METRICS, ApproximateIndex
+from model.metrics.search.approximate import ApproximateIndex
 from runtime.errors import UserError
 
 
@@ -25,7 +26,7 @@ def _cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(approximate, "SMALL", 1000)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", SQUARED)
 @pytest.mark.parametrize("number", [1, 7, 300])
 def test_a_small_gallery_is_searched_exactly(metric: str, number: int) -> None:
     pytest.importorskip("faiss")
@@ -42,7 +43,7 @@ def test_a_small_gallery_is_searched_exactly(metric: str, number: int) -> None:
 
 
 @pytest.mark.usefixtures("_cells")
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", SQUARED)
 def test_cells_find_what_was_asked_for(metric: str) -> None:
     query, gallery = points(2, 200), points(3, 6000)
     index = ApproximateIndex(gallery, metric, seed=1, recall=0.9)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from helpers.episode_sets import make, random_episodes
+from helpers.metric_names import METRICS
 from scipy.spatial import distance
 
 from dataset.formats.episodes import Episodes
 from model.metrics.episodes import accuracies as module
-from model.metrics.episodes.accuracies import METRICS, episode_accuracies
+from model.metrics.episodes.accuracies import episode_accuracies
 from runtime.errors import UserError
 
 SCIPY = {m: getattr(distance, m) for m in METRICS}

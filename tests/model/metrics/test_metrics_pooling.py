@@ -3,11 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.metric_names import METRICS
 
 from dataset.formats.manifest import Manifest
 from model.evaluation import request as embedding_arguments
 from model.metrics.pooling import POOLINGS, pool_queries, pool_sequences
-from model.metrics.ranking.gallery_distances import METRICS
 from runtime.errors import UserError
 
 

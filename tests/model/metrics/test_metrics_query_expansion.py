@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers.metric_names import METRICS
 from scipy.spatial.distance import cdist
 
 from model.metrics.search import query_expansion
-from model.metrics.search.nearest import METRICS
 from model.metrics.search.query_expansion import definition, expand_queries
 from runtime.errors import UserError
 

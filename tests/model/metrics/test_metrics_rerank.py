@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from helpers.metric_names import METRICS
 from scipy.spatial.distance import cdist
 
 from model.metrics.search import nearest as nearest_module
 from model.metrics.search import rerank
-from model.metrics.search.nearest import METRICS, nearest
+from model.metrics.search.nearest import nearest
 from model.metrics.search.rerank import Reranker
 from runtime.errors import UserError
 

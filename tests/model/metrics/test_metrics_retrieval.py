@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.metric_names import METRICS
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score
 
 from dataset.formats.manifest import Manifest
 from model.metrics.excluders import find_excluder
 from model.metrics.ranking import retrieval
-from model.metrics.ranking.gallery_distances import METRICS
 from model.metrics.ranking.labels import encode_labels, match_lists
 from model.metrics.ranking.retrieval import RetrievalResult, evaluate_retrieval
 from runtime.errors import UserError
