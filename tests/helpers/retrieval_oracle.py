@@ -1,0 +1,88 @@
+"""The figures of retrieval by sorting and by published loops, and small cases to rank."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dataset.formats.manifest import Manifest
+from model.metrics.ranking.retrieval import RetrievalResult
+
+NAMES = [*(f"cmc@{k}" for k in (1, 5, 10)), *(f"recall@{k}" for k in (1, 2, 4, 8))]
+NAMES += ["map", "map_market", "minp", "map@r", "r_precision", "average_rank", "first_rank"]
+POINT = ["tpr@fpr=0.001", "threshold@fpr=0.001"]
+
+
+def manifest(identities: list, cameras: list | None = None, prefix: str = "g", paths: list | None = None) -> Manifest:
+    def text(values: list) -> np.ndarray:
+        return np.array([str(value) for value in values], object)
+
+    paths = paths or [f"{prefix}{i}.jpg" for i in range(len(identities))]
+    return Manifest(
+        text(identities), text(paths), Path(), Path(f"{prefix}.csv"), None if cameras is None else text(cameras)
+    )
+
+
+def brute_mask(query: Manifest, gallery: Manifest, excluder: str) -> np.ndarray:
+    mask = np.zeros((len(query), len(gallery)), bool)
+    for i in range(len(query)):
+        for j in range(len(gallery)):
+            if excluder == "diagonal":
+                mask[i, j] = query.paths[i] == gallery.paths[j]
+            else:
+                same = query.identities[i] == gallery.identities[j] and query.cameras[i] == gallery.cameras[j]
+                mask[i, j] = same or gallery.identities[j] == "-1"
+    return mask
+
+
+def market_ap(good: set[int], order: list[int]) -> float:
+    """The loop of the code published with Market-1501 (compute_AP), junk being left out of `order`."""
+    old_recall, old_precision, ap, intersect = 0.0, 1.0, 0.0, 0
+    for j, image in enumerate(order):
+        if image in good:
+            intersect += 1
+        recall, precision = intersect / len(good), intersect / (j + 1)
+        ap += (recall - old_recall) * ((old_precision + precision) / 2)
+        old_recall, old_precision = recall, precision
+        if intersect == len(good):
+            break
+    return ap
+
+
+def brute_force(distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str) -> dict[str, float]:
+    """Every figure by sorting, with ties against the matches; the mean over queries with a match."""
+    mask, rows = brute_mask(query, gallery, excluder), []
+    for i in range(len(query)):
+        keep = [j for j in range(len(gallery)) if not mask[i, j]]
+        good = {j for j in keep if gallery.identities[j] == query.identities[i]}
+        if not good:
+            continue
+        order = sorted(keep, key=lambda j: (distances[i, j], j in good))
+        hits = [j in good for j in order]
+        precisions = [sum(hits[: k + 1]) / (k + 1) for k in range(len(hits))]
+        total, last = len(good), max(k for k, hit in enumerate(hits) if hit) + 1
+        row = {name: float(any(hits[: int(name.split("@")[1])])) for name in NAMES[:7]}
+        row["map"] = sum(p for p, hit in zip(precisions, hits, strict=True) if hit) / total
+        row["map_market"] = market_ap(good, order)
+        row["minp"] = total / last
+        row["map@r"] = sum(p for p, hit in zip(precisions[:total], hits, strict=False) if hit) / total
+        row["r_precision"] = sum(hits[:total]) / total
+        places = [k + 1 for k, hit in enumerate(hits) if hit]
+        row["average_rank"], row["first_rank"] = sum(places) / total, places[0]
+        rows.append(row)
+    return {name: float(np.mean([row[name] for row in rows])) for name in NAMES}
+
+
+def ranked(result: RetrievalResult) -> dict[str, float]:
+    """The figures that come from ranks."""
+    return {name: value for name, value in result.metrics.items() if name not in POINT}
+
+
+def random_case(seed: int, queries: int = 30, images: int = 80) -> tuple[np.ndarray, np.ndarray, Manifest, Manifest]:
+    """Embeddings with some structure, 8 identities, junk and distractors, 3 cameras; some queries without a match."""
+    rng = np.random.default_rng(seed)
+    query_ids, gallery_ids = rng.integers(1, 11, queries), rng.integers(-1, 9, images)
+    centres = rng.standard_normal((12, 6))
+    query_emb = (centres[query_ids] + rng.standard_normal((queries, 6))).astype(np.float32)
+    gallery_emb = (centres[gallery_ids] + rng.standard_normal((images, 6))).astype(np.float32)
+    query = manifest(query_ids.tolist(), rng.integers(0, 3, queries).tolist(), "q")
+    return query_emb, gallery_emb, query, manifest(gallery_ids.tolist(), rng.integers(0, 3, images).tolist())

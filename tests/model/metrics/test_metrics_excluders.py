@@ -1,0 +1,87 @@
+"""What each excluder leaves out of the gallery, and the queries that are skipped because of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from helpers.retrieval_oracle import brute_mask, manifest, random_case
+
+from dataset.formats.manifest import Manifest
+from model.metrics.excluders import find_excluder
+from model.metrics.ranking.labels import encode_labels, match_lists
+from model.metrics.ranking.retrieval import evaluate_retrieval
+from runtime.errors import UserError
+
+
+def left_out(query: Manifest, gallery: Manifest, excluder: str) -> np.ndarray:
+    """(Q, G) mask of what the excluder leaves out."""
+    rules = find_excluder(excluder)
+    lists = match_lists(*encode_labels(query, gallery, rules.CAMERAS), rules.left_out)
+    mask = np.zeros((len(query), len(gallery)), bool)
+    mask[np.repeat(np.arange(len(query)), np.diff(lists.left_out_offsets)), lists.left_out] = True
+    return mask | np.isin(gallery.identities.astype(str), rules.JUNK)
+
+
+@pytest.mark.parametrize("excluder", ["diagonal", "market1501", "duke", "mars"])
+def test_excluders_against_brute_force(excluder: str) -> None:
+    _, _, query, gallery = random_case(6)
+    for first in (query, gallery):
+        np.testing.assert_array_equal(left_out(first, gallery, excluder), brute_mask(first, gallery, excluder))
+
+
+def test_a_file_listed_under_two_identities_is_left_out_all_the_same() -> None:
+    query, gallery = manifest(["a"], paths=["x.jpg"]), manifest(["b", "a"], paths=["x.jpg", "y.jpg"])
+    assert left_out(query, gallery, "diagonal").tolist() == [[True, False]]
+    cameras = {"cameras": np.array(["1"], object)}, {"cameras": np.array(["1", "2"], object)}
+    parts = [dataclasses.replace(part, **camera) for part, camera in zip((query, gallery), cameras, strict=True)]
+    assert not left_out(*parts, "market1501").any()  # of another identity, it takes part
+    result = evaluate_retrieval(np.zeros((1, 2)), np.eye(2), query, gallery, "diagonal", "euclidean")
+    assert result.metrics["cmc@1"] == 1
+
+
+@pytest.mark.parametrize(
+    ("excluder", "names"),
+    [
+        (
+            "market1501",
+            ["q/0001_c1s1_001051_00.jpg", "g/0001_c1s2_00_01.jpg", "g/0001_c2s1_00_01.jpg", "-1_c2s1_0_0.jpg"],
+        ),
+        (
+            "duke",
+            ["q/0001_c1_f0046182.jpg", "g/0001_c1_f0000001.jpg", "g/0001_c2_f0046182.jpg", "0002_c2_f0046182.jpg"],
+        ),
+        (
+            "mars",
+            ["q/0001C1T0001F001.jpg", "g/0001C1T0002F001.jpg", "g/0001C2T0001F001.jpg", "00-1C2T0001F001.jpg"],
+        ),
+    ],
+)
+def test_cameras_from_file_names(excluder: str, names: list[str]) -> None:
+    query, gallery = manifest(["0001"], paths=names[:1]), manifest(["0001", "0001", "-1"], paths=names[1:])
+    assert left_out(query, gallery, excluder).tolist() == [[True, False, True]]
+    with pytest.raises(UserError, match=r"no camera in the name of 'g0\.jpg'"):
+        encode_labels(query, manifest(["0001"]), excluder)
+
+
+def test_an_empty_camera_is_refused() -> None:
+    query, gallery = manifest(["a"], [1], "q"), manifest(["a", "a"], [1, ""])
+    with pytest.raises(UserError, match=r"g\.csv: 1 images have an empty camera"):
+        evaluate_retrieval(np.zeros((1, 2)), np.eye(2), query, gallery, "market1501", "euclidean")
+
+
+def test_skipped_queries_are_counted_with_the_reason() -> None:
+    query = manifest(["a", "b", "c", "-1"], [1, 1, 1, 1], "q")
+    gallery = manifest(["a", "a", "b", "-1", "0"], [1, 2, 1, 2, 2])  # a: other camera; b: only its own; c: absent
+    result = evaluate_retrieval(np.zeros((4, 2)), np.eye(5, 2), query, gallery, "market1501", "euclidean")
+    assert result.counts == {
+        "queries": 4,
+        "gallery": 5,
+        "queries_used": 1,
+        "queries_skipped_identity_absent": 2,
+        "queries_skipped_only_same_camera": 1,
+    }
+    only = [1, 2]
+    with pytest.raises(UserError, match=r"none of the 2 queries of q.csv .* for 1 the gallery .* for 1 only"):
+        evaluate_retrieval(
+            np.zeros((2, 2)), np.eye(5, 2), query.select(np.array(only)), gallery, "market1501", "euclidean"
+        )
