@@ -11,6 +11,7 @@ from dataset.formats.manifest import write_manifest
 from dataset.formats.prepared import write_dataset_json
 
 IDENTITIES, IMAGES = 6, 5
+EVAL_SETS = ["val_eval", "query_gallery", "test"]
 
 # The smallest run: a few steps of a small network, which take a second.
 TINY = {
