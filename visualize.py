@@ -7,8 +7,6 @@ import sys
 from runtime import plugins
 from runtime.errors import exit_code
 
-# What a command runs, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
-
 COMMANDS = sorted(file.parent.name for file in (plugins.ROOT / "visualization").glob("*/command.py"))
 
 
@@ -16,16 +14,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, epilog="Each command has a --help of its own.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in COMMANDS:
-        module = importlib.import_module(f"visualization.{name}.command")
-        command = commands.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        folder = importlib.import_module(f"visualization.{name}")
+        command = commands.add_parser(name, help=folder.__doc__.splitlines()[0], description=folder.__doc__)
+        folder.add_arguments(command)
+        command.set_defaults(command=name)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    return args.run(args)
+    return importlib.import_module(f"visualization.{args.command}.command").run(args)  # --help needs none of it
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 
 from visualization.tracks.matrices import MOST_OBJECTS, NEAREST, STYLE, WRONG, Objects
 from visualization.tracks.tracking import Matching, Tracks
-from visualization.tracks.tracks_page import tracks_page
+from visualization.tracks.video_page import tracks_page
 
 
 def page_of(folder, pairs, limit, size=2):
@@ -27,7 +27,7 @@ def page_of(folder, pairs, limit, size=2):
         title="t",
         source="s",
         facts={},
-        figures=[["a"], ["b"]],
+        metrics=[["a"], ["b"]],
         notes=[],
         animation=folder / "a.gif",
         objects=objects,

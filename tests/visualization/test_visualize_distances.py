@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import command
 from helpers.metric_names import METRICS
 from PIL import Image
 
@@ -15,7 +16,7 @@ from model.embedding.hdf5_file import write_embeddings
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import exit_code
 from visualization.distances import histograms as module
-from visualization.distances.histogram_figure import distances_figure, distances_picture, figures_of
+from visualization.distances.histogram_figure import distances_picture, draw_distances, metrics_of
 from visualization.distances.histograms import BINS, distance_histograms
 from visualization.kit.plotting import pixels_of
 from visualization.sources.embedded_set import EmbeddedSet, Lists, embedded_set
@@ -121,9 +122,9 @@ def test_one_identity_has_no_negatives():
     h = distance_histograms(embedded)
     assert (h.negatives.total, h.threshold, h.tpr) == (0, None, 1.0)
     assert np.isnan([h.auc, h.equal_error_rate, h.d_prime]).all()
-    assert ["area under the ROC curve", "–"] in figures_of(h)
+    assert ["area under the ROC curve", "–"] in metrics_of(h)
     for log in (False, True):
-        assert pixels_of(distances_figure(embedded, h, log=log)).std() > 0
+        assert pixels_of(draw_distances(embedded, h, log=log)).std() > 0
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
@@ -136,7 +137,7 @@ def test_collapsed(value, metric):
     assert h.auc == 0.5
     assert h.equal_error_rate == pytest.approx(0.5, abs=0.5)
     assert np.isfinite(h.edges).all()
-    title = distances_figure(embedded, h).get_suptitle()
+    title = draw_distances(embedded, h).get_suptitle()
     assert "collapsed" in title
 
 
@@ -147,7 +148,7 @@ def test_few_far_pairs_do_not_hide_the_others():
     assert h.edges[-1] < 100 < 1e5 < h.highest
     assert h.negatives.counts[-1] == pytest.approx(2 * 1470, abs=60)
     assert h.positives.total + h.negatives.total == 1500 * 1499
-    (row,) = [value for name, value in figures_of(h) if name == "beyond the picture"]
+    (row,) = [value for name, value in metrics_of(h) if name == "beyond the picture"]
     assert f"{h.negatives.counts[-1]:,} negative pairs farther" in row
 
 
@@ -157,7 +158,7 @@ def test_any_scale(scale):
     one, other = distance_histograms(make_set(emb, labels)), distance_histograms(make_set(emb * scale, labels))
     assert other.highest == pytest.approx(one.highest * scale, rel=1e-5)
     assert other.auc == pytest.approx(one.auc, abs=1e-4)
-    assert np.isfinite(pixels_of(distances_figure(make_set(emb * scale, labels), other))).all()
+    assert np.isfinite(pixels_of(draw_distances(make_set(emb * scale, labels), other))).all()
 
 
 def test_distances_far_from_zero_are_seen_apart():
@@ -241,10 +242,15 @@ def test_no_positives_is_told(tmp_path, capsys):
     assert "none of the 2 queries" in capsys.readouterr().err
 
 
-def test_without_matplotlib(files, monkeypatch, capsys):
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib.backends.backend_agg", None)
-    assert distances("--query_embeddings", files / "test.h5") == 2
-    assert "pip install matplotlib" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["distances", "embedding", "attention"])
+def test_without_matplotlib(files, name):
+    code = (
+        "import sys; sys.modules['matplotlib.backends.backend_agg'] = None; import visualize\n"
+        "from runtime.errors import exit_code; sys.exit(exit_code(visualize.main))"
+    )
+    done = command("-c", code, name, "--query_embeddings", files / "test.h5")
+    assert done.returncode == 2
+    assert re.fullmatch("error: .*pip install matplotlib\n", done.stderr)
 
 
 def test_bins_have_a_divisor_for_each_picture():

@@ -16,7 +16,7 @@ from model.embedding.hdf5_file import write_embeddings
 from runtime.errors import UserError, exit_code
 from visualization.embedding.flat_positions import draw_images, flatten, neighbour_share, principal_components
 from visualization.embedding.scatter import MARKERS, Spot, _pictured, highlighted, look_of, with_titles
-from visualization.kit.plotting import PALETTE
+from visualization.kit.colours import PALETTE
 from visualization.sources.embedded_set import Lists, embedded_set
 
 

@@ -15,8 +15,9 @@ from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
 from visualization.kit.card_page import card_page
 from visualization.kit.card_picture import _dashes, card_picture
-from visualization.kit.cards import Card, Page, Section, Verdict, shortened
+from visualization.kit.cards import Card, Page, Section, Verdict
 from visualization.kit.lettering import drawable, fitted, font_of, wrapped
+from visualization.kit.printable import shortened
 from visualization.kit.thumbnails import from_pixels, open_small
 from visualization.rankings import command as rankings_command
 from visualization.rankings.ranked import choose_queries, rank_queries, top_rankings

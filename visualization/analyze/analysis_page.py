@@ -2,26 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from model.evaluation.by_class.analysis import Analysis, ClassFigures
 from model.evaluation.by_class.confusion import ConfusedPair, Confusion
 from model.evaluation.by_class.summary import class_cells, class_head, counts_text, overall_rows, pair_cells
 from visualization.analyze.recall_chart import histogram, share_bar
-from visualization.kit.printable import printable
-from visualization.kit.thumbnails import data_uri
+from visualization.kit.html_page import as_html, data_uri, html_page
 
 MOST_CLASSES = 1000  # of the table of all: more are in the JSON alone
 
 _STYLE = """
 :root { color-scheme: light; }
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; background: #fff; max-width: 76rem; margin: 2rem auto;
-       padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-table { border-collapse: collapse; } th, td { padding: .3rem .6rem; text-align: left; vertical-align: middle; }
-.wide { overflow-x: auto; }
-.facts th { font-weight: normal; color: #555; } .facts td { overflow-wrap: anywhere; }
-.figures th, .figures td { border-bottom: 1px solid #ccc; }
+body { max-width: 76rem; } .wide { overflow-x: auto; }
 .figures td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .figures thead th { text-align: right; vertical-align: bottom; } .figures thead th.name { text-align: left; }
 .figures .name { text-align: left; min-width: 9rem; max-width: 20rem; overflow-wrap: anywhere; }
@@ -34,7 +26,7 @@ figure { margin: 0; } figure img { display: block; } figcaption { font-size: .75
 .gone { width: 112px; height: 4rem; border: 1px dashed #777; font-size: .75rem; display: grid; place-items: center;
         text-align: center; }
 svg.histogram { width: 40rem; max-width: 100%; font-size: 13px; } svg.share { display: block; }
-.note { color: #555; max-width: 60rem; } dt { font-weight: bold; } dd { margin: 0 0 .4rem 1.5rem; }
+.note { max-width: 60rem; } dt { font-weight: bold; } dd { margin: 0 0 .4rem 1.5rem; }
 summary { cursor: pointer; margin: .5rem 0; }
 @media print { .wide { overflow: visible; } tr { break-inside: avoid; } body { margin: 0; font-size: 11px; } }
 """
@@ -93,17 +85,10 @@ def analysis_page(
     taken_for: dict[str, Confusion] = {}
     for one in analysis.confusions:  # the most frequent first
         taken_for.setdefault(one.query_class, one)
-    parts = [
-        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{_text(title)}</title>',
-        '<meta name="viewport" content="width=device-width">',
-        f"<style>{_STYLE}</style></head>\n<body>",
-        f"<h1>Recall by class: {_text(title)}</h1>",
-        '<table class="facts">',
-        *(f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>' for name, value in facts.items()),
-        "</table>",
+    body = [
         "<h2>All queries</h2>",
         _overall(analysis),
-        f'<p class="note">{"<br>".join(map(_text, counts_text(analysis.counts).splitlines()))}</p>',
+        f'<p class="note">{"<br>".join(map(as_html, counts_text(analysis.counts).splitlines()))}</p>',
         "<h2>How many classes have which recall@1</h2>",
         histogram(shares),
         f"<h2>Hardest classes ({len(hardest):,} of {len(analysis.classes):,})</h2>",
@@ -119,11 +104,11 @@ def analysis_page(
         _all_classes(analysis.classes, taken_for),
         "<h2>What the figures mean</h2>",
         "<dl>",
-        *(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in analysis.definitions.items()),
+        *(f"<dt>{as_html(name)}</dt><dd>{as_html(value)}</dd>" for name, value in analysis.definitions.items()),
         "</dl>",
         f"<script>{_SCRIPT}</script>",
     ]
-    return "\n".join([*parts, "</body>\n</html>\n"])
+    return html_page(title, facts, body, _STYLE, heading=f"Recall by class: {title}")
 
 
 def _overall(analysis: Analysis) -> str:
@@ -166,8 +151,8 @@ def _pairs(pairs: Sequence[ConfusedPair], pictures: Pictures) -> str:
     head = ["classes", "first for second", "second for first", "% of both classes’ queries", "nearest example"]
     rows = [
         [
-            f'<th scope="row" class="name" data-value="{_text(pair.classes[0])}">{_text(pair.classes[0])}<br>and '
-            f"{_text(pair.classes[1])}</th>",
+            f'<th scope="row" class="name" data-value="{as_html(pair.classes[0])}">{as_html(pair.classes[0])}<br>and '
+            f"{as_html(pair.classes[1])}</th>",
             *(_number(cell, _plain(cell)) for cell in pair_cells(pair)),
             *_example(pair.example, pictures),
         ]
@@ -185,7 +170,7 @@ def _confusions(confusions: Sequence[Confusion], pictures: Pictures) -> str:
             _name(one.found_class),
             _number(f"{one.count:,}", one.count),
             _number(f"{100 * one.share:.1f}", one.share),
-            f'<td class="name">{_text(pictures.queries[one.query])}<br>{_text(pictures.gallery[one.image])}</td>',
+            f'<td class="name">{as_html(pictures.queries[one.query])}<br>{as_html(pictures.gallery[one.image])}</td>',
             _number(f"{one.distance:.4g}", one.distance),
         ]
         for one in confusions
@@ -204,7 +189,7 @@ def _example(one: Confusion, pictures: Pictures) -> list[str]:
 
 
 def _figure(role: str, name: str, path: str, picture: Callable[[int], bytes | None] | None, number: int) -> str:
-    caption = f"<figcaption>{role}: {_text(name)}<br>{_text(path)}</figcaption>"
+    caption = f"<figcaption>{role}: {as_html(name)}<br>{as_html(path)}</figcaption>"
     if picture is None:
         return f"<figure>{caption}</figure>"
     data = picture(number)
@@ -213,7 +198,7 @@ def _figure(role: str, name: str, path: str, picture: Callable[[int], bytes | No
         if data is None
         else f'<img src="{data_uri("image/jpeg", data)}" alt="{role}">'
     )
-    return f'<figure title="{_text(path)}">{shown}{caption}</figure>'
+    return f'<figure title="{as_html(path)}">{shown}{caption}</figure>'
 
 
 def _table(
@@ -223,7 +208,7 @@ def _table(
     spans, words = spans or {}, ("", "class", "classes", "class of the query", "taken for", "most often taken for")
     cells = "".join(
         f'<th scope="col"{" class=name" if name in words or "example" in name else ""}'
-        f"{f' colspan={spans[place]}' if place in spans else ''}>{_text(name)}</th>"
+        f"{f' colspan={spans[place]}' if place in spans else ''}>{as_html(name)}</th>"
         for place, name in enumerate(head)
     )
     body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
@@ -233,16 +218,12 @@ def _table(
 
 
 def _name(name: str, more: str = "") -> str:
-    return f'<th scope="row" class="name">{_text(name)}{_text(more)}</th>'
+    return f'<th scope="row" class="name">{as_html(name)}{as_html(more)}</th>'
 
 
-def _number(text: str, value: float | None = None) -> str:
-    return f'<td class="number"{"" if value is None else f" data-value={value!r}"}>{_text(text)}</td>'
+def _number(cell: str, value: float | None = None) -> str:
+    return f'<td class="number"{"" if value is None else f" data-value={value!r}"}>{as_html(cell)}</td>'
 
 
 def _plain(cell: str) -> float:
     return float(cell.replace(",", ""))
-
-
-def _text(words: str) -> str:
-    return escape(printable(words))

@@ -1,38 +1,22 @@
-"""Recall@1, 2, 4 and 8 class by class, the hardest classes and the most confused pairs: table, JSON and HTML.
-
-The embeddings are those of a run's network or of HDF5 files, and the figures those of evaluate.py. A table is printed;
-analysis.html and analysis.json are written to RUN/pictures, or beside the HDF5 file.
-"""
+"""Runs `visualize.py analyze`."""
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from model.evaluation.by_class.analysis import Analysis, analyze
+from model.evaluation.by_class.summary import as_json, as_text
 from runtime.errors import UserError
-from visualization.sources.arguments import add_source_arguments
+from runtime.files import replace_file
+from runtime.json_files import write_json
+from visualization.analyze.analysis_page import Pictures, analysis_page
+from visualization.kit.printable import printable
+from visualization.kit.thumbnails import Thumbnails
+from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_source
 from visualization.sources.output import output_file
 
-if TYPE_CHECKING:
-    from model.evaluation.by_class.analysis import Analysis
-    from visualization.sources.embedded_set import EmbeddedSet
-
 _NAMES = ("analysis.html", "analysis.json")
 _SUFFIXES = (".html", ".json")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_source_arguments(parser)
-    add = parser.add_argument
-    add(
-        "--out",
-        action="append",
-        metavar="FILE",
-        help="FILE.html or FILE.json, repeatable, or a folder for both (default: RUN/pictures, or beside Q.h5)",
-    )
-    add("--classes", type=int, default=10, metavar="N", help="show the N hardest classes (default: 10)")
-    add("--pairs", type=int, default=10, metavar="N", help="show the N most confused pairs (default: 10)")
-    add("--memory_gb", type=float, default=1.0, metavar="GB", help="bound for blocks of distances (default: 1)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,11 +27,6 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--memory_gb {args.memory_gb:g}: it must be greater than 0")
     files = _outputs(args)
     embedded = open_source(args)
-
-    from model.evaluation.by_class.analysis import analyze
-    from model.evaluation.by_class.summary import as_text
-    from visualization.kit.printable import printable
-
     analysis = analyze(
         embedded.task,
         embedded.distances(),
@@ -87,19 +66,11 @@ def _outputs(args: argparse.Namespace) -> list[Path]:
     return [checked(file, _NAMES[0]) for file in files] or [checked(None, name) for name in _NAMES]
 
 
-def _write_json(file: Path, analysis: "Analysis", embedded: "EmbeddedSet") -> None:
-    from model.evaluation.by_class.summary import as_json
-    from runtime.json_files import write_json
-
+def _write_json(file: Path, analysis: Analysis, embedded: EmbeddedSet) -> None:
     write_json(file, as_json(analysis, embedded.title, embedded.facts, embedded.query.paths, embedded.gallery.paths))
 
 
-def _write_page(file: Path, analysis: "Analysis", embedded: "EmbeddedSet", args: argparse.Namespace) -> None:
-    from runtime.files import replace_file
-    from visualization.analyze.analysis_page import Pictures, analysis_page
-    from visualization.kit.printable import printable
-    from visualization.kit.thumbnails import Thumbnails
-
+def _write_page(file: Path, analysis: Analysis, embedded: EmbeddedSet, args: argparse.Namespace) -> None:
     sides = (embedded.query, embedded.gallery)
     thumbnails = [None if points.files is None else Thumbnails(points.files) for points in sides]
     pictures = Pictures(embedded.query.paths, embedded.gallery.paths, *thumbnails)

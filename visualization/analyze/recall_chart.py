@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from visualization.kit.colours import INK, PALETTE
+
 BINS = 10  # of 10% each; the last one has the 100%
-BAR, LINE, INK = "#56b4e9", "#222", "#222"  # of Okabe and Ito's colours, and a line that stands out from it
+BAR, LINE = PALETTE[1], INK  # sky blue, and a line that stands out from it
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BELOW = 640, 200, 12, 22, 44
 _CELL_WIDTH, _CELL_HEIGHT = 120, 16

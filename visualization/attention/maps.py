@@ -27,6 +27,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from model.metrics.ranking.gallery_distances import unit_rows
 from model.network.heads import UnitLength
 
 
@@ -71,7 +72,7 @@ class AttentionMaps:
     def __init__(self, embedder: keras.Model, metric: str, centre: np.ndarray | None = None) -> None:
         """Args:
         embedder: of `build_embedder`.
-        metric: one of `model.metrics.ranking.gallery_distances.METRICS`.
+        metric: a module of `model.distances`.
         centre: (D,) c above, such as the gallery's mean (for cosine of its embeddings at length 1); None for 0. Has no
             effect for cityblock.
         """
@@ -121,7 +122,5 @@ def _with_constant_length(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 def mean_embedding(emb: np.ndarray, metric: str) -> np.ndarray:
     """The centre of embeddings (N, D) as they are compared: (D,) float64."""
-    from model.metrics.ranking.gallery_distances import unit_rows
-
     emb = emb.astype(np.float64)
     return (unit_rows(emb) if metric == "cosine" else emb).mean(0)

@@ -1,16 +1,13 @@
 """The picture of `visualize.py attention`: a pair of images in each row, and between them what made them similar."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from visualization.kit.plotting import FAINT, INK, RIGHT, WRONG, new_figure, plain, shortened
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from visualization.kit.colours import FAINT, INK, RIGHT, WRONG
+from visualization.kit.plotting import Axes, Figure, add_scale, heat, new_figure, plain
+from visualization.kit.printable import shortened
 
 _COLOURS = "inferno"  # perceptually uniform, from dark to light: also for the colour-blind, and in print
 _STRENGTH = 0.6  # of the colours over the image
@@ -48,7 +45,7 @@ class ExplainedPair:
         return {True: "✓ right", False: "✗ wrong", None: ""}[self.right]
 
 
-def attention_figure(pairs: list[ExplainedPair], title: list[str], *, lowered: bool = False) -> "Figure":
+def draw_pairs(pairs: list[ExplainedPair], title: list[str], *, lowered: bool = False) -> Figure:
     """A row for each pair: query, its map, the match's map, match.
 
     The maps of a pair have one scale, from 0 to the largest value of both: what did not raise the similarity is dark.
@@ -94,11 +91,9 @@ def overlay(image: np.ndarray, values: np.ndarray) -> np.ndarray:
 
     The map is enlarged bilinearly; the middle of its cells are those of the parts of the image that they stand for.
     """
-    from matplotlib import colormaps
-
     height, width = image.shape[:2]
     fine = Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
-    colours = colormaps[_COLOURS](np.clip(np.asarray(fine), 0, 1))[:, :, :3]  # (H, W, 3)
+    colours = heat(np.clip(np.asarray(fine), 0, 1), _COLOURS)  # (H, W, 3)
     grey = np.asarray(Image.fromarray(_colour(image)).convert("L"))[:, :, None] / 255
     return np.round(255 * ((1 - _STRENGTH) * grey + _STRENGTH * colours)).astype(np.uint8)
 
@@ -114,9 +109,10 @@ def _colour(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
 
-def _words(row: "list[Axes]", pair: ExplainedPair, inches: float) -> None:
+def _words(row: list[Axes], pair: ExplainedPair, inches: float) -> None:
     """Names above and below a pair, and its frame: green and solid, or vermillion and dashed."""
     letters = int(inches * 13)
+    head = (letters - 1) // 3
     above = [part for part in (pair.kind, pair.verdict) if part]
     colour = INK if pair.right is None else RIGHT if pair.right else WRONG
     row[0].set_title(plain(", ".join(above)) or " ", fontsize=10, color=colour, loc="left")
@@ -124,25 +120,17 @@ def _words(row: "list[Axes]", pair: ExplainedPair, inches: float) -> None:
     row[2].set_title(f"similarity {pair.similarity:.4g}", fontsize=10, color=INK, loc="left")
     names = {0: ("query", pair.query_name, pair.query_identity), 3: ("match", pair.match_name, pair.match_identity)}
     for place, (word, name, identity) in names.items():
-        lines = [shortened(plain(name), letters)]
+        lines = [shortened(plain(name), letters, head)]
         if identity:
-            lines.append(shortened(plain(identity), letters))
+            lines.append(shortened(plain(identity), letters, head))
         row[place].set_xlabel("\n".join(lines), fontsize=8, color=INK)
         row[place].set_ylabel(word, fontsize=9, color=FAINT)
     for spine in row[3].spines.values():
         spine.set(color=colour, linewidth=3, linestyle="--" if pair.right is False else "-")
 
 
-def _scale(figure: "Figure", grid: np.ndarray, lowered: bool) -> None:
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
-
+def _scale(figure: Figure, grid: np.ndarray, lowered: bool) -> None:
     # As it looks over a middle grey.
-    seen = (1 - _STRENGTH) * 0.5 + _STRENGTH * colormaps[_COLOURS](np.linspace(0, 1, 256))[:, :3]
-    mapped = ScalarMappable(Normalize(0, 1), ListedColormap(seen))
-    bar = figure.colorbar(mapped, ax=grid, location="bottom", aspect=60, shrink=0.8, ticks=[0, 0.5, 1], pad=0.01)
-    bar.ax.set_xticklabels(["nothing", "half", "most in the pair"], fontsize=8)
-    bar.outline.set_visible(False)
-    word = "lowered" if lowered else "raised"
-    bar.set_label(f"how much a place {word} the similarity", fontsize=9, color=INK)
+    seen = (1 - _STRENGTH) * 0.5 + _STRENGTH * heat(np.linspace(0, 1, 256), _COLOURS)
+    label = f"how much a place {'lowered' if lowered else 'raised'} the similarity"
+    add_scale(figure, grid, seen, ["nothing", "half", "most in the pair"], label)

@@ -7,7 +7,7 @@ from dataset.loading.training_set import TrainingSet
 from visualization.kit.cards import Card, Page, Section
 from visualization.kit.printable import printable
 from visualization.kit.thumbnails import from_pixels
-from visualization.sources.training_batch import TrainingBatch
+from visualization.sources.training_source import TrainingBatch
 
 COLUMNS = 8  # identities beside each other: more are neither read nor printed well
 SIDE = 200  # pixels of the longer side

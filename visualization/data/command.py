@@ -1,37 +1,24 @@
-"""What the pipeline feeds the network: real training batches, augmented, beside the images as they were.
-
-The batches are those of the run's own steps, to the pixel. No network is needed, and no checkpoint: a file of
-parameters does. The page (.html) needs no network and no file beside it; .png is one picture.
-"""
+"""Runs `visualize.py data`."""
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from model.configuration.loading import load_params
+from model.configuration.params import Params
+from model.run import devices
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
-
-if TYPE_CHECKING:
-    from model.configuration.params import Params
+from visualization.data.batch_cards import batch_sections, batches_page
+from visualization.kit.page_file import write_page
+from visualization.kit.printable import printable
+from visualization.sources.checking import check_at_least
+from visualization.sources.output import picture_file
+from visualization.sources.training_source import load_batches_of
 
 _MOST_IMAGES = 20_000  # on a page that browsers open
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--model_dir", metavar="RUN", help="run folder whose parameters to use")
-    add("--params", metavar="FILE", help="or a file of parameters, such as params.json")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter; repeatable")
-    add("--batches", type=int, default=1, metavar="N", help="how many batches (default: 1)")
-    add("--step", type=int, default=0, metavar="N", help="the first one's training step, from 0 (default: 0)")
-    add("--augmented_only", action="store_true", help="leave out the images as they were")
-    add("--out", metavar="FILE", help=".html or .png (default: RUN/pictures/data.html)")
-
-
 def run(args: argparse.Namespace) -> int:
-    from model.run.run_folder import RunFolder
-    from visualization.sources.output import picture_file
-    from visualization.sources.training_source import check_at_least, load_batches_of
-
     check_at_least(args, batches=1, step=0)
     if (args.model_dir is None) == (args.params is None):
         raise UserError("give --model_dir RUN or --params FILE, one of them: which parameters to use")
@@ -47,12 +34,7 @@ def run(args: argparse.Namespace) -> int:
             f"hold; show at most {_MOST_IMAGES // data.sampler.batch_size}"
         )
 
-    from model.run.devices import prepare
-
-    prepare("cpu", params.deterministic)  # the network is not built: the GPU stays free for the training
-    from visualization.data.batch_cards import batch_sections, batches_page
-    from visualization.kit.page_file import write_page
-    from visualization.kit.printable import printable
+    devices.prepare("cpu", params.deterministic)  # the network is not built: the GPU stays free for the training
     from visualization.sources.training_batch import read_training_batches
 
     batches = read_training_batches(
@@ -77,16 +59,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _params(args: argparse.Namespace) -> "Params":
-    from model.configuration.loading import load_params
-    from model.run.run_folder import RunFolder
-
+def _params(args: argparse.Namespace) -> Params:
     if args.params:
         return load_params(Path(args.params), args.set)
     return RunFolder(args.model_dir).load_trained_params(args.set)
 
 
-def _pool(params: "Params") -> dict[str, str]:
+def _pool(params: Params) -> dict[str, str]:
     """What else images may get, for the head of the page."""
     if not params.augmentation_pool:
         return {}

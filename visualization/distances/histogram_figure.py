@@ -1,17 +1,14 @@
 """The picture of `visualize.py distances`: how far positive pairs are apart, and how far negative ones."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from visualization.distances.histograms import BINS, DistanceHistograms, distance_histograms
-from visualization.kit.plotting import FAINT, INK, PALETTE, bare, new_figure, pixels_of, plain, shortened
+from visualization.kit.colours import FAINT, INK, PALETTE
+from visualization.kit.plotting import Axes, Figure, bare, new_figure, pixels_of, plain
+from visualization.kit.printable import shortened
 from visualization.sources.embedded_set import EmbeddedSet
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _POSITIVE, _NEGATIVE = PALETTE[4], PALETTE[5]  # blue and vermillion; a dashed line besides
 _FEW = 1000  # positives that need wider bins
@@ -33,10 +30,10 @@ def distances_picture(embedded: EmbeddedSet) -> np.ndarray:
     Raises:
         UserError: when matplotlib is not installed.
     """
-    return pixels_of(distances_figure(embedded, distance_histograms(embedded)))
+    return pixels_of(draw_distances(embedded, distance_histograms(embedded)))
 
 
-def distances_figure(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log: bool = False) -> "Figure":
+def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log: bool = False) -> Figure:
     """Densities above, and below what share of either kind is nearer than a distance.
 
     Args:
@@ -57,7 +54,7 @@ def distances_figure(embedded: EmbeddedSet, histograms: DistanceHistograms, *, l
     return figure
 
 
-def figures_of(histograms: DistanceHistograms) -> list[list[str]]:
+def metrics_of(histograms: DistanceHistograms) -> list[list[str]]:
     """What the picture says in numbers: a row for each, name and value."""
     h = histograms
     rows = [
@@ -91,7 +88,7 @@ def _title(embedded: EmbeddedSet, h: DistanceHistograms) -> str:
     step = f", step {embedded.facts['step']}" if "step" in embedded.facts else ""
     threshold = "no threshold" if h.threshold is None else f"threshold {number(h.threshold)}"
     lines = [
-        f"{shortened(plain(embedded.title), 60)}{step}, {embedded.metric} distance",
+        f"{shortened(plain(embedded.title), 60, head=19)}{step}, {embedded.metric} distance",
         f"{h.positives.total:,} positive and {h.negatives.total:,} negative pairs",
         f"TPR {h.tpr:.1%} at FPR {_percent(h.fpr)} ({threshold})   AUC {share(h.auc)}   "
         f"equal error rate {share(h.equal_error_rate)}   d' {number(h.d_prime)}",
@@ -121,7 +118,7 @@ def _beyond(h: DistanceHistograms) -> str:
     return "; ".join(parts)
 
 
-def _densities(axes: "Axes", h: DistanceHistograms, log: bool) -> None:
+def _densities(axes: Axes, h: DistanceHistograms, log: bool) -> None:
     bins = 48 if h.positives.total < _FEW else 96
     edges = h.edges[:: BINS // bins]
     kinds = [("positive pairs", h.positives, _POSITIVE, "-"), ("negative pairs", h.negatives, _NEGATIVE, "--")]
@@ -142,7 +139,7 @@ def _densities(axes: "Axes", h: DistanceHistograms, log: bool) -> None:
     axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
 
 
-def _shares(axes: "Axes", h: DistanceHistograms) -> None:
+def _shares(axes: Axes, h: DistanceHistograms) -> None:
     """The true and the false positive rate of each threshold."""
     lowest = 1.0
     kinds = [(h.positives, _POSITIVE, "-", "positives (TPR)"), (h.negatives, _NEGATIVE, "--", "negatives (FPR)")]
@@ -164,7 +161,7 @@ def _shares(axes: "Axes", h: DistanceHistograms) -> None:
     axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
 
 
-def _threshold(axes: "Axes", h: DistanceHistograms, *, label: bool = False) -> None:
+def _threshold(axes: Axes, h: DistanceHistograms, *, label: bool = False) -> None:
     """A line at the threshold; where that is beyond the picture, words at its edge."""
     if h.threshold is None:
         return

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist
+from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from model.metrics.ranking.gallery_distances import unit_rows
+from model.run import devices
 from runtime.errors import UserError
 from visualization.sources.embedded_set import EmbeddedSet
 
@@ -85,7 +87,7 @@ def flatten(emb: np.ndarray, metric: str, method: str, seed: int = 0, perplexity
 
     Args:
         emb: (N, D), N >= 3.
-        metric: one of `model.metrics.ranking.gallery_distances.METRICS`.
+        metric: a module of `model.distances`.
         method: one of METHODS.
         seed: of t-SNE and UMAP.
         perplexity: of t-SNE, and the number of neighbours for UMAP; made smaller where N is small.
@@ -108,8 +110,6 @@ def flatten(emb: np.ndarray, metric: str, method: str, seed: int = 0, perplexity
     start = (1e-4 / components[:, 0].std()) * components
     distance = _CITYBLOCK[method] if metric == "cityblock" else "euclidean"
     if method == "tsne":
-        from sklearn.manifold import TSNE
-
         perplexity = min(perplexity, max(1.0, (len(points) - 1) / 3))
         model = TSNE(perplexity=perplexity, init=start.astype(np.float32), metric=distance, random_state=seed)
         # Threads that share out a thousand steps of a millisecond wait for each other more than they work.
@@ -164,9 +164,7 @@ def _umap() -> ModuleType:
     """The optional package, which imports TensorFlow: quietly, and without taking a GPU."""
     check_umap()
     if "tensorflow" not in sys.modules:
-        from model.run.devices import prepare
-
-        prepare("cpu")
+        devices.prepare("cpu")
     import umap
 
     return umap

@@ -1,20 +1,15 @@
 """The picture of `visualize.py embedding`: images as points of a plane, near each other as their embeddings are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from visualization.embedding.flat_positions import Drawn
-from visualization.kit.plotting import INK, PALETTE, new_figure, plain, shortened
-from visualization.kit.printable import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from visualization.kit.colours import INK, PALETTE
+from visualization.kit.plotting import Axes, Figure, frame, new_figure, plain
+from visualization.kit.printable import printable, shortened
 
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 MOST_HIGHLIGHTED = 24  # that a legend can hold
@@ -50,13 +45,13 @@ def look_of(number: int) -> tuple[str, str]:
     return PALETTE[number % colours], MARKERS[(number + number // colours) % len(MARKERS)]
 
 
-def embedding_figure(
+def draw_embedding(
     drawn: Drawn,
     positions: np.ndarray,
     names: Sequence[str],
     title: Sequence[str],
-    thumbnail: "Callable[[str], np.ndarray] | None" = None,
-) -> "tuple[Figure, Callable[[], list[Spot]]]":
+    thumbnail: Callable[[str], np.ndarray] | None = None,
+) -> tuple[Figure, Callable[[], list[Spot]]]:
     """Draws the points.
 
     Args:
@@ -107,7 +102,7 @@ def with_titles(pixels: np.ndarray, uri: str, spots: Sequence[Spot], label: str)
     )
 
 
-def _points(axes: "Axes", identities: np.ndarray, positions: np.ndarray, names: Sequence[str]) -> None:
+def _points(axes: Axes, identities: np.ndarray, positions: np.ndarray, names: Sequence[str]) -> None:
     size = float(np.clip(9000 / len(positions), 7, 45))
     others = ~np.isin(identities, names)
     if others.any():
@@ -116,7 +111,7 @@ def _points(axes: "Axes", identities: np.ndarray, positions: np.ndarray, names: 
     for number, name in enumerate(names):
         colour, marker = look_of(number)
         own = positions[identities == name]
-        label = f"{shortened(plain(printable(name)), 30)} ({len(own)})"
+        label = f"{shortened(plain(printable(name)), 30, head=9)} ({len(own)})"
         axes.scatter(*own.T, s=size, c=colour, marker=marker, edgecolors=INK, linewidths=0.4, label=label)
     legend = axes.legend(
         loc="upper left",
@@ -143,17 +138,15 @@ def _pictured(positions: np.ndarray, corner: np.ndarray, cell: float) -> dict[tu
 
 
 def _thumbnails(
-    axes: "Axes",
+    axes: Axes,
     drawn: Drawn,
     pictured: dict[tuple[int, int], int],
     corner: np.ndarray,
     cell: float,
     names: Sequence[str],
-    thumbnail: "Callable[[str], np.ndarray]",
+    thumbnail: Callable[[str], np.ndarray],
 ) -> None:
     """Draws the pictures into their squares; highlighted identities have a frame of their colour, and their mark."""
-    from matplotlib.patches import Rectangle
-
     limits = axes.get_xlim(), axes.get_ylim()
     for (column, row), point in pictured.items():
         picture = thumbnail(drawn.files[point])
@@ -164,8 +157,7 @@ def _thumbnails(
         axes.imshow(picture, extent=box, aspect="equal", interpolation="antialiased", zorder=3)
         if drawn.identities[point] in names:
             colour, marker = look_of(list(names).index(drawn.identities[point]))
-            frame = Rectangle((box[0], box[2]), w, h, fill=False, edgecolor=colour, linewidth=2, zorder=4)
-            axes.add_patch(frame)
+            frame(axes, (box[0], box[2], w, h), colour)
             # The point itself is hidden: its mark, in a corner.
             corners = box[0] + 0.12 * w, box[3] - 0.12 * h
             axes.scatter(*corners, s=36, c=colour, marker=marker, edgecolors="white", linewidths=0.8, zorder=5)
@@ -174,7 +166,7 @@ def _thumbnails(
 
 
 def _spots(
-    axes: "Axes",
+    axes: Axes,
     drawn: Drawn,
     positions: np.ndarray,
     pictured: dict[tuple[int, int], int],

@@ -1,9 +1,11 @@
 """A page of cards as one HTML file that needs no network, no file beside it and no scripts."""
 
-import base64
 from html import escape
 
-from visualization.kit.cards import LEGEND, RIGHT_COLOUR, WRONG_COLOUR, Card, Page, Section, Verdict, box_of, shortened
+from visualization.kit.cards import LEGEND, Card, Page, Section, Verdict, box_of
+from visualization.kit.colours import RIGHT, WRONG
+from visualization.kit.html_page import data_uri, html_page, notes_of
+from visualization.kit.printable import shortened
 from visualization.kit.thumbnails import as_jpeg
 
 SIDE = 132  # of the square as large as an image is shown, in CSS pixels
@@ -22,7 +24,8 @@ _STYLE = f"""
   html {{ font-size: 8pt; }} body {{ font-size: 8pt; margin: 0; }} h2 {{ break-after: avoid; }}
 }}
 * {{ box-sizing: border-box; }}
-body {{ font: 14px/1.4 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 1.5rem; }}
+body {{ font: 14px/1.4 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 1.5rem;
+  max-width: none; padding: 0; }}
 h1 {{ font-size: 1.4rem; }} h2 {{ font-size: 1.1rem; margin: 1.8rem 0 .6rem; }}
 .facts {{ border-collapse: collapse; }} .facts th, .facts td {{ text-align: left; padding: .1rem .8rem .1rem 0;
   vertical-align: top; overflow-wrap: anywhere; }}
@@ -37,16 +40,16 @@ figure.gap {{ margin-left: 1.2rem; }}
 .picture {{ display: flex; align-items: center; justify-content: center; height: calc(var(--height) + 10px);
   border: 1px solid var(--line); overflow: hidden; print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
 .picture img {{ max-width: 100%; max-height: 100%; width: 100%; height: 100%; object-fit: contain; }}
-.right .picture {{ border: 5px solid {RIGHT_COLOUR}; }} .wrong .picture {{ border: 5px dashed {WRONG_COLOUR}; }}
+.right .picture {{ border: 5px solid {RIGHT}; }} .wrong .picture {{ border: 5px dashed {WRONG}; }}
 .query .picture {{ border: 5px double var(--faint); }}
 figcaption {{ font-size: .86rem; line-height: 1.3; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }}
 figcaption div:first-child {{ font-weight: 600; }}
 .mark {{ display: inline-block; width: 1.2em; text-align: center; color: #000; font-weight: bold;
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
-.right .mark {{ background: {RIGHT_COLOUR}; }} .wrong .mark {{ background: {WRONG_COLOUR}; }}
+.right .mark {{ background: {RIGHT}; }} .wrong .mark {{ background: {WRONG}; }}
 .legend {{ display: flex; flex-wrap: wrap; gap: .4rem 1.6rem; margin: .8rem 0; }}
 .legend i {{ display: inline-block; width: 1.6rem; height: 1.1rem; vertical-align: middle; }}
-.legend .right i {{ border: 4px solid {RIGHT_COLOUR}; }} .legend .wrong i {{ border: 4px dashed {WRONG_COLOUR}; }}
+.legend .right i {{ border: 4px solid {RIGHT}; }} .legend .wrong i {{ border: 4px dashed {WRONG}; }}
 """
 _MARKS = {
     Verdict.RIGHT: '<span class="mark" role="img" aria-label="right">✓</span> ',
@@ -57,27 +60,17 @@ _MARKS = {
 def card_page(page: Page) -> str:
     """The page as HTML."""
     width, height = box_of(page, SIDE)
-    title = escape(page.title)
-    facts = [(escape(name), escape(value)) for name, value in page.facts.items()]
-    parts = [
-        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>',
-        '<meta name="viewport" content="width=device-width">',
-        f"<style>{_STYLE}:root {{ --side-x: {width}px; --side-y: {height}px; }}\n</style></head>\n<body>",
-        f"<h1>{title}</h1>",
-        '<table class="facts">',
-        *(f'<tr><th scope="row">{name}</th><td>{value}</td></tr>' for name, value in facts),
-        "</table>",
-        *(f'<p class="note">{escape(note)}</p>' for note in page.notes),
-    ]
+    body = notes_of(page.notes)
     if page.legend:
         right, wrong = LEGEND
-        parts.append(
+        body.append(
             f'<p class="legend"><span class="right"><i></i> {_MARKS[Verdict.RIGHT]}{right}</span>'
             f'<span class="wrong"><i></i> {_MARKS[Verdict.WRONG]}{wrong}</span></p>'
         )
     for section in page.sections:
-        parts += _section(section)
-    return "\n".join([*parts, "</body>\n</html>\n"])
+        body += _section(section)
+    style = f"{_STYLE}:root {{ --side-x: {width}px; --side-y: {height}px; }}\n"
+    return html_page(page.title, page.facts, body, style)
 
 
 def _section(section: Section) -> list[str]:
@@ -93,8 +86,8 @@ def _section(section: Section) -> list[str]:
 
 def _card(card: Card) -> str:
     if card.picture:
-        data = base64.b64encode(as_jpeg(card.picture)).decode()
-        picture = f'<img src="data:image/jpeg;base64,{data}" alt="{escape(card.full)}">'
+        data = data_uri("image/jpeg", as_jpeg(card.picture))
+        picture = f'<img src="{data}" alt="{escape(card.full)}">'
     else:
         picture = "cannot be opened"
     first, *others = [escape(shortened(line, _LETTERS)) for line in card.lines] or [""]

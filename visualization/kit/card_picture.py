@@ -3,7 +3,8 @@
 from PIL import Image, ImageDraw
 
 from runtime.errors import UserError
-from visualization.kit.cards import LEGEND, RIGHT_COLOUR, WRONG_COLOUR, Card, Page, Verdict, box_of
+from visualization.kit.cards import LEGEND, Card, Page, Verdict, box_of
+from visualization.kit.colours import RIGHT, WRONG
 from visualization.kit.lettering import fitted, font_of, wrapped
 
 SIDE = 120  # of the square as large as an image is shown, in pixels
@@ -125,7 +126,7 @@ class _Drawing:
     def _frame(self, verdict: Verdict, box: tuple[int, int, int, int], stroke: int) -> None:
         """Solid for right, dashed for wrong, a thin double line for a query, a hair for the rest."""
         if verdict is Verdict.RIGHT:
-            self._draw.rectangle(box, outline=RIGHT_COLOUR, width=stroke)
+            self._draw.rectangle(box, outline=RIGHT, width=stroke)
         elif verdict is Verdict.WRONG:
             self._dashed(box, stroke)
         elif verdict is Verdict.QUERY:
@@ -139,15 +140,15 @@ class _Drawing:
         x0, y0, x1, y1 = box
         for start, end in _dashes(x0, x1, stroke):
             for y in (y0, y1 - stroke + 1):
-                self._draw.rectangle((start, y, end, y + stroke - 1), fill=WRONG_COLOUR)
+                self._draw.rectangle((start, y, end, y + stroke - 1), fill=WRONG)
         for start, end in _dashes(y0, y1, stroke):
             for x in (x0, x1 - stroke + 1):
-                self._draw.rectangle((x, start, x + stroke - 1, end), fill=WRONG_COLOUR)
+                self._draw.rectangle((x, start, x + stroke - 1, end), fill=WRONG)
 
     def _mark(self, verdict: Verdict, x: int, y: int) -> None:
         """A tick or a cross on its colour, 16 pixels wide."""
         right = verdict is Verdict.RIGHT
-        self._draw.rectangle((x, y, x + 15, y + 15), fill=RIGHT_COLOUR if right else WRONG_COLOUR)
+        self._draw.rectangle((x, y, x + 15, y + 15), fill=RIGHT if right else WRONG)
         lines = [[(3, 8), (7, 12), (13, 4)]] if right else [[(4, 4), (12, 12)], [(12, 4), (4, 12)]]
         for line in lines:
             self._draw.line([(x + a, y + b) for a, b in line], fill="#000000", width=2, joint="curve")

@@ -21,8 +21,6 @@ class Verdict(Enum):
     PLAIN = "plain"
 
 
-# Okabe and Ito's bluish green and vermillion; a tick and a cross, a solid and a dashed frame say the same.
-RIGHT_COLOUR, WRONG_COLOUR = "#009E73", "#D55E00"
 LEGEND = "the query's identity: solid frame, tick", "another identity: dashed frame, cross"
 
 
@@ -86,11 +84,3 @@ def box_of(page: Page, side: int) -> tuple[int, int]:
     shapes = [card.picture.width / card.picture.height for card in page.cards() if card.picture]
     shape = min(max(median(shapes), 0.5), 2.0) if shapes else 1.0
     return round(side * math.sqrt(shape)), round(side / math.sqrt(shape))
-
-
-def shortened(text: str, length: int) -> str:
-    """At most `length` characters: the middle is left out, as names differ at their ends."""
-    if len(text) <= length:
-        return text
-    end = (length - 1) // 2
-    return f"{text[: length - 1 - end]}…{text[len(text) - end :]}"

@@ -1,41 +1,45 @@
 """Figures drawn by matplotlib, without its global state: they may be drawn in any thread, with no display at hand."""
 
-import base64
 import io
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from runtime.errors import UserError
+from visualization.kit.colours import INK
+from visualization.kit.html_page import data_uri
 
-if TYPE_CHECKING:
+try:
+    from matplotlib import colormaps
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap, Normalize
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import findfont, get_font
+    from matplotlib.patches import Rectangle
+except ImportError as error:  # the evaluator goes on without pictures, a command says what is missing
+    Axes = Figure = None
+    _MISSING: ImportError | None = error
+else:
+    _MISSING = None
 
-# Okabe and Ito's palette, which colour-blind people can tell apart: orange, sky blue, bluish green, yellow, blue,
-# vermillion, reddish purple, black.
-PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
-RIGHT, WRONG, INK, FAINT = "#009E73", "#D55E00", "#222222", "#767676"
 
-
-def new_figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches, whose parts arrange themselves.
 
     Raises:
         UserError: when matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError(f"this picture needs matplotlib ({error}): pip install matplotlib") from error
+    if _MISSING:
+        raise UserError(f"this picture needs matplotlib ({_MISSING}): pip install matplotlib") from _MISSING
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def pixels_of(figure: "Figure", dots: int = 100) -> np.ndarray:
+def pixels_of(figure: Figure, dots: int = 100) -> np.ndarray:
     """The drawn figure, at so many dots an inch: (H, W, 3) uint8."""
     figure.set_dpi(dots)
     figure.canvas.draw()
@@ -44,8 +48,6 @@ def pixels_of(figure: "Figure", dots: int = 100) -> np.ndarray:
 
 def png_of(pixels: np.ndarray) -> bytes:
     """(H, W, 3) uint8 as a PNG file."""
-    from PIL import Image
-
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "PNG", optimize=True)
     return data.getvalue()
@@ -53,28 +55,38 @@ def png_of(pixels: np.ndarray) -> bytes:
 
 def png_uri(pixels: np.ndarray) -> str:
     """(H, W, 3) uint8 as an address that needs no file."""
-    return "data:image/png;base64," + base64.b64encode(png_of(pixels)).decode()
+    return data_uri("image/png", png_of(pixels))
 
 
 def plain(text: str) -> str:
     """The text as matplotlib can write it: characters that its own font lacks become question marks, $ stays $."""
-    from matplotlib.font_manager import findfont, get_font
-
     known = get_font(findfont("DejaVu Sans")).get_char_index
     text = "".join(c if known(ord(c)) else "?" for c in re.sub(r"\s", " ", text))
     return text.replace("$", r"\$")
 
 
-def shortened(text: str, length: int) -> str:
-    """At most so many characters: the middle makes way, as names differ at their ends."""
-    if len(text) <= length:
-        return text
-    head = (length - 1) // 3
-    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
-
-
-def bare(axes: "Axes") -> None:
+def bare(axes: Axes) -> None:
     """Leaves the lines at the left and below, and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def frame(axes: Axes, box: tuple[float, float, float, float], colour: str) -> None:
+    """Draws a frame above pictures (x, y, width, height)."""
+    x, y, width, height = box
+    axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2, zorder=4))
+
+
+def heat(values: np.ndarray, colours: str) -> np.ndarray:
+    """Values (...) of 0 to 1 as colours (..., 3) of the colour map of that name."""
+    return colormaps[colours](values)[..., :3]
+
+
+def add_scale(figure: Figure, grid: np.ndarray, colours: np.ndarray, words: list[str], label: str) -> None:
+    """Adds a bar of colours (N, 3) from 0 to 1 below the axes of a grid, with words at 0, a half and 1."""
+    mapped = ScalarMappable(Normalize(0, 1), ListedColormap(colours))
+    bar = figure.colorbar(mapped, ax=grid, location="bottom", aspect=60, shrink=0.8, ticks=[0, 0.5, 1], pad=0.01)
+    bar.ax.set_xticklabels(words, fontsize=8)
+    bar.outline.set_visible(False)
+    bar.set_label(label, fontsize=9, color=INK)

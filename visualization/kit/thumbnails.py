@@ -1,6 +1,5 @@
 """Image files made small, whatever they are: huge, grey, with 16 bits, turned by EXIF, transparent."""
 
-import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,11 +46,6 @@ def as_jpeg(image: Image.Image) -> bytes:
     data = io.BytesIO()
     image.save(data, "JPEG", quality=_QUALITY)
     return data.getvalue()
-
-
-def data_uri(kind: str, data: bytes) -> str:
-    """A file's content as an address, so that the page needs no file beside it."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 SIDE = 112  # pixels of the longer side

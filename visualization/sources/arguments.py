@@ -4,17 +4,9 @@ Imports nothing heavy, so that --help is quick; TensorFlow is imported for a run
 """
 
 import argparse
-from typing import TYPE_CHECKING
 
-from model.evaluation.request import METRICS
+from model.distances import list_distances
 from model.run.arguments import add_run_arguments
-from runtime.errors import UserError
-
-if TYPE_CHECKING:
-    pass
-
-_OF_RUNS = ("set", "checkpoint", "dataset", "eval_set")
-_OF_FILES = ("query_dataset", "gallery_embeddings", "gallery_dataset", "image_root")
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,32 +28,10 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     )
     both = parser.add_argument_group("how they are compared")
     both.add_argument(
-        "--metric", metavar="NAME", help=f"{', '.join(METRICS)} (default: that of the training, else euclidean)"
+        "--metric",
+        metavar="NAME",
+        help=f"{', '.join(list_distances())} (default: that of the training, else euclidean)",
     )
     both.add_argument(
         "--excluder", metavar="NAME", help="what no query is compared with, as for evaluate.py: diagonal, market1501..."
     )
-
-
-def check_source(args: argparse.Namespace) -> None:
-    """Raises a UserError for arguments that contradict each other or name nothing; needs no file."""
-    from model.metrics.excluders import find_excluder
-
-    run, files = args.model_dir is not None, args.query_embeddings is not None
-    if run and files:
-        raise UserError("--model_dir and --query_embeddings: give one of them, a run or files of embeddings")
-    if not run and not files:
-        raise UserError("give --model_dir RUN, whose network embeds a set, or --query_embeddings Q.h5")
-    wrong, kind = (_OF_FILES, "--query_embeddings Q.h5") if run else (_OF_RUNS, "--model_dir RUN")
-    for name in wrong:
-        if getattr(args, name):
-            raise UserError(f"--{name} goes with {kind}: drop it")
-    if args.gallery_dataset and not args.gallery_embeddings:
-        raise UserError("--gallery_dataset needs --gallery_embeddings: without a gallery, queries rank each other")
-    if args.metric is not None and args.metric not in METRICS:
-        raise UserError(f"--metric {args.metric}: it must be one of {', '.join(METRICS)}")
-    if args.excluder is not None:
-        try:
-            find_excluder(args.excluder)
-        except UserError as error:
-            raise UserError(f"--{error}") from None

@@ -41,7 +41,7 @@ class EmbeddedSet:
     Attributes:
         title: the data set and its evaluation set, or the file.
         facts: where all of it comes from and how it is compared, by name: what the head of a page says.
-        metric: one of `model.metrics.ranking.gallery_distances.METRICS`.
+        metric: a module of `model.distances`.
         query, gallery: the images; the same object where each is compared with all others.
         task: who matches, who is left out. Its `queries` and `gallery` are positions in `query` and `gallery`.
         out: the folder where pictures of it go if nothing else is said.
@@ -90,12 +90,6 @@ class Lists:
     def files(self) -> list[str]:
         """The files whose embeddings `embedded_set` wants, in this order."""
         return self.query.files() + ([] if self.together else self.gallery.files())
-
-
-def default_excluder(query: Manifest, gallery: Manifest) -> str:
-    """What the evaluator leaves out where nothing else is said: by cameras where both lists name one for each image."""
-    known = all(part.cameras is not None and all(part.cameras) for part in (query, gallery))
-    return "market1501" if query is not gallery and known else "diagonal"
 
 
 def embedded_set(

@@ -1,22 +1,27 @@
 """Embeddings of a set, by the network of a run."""
 
 import argparse
-from pathlib import Path
-from typing import Any
 
+import numpy as np
+
+from dataset.formats.prepared import EvaluationSet, PreparedDataset, open_prepared
+from dataset.loading.checked import load_images
+from model.metrics.excluders import default_excluder
+from model.run import devices
+from model.run.checkpoint_files import find_checkpoint, step_of
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
-from visualization.sources.embedded_set import EmbeddedSet
+from visualization.kit.printable import printable
+from visualization.sources.embedded_set import EmbeddedSet, Lists, embedded_set
 from visualization.sources.output import default_folder
 
 
-def _from_run(args: argparse.Namespace) -> "EmbeddedSet":
-    from dataset.formats.prepared import open_prepared
-    from dataset.loading.checked import load_images
-    from model.run.checkpoint_files import find_checkpoint, step_of
-    from model.run.run_folder import RunFolder
-    from visualization.kit.printable import printable
-    from visualization.sources.embedded_set import Lists, default_excluder, embedded_set
+def embed(args: argparse.Namespace) -> EmbeddedSet:
+    """The set that --model_dir and the arguments that go with it name, embedded.
 
+    Raises:
+        UserError: for parameters, lists, images or checkpoints that are wrong.
+    """
     run = RunFolder(args.model_dir)
     params = run.load_trained_params(args.set)
     checkpoint = find_checkpoint(run.folder, args.checkpoint or "latest")
@@ -27,13 +32,14 @@ def _from_run(args: argparse.Namespace) -> "EmbeddedSet":
     query, gallery = checked[0].manifest, checked[-1].manifest
     excluder = args.excluder or default_excluder(query, gallery)
     lists = Lists(query, gallery, excluder, params.eval_pool_sequences)
-
-    import numpy as np
-
     orientations = np.concatenate([part.orientations for part in checked])
+
+    devices.prepare(args.device, params.deterministic)
+    from visualization.sources.network import load_embed
+
     return embedded_set(
         lists,
-        _embed(args, checkpoint, params, lists.files(), orientations),
+        load_embed(checkpoint, params)(lists.files(), orientations, "images"),
         args.metric or params.metric,
         title=printable(f"{prepared.name}, {chosen.name}"),
         facts={
@@ -47,7 +53,7 @@ def _from_run(args: argparse.Namespace) -> "EmbeddedSet":
     )
 
 
-def choose_set(prepared: Any, name: str | None) -> Any:
+def choose_set(prepared: PreparedDataset, name: str | None) -> EvaluationSet:
     """The retrieval set of that name; `test` where there is one, else `query_gallery`.
 
     Raises:
@@ -64,23 +70,3 @@ def choose_set(prepared: Any, name: str | None) -> Any:
             "ranking; name another --dataset, or embed a list with embed.py and give --query_embeddings"
         )
     raise UserError(f"--eval_set {name}: {prepared.folder} has no such retrieval set; it has {', '.join(sets)}")
-
-
-def _embed(args: argparse.Namespace, checkpoint: Path, params: Any, files: list[str], orientations: Any) -> Any:
-    """The embeddings of the files: (N, D)."""
-    from model.run.devices import prepare
-
-    prepare(args.device, params.deterministic)
-    import numpy as np
-
-    from model.embedding.embedder import Embedder
-    from model.network.build import build_embedder
-    from model.run.restore import restore_model
-    from runtime.progress import Progress
-
-    model = build_embedder(params)
-    restore_model(checkpoint, model)
-    embeddings = Embedder(model, params).embed(files, orientations, progress=Progress("embedded", len(files), "images"))
-    if not np.isfinite(embeddings).all():
-        raise UserError(f"{checkpoint}: it gives embeddings that are no numbers; use another checkpoint")
-    return embeddings

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runtime.errors import UserError
-from visualization.sources.arguments import check_source
+from runtime.files import check_output
+from visualization.sources.checking import check_source
 
 _PICTURES = "pictures"  # the folder in a run
 
@@ -42,8 +43,6 @@ def picture_file(
     Raises:
         UserError: see `output_file`.
     """
-    from runtime.files import check_output
-
     out = Path(given) if given else default
     if out.suffix.lower() not in suffixes:
         raise UserError(f"--out {out}: its name must end in {' or '.join(suffixes)}")

@@ -1,30 +1,44 @@
 """Where `visualize.py data` and `batches` take training batches from: a run, or a file of parameters."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from dataset.loading.training_set import TrainingSet, load_training_set
+from model.configuration.params import Params
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 
-if TYPE_CHECKING:
-    from dataset.loading.training_set import TrainingSet
-    from model.configuration.params import Params
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """B images of one step.
+
+    Attributes:
+        step: the training step that they are for, from 0.
+        images: (B, H, W, C) uint8, augmented.
+        originals: (B, H, W, C) uint8, resized only, as the evaluation sees them; None if not asked for.
+        indices: (B,) which of the training images they are.
+    """
+
+    step: int
+    images: np.ndarray
+    originals: np.ndarray | None
+    indices: np.ndarray
 
 
-def load_batches_of(params: "Params", run: Path | None, step: int, count: int) -> "TrainingSet":
+def load_batches_of(params: Params, run: Path | None, step: int, count: int) -> TrainingSet:
     """The training images and a sampler that knows the batches of steps `step` .. `step + count - 1`.
 
     Raises:
         UserError: for a broken data set, or hard triples that the run has not mined for these steps.
     """
-    from dataset.loading.training_set import load_training_set
-
     data = load_training_set(params)
     if params.triplet_mining != "hard":
         return data
     # Mined triples are of an epoch, and of the network as it was when that began: only what the run kept is known.
-    from model.run.run_folder import RunFolder
-    from model.training.hard_triples import load_triples
+    from model.training.hard_triples import load_triples  # imports TensorFlow
 
     length = data.sampler.steps_per_epoch
     for epoch in range(step // length, (step + count - 1) // length + 1):
@@ -41,11 +55,3 @@ def load_batches_of(params: "Params", run: Path | None, step: int, count: int) -
                 "other triples with --set triplet_mining=random"
             ) from error
     return data
-
-
-def check_at_least(args: argparse.Namespace, **least: int) -> None:
-    """Raises a UserError for a number below its least value."""
-    for name, value in least.items():
-        given = getattr(args, name)
-        if given is not None and given < value:
-            raise UserError(f"--{name} {given}: it must be at least {value}")

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 from PIL import Image
 
@@ -21,14 +22,20 @@ def check_format(name: str) -> None:
     """Raises a UserError when a format cannot be written here."""
     if name != "mp4":
         return
-    try:
-        import av
-    except ImportError as error:
-        raise UserError(f"--format mp4 needs PyAV ({error}): pip install av") from error
+    av = _load_av()
     try:
         av.codec.Codec(_MP4_ENCODER, "w")
     except av.codec.codec.UnknownCodecError as error:
         raise UserError(f"--format mp4 needs PyAV with the encoder {_MP4_ENCODER}; --format gif needs none") from error
+
+
+def _load_av() -> ModuleType:
+    """The optional package."""
+    try:
+        import av
+    except ImportError as error:
+        raise UserError(f"--format mp4 needs PyAV ({error}): pip install av") from error
+    return av
 
 
 def check_length(name: str, count: int, size: tuple[int, int], every: int) -> None:
@@ -87,9 +94,7 @@ def _few_colours(frame: Image.Image, reserved: Sequence[tuple[int, int, int]]) -
 
 def _write_mp4(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
     """H.264 with the pixel format that every player knows, which halves colours: sizes must be even."""
-    import av
-
-    first = next(frames)
+    av, first = _load_av(), next(frames)
     try:
         with replace_file(path, "wb") as file, av.open(file, "w", format="mp4") as container:
             stream = container.add_stream(_MP4_ENCODER, rate=Fraction(fps).limit_denominator(1000))

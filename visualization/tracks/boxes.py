@@ -6,20 +6,12 @@ from enum import Enum
 
 from PIL import Image, ImageDraw, ImageFont
 
+from visualization.kit.colours import PALETTE, rgb_of
+
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in pixels
 
-# Okabe and Ito's palette, which colour-blind people can tell apart: orange, sky blue, bluish green, yellow, blue,
-# vermillion, reddish purple.
-NUMBER_COLOURS: tuple[Colour, ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
+NUMBER_COLOURS: tuple[Colour, ...] = tuple(rgb_of(colour) for colour in PALETTE[:-1])  # without black
 BLACK, WHITE, CAPTION = (0, 0, 0), (255, 255, 255), (34, 34, 34)
 # What an animation with few colours must keep as it is.
 RESERVED = (*NUMBER_COLOURS, BLACK, WHITE, CAPTION)

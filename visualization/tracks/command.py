@@ -1,78 +1,36 @@
-"""Objects of a video matched from frame to frame by the embedding: an animation, and a page with the distances.
-
-The annotated objects of each frame are matched to those of the last frame before it that has any, such that the sum of
-distances is smallest. Written are RUN/tracks/NAME/tracks.gif (or .mp4) and tracks.html, never over those of other
-frames. Annotations tell which matches are right; matching by the overlap of boxes is counted beside it: an embedding
-should be better than position alone.
-"""
+"""Runs `visualize.py tracks`."""
 
 import argparse
 import math
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from model.run.arguments import add_run_arguments
+import numpy as np
+
+from dataset.vid.annotated_frames import AnnotatedFrame, read_annotated_frames
+from model.run import devices
+from model.run.checkpoint_files import find_checkpoint, step_of
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-
-    from dataset.vid.annotated_frames import AnnotatedFrame
-    from model.configuration.params import Params
-    from model.embedding.embedder import Embedder
-    from visualization.tracks.tracking import Tracks
+from runtime.files import replace_file
+from runtime.progress import Progress
+from visualization.kit.printable import printable
+from visualization.tracks.animation import check_format, check_length, frames_a_second, write_animation
+from visualization.tracks.boxes import RESERVED, shown_size
+from visualization.tracks.folder import PAGE, check_folder, replaced_together, source_of
+from visualization.tracks.matching import NOTES, as_text, match
+from visualization.tracks.matrices import Objects
+from visualization.tracks.object_crops import thumbnail, write_object_crops
+from visualization.tracks.tracking import Tracks
+from visualization.tracks.video import drawn_frames
+from visualization.tracks.video_page import tracks_page
 
 _LINES_SHOWN = 10  # of what was left out
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_run_arguments(parser)
-    add = parser.add_argument
-    add("--frames", required=True, metavar="DIR", help="a snippet's pictures: 000000.JPEG ...")
-    add("--annotations", required=True, metavar="DIR", help="their annotations as of ImageNet VID: 000000.xml ...")
-    add("--checkpoint", default="latest", metavar="NAME", help="latest, best, ckpt-1200, or a path (default: latest)")
-    add("--out", metavar="DIR", help="folder to write to (default: RUN/tracks/<name of the folder of frames>)")
-    add(
-        "--format",
-        default="gif",
-        choices=("gif", "mp4"),
-        help="of the animation (default: gif; mp4 is smaller and needs PyAV)",
-    )
-    add(
-        "--fps",
-        type=float,
-        default=5.0,
-        metavar="N",
-        help="frames a second (default: 5); in a GIF a frame lasts whole hundredths of a second: 30 becomes 33.3",
-    )
-    add("--every", type=int, default=1, metavar="N", help="take every Nth frame (default: 1)")
-    add("--skip_occluded", action="store_true", help="leave out objects that are marked as occluded")
-    add("--max_distance", type=float, metavar="X", help="do not match a pair farther apart (default: no limit)")
-    add("--context", type=float, metavar="C", help="margin around a box, as a share of width + height (default: 0.01)")
-    add("--width", type=int, default=640, metavar="N", help="show frames at most N pixels wide (default: 640)")
-    add(
-        "--sections",
-        type=int,
-        default=50,
-        metavar="N",
-        help="the page has the distances of N pairs of frames: first those with something wrong (default: 50)",
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     _check_numbers(args)
-
-    from model.run.checkpoint_files import find_checkpoint
-    from model.run.run_folder import RunFolder
-    from runtime.progress import Progress
-    from visualization.tracks.animation import check_format, check_length
-    from visualization.tracks.boxes import shown_size
-    from visualization.tracks.folder import check_folder, source_of
-    from visualization.tracks.object_crops import write_object_crops
-
     folder = RunFolder(args.model_dir)
     params = folder.load_trained_params(args.set)
     checkpoint = find_checkpoint(folder.folder, args.checkpoint)
@@ -85,17 +43,20 @@ def run(args: argparse.Namespace) -> int:
     size = shown_size((frames[0].frame.width, frames[0].frame.height), args.width)
     check_length(args.format, len(frames), size, args.every)
     check_folder(out, source_of(args.frames))
-    embedder = _load(checkpoint, params, args.device)
+    devices.prepare(args.device, params.deterministic)
+    from visualization.sources.network import load_embed
 
-    from visualization.tracks.matching import match
-
+    # Whatever is wrong with the network or the device shows before any frame is cropped.
+    embed = load_embed(checkpoint, params)
     with tempfile.TemporaryDirectory() as temporary:
         progress = Progress("cropped", len(frames), "frames")
         files = write_object_crops(frames, Path(temporary), args.context, progress)
-        embeddings = _embed(files, embedder, checkpoint)
-        tracks, figures = match(frames, embeddings, params.metric, args.max_distance)
+        flat = [file for own in files for file in own]
+        flat_embeddings = embed(flat, np.ones(len(flat), np.uint8), "objects")
+        embeddings = np.split(flat_embeddings, np.cumsum([len(own) for own in files])[:-1])  # (N, D) per frame
+        tracks, metrics = match(frames, embeddings, params.metric, args.max_distance)
         facts = _facts(args, checkpoint, params.metric, frames, left_out)
-        _write(args, out, frames, tracks, figures, facts, files)
+        _write(args, out, frames, tracks, metrics, facts, files)
     return 0
 
 
@@ -115,11 +76,8 @@ def _check_numbers(args: argparse.Namespace) -> None:
             raise UserError(f"--{name} {value:g}: it must be {limits}")
 
 
-def _read(args: argparse.Namespace) -> "tuple[list[AnnotatedFrame], list[str]]":
+def _read(args: argparse.Namespace) -> tuple[list[AnnotatedFrame], list[str]]:
     """The frames, and lines of what was left out, which are printed at once: they may explain an error."""
-    from dataset.vid.annotated_frames import read_annotated_frames
-    from visualization.kit.printable import printable
-
     frames, lines = read_annotated_frames(
         Path(args.frames), Path(args.annotations), every=args.every, skip_occluded=args.skip_occluded
     )
@@ -137,41 +95,10 @@ def _read(args: argparse.Namespace) -> "tuple[list[AnnotatedFrame], list[str]]":
     return frames, left_out
 
 
-def _load(checkpoint: Path, params: "Params", device: str) -> "Embedder":
-    """The network, restored: whatever is wrong with it or with the device shows before any frame is cropped."""
-    from model.run.devices import prepare
-
-    prepare(device, params.deterministic)
-    from model.embedding.embedder import Embedder
-    from model.network.build import build_embedder
-    from model.run.restore import restore_model
-
-    model = build_embedder(params)
-    restore_model(checkpoint, model)
-    return Embedder(model, params)
-
-
-def _embed(files: list[list[str]], embedder: "Embedder", checkpoint: Path) -> "list[np.ndarray]":
-    """The embeddings of each frame's objects: (N, D) per frame."""
-    import numpy as np
-
-    from runtime.progress import Progress
-
-    flat = [file for own in files for file in own]
-    embeddings = embedder.embed(flat, np.ones(len(flat), np.uint8), progress=Progress("embedded", len(flat), "objects"))
-    if not np.isfinite(embeddings).all():
-        raise UserError(f"{checkpoint}: it gives embeddings that are no numbers; use another checkpoint")
-    return np.split(embeddings, np.cumsum([len(own) for own in files])[:-1])
-
-
 def _facts(
-    args: argparse.Namespace, checkpoint: Path, metric: str, frames: "Sequence[AnnotatedFrame]", left_out: list[str]
+    args: argparse.Namespace, checkpoint: Path, metric: str, frames: Sequence[AnnotatedFrame], left_out: list[str]
 ) -> dict[str, str]:
     """What the head of the page says."""
-    from model.run.checkpoint_files import step_of
-    from visualization.kit.printable import printable
-    from visualization.tracks.animation import frames_a_second
-
     return {
         "run": printable(args.model_dir),
         "checkpoint": printable(checkpoint),
@@ -189,25 +116,13 @@ def _facts(
 def _write(
     args: argparse.Namespace,
     out: Path,
-    frames: "Sequence[AnnotatedFrame]",
-    tracks: "Tracks",
-    figures: list[list[str]],
+    frames: Sequence[AnnotatedFrame],
+    tracks: Tracks,
+    metrics: list[list[str]],
     facts: dict[str, str],
     files: list[list[str]],
 ) -> None:
-    """Draws the animation, writes it and the page, and prints the figures."""
-    from runtime.files import replace_file
-    from runtime.progress import Progress
-    from visualization.kit.printable import printable
-    from visualization.tracks.animation import write_animation
-    from visualization.tracks.boxes import RESERVED
-    from visualization.tracks.folder import PAGE, replaced_together, source_of
-    from visualization.tracks.matching import NOTES, as_text
-    from visualization.tracks.matrices import Objects
-    from visualization.tracks.object_crops import thumbnail
-    from visualization.tracks.tracks_page import tracks_page
-    from visualization.tracks.video import drawn_frames
-
+    """Draws the animation, writes it and the page, and prints the metrics."""
     name = printable(Path(args.frames).resolve().name or args.frames)
     objects = Objects(
         names=[f.frame.name for f in frames],
@@ -222,7 +137,7 @@ def _write(
             title=f"Objects of {name} matched from frame to frame",
             source=source_of(args.frames),
             facts=facts,
-            figures=figures,
+            metrics=metrics,
             notes=NOTES,
             animation=animation,
             objects=objects,
@@ -231,5 +146,5 @@ def _write(
         )
         with replace_file(temporary / PAGE) as file:
             file.write(page)
-    print(as_text(figures))
+    print(as_text(metrics))
     print(f"wrote {printable(out / animation.name)} and {printable(out / PAGE)}")

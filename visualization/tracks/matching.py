@@ -39,7 +39,7 @@ def match(
         metric, max_distance: see `distance_matrix` and `track`.
 
     Returns:
-        What is matched, and `figures_of` it, beside the overlap of boxes and chance.
+        What is matched, and `tabulate` it, beside the overlap of boxes and chance.
     """
     counts = [len(f.frame.objects) for f in frames]
     trackids = [tuple(o.trackid for o in f.frame.objects) for f in frames]
@@ -47,10 +47,10 @@ def match(
     tracks = track(counts, lambda a, b: distance_matrix(embeddings[a], embeddings[b], metric), max_distance)
     by_overlap = track(counts, lambda a, b: overlap_distances(boxes[a], boxes[b]), NO_OVERLAP)
     scores = {"embedding": score(tracks, trackids), "overlap of boxes": score(by_overlap, trackids)}
-    return tracks, figures_of(scores, expected_by_chance(tracks, trackids))
+    return tracks, tabulate(scores, expected_by_chance(tracks, trackids))
 
 
-def figures_of(scores: dict[str, Score], chance: float) -> list[list[str]]:
+def tabulate(scores: dict[str, Score], chance: float) -> list[list[str]]:
     """A table: a row per way of matching, after a row of headings.
 
     Args:
@@ -66,9 +66,9 @@ def figures_of(scores: dict[str, Score], chance: float) -> list[list[str]]:
     return [*rows, ["chance", f"{chance:,.1f}", f"{present:,}", _percent(chance, present), "", "", ""]]
 
 
-def as_text(figures: list[list[str]]) -> str:
+def as_text(metrics: list[list[str]]) -> str:
     """The table for the terminal, its columns aligned."""
-    return align(figures, left=1)
+    return align(metrics, left=1)
 
 
 def _percent(part: float, whole: int) -> str:

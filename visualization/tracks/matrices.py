@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from visualization.kit.thumbnails import data_uri
+from visualization.kit.html_page import data_uri
 from visualization.tracks.boxes import colour_of, ink_on
 from visualization.tracks.tracking import Matching, Tracks
 

@@ -1,0 +1,150 @@
+"""What the evaluator draws for TensorBoard, and that it is no danger to the figures."""
+
+import shutil
+
+import numpy as np
+import pytest
+from helpers.tiny import make_dataset, make_run
+from PIL import Image
+
+from dataset.formats.manifest import Manifest
+from dataset.formats.prepared import open_prepared
+from dataset.loading.checked import load_images
+from model.evaluation.evaluator import evaluate_all, evaluate_latest
+from model.evaluation.sets import load_evaluation_sets
+from model.run.run_folder import RunFolder
+from runtime.json_files import read_json_lines
+from runtime.log import Log
+from visualization.sources.embedded_set import Lists, embedded_set
+from visualization.tensorboard.evaluation_pictures import EvaluationPictures
+from visualization.tensorboard.projector import Projector, _across, _side
+
+
+@pytest.fixture(autouse=True)
+def no_matplotlib(monkeypatch):
+    """The other picture has tests of its own."""
+    monkeypatch.setattr(
+        "visualization.distances.histogram_figure.distances_picture", lambda embedded: np.zeros((8, 9, 3), np.uint8)
+    )
+
+
+def tags(folder):
+    """Of the images in a folder's events: tag -> steps."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    found = {tag: [event.step for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
+    return {tag: steps for tag, steps in found.items() if tag in ("rankings", "distances")}
+
+
+def test_the_evaluator_draws_every_checkpoint(run):
+    evaluate_all(run, run.load_trained_params(["eval_projector_images=7"]), Log(), EvaluationPictures)
+    assert len(read_json_lines(run.results)) == 9
+    for name in ("query_gallery", "test"):
+        assert tags(run.eval_events(name)) == {"rankings": [0, 2, 4], "distances": [0, 2, 4]}
+        vectors = np.loadtxt(run.eval_events(name) / "projector" / "vectors.tsv", delimiter="\t")
+        assert vectors.shape == (7, 8)
+    assert tags(run.eval_events("val_eval")) == {}
+    assert not (run.eval_events("val_eval") / "projector_config.pbtxt").exists()
+    config = (run.eval_events("test") / "projector_config.pbtxt").read_text()
+    assert 'tensor_name: "step 4"' in config
+
+
+def test_tensorboard_reads_the_projector(run):
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.plugins import base_plugin
+    from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
+
+    evaluate_latest(run, run.load_trained_params(['eval_sets=["query_gallery"]']), Log(), EvaluationPictures)
+    events = plugin_event_multiplexer.EventMultiplexer()
+    events.AddRunsFromDirectory(str(run.folder))
+    events.Reload()
+    provider = data_provider.MultiplexerDataProvider(events, str(run.folder))
+    plugin = ProjectorPlugin(base_plugin.TBContext(data_provider=provider, logdir=str(run.folder)))
+    plugin._update_configs()
+    ((name, config),) = plugin._configs.items()
+    assert name == "eval/query_gallery"
+    (embedding,) = config.embeddings
+    assert list(embedding.tensor_shape) == [30, 8]
+    folder = run.eval_events("query_gallery")
+    lines = (folder / embedding.metadata_path).read_text().splitlines()
+    assert lines[0] == "identity\tfile\tset"
+    assert len(lines) == 31
+    with Image.open(folder / embedding.sprite.image_path) as sprite:
+        assert sprite.size == (6 * 64, 6 * 64)
+    assert list(embedding.sprite.single_image_dim) == [64, 64]
+
+
+def test_no_picture_is_worth_a_figure(run, own_dataset, capsys, monkeypatch):
+    """Images that are gone after the evaluation, a disk that is full: a line, and all results."""
+
+    def broken(embedded):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("visualization.distances.histogram_figure.distances_picture", broken)
+    evaluate_latest(run, run.load_trained_params(), Log(), EvaluationPictures)
+    assert len(read_json_lines(run.results)) == 3
+    said = [line for line in capsys.readouterr().out.splitlines() if "no pictures of" in line]
+    assert len(said) == 2
+    assert "no pictures of test at step 4: [Errno 28] No space left on device" in said[1]
+
+
+def test_pictures_can_be_switched_off(run):
+    evaluate_latest(run, run.load_trained_params(["eval_pictures=false"]), Log(), EvaluationPictures)
+    assert tags(run.eval_events("test")) == {}
+    assert not (run.eval_events("test") / "projector").exists()
+
+
+def test_no_pictures_of_figures_that_are_not_the_runs(run):
+    evaluate_latest(run, run.load_trained_params(["metric=cityblock"]), Log(), EvaluationPictures)
+    assert not (run.eval_events("test") / "projector").exists()
+
+
+def test_pictures_are_of_the_evaluated_lists(tmp_path):
+    """Cameras, images left out, and images that vanish before they are drawn."""
+    data = make_dataset(tmp_path / "data")
+    for name, camera in (("query", "1"), ("gallery", "2")):
+        lines = (data / f"{name}.csv").read_text().splitlines()
+        (data / f"{name}.csv").write_text("".join(f"{line},{c}\n" for line, c in zip(
+            lines, ["camera", *[camera] * len(lines)], strict=False)))  # fmt: skip
+    broken = load_images(data / "gallery.csv", data).manifest.files()[3]
+    with open(broken, "wb"):
+        pass
+    run = RunFolder(make_run(tmp_path / "run", data, corrupt_images="skip", eval_sets=["query_gallery"]))
+    params, prepared = run.load_params(), open_prepared(str(data))
+    (ready,) = load_evaluation_sets(prepared, params)
+    maker = EvaluationPictures(prepared, ready, params, run)
+    emb = np.random.default_rng(0).standard_normal((len(ready.files), 8)).astype(np.float32)
+    figures = ready.evaluate(emb)
+    lists = maker._lists
+    assert lists.files() == ready.files
+    embedded = embedded_set(lists, emb, params.metric, title="", facts={}, out=tmp_path)
+    assert embedded.task.counts == figures.counts
+    assert embedded.task.rules == figures.definitions["excluder"]
+    assert "market1501" in embedded.task.rules
+    shutil.rmtree(data / "images")
+    first, second = dict(maker.draw(emb, 0)), dict(maker.draw(emb, 1))
+    assert first["rankings"].shape[2] == 3
+    assert first["rankings"].shape == second["rankings"].shape
+
+
+def test_the_projector_keeps_its_images(tmp_path):
+    identities = np.array([f"id {i % 5}\t\n" for i in range(20)], object)
+    manifest = Manifest(identities, np.array([f"{i}.jpg" for i in range(20)], object), tmp_path, tmp_path / "x.csv")
+    projector, random = Projector(tmp_path / "p", 8, seed=3), np.random.default_rng(0)
+    labels = []
+    for step in range(2):
+        emb = random.standard_normal((20, 4)).astype(np.float32)
+        embedded = embedded_set(
+            Lists(manifest, manifest, "diagonal"), emb, "euclidean", title="", facts={}, out=tmp_path
+        )
+        projector.write(embedded, f"step {step}")
+        labels.append((tmp_path / "p" / "projector" / "labels.tsv").read_text())
+        rows = [line.split("\t") for line in labels[-1].splitlines()[1:]]
+        assert len({row[0] for row in rows}) == 2  # whole identities: one sees whether each is together
+        vectors = np.loadtxt(tmp_path / "p" / "projector" / "vectors.tsv")
+        assert vectors == pytest.approx(emb[[int(row[1].removesuffix(".jpg")) for row in rows]], rel=1e-5)
+    assert labels[0] == labels[1]
+    assert [_across(n) for n in (1, 2, 4, 5, 1000)] == [1, 2, 2, 3, 32]
+    assert _across(100_000) * _side(100_000) <= 8192
