@@ -8,16 +8,11 @@ import tensorflow as tf
 from dataset.augmentation import _warping
 
 
-def augment(image: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
-    """(H, W, C) -> (H, W, C), bilinear; the borders repeat the outermost pixels.
+def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
+    """(3, 3) of `_warping.py` for an image of shape (height, width), each number uniform within its range.
 
     The ranges are `scale_range` and `translate_range` (fractions), `rotate_range` and `shear_range` (degrees).
     """
-    return _warping.warp(image, matrix(tf.shape(image)[:2], seed, params))
-
-
-def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
-    """(3, 3) of `_warping.py`, each number uniform within its range, for an image of shape (height, width)."""
     radians = math.pi / 180
     limits = [params.scale_range, params.rotate_range * radians, params.shear_range * radians]
     limits += [params.translate_range, params.translate_range]
@@ -25,3 +20,6 @@ def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
     height, width = (tf.cast(side, tf.float32) for side in (shape[0], shape[1]))
     shift = _warping.shifted(down * height, right * width)
     return _warping.in_order([shift, _warping.turned(angle), _warping.sheared(shear), _warping.zoomed(1.0 + zoom)])
+
+
+augment = _warping.by(matrix)

@@ -8,12 +8,10 @@ import tensorflow as tf
 from dataset.augmentation import _warping
 
 
-def augment(image: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
-    """(H, W, C) -> (H, W, C), bilinear; the borders repeat the outermost pixels."""
-    return _warping.warp(image, matrix(tf.shape(image)[:2], seed, params))
-
-
 def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
     """(3, 3) of `_warping.py`: an angle uniform within `rotate_range` degrees to either side."""
     limit = math.radians(params.rotate_range)
     return _warping.turned(tf.random.stateless_uniform([], seed, -limit, limit))
+
+
+augment = _warping.by(matrix)

@@ -1,4 +1,4 @@
-"""A prepared data set: a folder with `dataset.json`, `train.csv` and any number of evaluation sets.
+"""A prepared data set: a folder with `dataset.json`, `train.csv` and any number of evaluation sets, such as
 
 data/<name>/dataset.json        name, origin, licence, counts, image_root (relative to this folder, or absolute)
 data/<name>/train.csv           training images
@@ -19,22 +19,12 @@ from runtime.json_files import read_json, write_json
 
 
 @dataclass(frozen=True)
-class EvaluationSet:
-    """One evaluation set: `kind` is episodes, query_gallery or all_vs_all; `files` its CSV files."""
-
-    name: str
-    kind: str
-    files: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
 class PreparedDataset:
     """Where the parts of a prepared data set are."""
 
     name: str
     folder: Path
     image_root: Path
-    evaluation_sets: tuple[EvaluationSet, ...]
 
     @property
     def train_csv(self) -> Path:
@@ -67,7 +57,6 @@ def open_prepared(dataset: str) -> PreparedDataset:
         name=str(info.get("name", folder.name)),
         folder=folder,
         image_root=folder / info["image_root"],
-        evaluation_sets=tuple(find_evaluation_sets(folder)),
     )
 
 
@@ -76,26 +65,6 @@ def image_root_of(csv: Path, given: str | None) -> Path:
     if given is not None:
         return Path(given)
     return open_prepared(str(csv.parent)).image_root if (csv.parent / "dataset.json").exists() else csv.parent
-
-
-def find_evaluation_sets(folder: Path) -> list[EvaluationSet]:
-    """The evaluation sets of a prepared folder: episodes by name, then retrieval."""
-    found = [EvaluationSet(f.stem, "episodes", (f,)) for f in sorted((folder / "episodes").glob("*.csv"))]
-    query, gallery, test = folder / "query.csv", folder / "gallery.csv", folder / "test.csv"
-    if query.exists() != gallery.exists():
-        have, lack = (query, gallery) if query.exists() else (gallery, query)
-        raise UserError(f"{folder}: there is a {have.name} but no {lack.name}; retrieval needs both")
-    if query.exists():
-        found.append(EvaluationSet("query_gallery", "query_gallery", (query, gallery)))
-    if test.exists():
-        found.append(EvaluationSet("test", "all_vs_all", (test,)))
-    names = [each.name for each in found]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UserError(
-            f"{folder / 'episodes' / twice[0]}.csv: the name {twice[0]!r} is taken by {found[-1].files[0].name}"
-        )
-    return found
 
 
 def write_dataset_json(

@@ -1,7 +1,8 @@
 """The only writer of prepared data sets: never over something else, and dataset.json last."""
 
+import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,20 @@ from runtime.json_files import read_json
 ALL_LISTS = {"train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv", "episodes"}
 IMAGES = "images"
 REMEDY = "choose another --out, or delete that folder first"
+_PART = ".part"  # of an image that is being written
 
 EpisodeList = tuple[str, list[tuple[str, str, list[str]]], dict[str, Sequence[object]]]  # name, episodes, attributes
 MakeImages = Callable[[Path, Tables], None]  # (folder to make them in, tables that name them)
 
 
-def write_lists(out: Path, tables: Tables | None = None, episodes: Iterable[EpisodeList] = ()) -> None:
-    """Writes CSV files and sets of episodes with their attributes; an empty one is removed if it is there."""
-    for name, rows in (tables or {}).items():
+def write_prepared(
+    out: Path, tables: Tables, episodes: Iterable[EpisodeList] = (), info: dict[str, Any] | None = None
+) -> None:
+    """Writes CSV files and sets of episodes with their attributes, and removes those that are empty.
+
+    At last dataset.json, if its content `info` is given: a folder that has it is complete, images included.
+    """
+    for name, rows in tables.items():
         if rows:
             write_manifest(out / name, rows)
         else:
@@ -34,14 +41,8 @@ def write_lists(out: Path, tables: Tables | None = None, episodes: Iterable[Epis
         else:
             file.unlink(missing_ok=True)
             attributes_path(file).unlink(missing_ok=True)
-
-
-def write_prepared(
-    out: Path, info: dict[str, Any], tables: Tables | None = None, episodes: Iterable[EpisodeList] = ()
-) -> None:
-    """Writes the lists, then dataset.json (`info`): a folder that has it is complete, images included."""
-    write_lists(out, tables, episodes)
-    write_dataset_json(out, **info)
+    if info:
+        write_dataset_json(out, **info)
 
 
 def write_with_images(
@@ -53,16 +54,12 @@ def write_with_images(
     copy: bool = False,
     make_images: MakeImages | None = None,
 ) -> None:
-    """Writes a data set whose images lie below `root`: they stay there, or are copied, or others are made of them.
+    """Writes a data set whose images lie below `root`: they stay, or are copied, or others are made in OUT/images.
 
     Args:
         out: the folder, as the user gave it.
-        root: where the images are, absolute.
-        tables: the lists; their paths start at `root`, or with `make_images` at OUT/images.
+        root, tables, products: as `refuse_other_content`.
         info: dataset.json without `image_root`; where `name` is None, it is the name of `out`.
-        products: as `refuse_other_content`.
-        copy: copy the images to OUT/images.
-        make_images: makes the images of the tables.
 
     Raises:
         UserError: for an `out` that holds something else, or when writing fails.
@@ -78,7 +75,7 @@ def write_with_images(
             make_images(folder / IMAGES, tables)
         elif copy:
             copy_images(root, folder / IMAGES, sorted(paths))
-        write_prepared(folder, info, tables)
+        write_prepared(folder, tables, info=info)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}") from error
 
@@ -113,7 +110,7 @@ def refuse_other_content(
     foreign = sorted(present & (ALL_LISTS - ours) if root == out else present - ours)
     if copies and (out / IMAGES).is_dir():
         there = (f.relative_to(out / IMAGES).as_posix() for f in (out / IMAGES).rglob("*") if f.is_file())
-        foreign += sorted(f"{IMAGES}/{f}" for f in there if f not in copies and not f.endswith(".part"))
+        foreign += sorted(f"{IMAGES}/{f}" for f in there if f not in copies and not f.endswith(_PART))
     refuse_foreign(out, foreign)
     if other := other_list(out, {name: tables.get(name, []) for name in products[1:]}):
         raise UserError(f"--out {out}: its {other} is another one than this preparation makes; {REMEDY}")
@@ -157,12 +154,27 @@ def copy_images(source: Path, target: Path, paths: list[str]) -> None:
     for path in paths:
         old, new = source / path, target / path
         stat = old.stat()
-        if new.exists() and (new.stat().st_size, new.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-            continue
-        new.parent.mkdir(parents=True, exist_ok=True)
-        part = new.with_name(new.name + ".part")
-        shutil.copy2(old, part)
-        part.replace(new)
+        if not new.exists() or (new.stat().st_size, new.stat().st_mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+            with whole(new) as part:
+                shutil.copy2(old, part)
+
+
+def write_image(file: Path, data: bytes) -> bool:
+    """Writes an image unless the file has that content already; tells whether it did."""
+    if file.is_file() and file.read_bytes() == data:
+        return False
+    with whole(file) as part:
+        part.write_bytes(data)
+    return True
+
+
+@contextlib.contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Gives the name to write an image under, which becomes `file` at the end of the block."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}{_PART}")
+    yield part
+    part.replace(file)
 
 
 def listed(others: dict[str, int]) -> str:

@@ -19,7 +19,7 @@ from dataset.sources.cars196_lists import LABELLED_TEST, META, Cars, read_cars
 from dataset.sources.counts import Benchmark
 from dataset.sources.image_check import leave_out
 from dataset.sources.image_source import ImageSource, present
-from dataset.sources.layout import open_root
+from dataset.sources.layout import open_root, split_classes
 from dataset.sources.published_set import add_arguments, write_data_set
 from runtime.errors import UserError, exit_code
 
@@ -46,15 +46,9 @@ def make_tables(cars: Cars) -> Tables:
     Raises:
         UserError: when one of them would be empty.
     """
-    tables: Tables = {"train.csv": [], "test.csv": []}
-    for path, number in sorted(cars.classes.items(), key=lambda item: (item[1], item[0])):
-        row = (cars.names.get(number, f"{number:03d}"), path)
-        tables["train.csv" if number <= TRAIN_CLASSES else "test.csv"].append(row)
-    for table, rows in tables.items():
-        if not rows:
-            what = f"classes {'1 to' if table == 'train.csv' else 'above'} {TRAIN_CLASSES}"
-            raise UserError(f"{', '.join(cars.files)}: no image of {what}: {table} would be empty")
-    return tables
+    ordered = sorted(cars.classes.items(), key=lambda item: (item[1], item[0]))
+    rows = [(number, (cars.names.get(number, f"{number:03d}"), path)) for path, number in ordered]
+    return split_classes(rows, TRAIN_CLASSES, ", ".join(cars.files))
 
 
 def notes_on(cars: Cars) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ import math
 import sys
 from pathlib import Path
 
-from dataset.formats.manifest import Tables
+from dataset.formats.manifest import Row, Tables
 from dataset.sources.box_crops import crop_images
 from dataset.sources.counts import Benchmark
-from dataset.sources.layout import open_root
+from dataset.sources.layout import open_root, split_classes
 from dataset.sources.published_set import add_arguments, write_data_set
 from dataset.sources.word_lists import by_number
 from runtime.errors import UserError, exit_code
@@ -40,7 +40,7 @@ def read_lists(root: Path) -> tuple[Tables, dict[str, str]]:
     images = by_number(root / "images.txt", "image_id path")
     labels = by_number(root / "image_class_labels.txt", "image_id class_id")
     classes = by_number(root / "classes.txt", "class_id name")
-    tables: Tables = {"train.csv": [], "test.csv": []}
+    labelled: list[tuple[int, Row]] = []
     numbers: dict[str, str] = {}
     for number, (path,) in images.items():
         if number not in labels:
@@ -54,12 +54,8 @@ def read_lists(root: Path) -> tuple[Tables, dict[str, str]]:
         if path in numbers:
             raise UserError(f"{root / 'images.txt'}: {path} stands twice in it")
         numbers[path] = number
-        tables["train.csv" if int(class_id) <= TRAIN_CLASSES else "test.csv"].append((name, path))
-    for table, rows in tables.items():
-        if not rows:
-            what = f"classes {'1 to' if table == 'train.csv' else 'above'} {TRAIN_CLASSES}"
-            raise UserError(f"{root / 'image_class_labels.txt'}: no image of {what}: {table} would be empty")
-    return tables, numbers
+        labelled.append((int(class_id), (name, path)))
+    return split_classes(labelled, TRAIN_CLASSES, str(root / "image_class_labels.txt")), numbers
 
 
 def read_boxes(path: Path, numbers: dict[str, str]) -> dict[str, tuple[float, float, float, float]]:

@@ -175,7 +175,7 @@ def prepare(args: argparse.Namespace) -> int:
         written = sum(extract(drawings, role, out / writing.IMAGES) for role, drawings in sets.items())
     except OSError as error:
         raise UserError(f"--out {out}: cannot extract: {error}") from error
-    writing.write_prepared(out, info, tables)
+    writing.write_prepared(out, tables, info=info)
     report(args.out, sets, written)
     return 0
 

@@ -172,7 +172,7 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
     info = {"name": "synthetic_vid", "origin": f"rendered by dataset.prepare.synthetic_vid, seed {seed}"}
     info |= {"licence": "none needed: computer-generated", "image_root": ".", "counts": counts}
     tables = {"train.csv": rows, "query.csv": query, "gallery.csv": gallery}
-    write_prepared(out, info, tables, [(each.name, each.episodes, each.attributes) for each in episode_sets])
+    write_prepared(out, tables, [(each.name, each.episodes, each.attributes) for each in episode_sets], info)
     return counts
 
 

@@ -13,7 +13,6 @@ Needs no TensorFlow.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -23,8 +22,8 @@ from runtime.errors import UserError
 ORDER, DRAW = 0, 1
 
 
-class Sampler(Protocol):
-    """What `make` gives.
+class Sampler:
+    """What `make` gives; a way of sampling defines the first two methods, and the others where it is another.
 
     Attributes:
         identities: (I,) the different identities, sorted.
@@ -42,18 +41,23 @@ class Sampler(Protocol):
 
     def batch(self, step: int) -> np.ndarray:
         """Indices of the images of batch `step` (step = 0, 1, ...): (batch_size,) int64."""
+        raise NotImplementedError
 
     def images_per_epoch(self) -> int:
         """How many different images an epoch shows at least, for the summary at the start."""
+        raise NotImplementedError
 
     def shortage(self) -> str:
         """How many identities have too few images, in words, for the summary at the start."""
+        return f"{int((self.counts == 1).sum())} of them with a single image"
 
     def epoch_length(self) -> str:
         """How long an epoch is, in words, for the summary at the start."""
+        return f"{self.steps_per_epoch} steps"
 
     def origin(self) -> str:
         """The sequences that the identities come from, in words, where batches depend on them; else empty."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -98,11 +102,6 @@ def check_triplets_exist(groups: Groups) -> None:
             "no identity of the training set has 2 images, so that there is no triplet; "
             "add images, or look whether the identities in train.csv are right"
         )
-
-
-def single_images(counts: np.ndarray) -> str:
-    """For `Sampler.shortage`: how many identities have a single image."""
-    return f"{int((counts == 1).sum())} of them with a single image"
 
 
 def generator(seed: int, stream: int, number: int) -> np.random.Generator:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.sampling import DRAW, epoch_order, generator, group
+from dataset.sampling import DRAW, Sampler, epoch_order, generator, group
 from dataset.sampling._sequences import apart, batches_apart, linked, together
 from runtime.errors import UserError
 
@@ -15,8 +15,8 @@ def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -
     return PKSampler(labels, params.batch_p, params.batch_k, params.seed, sequences, params.same_snippet_negatives)
 
 
-class PKSampler:
-    """Batches of P identities with K images each, the K of an identity together; a `Sampler`.
+class PKSampler(Sampler):
+    """Batches of P identities with K images each, the K of an identity together.
 
     An epoch is `ceil(I / P)` batches over I identities: every identity comes in one of them, in an order that is new
     for each epoch; the last batch is filled up with other identities, drawn at random. No identity comes twice in a
@@ -92,10 +92,6 @@ class PKSampler:
     def shortage(self) -> str:
         """How many identities have fewer than K images."""
         return f"{int((self.counts < self._k).sum())} of them with fewer than K = {self._k}"
-
-    def epoch_length(self) -> str:
-        """The steps of an epoch."""
-        return f"{self.steps_per_epoch} steps"
 
     def origin(self) -> str:
         """How batches treat identities that share a sequence; empty where none do."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.sampling import DRAW, check_triplets_exist, epoch_order, generator, group, single_images
+from dataset.sampling import DRAW, Sampler, check_triplets_exist, epoch_order, generator, group
 from runtime.errors import UserError
 
 
@@ -17,8 +17,8 @@ def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -
     return TripletSampler(labels, params.batch_p * params.batch_k // 3, params.seed)
 
 
-class TripletSampler:
-    """Batches of T triples, as 3 T images: anchor, positive, negative, anchor, positive, negative, ...; a `Sampler`.
+class TripletSampler(Sampler):
+    """Batches of T triples, as 3 T images: anchor, positive, negative, anchor, positive, negative, ...
 
     In an epoch each of the A images whose identity has another one is the anchor of one triple. Its positive is drawn
     from the other images of its identity, its negative from the images of all others, each image being equally likely.
@@ -26,7 +26,7 @@ class TripletSampler:
     triples of the epoch. No triple comes twice in a batch. Batches are a pure function of (seed, step), and of the
     triples that `use` was given.
 
-    Attributes, beside those of a `Sampler`:
+    Attributes, besides those of a `Sampler`:
         anchors: (A,) indices of the images that have a positive, ascending.
     """
 
@@ -90,17 +90,9 @@ class TripletSampler:
         """How many different images an epoch shows at least: the anchors (chance decides on other negatives)."""
         return len(self.anchors)
 
-    def shortage(self) -> str:
-        """How many identities have a single image, and so are negatives only."""
-        return single_images(self.counts)
-
     def epoch_length(self) -> str:
         """The steps and triples of an epoch."""
         return f"{self.steps_per_epoch} steps with {len(self.anchors):,} triples"
-
-    def origin(self) -> str:
-        """Empty: sequences do not matter."""
-        return ""
 
     def _in_order(self, epoch: int, triples: np.ndarray) -> np.ndarray:
         """The triples of an epoch (A, 3), by anchor, to those of its batches: (steps_per_epoch * T, 3)."""

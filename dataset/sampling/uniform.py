@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.sampling import check_triplets_exist, epoch_order, group, single_images
+from dataset.sampling import Sampler, check_triplets_exist, epoch_order, group
 from runtime.errors import UserError
 
 
@@ -14,8 +14,8 @@ def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -
     return UniformSampler(labels, params.batch_p * params.batch_k, params.seed)
 
 
-class UniformSampler:
-    """Batches of B different images; a `Sampler`.
+class UniformSampler(Sampler):
+    """Batches of B different images.
 
     An epoch is `ceil(N / B)` batches over N images: every image comes in one of them, in an order that is new for each
     epoch; the last batch is filled up with other images, drawn at random. No image comes twice in a batch. How many
@@ -51,15 +51,3 @@ class UniformSampler:
     def images_per_epoch(self) -> int:
         """How many different images an epoch shows: all."""
         return len(self.codes)
-
-    def shortage(self) -> str:
-        """How many identities have a single image, and so no positive."""
-        return single_images(self.counts)
-
-    def epoch_length(self) -> str:
-        """The steps of an epoch."""
-        return f"{self.steps_per_epoch} steps"
-
-    def origin(self) -> str:
-        """Empty: sequences do not matter."""
-        return ""

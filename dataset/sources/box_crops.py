@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from dataset.formats.writing import whole
 from runtime.errors import UserError
 from runtime.progress import Progress
 
@@ -90,9 +91,6 @@ def crop_each(
     """As `crop_images`, of images (path, file or its content) that come from `where`, in any order."""
     progress = Progress("cropped", len(boxes), "images")
     for done, (path, file) in enumerate(images, start=1):
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part")
         try:
             with Image.open(file, formats=("JPEG", "PNG")) as image:
                 crop, form = image.crop(pixel_box(*boxes[path], image.size)), image.format
@@ -101,6 +99,6 @@ def crop_each(
         except Exception as error:  # damaged data reaches Pillow's decoders as errors of many sorts
             reason = str(error) or type(error).__name__
             raise UserError(f"{where / path}: cannot be read ({reason}); repair it or use --skip_broken") from error
-        crop.save(part, format=form, **(JPEG if form == "JPEG" else {}))
-        part.replace(target)
+        with whole(folder / path) as part:
+            crop.save(part, format=form, **(JPEG if form == "JPEG" else {}))
         progress(done)

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from dataset.formats.manifest import Row, Tables
+from dataset.formats.writing import write_image
 from dataset.sources.matlab import read_variables, whole_numbers
 from runtime.errors import UserError
 from runtime.progress import Progress
@@ -87,18 +88,12 @@ def extract(archive: Path, kind: str, folder: Path, tables: Tables) -> int:
         UserError: when the archive is no HDF5 file, lacks one of the images, or holds no pixels where one must be.
     """
     names = sorted(row[1] for rows in tables.values() for row in rows)
-    folder.mkdir(parents=True, exist_ok=True)
     progress, written = Progress("extracted", len(names), "images"), 0
     for done, (name, pixels) in enumerate(read_images(archive, kind, names), start=1):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, format="PNG")
-        target, data = folder / name, buffer.getvalue()
         # Both kinds use the same names, so that what is there is compared by content.
-        if not target.is_file() or target.read_bytes() != data:
-            part = target.with_name(f"{name}.part")
-            part.write_bytes(data)
-            part.replace(target)
-            written += 1
+        written += write_image(folder / name, buffer.getvalue())
         progress(done)
     return written
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from dataset.formats.writing import write_image
 from dataset.loading.inspection import inspect_file, strict_decoding
 from runtime.errors import UserError
 from runtime.progress import Progress
@@ -84,13 +85,7 @@ def extract_images(archive: Path, folder: Path, wanted: set[str]) -> int:
     """
     progress, written, found = Progress("extracted", len(wanted), "images"), 0, set()
     for path, data in read_images(archive, wanted):
-        target = folder / path
-        if not target.is_file() or target.read_bytes() != data:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f"{target.name}.part")
-            part.write_bytes(data)
-            part.replace(target)
-            written += 1
+        written += write_image(folder / path, data)
         found.add(path)
         progress(len(found))
     refuse_missing(archive, wanted, found)

@@ -95,3 +95,18 @@ def read_splits(root: Path, form: str) -> tuple[Tables, Counter[str]]:
             raise UserError(f"{root / folder}: {what}; they belong in {FOLDERS['gallery.csv']}")
         others += more
     return tables, others
+
+
+def split_classes(rows: list[tuple[int, Row]], last: int, where: str) -> Tables:
+    """train.csv of the classes up to number `last`, test.csv of the others.
+
+    Raises a `UserError` that begins with `where` when one of them would be empty.
+    """
+    tables: Tables = {"train.csv": [], "test.csv": []}
+    for number, row in rows:
+        tables["train.csv" if number <= last else "test.csv"].append(row)
+    for table, members in tables.items():
+        if not members:
+            what = f"classes {'1 to' if table == 'train.csv' else 'above'} {last}"
+            raise UserError(f"{where}: no image of {what}: {table} would be empty")
+    return tables

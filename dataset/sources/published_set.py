@@ -14,12 +14,11 @@ from dataset.sources.image_check import drop_broken
 PRODUCTS = ("dataset.json", "train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv")
 
 
-def add_arguments(parser: argparse.ArgumentParser, root: str, copy: bool = True) -> None:
+def add_arguments(parser: argparse.ArgumentParser, root: str) -> None:
     """The options that all preparations of published data sets have; `root` says what --root must be."""
     parser.add_argument("--root", required=True, metavar="DIR", help=root)
     parser.add_argument("--out", required=True, metavar="data/NAME", help="folder of the prepared data set")
-    if copy:
-        parser.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
+    parser.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
     add_check(parser)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from dataset.formats.manifest import Row
 from dataset.sources.matlab import read_variables, whole_numbers
 from dataset.sources.names import FORMS, JUNK
+from dataset.sources.word_lists import read_text
 from runtime.errors import UserError
 
 JUNK_FOLDER = "00-1"  # as names and folders state the identity -1
@@ -38,12 +39,7 @@ def read_names(path: Path) -> list[str]:
     Raises:
         UserError: when it is missing, no text, or empty.
     """
-    try:
-        names = path.read_text(encoding="utf-8-sig").split()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text: {error}") from error
+    names = read_text(path).split()
     if not names:
         raise UserError(f"{path}: no names in it")
     return names

@@ -5,6 +5,16 @@ from pathlib import Path
 from runtime.errors import UserError
 
 
+def read_text(path: Path) -> str:
+    """The text of a file; a `UserError` when it is missing or no text."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text: {error}") from error
+
+
 def read_words(path: Path, columns: str, header: bool = False) -> list[list[str]]:
     """The words of every line; blank lines are left out, only the last column may hold spaces.
 
@@ -15,13 +25,7 @@ def read_words(path: Path, columns: str, header: bool = False) -> list[list[str]
     Raises:
         UserError: naming the line that has another number of words.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text: {error}") from error
-    names = columns.split()
+    lines, names = read_text(path).splitlines(), columns.split()
     if header and (not lines or lines[0].split() != names):
         raise UserError(f"{path}: its first line must be {columns!r}; is it the right file?")
     rows = []

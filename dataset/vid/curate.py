@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from dataset.formats.writing import write_lists, write_prepared
+from dataset.formats.writing import write_prepared
 from dataset.vid.crop_writer import write_all_crops
 from dataset.vid.episode_sets import EpisodeSet, object_episodes, random_crop_episodes
 from dataset.vid.index import SplitIndex, read_index
@@ -52,7 +52,7 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
         sets[episodes.name] = _write_episodes(folder, episodes, workers, notes)
 
     gone = {"train_eval", "val_eval", "easy_val_eval"}.difference(sets)  # of an earlier curation
-    write_lists(folder.path, {} if "train" in sets else {"train.csv": []}, [(name, [], {}) for name in gone])
+    write_prepared(folder.path, {} if "train" in sets else {"train.csv": []}, [(name, [], {}) for name in gone])
     for split, lists in (("train", "train.csv and train_eval"), ("val", "val_eval and easy_val_eval")):
         if split not in indices and split not in empty:
             notes.append(f"{split}: its annotations have not been read, so that there is no {lists}")
@@ -68,7 +68,7 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
     counts = {name: made.get("episodes", made.get("images")) for name, made in sets.items()}
     info = {"name": folder.path.resolve().name, "licence": "ImageNet's terms of access", "image_root": "."}
     origin = f"ImageNet VID 2015, crops and episodes of dataset.prepare.imagenetvid, seed {wishes.seed}"
-    write_prepared(folder.path, info | {"origin": origin, "counts": counts})
+    write_prepared(folder.path, {}, info=info | {"origin": origin, "counts": counts})
     without = "" if (folder.path / "train.csv").exists() else ", for evaluation only: there is no train.csv"
     print(f"\n{folder.path}: prepared{without}")
 
@@ -91,7 +91,7 @@ def _write_train(folder: OutputFolder, index: SplitIndex, notes: list[str]) -> d
             "crops of objects that are seen only once": seen - len(rows),
         },
     }
-    write_lists(folder.path, {"train.csv": rows})
+    write_prepared(folder.path, {"train.csv": rows})
     if not rows:
         notes.append("train: no object is seen in two frames, so that there is nothing to train on")
     return made
@@ -116,7 +116,7 @@ def _write_episodes(folder: OutputFolder, episodes: EpisodeSet, workers: int, no
             notes.append(f"{episodes.name}: {dropped} episodes left out, since the images of their frames are gone")
     if episodes.shortfall:
         notes.append(episodes.shortfall)
-    write_lists(folder.path, episodes=[(episodes.name, episodes.episodes, episodes.attributes)])
+    write_prepared(folder.path, {}, [(episodes.name, episodes.episodes, episodes.attributes)])
     return {"asked": episodes.asked, "episodes": len(episodes.episodes), "snippets": episodes.snippets}
 
 
