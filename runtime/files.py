@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed."""
+"""Files that are either whole or not there, checks of output files, and lock files."""
 
 import contextlib
 import os
@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from runtime.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: there the user must see to it
+    fcntl = None
 
 _TRIES = 100  # to lock a file that others delete
 
@@ -72,9 +77,7 @@ def only_one(path: Path, otherwise: str) -> Iterator[None]:
     Raises:
         UserError: with the text `otherwise`, when another process holds it.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks: there the user must see to it
+    if fcntl is None:
         yield
         return
     for _ in range(_TRIES):

@@ -1,4 +1,4 @@
-"""Lines for a person: on the terminal, and in a file."""
+"""A log for people: on the terminal, and in a file."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""Work shared out to processes, with results in order and a bounded number of tasks under way."""
+"""Work in several processes, with results in order and a bounded number of tasks under way."""
 
 import contextlib
 import multiprocessing

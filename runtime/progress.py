@@ -1,4 +1,4 @@
-"""How far a long piece of work has come, how fast it goes, and when it will be done."""
+"""Progress of long work: how far it is, how fast it goes, and when it will be done."""
 
 import sys
 import time

@@ -1,1 +1,1 @@
-"""The files of a prepared data set: what they look like, and reading and writing them. No TensorFlow."""
+"""The files of a prepared data set: their form, reading them, and the only writer of them. No TensorFlow."""

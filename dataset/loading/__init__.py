@@ -1,1 +1,1 @@
-"""Lists and images checked, and brought to batches."""
+"""Prepared data sets to batches: lists read, images checked, the tf.data pipeline."""

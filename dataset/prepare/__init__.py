@@ -1,1 +1,1 @@
-"""One module per public data set: from its download to a prepared folder."""
+"""One command per public data set, from its download to a prepared folder. Nothing but commands is in here."""

@@ -18,9 +18,9 @@ from dataset.sources.box_crops import crop_each, refuse_boxes_outside
 from dataset.sources.cars196_lists import LABELLED_TEST, META, Cars, read_cars
 from dataset.sources.counts import Benchmark
 from dataset.sources.image_check import leave_out
-from dataset.sources.image_source import ImageSource, present
 from dataset.sources.layout import open_root, split_classes
 from dataset.sources.published_set import add_arguments, write_data_set
+from dataset.sources.stored_images import StoredImages, present
 from runtime.errors import UserError, exit_code
 
 TRAIN_CLASSES = 98
@@ -71,7 +71,7 @@ def prepare(args: argparse.Namespace) -> int:
     if args.crop and args.copy:
         raise UserError("--crop and --copy: crops are always written to OUT/images; leave --copy away")
     cars = read_cars(root, present(root, FOLDERS))
-    images = ImageSource(root, {path.split("/")[0] for path in cars.classes})
+    images = StoredImages(root, {path.split("/")[0] for path in cars.classes})
     tables = make_tables(cars)
     problems, sizes = images.look_at(list(cars.classes), args.check, args.crop)
     tables, broken = leave_out(root, tables, problems, args.skip_broken)

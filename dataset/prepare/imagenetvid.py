@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dataset.vid.annotations import SPLITS
-from dataset.vid.crop import NoCropsError, check_frames, crop_split, make_index, tell_problems
+from dataset.vid.crop import NoCropsError, check_frames, crop_split, tell_problems, up_to_date_index
 from dataset.vid.curate import Wishes, curate
 from dataset.vid.output_folder import OutputFolder
 from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with folder.at_work():
         folder.settle(arguments.root, settings)
         # All annotations first: what is wrong with them shows before hours of cropping.
-        indices = [make_index(folder, split, arguments.workers, arguments.reindex) for split in splits]
+        indices = [up_to_date_index(folder, split, arguments.workers, arguments.reindex) for split in splits]
         failed: list[UserError] = []
         for index in indices:
             if not settings:

@@ -1,1 +1,1 @@
-"""What the preparations of person re-identification and retrieval data sets share."""
+"""What raw downloads look like (names, folders, tables, archives), and what the commands that prepare them share."""

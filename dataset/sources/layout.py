@@ -1,4 +1,4 @@
-"""Finds the images of a data set that lies in its official folders."""
+"""Lists the images of a data set in its official folders, and makes tables of them."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Text files of numbered lines, `1 31 bicycle.JPG`, as Stanford Online Products and CUB-200-2011 have them."""
+"""Text files: whole, and of numbered lines, `1 31 bicycle.JPG`, as in Stanford Online Products and CUB-200-2011."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""ImageNet VID: annotations, object crops, training and evaluation sets; and a generator of videos of the same form."""
+"""ImageNet VID: annotations, object crops, training lists and episodes. synthetic/ renders videos of the same form."""

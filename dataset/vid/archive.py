@@ -1,4 +1,4 @@
-"""Reading all annotation files of a split: a video at a time, in several processes, each fault counted."""
+"""Reads all annotation files of an unpacked archive's split, in several processes; each fault is counted."""
 
 import dataclasses
 import os

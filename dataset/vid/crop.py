@@ -1,4 +1,4 @@
-"""From the annotations of a split to its index, and to a crop of every object."""
+"""Reads the annotations of a split into its index, and cuts a crop of every object."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ _BYTES_PER_CROP = 11_000  # a 255x255 JPEG of quality 90, on average; to tell a 
 _EXAMPLES = 3  # problems of a kind that are printed; the file has all
 
 
-def make_index(folder: OutputFolder, split: str, workers: int, anew: bool = False) -> SplitIndex:
+def up_to_date_index(folder: OutputFolder, split: str, workers: int, anew: bool = False) -> SplitIndex:
     """The index of a split: read, or made where there is none, where it is to be made anew, or files came or went."""
     file = folder.index_file(split)
     if file.exists() and not anew:

@@ -1,4 +1,4 @@
-"""Cutting the crops of many frames, in several processes, such that a file is either whole or not there."""
+"""Writes the crops of many frames, in several processes; a file is either whole or not there."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence

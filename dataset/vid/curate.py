@@ -1,4 +1,4 @@
-"""From indices and crops to a prepared data set: training list, episodes, their random crops, statistics."""
+"""Makes a prepared data set of indices and crops: training list, episodes, their random crops, statistics."""
 
 from dataclasses import dataclass
 from typing import Any

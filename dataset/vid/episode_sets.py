@@ -1,4 +1,4 @@
-"""Episodes from annotations: which object of another frame is the anchor?
+"""Episodes from annotations: an object of one frame, sought among the objects or random crops of another.
 
 Every choice comes from a seed and from names, never from the order in which snippets arrive.
 """

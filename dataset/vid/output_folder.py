@@ -1,4 +1,4 @@
-"""The folder that the crops of ImageNet VID go to: what is in it, where, and with which settings it was made."""
+"""The folder of an ImageNet VID data set: what is where in it, and with which settings its crops were made."""
 
 import contextlib
 import csv

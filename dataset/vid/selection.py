@@ -1,4 +1,4 @@
-"""From annotations to a training manifest and a retrieval set."""
+"""Which objects of the annotations become training images, queries and gallery; classes of snippets."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Object crops in the SiamFC convention: the object in the middle, with context, at a fixed size.
+"""Geometry, cutting and file names of crops as in SiamFC: the object in the middle, with context, at a fixed size.
 
 Source: Bertinetto et al., Fully-Convolutional Siamese Networks for Object Tracking, 2016, section 3.1 (curation), and
 the `crop_like_SiamFC` code that trackers share, whose sampling grid and border blending this module reproduces.

@@ -1,4 +1,4 @@
-"""Where the images of a data set are: in its folders, or in the archives beside them that its authors gave out."""
+"""Images in the folders of a data set, or in the archives beside them that its authors gave out."""
 
 import io
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def present(root: Path, folders: tuple[str, ...]) -> set[str]:
     return {name for name in folders if (root / name).is_dir() or find_archive(root, name)}
 
 
-class ImageSource:
+class StoredImages:
     """The images below `root`, in folders that are there or in archives; a path starts with its folder.
 
     Attributes:
