@@ -20,6 +20,12 @@ from visualization.tensorboard.evaluation_pictures import EvaluationPictures
 from visualization.tensorboard.projector import Projector, _across, _side
 
 
+@pytest.fixture
+def run(trained, tmp_path):
+    """A finished run, not evaluated."""
+    return RunFolder(shutil.copytree(trained, tmp_path / "run"))
+
+
 @pytest.fixture(autouse=True)
 def no_matplotlib(monkeypatch):
     """The other picture has tests of its own."""
