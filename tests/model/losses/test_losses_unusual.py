@@ -1,0 +1,85 @@
+"""The losses of extreme, tiny and broken batches, of labels of any kind, and what they refuse."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.loss_batches import DRAWN, PK, STRATEGIES, changed, with_gradient
+from helpers.metric_names import METRICS
+
+from model.losses.triplet import Memory, triplet_loss
+from runtime.errors import UserError
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("metric", METRICS)
+def test_extremes_are_finite(strategy, metric):
+    for scale in (1e4, 1e-12, 1e-20):
+        labels, embeddings = PK
+        loss, gradient, figures = with_gradient(strategy, labels, embeddings * np.float32(scale), 0.3, metric)
+        assert np.isfinite(loss)
+        assert np.isfinite(gradient).all()
+        assert all(np.isfinite(value.numpy()).all() for value in figures)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_smallest_batches(strategy, size):
+    labels, embeddings = np.arange(size), np.ones((size, 3), np.float32)
+    loss, gradient, _ = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
+    assert loss == 0
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_broken_embeddings_show_in_the_loss(strategy, metric, broken):
+    labels, embeddings = changed(PK, lambda e: e.__setitem__((4, 2), broken))
+    loss, _ = triplet_loss(strategy, labels, tf.constant(embeddings), 0.3, metric)
+    assert math.isnan(float(loss))
+
+
+def test_arguments_are_checked():
+    embeddings = tf.zeros([4, 2])
+    with pytest.raises(ValueError, match=r"\(4, 1\)"):
+        triplet_loss("batch_hard", tf.zeros([4, 1]), embeddings, 0.1, "euclidean")
+    with pytest.raises(ValueError, match="empty"):
+        triplet_loss("batch_hard", tf.zeros([0]), tf.zeros([0, 2]), 0.1, "euclidean")
+    with pytest.raises(ValueError, match="3 labels for 4 embeddings"):
+        triplet_loss("batch_hard", tf.zeros([3]), embeddings, 0.1, "euclidean")
+    with pytest.raises(UserError, match="batch_all, batch_hard"):
+        triplet_loss("hardest", tf.zeros([4]), embeddings, 0.1, "euclidean")
+    with pytest.raises(ValueError, match="metric"):
+        triplet_loss("batch_hard", tf.zeros([4]), embeddings, 0.1, "hamming")
+    with pytest.raises(ValueError, match="margin"):
+        triplet_loss("batch_hard", tf.zeros([4]), embeddings, "sof", "euclidean")
+    for margin in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="margin"):
+            triplet_loss("batch_hard", tf.zeros([4]), embeddings, margin, "euclidean")
+    memory = Memory(tf.zeros([4]), embeddings, tf.ones([4], tf.bool))
+    with pytest.raises(ValueError, match="basic"):
+        triplet_loss("basic", tf.zeros([4]), embeddings, 0.1, "euclidean", memory=memory)
+    with pytest.raises(ValueError, match="batch_all_mean"):
+        triplet_loss("batch_all", tf.zeros([4]), embeddings, 0.1, "euclidean", batch_all_mean="nonzero")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_labels_of_any_kind_and_half_precision(strategy):
+    labels, embeddings = PK
+    expected, _ = triplet_loss(strategy, labels, tf.constant(embeddings), 0.3, "euclidean")
+    if strategy not in DRAWN:  # whose draw depends on how labels sort
+        names = tf.constant([f"id{label}" for label in -labels])
+        assert float(triplet_loss(strategy, names, embeddings, 0.3, "euclidean")[0]) == pytest.approx(float(expected))
+        extremes = tf.constant(np.array([-(2**63), 0, 2**63 - 1, 7])[labels])
+        assert float(triplet_loss(strategy, extremes, embeddings, 0.3, "euclidean")[0]) == pytest.approx(
+            float(expected)
+        )
+        empty = Memory(tf.zeros([5], tf.int64), tf.ones([5, 6]), tf.zeros([5], tf.bool))
+        if strategy != "basic":
+            loss, _ = triplet_loss(strategy, extremes, embeddings, 0.3, "euclidean", memory=empty)
+            assert float(loss) == pytest.approx(float(expected))
+    half, gradient, _ = with_gradient(strategy, labels, tf.constant(embeddings, tf.bfloat16), 0.3, "euclidean")
+    assert half == pytest.approx(float(expected), rel=0.05)
+    assert gradient.dtype == tf.bfloat16
