@@ -1,4 +1,4 @@
-"""visualize.py analyze: figures by class and confusions against brute force; the table, the JSON and the page."""
+"""visualize.py analyze: the table, the JSON and the page."""
 
 import json
 import re
@@ -11,193 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.commands import ROOT, command, environment
-from helpers.metric_names import METRICS
 from PIL import Image
 from scipy.spatial.distance import cdist
-from scipy.stats import binomtest
 
 import visualize
 from dataset.formats.manifest import Manifest, write_manifest
 from model.embedding.hdf5_file import read_embeddings, write_embeddings
-from model.evaluation.by_class.analysis import FIGURES, Analysis, analyze, wilson_interval
-from model.evaluation.by_class.nearest_wrong import NearestWrong
-from model.metrics.ranking.gallery_distances import EmbeddingDistances
-from model.metrics.ranking.retrieval import evaluate_retrieval, make_task
+from model.evaluation.by_class.analysis import FIGURES
+from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
 from visualization.analyze.recall_chart import histogram
 
 ODD = "<b>&\"'</b> ünï"  # a class that HTML must not take for markup
-
-
-def manifest(identities: list, prefix: str, cameras: np.ndarray | None = None) -> Manifest:
-    def text(values: list) -> np.ndarray:
-        return np.array([str(value) for value in values], object)
-
-    paths = text([f"{prefix}{i}.jpg" for i in range(len(identities))])
-    cameras = None if cameras is None else text(cameras)
-    return Manifest(text(identities), paths, Path(), Path(f"{prefix}.csv"), cameras)
-
-
-def random_case(seed: int, excluder: str, tied: bool) -> tuple[np.ndarray, np.ndarray, Manifest, Manifest]:
-    """Clusters, or few different points; classes of one image, junk (-1), distractors (0), queries without a match."""
-    rng = np.random.default_rng(seed)
-    query_ids, gallery_ids = rng.integers(1, 12, 40), rng.integers(-1, 10, 90)
-    if excluder == "diagonal":  # all against all, with classes of one image
-        query_ids = gallery_ids = np.concatenate([gallery_ids, [50, 51]])
-    if tied:
-        points = np.array([[1, 2, 2, 0], [2, 1, 0, 2], [0, 3, 0, 0], [1, 1, 1, 2], [2, 2, 1, 0]], np.float32)
-        query_emb, gallery_emb = (points[rng.integers(0, 5, len(ids))] for ids in (query_ids, gallery_ids))
-    else:
-        centres = rng.standard_normal((60, 4))
-        query_emb, gallery_emb = (
-            (centres[ids] + rng.standard_normal((len(ids), 4))).astype(np.float32) for ids in (query_ids, gallery_ids)
-        )
-    cameras = [rng.integers(0, 3, len(ids)) for ids in (query_ids, gallery_ids)]
-    query = manifest(query_ids.tolist(), "q", cameras[0])
-    if excluder == "diagonal":
-        return gallery_emb, gallery_emb, query, query
-    return query_emb, gallery_emb, query, manifest(gallery_ids.tolist(), "g", cameras[1])
-
-
-def left_out(query: Manifest, i: int, gallery: Manifest, j: int, excluder: str) -> bool:
-    if excluder == "diagonal":
-        return query.paths[i] == gallery.paths[j]
-    same = query.identities[i] == gallery.identities[j] and query.cameras[i] == gallery.cameras[j]
-    return same or gallery.identities[j] == "-1"
-
-
-def brute_force(distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str) -> tuple[dict, dict]:
-    """By sorting: figures of each query by class, and (class, other class) -> its wrong pairs (distance, i, j)."""
-    by_class: dict[str, list[dict]] = {}
-    wrong: dict[tuple[str, str], list[tuple[float, int, int]]] = {}
-    for i, name in enumerate(query.identities):
-        keep = [j for j in range(len(gallery)) if not left_out(query, i, gallery, j, excluder)]
-        good = {j for j in keep if gallery.identities[j] == name}
-        if not good:
-            continue
-        order = sorted(keep, key=lambda j: (distances[i, j], j in good, j))
-        places = [k for k, j in enumerate(order, 1) if j in good]
-        precisions = [n / place for n, place in enumerate(places, 1)]
-        row = {f"recall@{k}": float(places[0] <= k) for k in (1, 2, 4, 8)}
-        row["map"] = sum(precisions) / len(good)
-        row["map@r"] = sum(p for p, place in zip(precisions, places, strict=True) if place <= len(good)) / len(good)
-        row["average_rank"], row["first_rank"] = sum(places) / len(good), float(places[0])
-        by_class.setdefault(name, []).append(row)
-        if places[0] > 1:
-            wrong.setdefault((name, gallery.identities[order[0]]), []).append((distances[i, order[0]], i, order[0]))
-    return by_class, wrong
-
-
-def mean_of(rows: list[dict]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in FIGURES}
-
-
-def analysis_of(query_emb, gallery_emb, query: Manifest, gallery: Manifest, excluder: str, metric: str) -> Analysis:
-    task = make_task(query, gallery, excluder)
-    distances = EmbeddingDistances(query_emb[task.queries], task.of_gallery(gallery_emb), metric)
-    return analyze(task, distances, query.identities, gallery.identities, metric)
-
-
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("excluder", ["diagonal", "market1501"])
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("seed", range(3))
-def test_against_brute_force(metric: str, excluder: str, tied: bool, seed: int) -> None:
-    query_emb, gallery_emb, query, gallery = random_case(seed, excluder, tied)
-    got = analysis_of(query_emb, gallery_emb, query, gallery, excluder, metric)
-    distances = cdist(query_emb.astype(float), gallery_emb.astype(float), metric)
-    if tied:  # float64's rounding is no difference
-        distances = distances.round(9)
-    by_class, wrong = brute_force(distances, query, gallery, excluder)
-
-    assert got.metrics == pytest.approx(mean_of([row for rows in by_class.values() for row in rows]), abs=1e-12)
-    assert got.class_means == pytest.approx(mean_of([mean_of(rows) for rows in by_class.values()]), abs=1e-12)
-    expected = {name: mean_of(rows) for name, rows in by_class.items()}
-    order = sorted(expected, key=lambda name: (expected[name]["recall@1"], round(expected[name]["map"], 12), name))
-    assert [one.name for one in got.classes] == order
-    for one in got.classes:
-        assert one.figures == pytest.approx(expected[one.name], abs=1e-12)
-        assert one.queries == len(by_class[one.name])
-        assert one.queries + one.skipped == (query.identities == one.name).sum()
-    assert len(set(query.identities)) == got.counts["classes"] > got.counts["classes_used"] == len(expected)
-
-    assert {(c.query_class, c.found_class): c.count for c in got.confusions} == {k: len(v) for k, v in wrong.items()}
-    for one in got.confusions:
-        distance, i, j = min(wrong[one.query_class, one.found_class])
-        assert (one.query, one.image) == (i, j)
-        assert one.distance == pytest.approx(distance, abs=1e-7)
-        assert one.share == one.count / len(by_class[one.query_class])
-    assert got.counts["queries_wrong"] == sum(map(len, wrong.values())) > 0
-
-    both: dict[frozenset, int] = {}
-    for pair, rows in wrong.items():
-        both[frozenset(pair)] = both.get(frozenset(pair), 0) + len(rows)
-    assert {frozenset(pair.classes): pair.count for pair in got.pairs} == both
-    counts = [pair.count for pair in got.pairs]
-    assert counts == sorted(counts, reverse=True)
-    for pair in got.pairs:
-        first, second = pair.classes
-        assert pair.counts == (len(wrong.get((first, second), [])), len(wrong.get((second, first), [])))
-        assert pair.counts[0] >= pair.counts[1]
-        assert pair.share == pair.count / (len(by_class[first]) + len(by_class.get(second, [])))
-        nearest = min(wrong.get((first, second), []) + wrong.get((second, first), []))
-        assert pair.example.distance == pytest.approx(nearest[0], abs=1e-7)
-
-
-@pytest.mark.parametrize("excluder", ["diagonal", "market1501"])
-@pytest.mark.parametrize("tied", [False, True])
-def test_the_figures_are_those_of_the_evaluation(excluder: str, tied: bool) -> None:
-    """To the last digit, and with the same counts."""
-    case = random_case(7, excluder, tied)
-    got = analysis_of(*case, excluder, "euclidean")
-    result = evaluate_retrieval(*case, excluder, "euclidean")
-    assert got.metrics == {name: result.metrics[name] for name in FIGURES}
-    assert result.counts.items() <= got.counts.items()
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("width", [1, 7, 64, 200])
-def test_nearest_wrong_is_exact(metric: str, width: int) -> None:
-    """Points that single precision cannot tell apart, tile by tile: found is the nearest in float64."""
-    rng = np.random.default_rng(width)
-    gallery = (1000 + rng.integers(0, 3, (200, 3)) * 2.0**-13 + rng.integers(0, 2, (200, 3))).astype(np.float32)
-    query = (gallery[rng.integers(0, 200, 30)] + 2.0**-14).astype(np.float32)
-    hidden = rng.random((30, 200)) < 0.3
-    hidden[3] = True  # a query without a single non-match
-    distances = EmbeddingDistances(query, gallery, metric)
-    wrong, rows = NearestWrong(distances), np.arange(30)
-    for start in range(0, 200, width):
-        tile = distances.tile(rows, slice(start, min(start + width, 200)))
-        tile[hidden[:, start : start + width]] = np.inf
-        wrong.see(tile, rows, start)
-    exact = np.array([distances.pairs(np.full(200, row), np.arange(200)) for row in rows])
-    exact[hidden] = np.inf
-    equal = exact <= exact.min(1, keepdims=True) + distances.same(exact.min(1, keepdims=True))
-    first = np.where(np.isfinite(exact.min(1)), equal.argmax(1), -1)
-    np.testing.assert_array_equal(wrong.columns, first)
-    np.testing.assert_allclose(wrong.distances, exact.min(1), rtol=1e-11, atol=1e-13)
-
-
-def test_wilson_interval() -> None:
-    """Equal to SciPy's, and with a width at both ends."""
-    for trials in (1, 2, 5, 40, 1000):
-        for successes in {0, 1, trials // 3, trials}:
-            low, high = wilson_interval(np.array([successes]), np.array([trials]))
-            expected = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-            assert (low[0], high[0]) == pytest.approx((expected.low, expected.high), abs=1e-12)
-            assert 0 <= low[0] < high[0] <= 1
-
-
-def test_nothing_is_confused() -> None:
-    """One class alone, and classes far apart: no pairs, and nothing to divide by."""
-    for identities in (["a"] * 4, ["a", "a", "b", "b"]):
-        emb = np.array([[ord(name), 0.1 * i] for i, name in enumerate(identities)], np.float32)
-        images = manifest(identities, "q")
-        got = analysis_of(emb, emb, images, images, "diagonal", "euclidean")
-        assert got.metrics["recall@1"] == got.class_means["map"] == 1
-        assert got.confusions == got.pairs == []
-        assert got.counts["queries_wrong"] == 0
 
 
 def test_histogram_counts_each_class_once() -> None:
