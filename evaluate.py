@@ -5,10 +5,15 @@ import json
 import sys
 from pathlib import Path
 
+from model.evaluation.request import add_embedding_arguments, given_flags, request_of
 from model.run.arguments import add_run_arguments
+from model.run.checkpoint_files import list_checkpoints, wait_for_checkpoint
+from model.run.devices import prepare
+from model.run.results import origin_of
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError, exit_code
-
-# What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
+from runtime.files import check_output, replace_file
+from runtime.log import Log
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -26,8 +31,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="in the end, print accuracies by attribute and number of candidates too",
     )
-    from model.evaluation.request import add_embedding_arguments
-
     add_embedding_arguments(parser.add_argument_group("embeddings"))
     return parser.parse_args(argv)
 
@@ -36,8 +39,6 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     if args.model_dir is None:
         return evaluate_embeddings(args)
-    from model.evaluation.request import given_flags
-
     if flags := given_flags(args):
         raise UserError(f"{flags[0]} is for embeddings, --model_dir for a run: give one of them")
     return evaluate_run(args)
@@ -45,9 +46,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def evaluate_run(args: argparse.Namespace) -> int:
     """Evaluates checkpoints, and prints the table of all results."""
-    from model.run.checkpoint_files import list_checkpoints, wait_for_checkpoint
-    from model.run.run_folder import RunFolder
-
     run = RunFolder(args.model_dir)
     params = run.load_params(args.set)  # a mistake in params.json is answered before anything is waited for
     once = args.once or params.eval_run_once
@@ -60,41 +58,33 @@ def evaluate_run(args: argparse.Namespace) -> int:
         print(f"no checkpoint in {run.checkpoints} for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")
         return 0
     params = run.load_trained_params(args.set)
-
-    from model.run.devices import prepare
-
     with run.lock("evaluate"):
         prepare(args.device, params.deterministic)
-        from model.evaluation.evaluator import evaluate_all, evaluate_latest
-        from model.evaluation.report import breakdown_text, intervals_text, table
-        from model.run.results import origin_of
-        from runtime.log import Log
+        from model.evaluation import evaluator, report
+        from visualization.tensorboard.evaluation_pictures import EvaluationPictures
 
-        (evaluate_latest if once else evaluate_all)(run, params, Log())
+        evaluate = evaluator.evaluate_latest if once else evaluator.evaluate_all
+        evaluate(run, params, Log(), EvaluationPictures)
     origin = origin_of(params)
-    texts = [table(run, origin), intervals_text(run, origin), breakdown_text(run, origin) if args.breakdown else ""]
+    texts = [report.table(run, origin), report.intervals_text(run, origin)]
+    if args.breakdown:
+        texts.append(report.breakdown_text(run, origin))
     print("".join(f"\n{text.rstrip()}\n" for text in texts if text), end="")
     return 0
 
 
 def evaluate_embeddings(args: argparse.Namespace) -> int:
     """Evaluates two files of embeddings, or one all against all; prints the figures and writes them as JSON."""
-    from model.evaluation.request import request_of
-
     request = request_of(args)  # before anything is read
     out = Path(args.filename) if getattr(args, "filename", None) else None
-    from runtime.files import check_output, replace_file
-
     if out:
         check_output(out, "--filename", "evaluation.json", request.files)
+    from model.evaluation import embedding_files, report
 
-    from model.evaluation.embedding_files import evaluate_files
-    from model.evaluation.report import evaluation_text
-
-    result = evaluate_files(request, say=lambda text: print(text, flush=True))
+    result = embedding_files.evaluate_files(request, say=lambda text: print(text, flush=True))
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(evaluation_text(result))
+    print(report.evaluation_text(result))
     if out:
         with replace_file(out) as file:
             json.dump(result.as_json(), file)

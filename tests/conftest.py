@@ -2,11 +2,14 @@
 
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from helpers.commands import ROOT, command
 from helpers.tiny import make_dataset, make_run
+
+from model.run.run_folder import RunFolder
 
 # TensorFlow warns, when a test session ends, of every checkpoint that was refused in it.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -31,6 +34,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
     done = command("train.py", "--model_dir", run)
     assert done.returncode == 0, done.stderr
     return run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> RunFolder:
+    """A copy of the finished run, of which nothing is evaluated."""
+    for part in ("eval", "best", "results.jsonl", "best.json"):
+        assert not (trained / part).exists()
+    return RunFolder(shutil.copytree(trained, tmp_path / "run"))
 
 
 @pytest.fixture(scope="session")

@@ -1,64 +1,24 @@
 """Evaluation of files of embeddings: the figures of `evaluate.py --query_embeddings ...`. Needs no TensorFlow."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dataset.formats.manifest import Manifest, read_manifest
-from model.embedding.hdf5_file import embeddings_of
+from model.embedding.hdf5_file import embeddings_of, trained_metric
+from model.evaluation.request import Request
 from model.metrics.pooling import pool_queries, pool_sequences
 from model.metrics.ranking.gallery_distances import Distances, EmbeddingDistances
-from model.metrics.ranking.ranked_figures import cmc_curve
-from model.metrics.ranking.retrieval import FPR, Task, check_embeddings, evaluate_task, make_task, with_cameras
+from model.metrics.ranking.per_query.cmc import compute_cmc_curve
+from model.metrics.ranking.retrieval import Task, check_embeddings, evaluate_task, make_task, with_cameras
+from model.metrics.search import approximate, query_expansion, rerank
+from model.metrics.single_shot import single_shot_figures
 from runtime.errors import UserError
 
-# What an option alone needs is imported with it.
-
 SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be evaluated, and how; the names are those of the flags.
-
-    Attributes:
-        query_dataset, query_embeddings: CSV file, and the HDF5 file of its images' embeddings.
-        gallery_dataset, gallery_embeddings: the same of the gallery; None for all against all.
-        excluder: a module of `model.metrics.excluders`.
-        metric: one of `gallery_distances.METRICS`; None for what the network was trained with, where the files tell,
-            else euclidean.
-        rerank: k1, k2 and lambda, or None.
-        query_expansion: number of neighbours and alpha, or None.
-    """
-
-    query_dataset: Path
-    query_embeddings: Path
-    gallery_dataset: Path | None
-    gallery_embeddings: Path | None
-    excluder: str
-    metric: str | None = None
-    batch_size: int = 256
-    use_market_ap: bool = False
-    ties: str = "pessimistic"
-    rerank: tuple[int, int, float] | None = None
-    query_expansion: tuple[int, float] | None = None
-    pool_sequences: str | None = None
-    multi_query: str | None = None
-    single_gallery_shot: bool = False
-    clusters: bool = False
-    index: str | None = None
-    fpr: float = FPR
-    memory_gb: float = 1.0
-
-    @property
-    def files(self) -> list[Path]:
-        """The files that are read."""
-        given = (self.query_dataset, self.query_embeddings, self.gallery_dataset, self.gallery_embeddings)
-        return [file for file in given if file]
 
 
 @dataclass
@@ -109,7 +69,7 @@ class _Side:
 
 
 def evaluate_files(request: Request, say: Callable[[str], None] = SILENT) -> Evaluation:
-    """Reads and checks the files, and computes all figures.
+    """Reads and checks the files, and computes all metrics.
 
     Raises:
         UserError: for files that are broken or do not belong together, and requests that make no sense.
@@ -118,7 +78,7 @@ def evaluate_files(request: Request, say: Callable[[str], None] = SILENT) -> Eva
     query = _read(request.query_dataset, request.query_embeddings)
     gallery = query if together else _read(request.gallery_dataset, request.gallery_embeddings)
     notes = _compare(query, gallery)
-    metric = request.metric or _trained_metric(query, gallery)
+    metric = request.metric or trained_metric(side.attributes for side in (query, gallery))
     if metric is None:
         metric = "euclidean"
         if any("params" in side.attributes for side in (query, gallery)):
@@ -127,6 +87,30 @@ def evaluate_files(request: Request, say: Callable[[str], None] = SILENT) -> Eva
         notes.append("excluder diagonal: cameras are not looked at, matches in the query's own camera count")
     inputs = {"query": _origin(query)} | ({} if together else {"gallery": _origin(gallery)})
 
+    ranking, definitions = _prepare(request, query, gallery, metric)
+    if request.index:
+        result = approximate.evaluate_index(
+            ranking.task, ranking.query_emb[ranking.task.queries], ranking.gallery_emb, metric
+        )
+        definitions |= result.definitions
+        notes.append(result.note)
+        return Evaluation(result.metrics, definitions, ranking.task.counts, None, result.cmc, inputs, notes)
+    return _rank(request, ranking, definitions, inputs, notes, say)
+
+
+class _Ranking(NamedTuple):
+    """Embeddings and labels as they are ranked: pooled and expanded, the gallery without junk."""
+
+    task: Task
+    metric: str
+    query_emb: np.ndarray
+    gallery_emb: np.ndarray
+    query_list: Manifest
+    gallery_list: Manifest
+
+
+def _prepare(request: Request, query: _Side, gallery: _Side, metric: str) -> tuple[_Ranking, dict[str, str]]:
+    """What is ranked, and the definitions of what was done to it."""
     definitions: dict[str, str] = {}
     query_emb, gallery_emb = query.emb, gallery.emb
     query_list, gallery_list = with_cameras(query.manifest, gallery.manifest, request.excluder)
@@ -137,60 +121,53 @@ def evaluate_files(request: Request, say: Callable[[str], None] = SILENT) -> Eva
     if request.multi_query:
         query_emb, query_list = pool_queries(query_emb, query_list, request.multi_query)
         definitions["multi_query"] = f"{request.multi_query} of the query images of an identity in a camera"
-
     task = make_task(query_list, gallery_list, request.excluder)
-    ranked_emb = task.of_gallery(gallery_emb)
+    gallery_emb = task.of_gallery(gallery_emb)
     if request.query_expansion:
-        from model.metrics.search import query_expansion
-
         k, alpha = request.query_expansion
         own = _own_images(query_list, gallery_list, task)
         query_emb = query_expansion.expand_queries(
-            query_emb, ranked_emb, k, alpha=alpha, metric=metric, exclude=own, memory_gb=request.memory_gb
+            query_emb, gallery_emb, k, alpha=alpha, metric=metric, exclude=own, memory_gb=request.memory_gb
         )
         definitions["query_expansion"] = query_expansion.definition(k, alpha)
-    if request.index:
-        from model.metrics.search import approximate as approximate_recall
+    return _Ranking(task, metric, query_emb, gallery_emb, query_list, gallery_list), definitions
 
-        result = approximate_recall.evaluate_index(task, query_emb[task.queries], ranked_emb, metric)
-        notes.append(result.note)
-        definitions |= result.definitions
-        return Evaluation(result.metrics, definitions, task.counts, None, result.cmc, inputs, notes)
 
+def _rank(
+    request: Request,
+    ranking: _Ranking,
+    definitions: dict[str, str],
+    inputs: dict[str, Any],
+    notes: list[str],
+    say: Callable[[str], None],
+) -> Evaluation:
+    """All metrics of an exact ranking."""
+    task, metric = ranking.task, ranking.metric
     distances: Distances
     if request.rerank:
-        distances, definitions["rerank"] = _reranked(request, metric, task, query_emb, ranked_emb, together, say)
+        distances, definitions["rerank"] = _rerank(request, ranking, say)
     else:
-        distances = EmbeddingDistances(query_emb[task.queries], ranked_emb, metric)
-    result = evaluate_task(
-        task,
-        distances,
-        metric,
-        request.memory_gb,
-        batch_size=request.batch_size,
-        ties=request.ties,
-        fpr=request.fpr,
-    )
+        distances = EmbeddingDistances(ranking.query_emb[task.queries], ranking.gallery_emb, metric)
+    options = {"batch_size": request.batch_size, "ties": request.ties, "fpr": request.fpr}
+    result = evaluate_task(task, distances, metric, request.memory_gb, **options)
     metrics, definitions = dict(result.metrics), result.definitions | definitions
     if request.single_gallery_shot:
-        from model.metrics.single_shot import single_shot_figures
-
         shot, meaning = single_shot_figures(task, distances, request.ties, request.memory_gb)
         metrics, definitions = metrics | shot, definitions | meaning
     if request.clusters:
-        from model.metrics import clusters
+        from model.metrics import clusters  # scikit-learn takes a second to load
 
         say("clustering the gallery with k-means ...")
-        labels = gallery_list.identities[task.gallery].astype(str)
-        known = np.isin(labels, query_list.identities.astype(str))  # distractors are of no identity
-        metrics |= clusters.cluster_figures(ranked_emb[known], labels[known], metric=metric)
+        labels = ranking.gallery_list.identities[task.gallery].astype(str)
+        known = np.isin(labels, ranking.query_list.identities.astype(str))  # distractors are of no identity
+        metrics |= clusters.cluster_figures(ranking.gallery_emb[known], labels[known], metric=metric)
         definitions |= clusters.definitions(int(known.sum()), len(np.unique(labels[known])), metric)
     chosen = "map_market" if request.use_market_ap else "map"
     definitions["mAP"] = f"{chosen}: {definitions[chosen]}"
     definitions["CMC"] = "CMC@1, CMC@2, ...; " + definitions["cmc"]
     definitions["aps"] = f"average precision of each query, by {chosen}; null where it has no match"
     first = result.per_query["first_rank"]
-    curve = cmc_curve(first[~np.isnan(first)], len(gallery_list))
+    curve = compute_cmc_curve(first[~np.isnan(first)], len(ranking.gallery_list))
     return Evaluation(metrics, definitions, task.counts, result.per_query[chosen], curve, inputs, notes)
 
 
@@ -226,17 +203,6 @@ def _compare(query: _Side, gallery: _Side) -> list[str]:
     return notes
 
 
-def _trained_metric(*sides: _Side) -> str | None:
-    """The metric that the networks were trained with, if the files tell the same."""
-    told = set()
-    for side in sides:
-        try:
-            told.add(json.loads(side.attributes["params"])["metric"])
-        except (KeyError, TypeError, ValueError):
-            return None
-    return told.pop() if len(told) == 1 else None
-
-
 def _origin(side: _Side) -> dict[str, Any]:
     """Where embeddings come from, for the results."""
     origin = {"dataset": str(side.manifest.source), "embeddings": str(side.file), "paths_verified": side.verified}
@@ -253,32 +219,15 @@ def _own_images(query: Manifest, gallery: Manifest, task: Task) -> np.ndarray:
     return np.array([place.get(path, -1) for path in query.paths])
 
 
-def _reranked(
-    request: Request,
-    metric: str,
-    task: Task,
-    query_emb: np.ndarray,
-    gallery_emb: np.ndarray,
-    together: bool,
-    say: Callable[[str], None],
-) -> tuple[Distances, str]:
+def _rerank(request: Request, ranking: _Ranking, say: Callable[[str], None]) -> tuple[Distances, str]:
     """The distances after re-ranking, and their definition."""
-    from model.metrics.search import rerank
-    from model.metrics.search.rerank import RerankedDistances
-
+    together = request.gallery_embeddings is None
+    query_emb, gallery_emb = ranking.query_emb, ranking.gallery_emb
     k1, k2, weight = request.rerank
     if together and len(gallery_emb) != len(query_emb):
         raise UserError("--rerank of all against all: the list has junk, which is a query but not in the gallery")
     say(f"re-ranking: neighbours of {len(query_emb) + (0 if together else len(gallery_emb)):,} images ...")
-    reranker = rerank.Reranker(
-        query_emb,
-        gallery_emb,
-        k1=k1,
-        k2=k2,
-        weight=weight,
-        metric=metric,
-        same=together,
-        memory_gb=request.memory_gb,
-    )
+    options = {"k1": k1, "k2": k2, "weight": weight, "metric": ranking.metric, "memory_gb": request.memory_gb}
+    reranker = rerank.Reranker(query_emb, gallery_emb, same=together, **options)
     definition = f"k1 {k1}, k2 {k2}, lambda {weight:g}: {rerank.DEFINITION}"
-    return RerankedDistances(reranker, task.queries, len(gallery_emb)), definition
+    return rerank.RerankedDistances(reranker, ranking.task.queries, len(gallery_emb)), definition

@@ -1,18 +1,20 @@
 """The evaluator: reads the checkpoints of a run as they come, oldest first, and never writes among them."""
 
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from dataset.formats.prepared import open_prepared
+from dataset.formats.prepared import PreparedDataset, open_prepared
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
 from model.evaluation.best import best_metric, borrowed, keep_best
-from model.evaluation.sets import ReadySet, load_evaluation_sets
+from model.evaluation.ready_set import ReadySet
+from model.evaluation.sets import load_evaluation_sets, load_kinds
 from model.network.build import build_embedder
 from model.run import results
 from model.run.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of
@@ -23,20 +25,32 @@ from runtime.errors import UserError
 from runtime.json_files import append_json_line
 from runtime.log import Log
 
-if TYPE_CHECKING:
-    from visualization.tensorboard.evaluation_pictures import EvaluationPictures
+
+class Pictures(Protocol):
+    """Draws the pictures of one set, for one checkpoint after the other."""
+
+    def draw(self, embeddings: np.ndarray, step: int) -> Iterable[tuple[str, np.ndarray]]:
+        """Names and pictures (H, W, 3) uint8, of embeddings (N, D) of the set's files."""
+
+
+MakePictures = Callable[[PreparedDataset, ReadySet, Params, RunFolder], Pictures]
 
 
 class Evaluator:
     """Evaluates checkpoints of one run on all its sets. Network and graph are built once."""
 
-    def __init__(self, run: RunFolder, params: Params, log: Log) -> None:
-        """Raises a UserError for a broken data set or an impossible best_metric."""
+    def __init__(self, run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
+        """`make_pictures` is asked for the pictures of each set whose kind has some; None for no pictures.
+
+        Raises:
+            UserError: for a broken data set or an impossible best_metric.
+        """
         self._run, self._log = run, log
         self._origin, self._csv = origin_of(params), params.csv_log
-        # Figures of another data set or distance do not decide what is best, and have no place in the run's curves.
+        # Metrics of another data set or distance do not decide what is best, and have no place in the run's curves.
         self._own = self._origin == origin_of(run.load_trained_params())
-        self._sets = load_evaluation_sets(open_prepared(params.dataset), params)
+        prepared = open_prepared(params.dataset)
+        self._sets = load_evaluation_sets(prepared, params)
         self._best = best_metric(params.best_metric, {each.name: each.metrics for each in self._sets})
         self._files, self._orientations, self._rows = _union(self._sets)
         self._model: keras.Model = build_embedder(params)
@@ -44,7 +58,10 @@ class Evaluator:
         self._writers = {
             each.name: tf.summary.create_file_writer(str(run.eval_events(each.name))) for each in self._sets
         }
-        self._pictures = self._picture_makers(params) if self._own and params.eval_pictures else {}
+        self._pictures: dict[str, Pictures] = {}
+        if make_pictures and self._own and params.eval_pictures:
+            shown = [each for each in self._sets if load_kinds()[each.found.kind].PICTURES]
+            self._pictures = {each.name: make_pictures(prepared, each, params, run) for each in shown}
         skipped = sum(each.skipped for each in self._sets)
         left_out = f"; {skipped} broken images left out" if skipped else ""
         log.line(f"evaluating {', '.join(e.name for e in self._sets)}: {len(self._files):,} different images{left_out}")
@@ -70,21 +87,21 @@ class Evaluator:
                 raise UnreadableCheckpointError(
                     f"{checkpoint}: {broken} of {len(embeddings)} embeddings are not finite"
                 )
-            figures = {each.name: each.evaluate(embeddings[self._rows[each.name]]) for each in self._sets}
-            metrics = {name: figure.metrics for name, figure in figures.items()}
-            # The best is kept before the figures count as done: killed in between, it is looked at again.
+            found = {each.name: each.evaluate(embeddings[self._rows[each.name]]) for each in self._sets}
+            metrics = {name: of_set.metrics for name, of_set in found.items()}
+            # The best is kept before the metrics count as done: killed in between, it is looked at again.
             best = self._own and keep_best(self._run, files, *self._best, metrics)
         done = results.evaluated(self._run, self._origin)
-        for name, figure in figures.items():
+        for name, of_set in found.items():
             if (checkpoint.name, name) not in done:
                 line = {"step": step_of(checkpoint), "set": name, "checkpoint": checkpoint.name}
-                figure = figure._replace(definitions=figure.definitions | self._origin)
-                append_json_line(self._run.results, line | figure.line())
+                of_set = of_set._replace(definitions=of_set.definitions | self._origin)
+                append_json_line(self._run.results, line | of_set.line())
                 if self._own:
-                    self._write_events(name, step_of(checkpoint), figure.metrics)
+                    self._write_events(name, step_of(checkpoint), of_set.metrics)
         if self._csv:
             results.write_results_csv(self._run)
-        for name in self._pictures:  # after all figures: the trainer may be waiting for them
+        for name in self._pictures:  # after all metrics: the trainer may be waiting for them
             if (checkpoint.name, name) not in done:
                 self._draw(name, step_of(checkpoint), embeddings[self._rows[name]])
         shown = "  ".join(f"{s.name} {s.metrics[0]} {metrics[s.name][s.metrics[0]]:.1%}" for s in self._sets)
@@ -97,19 +114,6 @@ class Evaluator:
                 tf.summary.scalar(metric, value, step)
         self._writers[name].flush()
 
-    def _picture_makers(self, params: Params) -> dict[str, "EvaluationPictures"]:
-        """Of each retrieval set; episodes have no rankings."""
-        from visualization.tensorboard.evaluation_pictures import EvaluationPictures
-
-        prepared = open_prepared(params.dataset)
-        retrieval = {each.name for each in prepared.evaluation_sets if each.kind != "episodes"}
-        folder, events = self._run.folder, self._run.eval_events
-        return {
-            each.name: EvaluationPictures(prepared, each.name, each.files, params, folder, events(each.name))
-            for each in self._sets
-            if each.name in retrieval
-        }
-
     def _draw(self, name: str, step: int, embeddings: np.ndarray) -> None:
         """Pictures of a set, for TensorBoard; where they cannot be drawn, a line says so, and evaluating goes on."""
         try:
@@ -117,14 +121,14 @@ class Evaluator:
                 with self._writers[name].as_default():
                     tf.summary.image(what, picture[None], step)
             self._writers[name].flush()
-        except Exception as error:  # an image that is gone, a full disk: figures are worth more than pictures
+        except Exception as error:  # an image that is gone, a full disk: metrics are worth more than pictures
             reason = " ".join(str(error).split()) or type(error).__name__
             self._log.line(f"no pictures of {name} at step {step}: {reason}")
 
 
-def evaluate_latest(run: RunFolder, params: Params, log: Log) -> None:
+def evaluate_latest(run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
     """Evaluates the newest checkpoint, unless it has been, and ends."""
-    evaluator = Evaluator(run, params, log)
+    evaluator = Evaluator(run, params, log, make_pictures)
     _, latest = list_checkpoints(run.checkpoints)[-1]
     if latest in evaluator.pending():
         evaluator.evaluate(latest)
@@ -132,12 +136,12 @@ def evaluate_latest(run: RunFolder, params: Params, log: Log) -> None:
         log.line(f"{latest.name} has been evaluated already; its figures are in {run.results}")
 
 
-def evaluate_all(run: RunFolder, params: Params, log: Log) -> None:
+def evaluate_all(run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
     """Evaluates every checkpoint as it comes, oldest first.
 
     Ends when training has ended by itself and all is evaluated, or after `eval_timeout_secs` of nothing new.
     """
-    evaluator = Evaluator(run, params, log)
+    evaluator = Evaluator(run, params, log, make_pictures)
     given_up: set[Path] = set()
     news = time.monotonic()
     while True:

@@ -1,9 +1,10 @@
-"""The figures of an evaluation of embeddings as text."""
+"""Results as text: of a run, and of files of embeddings."""
 
 from typing import Any
 
 from dataset.formats.categories import readable
 from model.evaluation.embedding_files import Evaluation
+from model.evaluation.sets import load_kinds
 from model.run.results import results_with
 from model.run.run_folder import RunFolder
 from runtime.json_files import read_json
@@ -16,6 +17,9 @@ _TABLES = (  # a table each
     ("nmi", "ami"),
 )
 _OPTIONS = ("pool_sequences", "multi_query", "query_expansion", "rerank", "index")
+_ROWS = 30  # of a table of a run
+_ACCURACIES = {"general": "general_accuracy", "easy": "easy_accuracy"}
+_OF_SNIPPETS = "snippet_intervals"
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
@@ -37,18 +41,15 @@ def evaluation_text(evaluation: Evaluation) -> str:
         there = [name for name in names if name in metrics]
         if there:
             lines += ["", align([["%", *there], ["", *(f"{100 * metrics[name]:.2f}" for name in there)]])]
-    others = [name for name in metrics if name.partition("@")[0] in ("average_rank", "first_rank", "tpr", "threshold")]
-    lines += ["", *(f"{name}: {metrics[name]:.6g}" for name in others)] if others else []
+    others = metrics.keys() - {"recall@1"} - {name for names in _TABLES for name in names}
+    lines += ["", *(f"{name}: {metrics[name]:.6g}" for name in metrics if name in others)] if others else []
     if "mAP" in definitions:
         lines += ["", f"mAP is {definitions['mAP']}"]
     return "\n".join(lines)
 
 
-_ROWS = 30  # of a table
-
-
 def table(run: RunFolder, origin: dict[str, str]) -> str:
-    """Results as text: a table of the episode sets and one for each retrieval set, a row per checkpoint.
+    """Results as text: the tables of each kind of evaluation sets, a row per checkpoint.
 
     Args:
         run: the run.
@@ -64,33 +65,26 @@ def table(run: RunFolder, origin: dict[str, str]) -> str:
     if len(steps) > _ROWS:
         steps = sorted({steps[0], best if best in by_step else steps[0], *steps[-_ROWS:]})
 
-    def rows(columns: dict[str, tuple[str, list[str]]]) -> list[list[str]]:
+    def rows(columns: dict[str, tuple[str, tuple[str, ...]]]) -> list[list[str]]:
         out = [["step", *columns]]
         for step in steps:
             cells = [_cell(by_step[step].get(name, {}), metrics) for name, metrics in columns.values()]
             out.append([f"{step}{' *' if step == best else ''}", *cells])
         return out
 
-    episode_sets = [name for name in sets if any("general_accuracy" in m.get(name, {}) for m in by_step.values())]
     text = []
-    if episode_sets:
-        columns = {name: (name, ["general_accuracy", "easy_accuracy"]) for name in episode_sets}
-        text += ["general / easy accuracy of episodes, %", align(rows(columns)), ""]
-    for name in sets:
-        if name not in episode_sets:
-            metrics = ["cmc@1", "cmc@5", "cmc@10", "recall@1", "recall@2", "recall@4", "recall@8", "map"]
-            text += [f"{name}, %", align(rows({metric: (name, [metric]) for metric in metrics})), ""]
+    for kind in load_kinds().values():
+        own = [name for name in sets if any(kind.MAIN in metrics.get(name, {}) for metrics in by_step.values())]
+        for title, columns in kind.tables(own) if own else ():
+            text += [title, align(rows(columns)), ""]
+        sets = [name for name in sets if name not in own]
     if best is not None:
         text.append(f"* the best: kept in {run.best}")
     return "\n".join(text)
 
 
-def _cell(metrics: dict[str, Any], names: list[str]) -> str:
+def _cell(metrics: dict[str, Any], names: tuple[str, ...]) -> str:
     return " / ".join(f"{100 * metrics[name]:.1f}" if name in metrics else "-" for name in names)
-
-
-_ACCURACIES = {"general": "general_accuracy", "easy": "easy_accuracy"}
-_OF_SNIPPETS = "snippet_intervals"
 
 
 def intervals_text(run: RunFolder, origin: dict[str, str]) -> str:

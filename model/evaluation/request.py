@@ -1,19 +1,56 @@
-"""The arguments of evaluate.py that are about files of embeddings. Imports nothing heavy, so that --help is quick."""
+"""What evaluate.py is asked of files of embeddings: its arguments, checked. Imports nothing heavy."""
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from model.distances import list_distances
 from runtime import plugins
 from runtime.errors import UserError
 
-if TYPE_CHECKING:
-    from model.evaluation.embedding_files import Request
-
-METRICS = tuple(list_distances())
 POOLINGS = ("mean", "max", "normalized_mean")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be evaluated, and how; the names are those of the flags.
+
+    Attributes:
+        query_dataset, query_embeddings: CSV file, and the HDF5 file of its images' embeddings.
+        gallery_dataset, gallery_embeddings: the same of the gallery; None for all against all.
+        excluder: a module of `model.metrics.excluders`.
+        metric: a module of `model.distances`; None for what the network was trained with, where the files tell,
+            else euclidean.
+        rerank: k1, k2 and lambda, or None.
+        query_expansion: number of neighbours and alpha, or None.
+    """
+
+    query_dataset: Path
+    query_embeddings: Path
+    gallery_dataset: Path | None
+    gallery_embeddings: Path | None
+    excluder: str
+    metric: str | None = None
+    batch_size: int = 256
+    use_market_ap: bool = False
+    ties: str = "pessimistic"
+    rerank: tuple[int, int, float] | None = None
+    query_expansion: tuple[int, float] | None = None
+    pool_sequences: str | None = None
+    multi_query: str | None = None
+    single_gallery_shot: bool = False
+    clusters: bool = False
+    index: str | None = None
+    fpr: float = 1e-3
+    memory_gb: float = 1.0
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are read."""
+        given = (self.query_dataset, self.query_embeddings, self.gallery_dataset, self.gallery_embeddings)
+        return [file for file in given if file]
 
 
 def add_embedding_arguments(group: argparse._ArgumentGroup) -> None:
@@ -27,7 +64,8 @@ def add_embedding_arguments(group: argparse._ArgumentGroup) -> None:
     add("--gallery_dataset", metavar="G.csv", help="the gallery; without it, each query is compared with all others")
     add("--gallery_embeddings", metavar="G.h5", help="its embeddings")
     add("--excluder", metavar="NAME", help=f"what no query is compared with: {', '.join(_excluders())}")
-    add("--metric", metavar="NAME", help=f"{', '.join(METRICS)} (default: that of the training, else euclidean)")
+    metrics = ", ".join(list_distances())
+    add("--metric", metavar="NAME", help=f"{metrics} (default: that of the training, else euclidean)")
     add("--filename", metavar="OUT.json", help="write mAP, CMC, aps, all figures and their definitions there")
     add("--batch_size", type=int, metavar="N", help="queries at a time (default 256)")
     add("--use_market_ap", action="store_true", help="mAP and aps by Market-1501's trapezoids")
@@ -53,14 +91,12 @@ def given_flags(args: argparse.Namespace) -> list[str]:
     return [f"--{name}" for name in vars(args) if name not in about_runs]
 
 
-def request_of(args: argparse.Namespace) -> "Request":
+def request_of(args: argparse.Namespace) -> Request:
     """What is asked for, checked as far as that goes without the files.
 
     Raises:
         UserError: for flags that are missing, out of range, or contradict each other.
     """
-    from model.evaluation.embedding_files import Request
-
     values = dict(vars(args))
     of_runs = {"--once": values.pop("once"), "--breakdown": values.pop("breakdown"), "--set": values.pop("set")}
     of_runs["--device"] = values.pop("device") != "auto"
@@ -87,8 +123,8 @@ def request_of(args: argparse.Namespace) -> "Request":
             "--multi_query: the images that make up a query must not be in the gallery: give one, and an "
             "--excluder that goes by cameras"
         )
-    if values.get("metric", "euclidean") not in METRICS:
-        raise UserError(f"--metric {values['metric']}: it must be one of {', '.join(METRICS)}")
+    if values.get("metric", "euclidean") not in list_distances():
+        raise UserError(f"--metric {values['metric']}: it must be one of {', '.join(list_distances())}")
     if values.get("batch_size", 1) < 1:
         raise UserError(f"--batch_size {values['batch_size']}: it must be at least 1")
     if not values.get("memory_gb", 1) > 0:

@@ -11,7 +11,7 @@ import numpy as np
 
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.match_ranks import TILE_COLUMNS, rank_matches
-from model.metrics.ranking.ranked_figures import query_figures
+from model.metrics.ranking.per_query import compute_per_query
 from visualization.sources.embedded_set import EmbeddedSet
 
 _BLOCK = 64  # queries whose whole rows of distances are held at a time
@@ -81,7 +81,7 @@ def rank_queries(embedded: EmbeddedSet, rows: np.ndarray | None = None) -> Query
     ranks = rank_matches(distances, lists, see=see)
     nearest_right = ranks.distances[ranks.offsets[:-1]]
     both = np.array([[distances.in_units(d) for d in pair] for pair in zip(nearest_wrong, nearest_right, strict=True)])
-    return QueryFigures(rows, query_figures(ranks)["map"], both[:, 0] - both[:, 1])
+    return QueryFigures(rows, compute_per_query(ranks)["map"], both[:, 0] - both[:, 1])
 
 
 def choose_queries(figures: QueryFigures, count: int, show: str, seed: int) -> list[tuple[str, int]]:
@@ -130,7 +130,7 @@ def _distances(embedded: EmbeddedSet, rows: np.ndarray) -> EmbeddingDistances:
 def _rankings(embedded: EmbeddedSet, rows: np.ndarray, top: int) -> list[Ranking]:
     task, distances, lists = embedded.task, _distances(embedded, rows), embedded.task.lists.select(rows)
     ranks = rank_matches(distances, lists)
-    aps = query_figures(ranks)["map"]
+    aps = compute_per_query(ranks)["map"]
     width = distances.shape[1]
     starts = range(0, width, TILE_COLUMNS)
     rough = np.concatenate(

@@ -4,8 +4,10 @@ import argparse
 
 import numpy as np
 
-from dataset.formats.prepared import EvaluationSet, PreparedDataset, open_prepared
+from dataset.formats.prepared import PreparedDataset, open_prepared
 from dataset.loading.checked import load_images
+from model.evaluation.ready_set import EvaluationSet
+from model.evaluation.sets import find_evaluation_sets, load_kinds
 from model.metrics.excluders import default_excluder
 from model.run import devices
 from model.run.checkpoint_files import find_checkpoint, step_of
@@ -59,7 +61,8 @@ def choose_set(prepared: PreparedDataset, name: str | None) -> EvaluationSet:
     Raises:
         UserError: when there is none, or it is one of episodes.
     """
-    sets = {each.name: each for each in prepared.evaluation_sets if each.kind != "episodes"}
+    found, kinds = find_evaluation_sets(prepared.folder), load_kinds()
+    sets = {each.name: each for each in found if "rankings" in kinds[each.kind].PICTURES}
     if name is None and sets:
         return sets.get("test") or next(iter(sets.values()))
     if name in sets:

@@ -7,10 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from dataset.formats.manifest import read_manifest
-from dataset.formats.prepared import EvaluationSet, PreparedDataset
+from dataset.formats.prepared import PreparedDataset
 from model.configuration.params import Params
+from model.evaluation.ready_set import EvaluationSet, ReadySet
+from model.evaluation.sets import load_kinds
+from model.metrics.excluders import default_excluder
+from model.run.run_folder import RunFolder
+from visualization.distances import histogram_figure
+from visualization.kit.card_picture import card_picture
+from visualization.kit.printable import printable
+from visualization.rankings.query_cards import ranking_page
 from visualization.rankings.ranked import choose_queries, rank_queries, top_rankings
-from visualization.sources.embedded_set import EmbeddedSet, Lists, default_excluder, embedded_set
+from visualization.sources.embedded_set import EmbeddedSet, Lists, embedded_set
 from visualization.sources.file_pictures import FilePictures
 from visualization.tensorboard.projector import Projector
 
@@ -21,26 +29,22 @@ MOST_PAIRS = 2 * 10**7  # of queries and gallery images that are looked at
 class EvaluationPictures:
     """Draws one set again and again; keeps nothing of a checkpoint."""
 
-    def __init__(
-        self, prepared: PreparedDataset, name: str, files: list[str], params: Params, run: Path, events: Path
-    ) -> None:
+    def __init__(self, prepared: PreparedDataset, ready: ReadySet, params: Params, run: RunFolder) -> None:
         """Args:
         prepared: the data set.
-        name: its retrieval set.
-        files: the images of it that are embedded, in order.
+        ready: its retrieval set; what is drawn of it are the `PICTURES` of its kind.
         params: of the run.
-        run: its folder, for the pictures' heading.
-        events: the folder of the set's events.
+        run: its folder, for the pictures' heading and the projector's files.
 
         Raises:
             UserError: for a list that is broken.
         """
-        (found,) = [each for each in prepared.evaluation_sets if each.name == name]
-        self._lists = _lists(found, prepared.image_root, files, params.eval_pool_sequences)
-        self._params, self._title, self._run = params, f"{prepared.name}, {name}", run
+        self._lists = _lists(ready.found, prepared.image_root, ready.files, params.eval_pool_sequences)
+        self._params, self._title, self._run = params, f"{prepared.name}, {ready.name}", run.folder
+        self._shown = load_kinds()[ready.found.kind].PICTURES
         self._projector = None
-        if params.eval_projector_images:
-            self._projector = Projector(events, params.eval_projector_images, params.seed)
+        if params.eval_projector_images and "projector" in self._shown:
+            self._projector = Projector(run.eval_events(ready.name), params.eval_projector_images, params.seed)
 
     def draw(self, embeddings: np.ndarray, step: int) -> Iterator[tuple[str, np.ndarray]]:
         """Names and pictures (H, W, 3) uint8, one after the other; writes the projector's files.
@@ -49,9 +53,6 @@ class EvaluationPictures:
             embeddings: (N, D) of the files, in order.
             step: of the checkpoint.
         """
-        from visualization.distances.histogram_figure import distances_picture
-        from visualization.kit.printable import printable
-
         embedded = embedded_set(
             self._lists,
             embeddings,
@@ -60,13 +61,16 @@ class EvaluationPictures:
             facts={"run": printable(self._run.name), "step": f"{step:,}"},
             out=self._run / "pictures",
         )
-        yield "rankings", self._rankings(embedded)
+        if "rankings" in self._shown:
+            yield "rankings", self._rankings(embedded)
         if self._projector:
             self._projector.write(embedded, f"step {step}")
+        if "distances" not in self._shown:
+            return
         rows, note = self._drawn(embedded)
         if note:
             embedded = replace(embedded.with_queries(rows), title=f"{embedded.title}: {note}")
-        yield "distances", distances_picture(embedded)
+        yield "distances", histogram_figure.distances_picture(embedded)
 
     def _drawn(self, embedded: EmbeddedSet) -> tuple[np.ndarray, str]:
         """The queries that are looked at, the same ones for every checkpoint, and words on it if they are not all."""
@@ -78,9 +82,6 @@ class EvaluationPictures:
         return rows, f"{most:,} queries, drawn from {queries:,}"
 
     def _rankings(self, embedded: EmbeddedSet) -> np.ndarray:
-        from visualization.kit.card_picture import card_picture
-        from visualization.rankings.ranking_cards import ranking_page
-
         rows, note = self._drawn(embedded)
         figures = rank_queries(embedded, rows)
         chosen = choose_queries(figures, self._params.eval_picture_queries, "mixed", self._params.seed)

@@ -12,7 +12,8 @@ from model.evaluation.by_class.confusion import ConfusedPair, Confusion, confuse
 from model.evaluation.by_class.nearest_wrong import NearestWrong
 from model.metrics.ranking.gallery_distances import Distances
 from model.metrics.ranking.match_ranks import TIES, rank_matches
-from model.metrics.ranking.ranked_figures import DEFINITIONS, RECALL_RANKS, query_figures
+from model.metrics.ranking.per_query import collect_definitions, compute_per_query
+from model.metrics.ranking.per_query.cmc import RECALL_RANKS
 from model.metrics.ranking.retrieval import BYTES_PER_QUERY, MAX_BLOCK, QUERIES, Task
 from runtime.errors import UserError
 from runtime.parallel import cores
@@ -91,15 +92,13 @@ def analyze(
     # Twice what the ranking alone takes: the candidates of `wrong` come on top.
     batch_size = int(np.clip(memory_gb * 1e9 / (2 * BYTES_PER_QUERY * cores()), 1, MAX_BLOCK))
     ranks = rank_matches(distances, task.lists, TIE_RULE, batch_size=batch_size, see=wrong.see)
-    per_query = query_figures(ranks)
-    first = per_query["first_rank"]
-    per_query |= {f"recall@{k}": (first <= k).astype(np.float64) for k in RECALL_RANKS}
+    per_query = compute_per_query(ranks)
     per_query = {name: per_query[name] for name in FIGURES}
 
     identities = np.array([str(name) for name in query_identities], object)
     names, codes = np.unique(identities, return_inverse=True)  # (C,), (Q,)
     classes, class_means = _by_class(names, codes, task.queries, per_query)
-    failed = np.flatnonzero(first > 1)
+    failed = np.flatnonzero(ranks.first > 1)
     sizes = {one.name: one.queries for one in classes}
     confusions = find_confusions(
         queries=task.queries[failed],
@@ -125,9 +124,10 @@ def analyze(
 
 def definitions(task: Task, metric: str) -> dict[str, str]:
     """What each figure means, with excluder, metric and ties."""
+    meanings = collect_definitions()
     return {
-        "recall": DEFINITIONS["cmc"].replace("cmc", "recall"),
-        **{name: DEFINITIONS[name] for name in ("map", "map@r", "average_rank", "first_rank")},
+        "recall": meanings["cmc"].replace("cmc", "recall"),
+        **{name: meanings[name] for name in ("map", "map@r", "average_rank", "first_rank")},
         "class": "the identity of a query; classes without a query that has a match are in no figure",
         "class_means": "mean over classes of the mean over the class's queries",
         "recall@1_interval": "95%, Wilson's score interval of the share of the class's queries, as if they were "

@@ -41,6 +41,30 @@ class Ranks(NamedTuple):
     distances: np.ndarray
     offsets: np.ndarray
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """R: (Q,) the number of matches of each query."""
+        return np.diff(self.offsets)
+
+    @property
+    def number(self) -> np.ndarray:
+        """i: (M,) each match's number among those of its query, from 1."""
+        return np.arange(1, len(self.ranks) + 1) - np.repeat(self.offsets[:-1], self.lengths)
+
+    @property
+    def near(self) -> np.ndarray:
+        """(M,) bool: whether the match is among the R nearest."""
+        return self.ranks <= np.repeat(self.lengths, self.lengths)
+
+    @property
+    def first(self) -> np.ndarray:
+        """(Q,) float64: the rank of each query's first match."""
+        return self.ranks[self.offsets[:-1]].astype(np.float64)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """The mean over each query's matches: (M,) -> (Q,) float64."""
+        return np.add.reduceat(values, self.offsets[:-1], dtype=np.float64) / self.lengths
+
 
 def rank_matches(
     distances: Distances,

@@ -11,7 +11,7 @@ from model.metrics.ranking.gallery_distances import Distances, EmbeddingDistance
 from model.metrics.ranking.labels import Labels, MatchLists, cameras_of_names, encode_labels, match_lists
 from model.metrics.ranking.match_ranks import TIES, rank_matches
 from model.metrics.ranking.operating_point import OperatingPoint
-from model.metrics.ranking.ranked_figures import DEFINITIONS, means, query_figures
+from model.metrics.ranking.per_query import collect_definitions, compute_per_query
 from runtime.errors import UserError
 from runtime.parallel import cores
 
@@ -186,12 +186,12 @@ def evaluate_task(
     point = OperatingPoint(fpr, negatives, distances)
     batch_size = int(np.clip(memory_gb * 1e9 / (BYTES_PER_QUERY * cores()), 1, batch_size))
     ranks = rank_matches(distances, lists, ties, batch_size=batch_size, see=point.see)
-    figures = query_figures(ranks)
-    metrics = means(figures) | point.figures(ranks.distances)
-    definitions = DEFINITIONS | point.definitions()
+    of_queries = compute_per_query(ranks)
+    metrics = {name: float(values.mean()) for name, values in of_queries.items()} | point.figures(ranks.distances)
+    definitions = collect_definitions() | point.definitions()
     definitions |= {"ties": f"{ties}: {TIES[ties]}", "queries": QUERIES, "excluder": task.rules, "metric": metric}
-    per_query = {name: np.full(task.counts["queries"], np.nan) for name in figures}
-    for name, values in figures.items():
+    per_query = {name: np.full(task.counts["queries"], np.nan) for name in of_queries}
+    for name, values in of_queries.items():
         per_query[name][task.queries] = values
     return RetrievalResult(metrics, definitions, task.counts, per_query)
 

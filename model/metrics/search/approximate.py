@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from model.distances import find_distance, list_distances
-from model.metrics.ranking.ranked_figures import CMC_RANKS, DEFINITIONS, RECALL_RANKS
+from model.metrics.ranking.per_query.cmc import CMC_RANKS, RECALL_RANKS
+from model.metrics.ranking.per_query.cmc import DEFINITIONS as CMC_DEFINITIONS
 from model.metrics.ranking.retrieval import QUERIES, Task
 from model.metrics.search.nearest import (
     as_vectors,
@@ -194,8 +195,7 @@ def evaluate_index(
     metrics["index_recall"] = float(agreement)
     nearest = f"the {min(DEPTH, size)} nearest of {sample:,} queries"
     note = f"the index found {agreement:.2%} of what an exact search finds, by {nearest}"
-    definitions = {name: DEFINITIONS[name] for name in ("cmc", "recall")}
-    definitions |= {
+    definitions = CMC_DEFINITIONS | {
         "index": "faiss, approximate: cmc and recall are by the neighbours that it finds",
         "index_recall": f"share of the {min(DEPTH, size)} exactly nearest that it finds, over {sample:,} queries",
         "queries": QUERIES,

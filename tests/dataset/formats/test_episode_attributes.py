@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dataset.formats.episodes import attributes_path, read_attributes, read_episodes, write_attributes
-from dataset.formats.prepared import find_evaluation_sets
 from dataset.loading.checked import load_episodes
+from model.evaluation.sets import find_evaluation_sets
 from runtime.errors import UserError
 
 NAMES = np.array(["0", "1", "2"], dtype=object)

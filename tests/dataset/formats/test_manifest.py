@@ -6,6 +6,7 @@ import pytest
 from dataset.formats.episodes import read_episodes, write_episodes
 from dataset.formats.manifest import read_manifest, write_manifest
 from dataset.formats.prepared import open_prepared
+from model.evaluation.sets import find_evaluation_sets
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import append_json_line, read_json_lines
@@ -99,7 +100,7 @@ def test_incomplete_episodes_are_named(tmp_path, rows, part):
 
 def test_prepared_data_set(dataset, tmp_path, monkeypatch):
     prepared = open_prepared(str(dataset))
-    kinds = {each.name: each.kind for each in prepared.evaluation_sets}
+    kinds = {each.name: each.kind for each in find_evaluation_sets(prepared.folder)}
     assert kinds == {"val_eval": "episodes", "query_gallery": "query_gallery", "test": "all_vs_all"}
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "named").symlink_to(dataset)
@@ -112,7 +113,7 @@ def test_prepared_data_set(dataset, tmp_path, monkeypatch):
 def test_prepared_data_set_without_its_parts(own_dataset):
     (own_dataset / "gallery.csv").unlink()
     with pytest.raises(UserError, match=r"a query.csv but no gallery.csv"):
-        open_prepared(str(own_dataset))
+        find_evaluation_sets(own_dataset)
     (own_dataset / "dataset.json").write_text(json.dumps({"name": "x"}))
     with pytest.raises(UserError, match="image_root"):
         open_prepared(str(own_dataset))
@@ -121,7 +122,7 @@ def test_prepared_data_set_without_its_parts(own_dataset):
 def test_two_evaluation_sets_of_one_name(own_dataset):
     (own_dataset / "episodes" / "val_eval.csv").rename(own_dataset / "episodes" / "test.csv")
     with pytest.raises(UserError, match="the name 'test' is taken"):
-        open_prepared(str(own_dataset))
+        find_evaluation_sets(own_dataset)
 
 
 def test_files_are_whole_or_not_there(tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_episodes, load_images
 from dataset.prepare.imagenetvid import main
+from model.evaluation.sets import find_evaluation_sets
 
 SETS = ("easy_val_eval", "train_eval", "val_eval")
 EPISODES = 24
@@ -84,11 +85,11 @@ def test_every_object_has_its_crop(prepared):
 
 def test_it_is_a_prepared_data_set(prepared):
     data = open_prepared(str(prepared.out))
-    assert [each.name for each in data.evaluation_sets] == list(SETS)
+    assert [each.name for each in find_evaluation_sets(data.folder)] == list(SETS)
     images = load_images(data.train_csv, data.image_root, check="full")
     assert images.skipped == {}
     assert set(images.manifest.sequences) == set(prepared.classes("train"))
-    for each in data.evaluation_sets:
+    for each in find_evaluation_sets(data.folder):
         loaded = load_episodes(each.files[0], data.image_root, check="full")
         assert (len(loaded.episodes), loaded.skipped) == (EPISODES, {})
 

@@ -7,24 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.commands import command
-from helpers.vid_tree import Object, annotation, contents, make_root, picture, put_frame, read_csv, read_episodes
+from helpers.vid_tree import Object, annotation, contents, edit, make_root, picture, put_frame, read_csv, read_episodes
 from PIL import Image
 
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_episodes, load_images
 from dataset.prepare.imagenetvid import main
-from runtime.errors import UserError
+from model.evaluation.sets import find_evaluation_sets
 
 FIRST, SECOND = "ILSVRC2015_val_00000000", "ILSVRC2015_val_00000001"
 TRAIN = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00139000"
-
-
-def edit(file: Path, old: str, new: str) -> str:
-    """Replaces the first occurrence; returns the file's name."""
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new, 1))
-    return str(file)
 
 
 def spoil(root: Path) -> dict[str, tuple[str, str, set[str]]]:
@@ -141,10 +133,10 @@ def test_what_is_faulty_has_no_crop_and_the_rest_has(spoilt):
 def test_no_list_refers_to_what_is_faulty(spoilt):
     data = open_prepared(str(spoilt.out))
     load_images(data.train_csv, data.image_root, check="full")
-    for each in data.evaluation_sets:
+    for each in find_evaluation_sets(data.folder):
         load_episodes(each.files[0], data.image_root, check="full")
     paths = [row["path"] for row in read_csv(data.train_csv)]
-    for each in data.evaluation_sets:
+    for each in find_evaluation_sets(data.folder):
         for anchor, positive, negatives in read_episodes(each.files[0]):
             paths += [anchor, positive, *negatives]
     bad = [name for *_, names in spoilt.faults.values() for name in names]
@@ -180,41 +172,8 @@ def test_small_objects_are_left_out_and_counted(tmp_path, capsys):
     assert statistics["splits"]["val"]["objects_per_frame"] == {"2": 4}
     assert statistics["splits"]["val"]["left_out"] == {"box below 10 pixels": 4}
     assert "val_eval: 0 of 5 episodes" in printed  # only two candidates
-    assert [each.name for each in open_prepared(str(out)).evaluation_sets] == ["easy_val_eval"]
+    assert [each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["easy_val_eval"]
     assert "train: its annotations have not been read, so that there is no train.csv and train_eval" in printed
-
-
-def test_frames_that_vanish_before_the_random_crops(tmp_path, capsys):
-    root, out = make_root(tmp_path / "root"), tmp_path / "out"
-    main(["crop", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1"])
-    for i in range(3):
-        picture(root, "val", SECOND, f"00000{i}").unlink()
-    main(["curate", "--out", str(out), "--episodes", "60", "--workers", "1"])
-    episodes = read_episodes(out / "episodes" / "easy_val_eval.csv")
-    dropped = 60 - len(episodes)
-    assert 0 < dropped < 60
-    assert f"note: easy_val_eval: {dropped} episodes left out, since the images of their frames are gone" in (
-        capsys.readouterr().out
-    )
-    load_episodes(out / "episodes" / "easy_val_eval.csv", out, check="full")
-    statistics = json.loads((out / "statistics.json").read_text())["sets"]["easy_val_eval"]
-    assert statistics["episodes"] == len(episodes)
-    assert statistics["snippets"] == len({anchor.split("/")[2] for anchor, *_ in episodes})
-
-
-def test_an_archive_that_was_moved(tmp_path):
-    """Crops are there, but random crops cannot be cut; with the new place it works, and nothing is cropped again."""
-    root, out = make_root(tmp_path / "root"), tmp_path / "out"
-    main(["crop", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1"])
-    before = {path: (out / path).stat().st_mtime_ns for path in contents(out, ".jpg")}
-    root.rename(tmp_path / "moved")
-    with pytest.raises(UserError, match=f"^{root}/Data/VID/val: no such folder.*run crop with"):
-        main(["curate", "--out", str(out), "--episodes", "8", "--workers", "1"])
-    assert not (out / "dataset.json").exists()
-    main(["crop", "--root", str(tmp_path / "moved"), "--out", str(out), "--split", "val", "--workers", "1"])
-    main(["curate", "--out", str(out), "--episodes", "8", "--workers", "1"])
-    assert len(read_episodes(out / "episodes" / "easy_val_eval.csv")) == 8
-    assert before == {path: (out / path).stat().st_mtime_ns for path in before}
 
 
 def test_pictures_without_annotations_are_told(tmp_path, capsys):
@@ -245,18 +204,6 @@ def test_a_picture_whose_name_is_no_text(tmp_path):
     assert (row["kind"], row["file"].endswith("caf\\udce9.JPEG")) == ("no annotation", True)
 
 
-def test_a_split_without_images_does_not_block_the_other(tmp_path, capsys):
-    root, out = make_root(tmp_path / "root"), tmp_path / "out"
-    for image in (root / "Data" / "VID" / "train").rglob("*.JPEG"):
-        image.unlink()
-    with pytest.raises(UserError, match="none of its 24 frames gave a crop"):
-        main(["crop", "--root", str(root), "--out", str(out), "--workers", "1"])
-    assert (out / "crops_val.json").exists()
-    main(["curate", "--out", str(out), "--episodes", "5", "--workers", "1"])
-    assert "train: none of its objects has a crop" in capsys.readouterr().out
-    assert {each.name for each in open_prepared(str(out)).evaluation_sets} == {"val_eval", "easy_val_eval"}
-
-
 def test_one_slip_in_a_category_costs_one_object(tmp_path):
     root, out = make_root(tmp_path / "root"), tmp_path / "out"
     name = edit(annotation(root, "val", SECOND, "000000"), "<name>n0", "<name>n9")
@@ -280,36 +227,3 @@ def test_small_objects_are_counted_as_left_out(tmp_path, capsys):
     text = capsys.readouterr().out
     assert f"left out as asked: box below 15 pixels: {number}" in text
     assert "nothing else was left out" in text
-
-
-def test_frames_that_came_later_are_read(tmp_path, capsys):
-    root, out = make_root(tmp_path / "root"), tmp_path / "out"
-    text = annotation(root, "val", FIRST, "000005")
-    late = text.read_bytes()
-    text.unlink()
-    words = ["crop", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1"]
-    main(words)
-    crops = len(contents(out, ".jpg"))
-    text.write_bytes(late)
-    main(words)
-    assert "other files than when its annotations were read" in capsys.readouterr().out
-    assert len(contents(out, ".jpg")) > crops
-
-
-def test_lists_of_an_earlier_curation_go(tmp_path):
-    root, out = make_root(tmp_path / "root"), tmp_path / "out"
-    words = ["--root", str(root), "--out", str(out), "--workers", "1"]
-    curate = ["curate", "--out", str(out), "--episodes", "5", "--workers", "1"]
-    main(["crop", *words])
-    main(curate)
-    for image in (root / "Data" / "VID" / "train").rglob("*.JPEG"):
-        image.unlink()
-    for crop in (out / "crops").glob("[a-d]/*/*.jpg"):
-        crop.unlink()
-    with pytest.raises(UserError, match="gave a crop"):
-        main(["crop", *words])
-    main(curate)
-    assert not (out / "train.csv").exists()
-    names = {"val_eval.csv", "easy_val_eval.csv"}
-    assert {file.name for file in (out / "episodes").glob("*.csv")} == names
-    assert {file.name for file in (out / "episodes" / "attributes").iterdir()} == names

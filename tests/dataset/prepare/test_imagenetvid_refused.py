@@ -9,6 +9,7 @@ from helpers.vid_tree import Object, contents, make_root, picture, put_frame
 
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.imagenetvid import main
+from model.evaluation.sets import find_evaluation_sets
 from runtime.errors import UserError
 
 
@@ -155,7 +156,7 @@ def test_one_split(cropped, tmp_path, capsys):
     shutil.copytree(cropped, out)
     run("curate", "--out", out, "--episodes", 6)
     assert {path.split("/")[1] for path in contents(out, ".jpg")} == {"e"}
-    assert [each.name for each in open_prepared(str(out)).evaluation_sets] == ["easy_val_eval", "val_eval"]
+    assert [each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["easy_val_eval", "val_eval"]
     assert not (out / "train.csv").exists()
     assert "note: train: its annotations have not been read" in capsys.readouterr().out
 

@@ -8,6 +8,7 @@ from helpers.reid_trees import make_dukemtmc, make_market1501, person, read_tabl
 
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.csv import main
+from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json
 
 
@@ -47,7 +48,7 @@ def test_train_and_test(images: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     info = read_json(out / "dataset.json")
     assert (info["licence"], info["image_root"]) == ("CC0", images.as_posix())
     assert info["counts"]["train_identities"] == 2
-    assert [each.kind for each in open_prepared(str(out)).evaluation_sets] == ["all_vs_all"]
+    assert [each.kind for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["all_vs_all"]
     assert "published" not in capsys.readouterr().out
 
 

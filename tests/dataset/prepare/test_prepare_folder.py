@@ -9,6 +9,7 @@ from PIL import Image
 from dataset.formats.manifest import read_manifest
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.folder import main, split_identities
+from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json
 
 
@@ -88,7 +89,7 @@ def test_split_sizes(count: int, fraction: float, test: int) -> None:
 
 def test_without_test_set(tree: Path, tmp_path: Path) -> None:
     assert run("--images", tree, "--out", tmp_path / "o", "--test_fraction", 0) == 0
-    assert open_prepared(str(tmp_path / "o")).evaluation_sets == ()
+    assert find_evaluation_sets(open_prepared(str(tmp_path / "o")).folder) == []
 
 
 def test_images_inside_out_are_relative(tree: Path, tmp_path: Path) -> None:

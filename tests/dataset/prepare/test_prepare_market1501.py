@@ -14,6 +14,7 @@ from dataset.prepare.market1501 import BENCHMARK, main
 from dataset.sources.counts import count
 from dataset.sources.layout import FOLDERS
 from dataset.sources.names import FORMS, parse_names
+from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json
 
 
@@ -58,7 +59,7 @@ def test_prepared_data_set(tree: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert info["counts"]["other_files_left_out"] == {".db": 1}
     assert info["counts"]["published_but_different"] == BENCHMARK.published
     assert info["counts"]["queries_without_match"] == 0
-    assert [each.name for each in open_prepared(str(out)).evaluation_sets] == ["query_gallery"]
+    assert [each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["query_gallery"]
     said = capsys.readouterr().out
     assert "train images: 36 here, 12936 published" in said
     assert "other files left out: 1 .db" in said

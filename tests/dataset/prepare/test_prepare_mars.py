@@ -12,6 +12,7 @@ from helpers.reid_trees import linked_identities, make_mars, read_tables
 
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.mars import BENCHMARK, main
+from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json
 
 # Prints the peak memory of a command in megabytes.
@@ -57,7 +58,9 @@ def test_prepared_data_set(tree: Path, tmp_path: Path) -> None:
     counts = read_json(tmp_path / "out" / "dataset.json")["counts"]
     assert (counts["train_tracks"], counts["query_tracks"], counts["gallery_tracks"]) == (24, 12, 30)
     assert (counts["gallery_junk_tracks"], counts["queries_without_match"]) == (3, 0)
-    assert [each.name for each in open_prepared(str(tmp_path / "out")).evaluation_sets] == ["query_gallery"]
+    assert [each.name for each in find_evaluation_sets(open_prepared(str(tmp_path / "out")).folder)] == [
+        "query_gallery"
+    ]
 
 
 def test_queries_are_the_tracks_of_query_idx(tree: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from dataset.formats.manifest import Manifest, read_manifest
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.omniglot import main
+from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json
 
 REAL = Path(os.environ.get("TRIPLET_DATA") or ROOT.parent / "shared" / "data") / "omniglot"
@@ -56,7 +57,7 @@ def run(out: Path, evaluation: Path, *backgrounds: Path) -> int:
 
 def manifests(out: Path) -> tuple[Manifest, Manifest]:
     prepared = open_prepared(str(out))
-    assert [(s.name, s.kind) for s in prepared.evaluation_sets] == [("test", "all_vs_all")]
+    assert [(s.name, s.kind) for s in find_evaluation_sets(prepared.folder)] == [("test", "all_vs_all")]
     return tuple(read_manifest(out / name, prepared.image_root) for name in ("train.csv", "test.csv"))
 
 

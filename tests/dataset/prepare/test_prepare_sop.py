@@ -7,6 +7,7 @@ from helpers.reid_trees import make_sop, read_tables
 
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.sop import main
+from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json
 
 
@@ -26,7 +27,7 @@ def test_prepared_data_set(tree: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert tables["train.csv"][0] == ("1", "chair_final/111085122871_0.JPG")
     assert all((tree / path).is_file() for rows in tables.values() for _, path in rows)
     assert {row[0] for row in tables["test.csv"]} == {"4", "5", "6", "7"}
-    assert [each.kind for each in open_prepared(str(tmp_path / "out")).evaluation_sets] == ["all_vs_all"]
+    assert [each.kind for each in find_evaluation_sets(open_prepared(str(tmp_path / "out")).folder)] == ["all_vs_all"]
     assert read_json(tmp_path / "out" / "dataset.json")["counts"]["test_identities"] == 4
     assert "train images: 6 here, 59551 published" in capsys.readouterr().out
 

@@ -17,6 +17,7 @@ from dataset.formats.prepared import open_prepared
 from dataset.prepare.synthetic_vid import main
 from dataset.vid.annotations import read_snippets
 from dataset.vid.synthetic.objects import CATEGORIES, Pose, difference, footprint, paint, random_instances
+from model.evaluation.sets import find_evaluation_sets
 from runtime.errors import UserError
 from runtime.json_files import read_json
 
@@ -47,16 +48,21 @@ def run(*options: str, cwd: Path) -> subprocess.CompletedProcess:
 
 def test_is_a_prepared_data_set(prepared):
     data = open_prepared(str(prepared))
-    assert [s.name for s in data.evaluation_sets] == ["easy_val_eval", "train_eval", "val_eval", "query_gallery"]
+    assert [s.name for s in find_evaluation_sets(data.folder)] == [
+        "easy_val_eval",
+        "train_eval",
+        "val_eval",
+        "query_gallery",
+    ]
     train = read_manifest(data.train_csv, data.image_root)
     named = set(train.files())
     assert set(train.sequences) <= {f"ILSVRC2015_train_{i:05d}000" for i in range(3)}
     assert set(train.cameras) == {""}
-    for evaluation_set in data.evaluation_sets[:3]:
+    for evaluation_set in find_evaluation_sets(data.folder)[:3]:
         episodes = read_episodes(evaluation_set.files[0], data.image_root)
         assert len(episodes) == 6
         named |= set(episodes.files())
-    query, gallery = (read_manifest(f, data.image_root) for f in data.evaluation_sets[3].files)
+    query, gallery = (read_manifest(f, data.image_root) for f in find_evaluation_sets(data.folder)[3].files)
     assert set(query.identities) == set(gallery.identities)
     assert query.cameras is None
     for file in named | set(query.files()) | set(gallery.files()):

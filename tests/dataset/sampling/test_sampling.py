@@ -1,14 +1,11 @@
 import numpy as np
 import pytest
+from helpers.identity_labels import labels_of
 
 from dataset.sampling.pk import PKSampler
 from model.configuration.loading import check_params
 from runtime import plugins
 from runtime.errors import UserError
-
-
-def labels_of(counts):
-    return np.repeat([f"id{i}" for i in range(len(counts))], counts).astype(object)
 
 
 @pytest.mark.parametrize("counts", [[4] * 12, [1, 2, 3, 4, 5, 6, 7, 8, 9, 30], [5] * 7, [5] * 4])

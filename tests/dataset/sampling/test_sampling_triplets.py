@@ -2,15 +2,12 @@ import threading
 
 import numpy as np
 import pytest
+from helpers.identity_labels import labels_of
 
 from dataset.sampling import triplets
 from dataset.sampling.triplets import TripletSampler
 from model.configuration.loading import check_params
 from runtime.errors import UserError
-
-
-def labels_of(counts):
-    return np.repeat([f"id{i}" for i in range(len(counts))], counts).astype(object)
 
 
 def epoch_of(sampler, epoch):

@@ -1,14 +1,11 @@
 import numpy as np
 import pytest
+from helpers.identity_labels import labels_of
 
 from dataset.sampling import uniform
 from dataset.sampling.uniform import UniformSampler
 from model.configuration.loading import check_params
 from runtime.errors import UserError
-
-
-def labels_of(counts):
-    return np.repeat([f"id{i}" for i in range(len(counts))], counts).astype(object)
 
 
 @pytest.mark.parametrize("images", [8, 9, 15, 16, 17, 100])

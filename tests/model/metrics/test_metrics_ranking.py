@@ -11,7 +11,7 @@ from sklearn.metrics import roc_curve
 from dataset.formats.manifest import Manifest
 from model.metrics.ranking import match_ranks as ranking
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
-from model.metrics.ranking.ranked_figures import cmc_curve
+from model.metrics.ranking.per_query.cmc import compute_cmc_curve
 from model.metrics.ranking.retrieval import evaluate_distances, evaluate_retrieval, make_task
 from model.metrics.single_shot import single_shot_figures
 from runtime.errors import UserError
@@ -176,8 +176,8 @@ def test_without_strangers_there_is_no_threshold() -> None:
     assert not any(name.startswith("threshold") for name in metrics)
 
 
-def test_cmc_curve() -> None:
-    np.testing.assert_allclose(cmc_curve(np.array([1.0, 3.0, 3.0, 9.0]), 5), [0.25, 0.25, 0.75, 0.75, 0.75])
+def test_compute_cmc_curve() -> None:
+    np.testing.assert_allclose(compute_cmc_curve(np.array([1.0, 3.0, 3.0, 9.0]), 5), [0.25, 0.25, 0.75, 0.75, 0.75])
 
 
 def test_distances_that_do_not_fit() -> None:
