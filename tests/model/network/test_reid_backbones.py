@@ -4,16 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.reid_params import params_of
 
-from model.configuration.loading import check_params
 from model.network.build import build_embedder, build_network
 from model.run.restore import restore_model
 from model.training.warm_start import warm_start
 from runtime.errors import UserError
-
-
-def params_of(**values):
-    return check_params({"image_size": [64, 32], "batch_p": 2, "batch_k": 2} | values, "x")
 
 
 def backbone_of(**values):

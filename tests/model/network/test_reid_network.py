@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.commands import command
+from helpers.reid_params import params_of
 from helpers.tiny import make_run
 from helpers.train_several import setting, train_several
 from helpers.training_results import TWO_DEVICES, checkpoint_values
 
-from model.configuration.loading import check_params
 from model.losses.auxiliary import Classification
 from model.losses.objective import Objective
 from model.network import heads
@@ -21,11 +21,6 @@ from model.network.heads import HeadOutputs
 from model.training.detailed_log import read_detailed_log
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
-
-
-def params_of(**values):
-    return check_params({"image_size": [64, 32], "batch_p": 2, "batch_k": 2} | values, "x")
-
 
 # bnneck
 
