@@ -164,3 +164,11 @@ def contents(folder: Path, *suffixes: str) -> dict[str, bytes]:
     """Every file below a folder (or those with one of these suffixes), with its bytes."""
     files = [f for f in folder.rglob("*") if f.is_file() and (not suffixes or f.suffix in suffixes)]
     return {f.relative_to(folder).as_posix(): f.read_bytes() for f in files}
+
+
+def edit(file: Path, old: str, new: str) -> str:
+    """Replaces the first occurrence; returns the file's name."""
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    return str(file)
