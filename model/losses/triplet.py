@@ -1,4 +1,24 @@
-"""The triplet loss of a batch, by any strategy."""
+"""The triplet loss of a batch, by any strategy.
+
+With D the distances, a an anchor, p its positives, n its negatives and f(x) = max(0, x + margin) for a number,
+softplus(x) for "soft", x for "none":
+
+- `batch_hard`: mean over a of f(max_p D[a,p] - min_n D[a,n])  (Hermans et al., section 2, equation 5)
+- `batch_all`: mean over the (a, p, n) with f > 0, or over all, of f(D[a,p] - D[a,n])  (section 2, equation 6)
+- `batch_sample`: mean over a of f(D[a,p] - D[a,n]), p and n drawn at random  (section 2, "batch sample")
+- `tf_batch_semi_hard`: mean over the (a, p) of f(D[a,p] - D[a,n*]), n* the nearest negative that is farther than p,
+  else the farthest of all  (as TensorFlow Addons defines the mining of FaceNet)
+- `batch_semi_hard`: the same without its "else": (a, p) without a negative beyond p are left out  (Schroff et al.,
+  FaceNet, section 3.2, equation 4; the margin as an upper bound, of the text, would only change the divisor)
+- `hap2s_p`, `hap2s_e`: mean over a of f(weighted mean of D[a,p] - weighted mean of D[a,n]), hard points weighing more
+  (Yu et al., Hard-Aware Point-to-Set Deep Metric, section 3.2)
+- `basic`: mean over given triples, rows 3t, 3t + 1, 3t + 2, of f(D[a,p] - D[a,n])
+
+Without any positive or negative the loss is 0, and so is its gradient. With NaN or infinity in the embeddings it is
+NaN. Where distances tie for a maximum or minimum, they share the gradient evenly in `batch_hard`; in the semi-hard
+strategies the first negative takes it. Memory is O(chunk x (B + M)) for B embeddings and M in memory, time
+O(B (B + M) K).
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -69,34 +89,14 @@ def triplet_loss(
     anchors: tuple[tf.Tensor | int, int] | None = None,
     all_reduce: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
 ) -> tuple[tf.Tensor, AnchorFigures]:
-    """The triplet loss of a batch.
-
-    With D the distances, a an anchor, p its positives, n its negatives and f(x) = max(0, x + margin) for a number,
-    softplus(x) for "soft", x for "none":
-
-    - `batch_hard`: mean over a of f(max_p D[a,p] - min_n D[a,n])  (Hermans et al., section 2, equation 5)
-    - `batch_all`: mean over the (a, p, n) with f > 0, or over all, of f(D[a,p] - D[a,n])  (section 2, equation 6)
-    - `batch_sample`: mean over a of f(D[a,p] - D[a,n]), p and n drawn at random  (section 2, "batch sample")
-    - `tf_batch_semi_hard`: mean over the (a, p) of f(D[a,p] - D[a,n*]), n* the nearest negative that is farther than
-      p, else the farthest of all  (as TensorFlow Addons defines the mining of FaceNet)
-    - `batch_semi_hard`: the same without its "else": (a, p) without a negative beyond p are left out  (Schroff et al.,
-      FaceNet, section 3.2, equation 4; the margin as an upper bound, of the text, would only change the divisor)
-    - `hap2s_p`, `hap2s_e`: mean over a of f(weighted mean of D[a,p] - weighted mean of D[a,n]), hard points weighing
-      more  (Yu et al., Hard-Aware Point-to-Set Deep Metric, section 3.2)
-    - `basic`: mean over given triples, rows 3t, 3t + 1, 3t + 2, of f(D[a,p] - D[a,n])
-
-    Without any positive or negative the loss is 0, and so is its gradient. With NaN or infinity in the embeddings it
-    is NaN. Where distances tie for a maximum or minimum, they share the gradient evenly in `batch_hard`; in the
-    semi-hard strategies the first negative takes it.
-
-    Memory is O(chunk x (B + M)) for B embeddings and M in memory, time O(B (B + M) K).
+    """The triplet loss of a batch; the module's docstring has the formulas.
 
     Args:
-        strategy: the name of a module of this package.
+        strategy: a module of `model.losses.strategies`.
         labels: (B,) integers or strings.
         embeddings: (B, D) of any float type; computed in float32 on distances from float64.
         margin: a number, "soft" or "none".
-        metric: euclidean, sqeuclidean, cityblock or cosine.
+        metric: a module of `model.distances`.
         batch_all_mean: "active" or "valid".
         seed: two integers; `batch_sample` draws by them.
         memory: past embeddings; None for none.
@@ -105,23 +105,14 @@ def triplet_loss(
 
     Returns:
         The loss (a scalar; with `anchors`, this part's share of it: the shares add up to the loss of the batch), and
-        figures of every anchor of the whole batch.
+        what is known of every anchor of the whole batch.
 
     Raises:
         ValueError: for an empty batch, labels that are not a vector as long, or an unknown margin, metric or mean.
         UserError: for an unknown strategy.
     """
     labels, embeddings = tf.convert_to_tensor(labels), tf.convert_to_tensor(embeddings)
-    if labels.shape.rank != 1 or embeddings.shape.rank != 2:
-        raise ValueError(f"labels must be (B,) and embeddings (B, D), not {labels.shape} and {embeddings.shape}")
-    if not labels.shape.is_compatible_with(embeddings.shape[:1]):
-        raise ValueError(f"{labels.shape[0]} labels for {embeddings.shape[0]} embeddings")
-    if embeddings.shape[0] == 0:
-        raise ValueError("an empty batch has no loss")
-    if batch_all_mean not in ("active", "valid"):
-        raise ValueError(f'unknown batch_all_mean {batch_all_mean!r}; it must be "active" or "valid"')
-    if strategy == "basic" and memory is not None:
-        raise ValueError("a memory has no part in 'basic': its triples are given")
+    _check(strategy, labels, embeddings, batch_all_mean, memory)
     module, cost = plugins.load("model.losses.strategies", strategy), margin_of(margin)
     batch = embeddings.shape[0] or tf.shape(embeddings)[0]
     anchors = anchors or (0, batch)
@@ -159,3 +150,16 @@ def triplet_loss(
     figures = AnchorFigures(*tf.unstack(figures, axis=1))
     # The count has no gradient: it may change only in jumps.
     return total / tf.maximum(tf.reduce_sum(figures.count), 1.0), figures
+
+
+def _check(strategy: str, labels: tf.Tensor, embeddings: tf.Tensor, batch_all_mean: str, memory: Memory | None) -> None:
+    if labels.shape.rank != 1 or embeddings.shape.rank != 2:
+        raise ValueError(f"labels must be (B,) and embeddings (B, D), not {labels.shape} and {embeddings.shape}")
+    if not labels.shape.is_compatible_with(embeddings.shape[:1]):
+        raise ValueError(f"{labels.shape[0]} labels for {embeddings.shape[0]} embeddings")
+    if embeddings.shape[0] == 0:
+        raise ValueError("an empty batch has no loss")
+    if batch_all_mean not in ("active", "valid"):
+        raise ValueError(f'unknown batch_all_mean {batch_all_mean!r}; it must be "active" or "valid"')
+    if strategy == "basic" and memory is not None:
+        raise ValueError("a memory has no part in 'basic': its triples are given")

@@ -7,7 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
-from model.metrics.ranking.labels import MatchLists
+from model.metrics.labels import MatchLists
 from model.metrics.ranking.operating_point import OperatingPoint
 from model.metrics.ranking.retrieval import FPR
 from runtime.errors import UserError

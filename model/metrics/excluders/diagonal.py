@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model.metrics.ranking.labels import Labels
+from model.metrics.labels import Labels
 
 MEANING = "diagonal (left out of the gallery: the query image itself)"
 JUNK: tuple[str, ...] = ()

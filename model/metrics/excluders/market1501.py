@@ -5,7 +5,7 @@ Source: Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015,
 
 import numpy as np
 
-from model.metrics.ranking.labels import Labels
+from model.metrics.labels import Labels
 
 MEANING = "market1501 (left out of the gallery: the query's identity in the query's camera, and junk, identity -1)"
 JUNK = ("-1",)  # detections that show too little of a person

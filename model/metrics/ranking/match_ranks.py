@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from model.metrics.labels import MatchLists
 from model.metrics.ranking.gallery_distances import Distances
-from model.metrics.ranking.labels import MatchLists
 from runtime.errors import UserError
 from runtime.parallel import cores
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from dataset.formats.manifest import Manifest
 from model.metrics.excluders import find_excluder
+from model.metrics.labels import Labels, MatchLists, cameras_of_names, encode_labels, match_lists
 from model.metrics.ranking.gallery_distances import Distances, EmbeddingDistances, GivenDistances
-from model.metrics.ranking.labels import Labels, MatchLists, cameras_of_names, encode_labels, match_lists
 from model.metrics.ranking.match_ranks import TIES, rank_matches
 from model.metrics.ranking.operating_point import OperatingPoint
 from model.metrics.ranking.per_query import collect_definitions, compute_per_query

@@ -8,7 +8,7 @@ from helpers.retrieval_oracle import brute_mask, manifest, random_case
 
 from dataset.formats.manifest import Manifest
 from model.metrics.excluders import find_excluder
-from model.metrics.ranking.labels import encode_labels, match_lists
+from model.metrics.labels import encode_labels, match_lists
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
 
