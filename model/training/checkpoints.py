@@ -14,16 +14,8 @@ import tensorflow as tf
 from model.losses.objective import Objective
 from model.run.checkpoint_files import list_checkpoints, step_of
 from model.run.restore import restore_parts
+from model.training.non_finite import NonFiniteError
 from runtime.errors import UserError
-
-
-class NonFiniteError(Exception):
-    """The loss or a weight became NaN or infinite."""
-
-    def __init__(self, what: str, last_good: Path | None) -> None:
-        super().__init__(
-            f"{what}; the last good checkpoint is {last_good}; lower the learning rate, or look at the data"
-        )
 
 
 def _seed_states(model: keras.Model) -> list[tf.Variable]:

@@ -10,7 +10,8 @@ from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
 from model.losses.distances import pairwise
-from model.training.checkpoints import NonFiniteError, TrainingCheckpoints
+from model.training.checkpoints import TrainingCheckpoints
+from model.training.non_finite import NonFiniteError
 from runtime.files import replace_file
 from runtime.log import Log
 
@@ -104,7 +105,7 @@ class HardTriples:
         """Gives the sampler the triples of the epoch that `step` is in; called before its batches are asked for.
 
         Raises:
-            NonFiniteError: when a weight or an embedding is no number any more.
+            NonFiniteError: when a weight or an embedding became NaN or infinite.
             UserError: when an image is broken, or a file cannot be written.
         """
         sampler = self._data.sampler

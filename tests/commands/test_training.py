@@ -18,7 +18,8 @@ from helpers.training_results import TWO_DEVICES, assert_same_bits, checkpoint_v
 from model.configuration.loading import check_params
 from model.losses.objective import Objective
 from model.run.run_folder import RunFolder
-from model.training.checkpoints import NonFiniteError, TrainingCheckpoints
+from model.training.checkpoints import TrainingCheckpoints
+from model.training.non_finite import NonFiniteError
 from runtime.json_files import read_json_lines
 
 

@@ -1,0 +1,67 @@
+"""What learns: the network with its loss, its optimizer and the compiled step, on every device."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from dataset.loading.training_set import TrainingSet
+from model.configuration.params import Params
+from model.losses.objective import Objective
+from model.network.build import Network, build_network
+from model.training.optimizer import BackboneAdam
+from model.training.schedules import LearningRate
+from model.training.step import TrainStep, make_strategy
+from runtime.errors import UserError
+
+
+class Learner(NamedTuple):
+    """A network that can be trained."""
+
+    strategy: tf.distribute.Strategy
+    network: Network
+    objective: Objective
+    schedule: LearningRate
+    optimizer: BackboneAdam
+    step: TrainStep
+
+    @property
+    def embedder(self) -> keras.Model:
+        """Images to embeddings: the part of the network that is used after training."""
+        return self.network.embedder
+
+    def summary(self, params: Params) -> str:
+        """One line for the start of a run."""
+        replicas = self.strategy.num_replicas_in_sync
+        return (
+            f"model: {params.model_type}, {params.head}, {self.embedder.count_params():,} parameters, "
+            f"{'x'.join(map(str, self.embedder.input_shape[1:]))} pixels to {params.embedding_size} dimensions, "
+            f"on {replicas} device{'s' if replicas > 1 else ''}"
+        )
+
+
+def build_learner(params: Params, data: TrainingSet, total: int, *, imagenet: bool) -> Learner:
+    """Builds it for `total` steps, with initial weights; those of the backbone are ImageNet's if `imagenet`.
+
+    Raises:
+        UserError: when the devices cannot share a batch evenly, weights cannot be loaded, or nothing would learn.
+    """
+    strategy = make_strategy(params)
+    replicas = strategy.num_replicas_in_sync
+    if data.sampler.batch_size % replicas:
+        raise UserError(f"a batch of {data.sampler.batch_size} images cannot be shared by {replicas} devices evenly")
+    with strategy.scope():
+        network = build_network(params, synchronized=replicas > 1, imagenet=imagenet)
+        model = network.embedder
+        objective = Objective(
+            params,
+            len(data.sampler.identities),
+            classified_size=network.classified_size,
+            classifier_batch_norm=network.classifier_batch_norm,
+        )
+        schedule = LearningRate(params, total)
+        optimizer = BackboneAdam(schedule, params)
+        backbone = model.get_layer("backbone").trainable_variables
+        optimizer.build_for(backbone, [*model.trainable_variables, *objective.trainable_variables])
+        step = TrainStep(strategy, network, objective, optimizer, params)
+    return Learner(strategy, network, objective, schedule, optimizer, step)

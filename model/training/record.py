@@ -1,0 +1,133 @@
+"""What is written down of every training step: metrics, pictures, the detailed log, warnings, lines for a person."""
+
+import json
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from dataset.loading.training_set import TrainingSet
+from model.configuration.params import Params
+from model.run.run_folder import RunFolder
+from model.training.batch_pictures import batch_picture, triplets_picture
+from model.training.batch_statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
+from model.training.collapse import CollapseAlarm
+from model.training.detailed_log import DetailedLog
+from model.training.learner import Learner
+from model.training.monitoring import Meter, TrainingMonitor, progress_line
+from model.training.step import StepResult
+from runtime.log import Log
+
+# Rows of the picture of a batch: what belongs together is a column.
+_COLUMN = {"triplets": 3}
+
+
+class Record:
+    """Writes down a training, step by step."""
+
+    def __init__(
+        self, run: RunFolder, params: Params, data: TrainingSet, learner: Learner, start: int, log: Log
+    ) -> None:
+        """Opens the run's files; what they have of steps after `start` is dropped, as these are repeated."""
+        self._params, self._sampler, self._learner, self._start, self._log = params, data.sampler, learner, start, log
+        self._total = params.total_steps(data.sampler.steps_per_epoch)
+        csv_file = run.folder / "metrics.csv" if params.csv_log else None
+        self._monitor = TrainingMonitor(run.train_events, run.metrics, start, csv_file=csv_file)
+        self._monitor.text("parameters", f"```\n{json.dumps(params.model_dump(), indent=2)}\n```", start)
+        self._alarm = CollapseAlarm(params.collapse_steps, params.margin, params.metric, params.embedding_size)
+        self._detailed: DetailedLog | None = None
+        if params.detailed_log:
+            files, size = data.images.manifest.files(), data.sampler.batch_size
+            self._detailed = DetailedLog(run.detailed_log, files, start, size, params.embedding_size)
+            for note in self._detailed.notes:
+                log.line(note)
+        self._meter = Meter()
+
+    def add(self, step: int, images: tf.Tensor, result: StepResult, *, waited: float, compiled: bool) -> None:
+        """Writes down what is due after a step.
+
+        Args:
+            step: the number of steps done.
+            images: (B, H, W, C) uint8, its batch, shared among the replicas.
+            result: what it gave.
+            waited: seconds that it waited for its batch.
+            compiled: whether it was compiled first, so that its time says nothing about the next.
+        """
+        loss = float(result.loss)
+        values = {name: float(value) for name, value in result.values.items()}
+        self._meter.add(self._sampler.batch_size, waited)
+        warning = self._alarm.update(step, values | {"loss": values["triplet_loss"]})
+        if warning:
+            self._log.line(warning)
+        if self._detailed:
+            batch = self._sampler.batch(step - 1)
+            self._detailed.append(step, loss, result.embeddings.numpy(), _anchor_losses(result), batch)
+        self._pictures(step, images, result)
+        if step % self._params.save_summary_steps == 0 or step == self._total or step == 1:
+            self._scalars(step, {"loss": loss, **values}, result, compiled)
+        if compiled:
+            self._meter = Meter()  # the next reading leaves out the compilation
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._monitor.close()
+        if self._detailed:
+            self._detailed.close()
+
+    def _pictures(self, step: int, images: tf.Tensor, result: StepResult) -> None:
+        """The first batch since the start, and now and then the hardest triplets of a batch."""
+        params, first = self._params, step == self._start + 1
+        draw = params.save_picture_steps and (step == 1 or step % params.save_picture_steps == 0)
+        if not (draw or first):
+            return
+        parts = [part.numpy() for part in self._learner.strategy.experimental_local_results(images)]
+        pixels = np.concatenate(parts)
+        if first:
+            picture = batch_picture(pixels, _COLUMN.get(params.sampling, params.batch_k))
+            self._monitor.picture("batch", picture, step)
+        if draw:
+            triplets = hardest_triplets(result.labels, result.embeddings, params.metric)
+            if triplets:
+                self._monitor.picture("hardest_triplets", triplets_picture(pixels, triplets), step)
+
+    def _scalars(self, step: int, values: dict[str, float], result: StepResult, compiled: bool) -> None:
+        """A line of metrics.jsonl, a point per curve, and a line for a person."""
+        speed = self._meter.read()
+        rate = speed["images_per_second"] / self._sampler.batch_size
+        values = values | self._learner.optimizer.learning_rates(step - 1)
+        values |= _statistics(self._monitor, result, self._params, step) | speed
+        self._monitor.scalars(step, values)
+        left = math.nan if compiled else (self._total - step) / rate
+        line = progress_line(step, self._total, values | {"seconds_left": left})
+        self._log.line(line, progress=step < self._total)
+
+
+def _statistics(monitor: TrainingMonitor, result: StepResult, params: Params, step: int) -> dict[str, float]:
+    """The scalars of a logged step; its histograms go to TensorBoard at once."""
+    scalars = batch_statistics(result.labels, result.embeddings, params.metric, params.batch_k)
+    figures = result.figures
+    anchor_losses, valid = _anchor_losses(result), figures.valid.numpy() > 0
+    monitor.histograms(
+        step,
+        {
+            "anchor_loss": anchor_losses[valid],
+            "embedding_norms": np.linalg.norm(result.embeddings.numpy(), axis=1),
+            **{
+                f"distance/{name}": sample
+                for name, sample in distance_samples(result.labels, result.embeddings, params.metric).items()
+            },
+        },
+    )
+    percentiles = anchor_statistics({"valid": valid, "losses": anchor_losses}) | anchor_statistics(
+        {
+            "valid": figures.complete.numpy() > 0,
+            "hardest_positive": figures.hardest_positive.numpy(),
+            "hardest_negative": figures.hardest_negative.numpy(),
+        }
+    )
+    return {name: float(value) for name, value in scalars.items()} | percentiles
+
+
+def _anchor_losses(result: StepResult) -> np.ndarray:
+    """The mean loss of each anchor's terms, 0 for anchors without any: (B,)."""
+    return tf.math.divide_no_nan(result.figures.total, result.figures.count).numpy()
