@@ -2,6 +2,8 @@
 
 import math
 
+from model.distances import find_distance, has_unit_length
+
 _NEAR = 0.25  # of the margin: differences of such distances hardly move the loss
 _TINY = 0.01  # of the margin: to the loss nearly one point, whatever the embeddings' length
 _NARROW = 0.05  # of the embeddings' length: they all point in one direction
@@ -39,7 +41,8 @@ class CollapseAlarm:
 
     def __init__(self, steps: int, margin: float | str, metric: str, dimensions: int = 1) -> None:
         """`steps` in a state make an episode; `margin`, `metric` as in the parameters; D (cityblock grows with it)."""
-        self._steps, self._margin, self._metric, self._dimensions = steps, margin, metric, dimensions
+        self._steps, self._margin, self._dimensions = steps, margin, dimensions
+        self._distance, self._unit_length = find_distance(metric), has_unit_length(metric)
         self._unit = 1.0 if isinstance(margin, str) or margin <= 0 else float(margin)
         self._lasted: dict[str, int] = {}  # kinds: steps in them, less two for each step out of them
         self._absent: dict[str, int] = {}  # kinds warned of: for how many steps in a row they are gone
@@ -67,8 +70,8 @@ class CollapseAlarm:
 
     def _state(self, values: dict[str, float]) -> str | None:
         positive, negative = values["hardest_positive"], values["hardest_negative"]
-        # Whatever its length, a direction is all that cosine sees.
-        length = 1.0 if self._metric == "cosine" else values["embedding_norm"]
+        # Whatever its length, a direction is all that such a metric sees.
+        length = 1.0 if self._unit_length else values["embedding_norm"]
         if not math.isfinite(positive + negative + length):
             return None  # the training stops by itself
         if values["complete_anchors"] == 0:
@@ -86,12 +89,7 @@ class CollapseAlarm:
 
     def _length(self, distance: float) -> float:
         """A distance as a euclidean one, to be compared with the embeddings' length."""
-        distance = max(distance, 0.0)  # cosine distances may be rounded to less
-        if self._metric == "sqeuclidean":
-            return math.sqrt(distance)
-        if self._metric == "cosine":
-            return math.sqrt(2.0 * distance)
-        return distance / math.sqrt(self._dimensions) if self._metric == "cityblock" else distance
+        return self._distance.as_euclidean(max(distance, 0.0), self._dimensions)  # some may be rounded to less than 0
 
     def _description(self, state: str, lasted: str, values: dict[str, float]) -> str:
         if state == "no triplets":
