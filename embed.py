@@ -7,12 +7,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from dataset.formats.prepared import image_root_of
+from dataset.loading.checked import CheckedImages, load_images
+from model.configuration.params import Params
+from model.embedding.shards import merge, parse_shard
+from model.embedding.views import TestTimeAugmentation, check_aggregator
 from model.run.arguments import add_run_arguments
+from model.run.checkpoint_files import find_checkpoint
+from model.run.devices import prepare
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError, exit_code
+from runtime.files import check_output, only_one
 
 _REPLACED = ("HDF5", b"\x89HDF")  # the only files that --filename may replace: all others were made by something else
-
-# What main imports, it imports late: --help needs none of it, and a mistake in the parameters needs no TensorFlow.
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -68,38 +75,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def embed_command(args: argparse.Namespace) -> int:
-    from dataset.loading.checked import load_images
-    from model.embedding.shards import parse_shard
-    from model.embedding.views import TestTimeAugmentation, check_aggregator
-    from model.run.checkpoint_files import find_checkpoint
-    from model.run.run_folder import RunFolder
-    from runtime.files import check_output
-
     run, csv, out = RunFolder(args.model_dir), Path(args.dataset), Path(args.filename)
     params = run.load_trained_params(args.set)
     augmentation = TestTimeAugmentation(args.crop_augment, args.flip_augment)
     check_aggregator(augmentation, args.aggregator)
-    augmentation.network_params(params)
+    augmentation.network_params(params)  # raises for a head that cannot take the variants
     shard = parse_shard(args.shard) if args.shard else None
     checkpoint = find_checkpoint(run.folder, args.checkpoint)
     if args.batch_size is not None and args.batch_size < 1:
         raise UserError(f"--batch_size {args.batch_size}: it must be at least 1")
     check_output(out, "--filename", "embeddings.h5", [csv], _REPLACED)  # before hours are spent
     with only_writer(out):
-        root = image_root_of(csv, args.image_root)
-        try:
-            images = load_images(csv, root, params.check_images, params.corrupt_images)
-        except UserError as error:
-            if "no such file" in str(error) and csv.is_file() and args.image_root is None:
-                raise UserError(f"{error}. Its paths were taken to start at {root}: else give --image_root") from error
-            raise
+        images = read_images(csv, args.image_root, params)
         if shard and shard.of > len(images):
             raise UserError(f"--shard {shard}: {csv} has only {len(images)} images; make at most as many shards")
-
-        from model.run.devices import prepare
-
         devices = prepare(args.device, params.deterministic)
-        from model.embedding.job import Job, embed_to_file
+        from model.embedding.job import Job, embed_to_file  # TensorFlow: not to find a mistake in the arguments
 
         job = Job(
             checkpoint, params, images, shard, augmentation, args.aggregator, args.float16, args.batch_size, devices
@@ -118,10 +109,18 @@ def embed_command(args: argparse.Namespace) -> int:
     return 0
 
 
-def merge_command(args: argparse.Namespace) -> int:
-    from model.embedding.shards import merge
-    from runtime.files import check_output
+def read_images(csv: Path, image_root: str | None, params: Params) -> CheckedImages:
+    """The list of images, checked; where one is missing, the message tells where paths were taken to start."""
+    root = image_root_of(csv, image_root)
+    try:
+        return load_images(csv, root, params.check_images, params.corrupt_images)
+    except UserError as error:
+        if "no such file" in str(error) and csv.is_file() and image_root is None:
+            raise UserError(f"{error}. Its paths were taken to start at {root}: else give --image_root") from error
+        raise
 
+
+def merge_command(args: argparse.Namespace) -> int:
     out, parts = Path(args.filename), [Path(part) for part in args.parts]
     check_output(out, "--filename", "embeddings.h5", only=_REPLACED)
     if out.exists() and any(part.exists() and out.samefile(part) for part in parts):
@@ -136,23 +135,12 @@ def merge_command(args: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def only_writer(out: Path) -> Iterator[None]:
     """Keeps a second process from the same file, and leaves nothing behind."""
-    from runtime.files import only_one
-
     lock = out.with_name(f".{out.name}.lock")
     with only_one(lock, f"--filename {out}: another embed.py is writing it; wait for it, or name another file"):
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
-
-
-def image_root_of(csv: Path, given: str | None) -> Path:
-    """Where a list's paths start: as given, as the dataset.json beside it says, or beside it."""
-    if given is not None:
-        return Path(given)
-    from dataset.formats.prepared import open_prepared
-
-    return open_prepared(str(csv.parent)).image_root if (csv.parent / "dataset.json").exists() else csv.parent
 
 
 if __name__ == "__main__":

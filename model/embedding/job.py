@@ -13,7 +13,7 @@ from dataset.loading.checked import CheckedImages
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder, images_at_a_time
 from model.embedding.hdf5_file import Block, Contents, write_blocks
-from model.embedding.partial import PartialEmbeddings, origin_of, versions
+from model.embedding.partial import PartialEmbeddings, fingerprint_of, versions
 from model.embedding.shards import Shard
 from model.embedding.views import TestTimeAugmentation, aggregate
 from model.network.build import build_embedder
@@ -73,7 +73,8 @@ def embed_to_file(job: Job, out: Path, say: Callable[[str], None] | None) -> str
     """
     tell = say or (lambda line: None)
     batch_size = images_at_a_time(job.batch_size, job.params, len(job.images))
-    whole = origin_of(job.checkpoint, job.images, job.params, batch_size)  # first: it may be replaced while it is read
+    # First, as the checkpoint may be replaced while it is read.
+    whole = fingerprint_of(job.checkpoint, job.images, job.params, batch_size)
     start, stop = job.rows
     model = build_embedder(job.augmentation.network_params(job.params))
     restore_model(job.checkpoint, model)

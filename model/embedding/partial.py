@@ -8,7 +8,6 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from dataset.loading.checked import CheckedImages
 from model.configuration.params import Params
 from runtime.errors import UserError
+from runtime.versions import find_versions
 
 _BLOCK_BYTES = 2**25  # read together
 _SYNC_SECONDS = 10.0  # rows that a power failure may cost; being killed costs none that were appended
@@ -135,8 +135,8 @@ class PartialEmbeddings:
             view = view[self._file.write(view) :]
 
 
-def origin_of(checkpoint: Path, images: CheckedImages, params: Params, batch_size: int) -> dict[str, Any]:
-    """What an embedding depends on wherever it is made: digests by name, and the batch size.
+def fingerprint_of(checkpoint: Path, images: CheckedImages, params: Params, batch_size: int) -> dict[str, Any]:
+    """A fingerprint of what an embedding depends on wherever it is made: digests by name, and the batch size.
 
     Args:
         checkpoint: path without suffix.
@@ -156,13 +156,7 @@ def origin_of(checkpoint: Path, images: CheckedImages, params: Params, batch_siz
 
 def versions() -> str:
     """Of the libraries that compute embeddings: other ones may round otherwise."""
-    found = []
-    for package in _PACKAGES:
-        try:
-            found.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
-    return ", ".join(found)
+    return ", ".join(f"{package} {version}" for package, version in find_versions(_PACKAGES).items())
 
 
 def _files_of(checkpoint: Path) -> list[Path]:

@@ -6,9 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from model.configuration.loading import check_params, load_params, parse_overrides
 from model.configuration.params import Params
@@ -16,6 +14,7 @@ from runtime import plugins
 from runtime.errors import UserError
 from runtime.files import only_one
 from runtime.json_files import read_json, write_json
+from runtime.versions import find_versions
 
 # What params.resolved.json holds beside the parameters.
 _RECORD = ("versions", "git_commit")
@@ -64,7 +63,8 @@ class RunFolder:
 
     def write_resolved(self, params: Params) -> None:
         """Records every value used, the versions of the packages and the git commit."""
-        write_json(self.resolved_json, params.model_dump() | {"versions": _versions(), "git_commit": _git_commit()})
+        versions = {"python": platform.python_version()} | find_versions(_PACKAGES)
+        write_json(self.resolved_json, params.model_dump() | {"versions": versions, "git_commit": _git_commit()})
 
     def changes(self, params: Params) -> list[str]:
         """The parameters that differ from those of the last start, in words."""
@@ -98,16 +98,6 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise UserError(f"cannot write into the run folder {self.folder}: {error.strerror or error}") from error
-
-
-def _versions() -> dict[str, str]:
-    versions: dict[str, Any] = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _git_commit() -> str | None:

@@ -146,9 +146,9 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys, monkeypa
         (["--shard", "1/2"], None, "shard"),
         (["--batch_size", "4"], None, "batch_size"),
         (["--image_root", str(elsewhere)], None, "image_root"),
-        ([], ("dataset.loading.checked.load_images", rotated), "list"),
+        ([], ("embed.load_images", rotated), "list"),
         ([], ("model.embedding.job.versions", lambda: "tensorflow 1.0"), "version"),
-        ([], ("model.run.devices.prepare", on_a_gpu), "kind of device"),
+        ([], ("embed.prepare", on_a_gpu), "kind of device"),
     ):
         interrupted(*more, changed=changed)
         out.unlink(missing_ok=True)

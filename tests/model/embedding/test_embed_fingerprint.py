@@ -1,4 +1,4 @@
-"""The parameters on which embeddings depend, as the origin of kept rows and of shards knows them."""
+"""The parameters on which embeddings depend, as the fingerprint of kept rows and of shards knows them."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dataset.loading.checked import CheckedImages
 from dataset.loading.pipeline import embedding_batches
 from model.configuration.loading import check_params
 from model.configuration.params import Params
-from model.embedding.partial import origin_of
+from model.embedding.partial import fingerprint_of
 from model.embedding.views import TestTimeAugmentation
 from model.network.build import build_embedder
 
@@ -71,10 +71,10 @@ WITHOUT_EFFECT = {
 
 @pytest.fixture
 def digest(dataset, tmp_path):
-    """The digest of parameters in an origin."""
+    """The digest of parameters in a fingerprint."""
     (tmp_path / "ckpt-1.index").write_bytes(b"weights")
     images = CheckedImages(read_manifest(dataset / "query.csv", dataset), np.ones(6, np.uint8))
-    return lambda **values: origin_of(tmp_path / "ckpt-1", images, Params().model_copy(update=values), 2)["params"]
+    return lambda **values: fingerprint_of(tmp_path / "ckpt-1", images, Params().model_copy(update=values), 2)["params"]
 
 
 def test_parameters_with_and_without_effect(digest):
@@ -99,7 +99,7 @@ class Recorder:
 
 
 def test_no_parameter_with_effect_is_forgotten(dataset):
-    """What building the network and loading images ask for is either in the origin or known to be without effect."""
+    """What building and loading ask for is either in the fingerprint or known to be without effect."""
     asked: set[str] = set()
     for values in (
         {},
