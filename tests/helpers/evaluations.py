@@ -1,10 +1,17 @@
-"""Results as an evaluator writes them."""
+"""Results as an evaluator writes them, and parameters that they belong to."""
 
 from pathlib import Path
 
+from model.configuration.loading import check_params
+from model.configuration.params import Params
 from model.run.results import origin_of
 from model.run.run_folder import RunFolder
 from runtime.json_files import append_json_line
+
+
+def params_of(**values: object) -> Params:
+    """Parameters of a run on the data set that `result` names."""
+    return check_params({"dataset": "some data"} | values, "test")
 
 
 def result(step: int, value: object, name: str = "val_eval", **definitions: str) -> dict:

@@ -1,0 +1,184 @@
+"""Trainings that read results: lowered learning rates, early ends, and evaluate.py as a second process."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from helpers.commands import ROOT, environment
+from helpers.evaluations import write_results
+from helpers.tiny import make_run
+
+import train
+from runtime.errors import UserError
+from runtime.json_files import read_json_lines
+
+
+def test_the_rate_is_lowered_and_training_ends_by_what_results_say(dataset, tmp_path, capsys):
+    """One run, started again and again, with results as an evaluator beside it might have written them."""
+    common = {"save_summary_steps": 1, "save_checkpoints_steps": 1, "learning_rate": 0.008, "csv_log": True}
+    common |= {"backbone_learning_rate": 0.004, "warmup_steps": 4, "plateau_factor": 0.5}
+    common |= {"plateau_evaluations": 2, "early_stopping_evaluations": 5}
+    run = make_run(tmp_path / "run", dataset, **common)
+
+    def start(steps: int, *more: str) -> str:
+        assert train.main(["--model_dir", str(run), "--set", f"train_iterations={steps}", *more]) == 0
+        return capsys.readouterr().out
+
+    assert "is evaluate.py running?" in start(4)
+    write_results(run, {0: 0.5, 1: 0.75, 3: 0.25, 2: 0.5})  # not in order
+    assert "step 4: plateau: no better val_eval/general_accuracy since 0.75 of ckpt-1; learning rate at 0.5" in start(6)
+    assert read_json_lines(run / "plateau.jsonl") == [
+        {"step": 4, "factor": 0.5, "best_step": 1, "best": 0.75, "last_evaluated_step": 3}
+    ]
+    write_results(run, {4: 0.5, 5: 0.5})  # the first of them was saved with the higher rate
+    out = start(8)
+    assert "learning rate at 0.5 of its schedule since step 4" in out
+    assert "plateau:" not in out
+    lines = read_json_lines(run / "metrics.jsonl")
+    expected = [0.008 * min((step + 1) / 4, 1) * (0.5 if step >= 4 else 1) for step in range(8)]
+    assert [line["learning_rate"] for line in lines] == pytest.approx(expected)
+    assert [line["backbone_learning_rate"] for line in lines] == pytest.approx([rate / 2 for rate in expected])
+    write_results(run, {6: 0.75})
+    out = start(20)
+    reason = "the last 5 evaluations brought no better val_eval/general_accuracy than 0.75 of ckpt-1"
+    assert f"stopped early at step 8 of 20: {reason}" in out
+    assert (run / "DONE").read_text() == f"8\nstopped early: {reason}\n"
+    assert f"nothing to do: stopped early at step 8: {reason}" in start(20)
+    assert "nothing to do" not in start(9, "--set", "early_stopping_evaluations=6")
+    assert (run / "DONE").read_text() == "9\n"
+    assert [line["step"] for line in read_json_lines(run / "plateau.jsonl")] == [4, 8]
+    # Back to an older checkpoint: the second reduction is undone with the steps after it, and its results are gone.
+    for step in (7, 8, 9):
+        for file in (run / "checkpoints").glob(f"ckpt-{step}.*"):
+            file.unlink()
+    out = start(7, "--set", "early_stopping_evaluations=6", "--set", "plateau_evaluations=3")
+    assert f"resumed from {run}/checkpoints/ckpt-6" in out
+    assert [line["step"] for line in read_json_lines(run / "plateau.jsonl")] == [4]
+    lines = read_json_lines(run / "metrics.jsonl")
+    assert [line["learning_rate"] for line in lines] == pytest.approx(expected[:7])
+    rows = (run / "results.csv").read_text().splitlines()
+    assert rows[0] == "step,set,checkpoint,dataset,distance,general_accuracy,easy_accuracy"
+    assert rows[1] == f"0,val_eval,ckpt-0,{dataset},euclidean,0.5,0.5"
+    assert len(rows) == 8
+    assert len((run / "metrics.csv").read_text().splitlines()) == 8
+
+
+@pytest.mark.parametrize("name", ["plateau_evaluations", "early_stopping_evaluations"])
+def test_without_an_evaluation_set_it_is_refused(own_dataset, tmp_path, name):
+    for file in ("test.csv", "query.csv", "gallery.csv", "episodes/val_eval.csv"):
+        (own_dataset / file).unlink()
+    run = make_run(tmp_path / "run", own_dataset, **{name: 3})
+    with pytest.raises(UserError, match=f"^{name} needs figures, but .*own data has no evaluation set; set it to null"):
+        train.main(["--model_dir", str(run)])
+
+
+class Process:
+    """train.py or evaluate.py of a run, beside the test."""
+
+    def __init__(self, script: str, run: Path, log: Path, *more: str):
+        self._log = open(log, "a")  # noqa: SIM115
+        line = [sys.executable, script, "--model_dir", str(run), *more]
+        self.process = subprocess.Popen(
+            line, cwd=ROOT, env=environment(), stdout=self._log, stderr=subprocess.STDOUT, text=True
+        )
+
+    def end(self, number: signal.Signals | None = None) -> int:
+        """Waits until it has ended, with a signal or by itself; gives its exit code."""
+        if number:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout=240)
+        self._log.close()
+        return code
+
+
+def wait_for(condition: Callable[[], bool], *processes: Process) -> None:
+    end = time.monotonic() + 240
+    while not condition():
+        assert time.monotonic() < end
+        for each in processes:
+            assert each.process.poll() is None, "it ended too early"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def started() -> Iterator[list[Process]]:
+    """What a test starts; none of it stays behind."""
+    processes: list[Process] = []
+    yield processes
+    for each in processes:
+        each.process.kill()
+        each.process.wait()
+
+
+@pytest.mark.slow
+def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path, started):
+    """A network that hardly learns: each evaluation is as good as the first. Each process is killed in between."""
+    options = {"learning_rate": 1e-12, "use_batch_norm": False, "train_iterations": 10**6, "save_summary_steps": 1}
+    options |= {"save_checkpoints_steps": 10, "save_picture_steps": None, "keep_checkpoints": None, "csv_log": True}
+    options |= {"plateau_evaluations": 2, "plateau_factor": 0.5, "plateau_least_fraction": 0.2}
+    options |= {"early_stopping_evaluations": 10**6, "eval_interval_secs": 0.1, "eval_pictures": False}
+    options |= {"eval_sets": ["val_eval"]}
+    run = make_run(tmp_path / "run", dataset, **options)
+    logs = {name: tmp_path / f"{name}.log" for name in ("train", "evaluate")}
+
+    def start(name: str, *more: str) -> Process:
+        started.append(Process(f"{name}.py", run, logs[name], *more))
+        return started[-1]
+
+    def reductions() -> list[dict]:
+        return read_json_lines(run / "plateau.jsonl")
+
+    def evaluated() -> list[int]:
+        return [line["step"] for line in read_json_lines(run / "results.jsonl") if line["set"] == "val_eval"]
+
+    trainer, evaluator = start("train"), start("evaluate")
+    wait_for(lambda: len(reductions()) == 1, trainer, evaluator)
+    assert evaluator.end(signal.SIGKILL) == -signal.SIGKILL
+    (first,) = reductions()
+    time.sleep(2)  # checkpoints come, but no figures
+    assert reductions() == [first]
+    assert trainer.end(signal.SIGKILL) == -signal.SIGKILL
+    trainer = start("train")  # alone: it must know of the reduction, and not take it for another
+    wait_for(lambda: "resumed from" in logs["train"].read_text(), trainer)
+    evaluator = start("evaluate")
+    wait_for(lambda: len(reductions()) == 2, trainer, evaluator)
+    assert trainer.end(signal.SIGTERM) == 0
+    sooner = ("--set", f"early_stopping_evaluations={len(evaluated()) + 8}")
+    trainer = start("train", *sooner)
+    assert (trainer.end(), evaluator.end()) == (0, 0)
+
+    said = logs["train"].read_text()
+    steps = sorted(evaluated())
+    assert steps == sorted(int(file.stem.split("-")[1]) for file in (run / "checkpoints").glob("*.index"))
+    last = int((run / "DONE").read_text().split("\n")[0])
+    assert f"stopped early at step {last} of 1000000: the last " in said
+    assert "brought no better val_eval/general_accuracy than" in said
+    assert f"{last}" == said.partition("stopped early at step ")[2].split()[0]
+    assert "training has ended and all checkpoints that were kept are evaluated" in logs["evaluate"].read_text()
+    values = {
+        line["metrics"]["general_accuracy"]
+        for line in read_json_lines(run / "results.jsonl")
+        if line["set"] == "val_eval"
+    }
+    assert len(values) == 1  # so it is the first that stays the best
+    lines = reductions()
+    assert [line["factor"] for line in lines] in ([0.5, 0.25], [0.5, 0.25, 0.2])
+    since = 0
+    for line in lines:
+        assert line["best_step"] == 0
+        assert len([step for step in steps if since < step <= line["last_evaluated_step"]]) >= 2
+        assert line["last_evaluated_step"] <= line["step"]
+        since = line["step"]
+    metrics = read_json_lines(run / "metrics.jsonl")
+    assert [line["step"] for line in metrics] == list(range(1, last + 1))
+    for line in metrics:
+        factor = [1.0, *(each["factor"] for each in lines if each["step"] < line["step"])][-1]
+        assert line["learning_rate"] == pytest.approx(1e-12 * factor)
+    assert len((run / "metrics.csv").read_text().splitlines()) == last + 1
+    again = start("train", *sooner)
+    assert again.end() == 0
+    assert f"nothing to do: stopped early at step {last}: the last " in logs["train"].read_text()

@@ -1,0 +1,85 @@
+"""Whether a run may start: nothing to do, DONE taken away and put back. No TensorFlow, and no training."""
+
+import pytest
+from helpers.evaluations import params_of
+
+from model.run.done import write_done
+from model.run.run_folder import RunFolder
+from model.training.start import close_again, nothing_to_do, reopen, start_run
+from runtime.errors import UserError
+
+
+def write_checkpoints(run: RunFolder, *steps: int) -> None:
+    """What tells that a run has these checkpoints."""
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    for step in steps:
+        (run.checkpoints / f"ckpt-{step}.index").touch()
+    lines = [f'all_model_checkpoint_paths: "ckpt-{step}"\n' for step in steps]
+    (run.checkpoints / "checkpoint").write_text("".join(lines))
+
+
+def test_a_run_at_its_last_step_has_nothing_to_do_and_gets_its_done(tmp_path):
+    run, params = RunFolder(tmp_path), params_of(train_iterations=4)
+    assert nothing_to_do(run, params, 4) == []
+    write_checkpoints(run, 2, 4)
+    assert nothing_to_do(run, params, 4) == []  # without its record, nothing says what it was trained with
+    run.write_resolved(params)
+    assert nothing_to_do(run, params, 5) == []
+    assert not run.done.exists()
+    changed = params_of(train_iterations=4, seed=3)
+    assert nothing_to_do(run, changed, 4) == [
+        f"nothing to do: {run.checkpoints}/ckpt-4 is at step 4 of 4",
+        "not used, as nothing is trained: seed 0 -> 3",
+    ]
+    assert run.done.read_text() == "4\n"
+
+
+def test_a_run_that_ended_early_has_nothing_to_do(tmp_path):
+    run, params = RunFolder(tmp_path), params_of(early_stopping_evaluations=2)
+    run.write_resolved(params)
+    write_checkpoints(run, 30)
+    write_done(run, 30, "no better")
+    (line,) = nothing_to_do(run, params, 100)
+    assert line.startswith("nothing to do: stopped early at step 30: no better; to go on, give another early_stopping")
+    assert nothing_to_do(run, params_of(early_stopping_evaluations=3), 100) == []
+
+
+def test_done_comes_back_only_when_nothing_was_trained(tmp_path):
+    run = RunFolder(tmp_path)
+    close_again(run, reopen(run))
+    assert not run.done.exists()
+    write_checkpoints(run, 2)
+    write_done(run, 2, "no better")
+    said = run.done.read_text()
+    before = reopen(run)
+    assert not run.done.exists()
+    close_again(run, before)
+    assert run.done.read_text() == said
+    before = reopen(run)
+    write_checkpoints(run, 2, 3)
+    close_again(run, before)
+    assert not run.done.exists()
+
+
+def test_a_whitened_end_is_not_trained_on(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_resolved(params_of(whitening="end"))
+    reopen(run)  # it was stopped before its end
+    write_done(run, 2)
+    with pytest.raises(UserError, match="ended with a whitening"):
+        reopen(run)
+    assert run.done.exists()
+
+
+def test_parameters_are_copied_once(tmp_path):
+    run, source = RunFolder(tmp_path / "a" / "run"), tmp_path / "params.json"
+    source.write_text('{"seed": 1}')
+    start_run(run, source)
+    start_run(run, source)
+    assert run.params_json.read_text() == '{"seed": 1}'
+    source.write_text('{"seed": 2}')
+    with pytest.raises(UserError, match="exists and differs"):
+        start_run(run, source)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write into the run folder"):
+        start_run(RunFolder(tmp_path / "file" / "run"), source)
