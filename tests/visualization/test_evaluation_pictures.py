@@ -15,7 +15,7 @@ from model.evaluation.sets import load_evaluation_sets
 from model.run.run_folder import RunFolder
 from runtime.json_files import read_json_lines
 from runtime.log import Log
-from visualization.sources.embedded_set import Lists, embedded_set
+from visualization.sources.embedded_set import Lists, assemble_set
 from visualization.tensorboard.evaluation_pictures import EvaluationPictures
 from visualization.tensorboard.projector import Projector, _across, _side
 
@@ -30,7 +30,7 @@ def run(trained, tmp_path):
 def no_matplotlib(monkeypatch):
     """The other picture has tests of its own."""
     monkeypatch.setattr(
-        "visualization.distances.histogram_figure.distances_picture", lambda embedded: np.zeros((8, 9, 3), np.uint8)
+        "visualization.distances.histogram_figure.picture_distances", lambda embedded: np.zeros((8, 9, 3), np.uint8)
     )
 
 
@@ -88,7 +88,7 @@ def test_no_picture_is_worth_a_figure(run, own_dataset, capsys, monkeypatch):
     def broken(embedded):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("visualization.distances.histogram_figure.distances_picture", broken)
+    monkeypatch.setattr("visualization.distances.histogram_figure.picture_distances", broken)
     evaluate_latest(run, run.load_trained_params(), Log(), EvaluationPictures)
     assert len(read_json_lines(run.results)) == 3
     said = [line for line in capsys.readouterr().out.splitlines() if "no pictures of" in line]
@@ -125,7 +125,7 @@ def test_pictures_are_of_the_evaluated_lists(tmp_path):
     figures = ready.evaluate(emb)
     lists = maker._lists
     assert lists.files() == ready.files
-    embedded = embedded_set(lists, emb, params.metric, title="", facts={}, out=tmp_path)
+    embedded = assemble_set(lists, emb, params.metric, title="", facts={}, out=tmp_path)
     assert embedded.task.counts == figures.counts
     assert embedded.task.rules == figures.definitions["excluder"]
     assert "market1501" in embedded.task.rules
@@ -142,7 +142,7 @@ def test_the_projector_keeps_its_images(tmp_path):
     labels = []
     for step in range(2):
         emb = random.standard_normal((20, 4)).astype(np.float32)
-        embedded = embedded_set(
+        embedded = assemble_set(
             Lists(manifest, manifest, "diagonal"), emb, "euclidean", title="", facts={}, out=tmp_path
         )
         projector.write(embedded, f"step {step}")

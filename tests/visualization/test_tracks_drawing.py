@@ -10,7 +10,7 @@ from PIL import Image
 
 from runtime.errors import UserError
 from visualization.tracks.animation import check_format, check_length, frames_a_second, write_animation
-from visualization.tracks.boxes import CAPTION, Mark, State, colour_of, draw_frame, ink_on, shown_size
+from visualization.tracks.boxes import CAPTION, Mark, State, colour_of, draw_frame, fit_size, ink_on
 
 
 def test_labels_stay_in_the_frame_wherever_the_box_is():
@@ -51,7 +51,7 @@ def test_labels_of_equal_boxes_lie_side_by_side():
     ],
 )
 def test_sizes(size, width, shown):
-    assert shown_size(size, width) == shown
+    assert fit_size(size, width) == shown
 
 
 def test_a_narrow_frame_is_drawn():

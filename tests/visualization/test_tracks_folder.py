@@ -3,12 +3,12 @@
 import pytest
 
 from runtime.errors import UserError
-from visualization.tracks.folder import check_folder, replaced_together, source_of, source_tag
+from visualization.tracks.folder import check_folder, replace_together, source_of, source_tag
 
 
 def write(folder, source, *names):
     check_folder(folder, source)
-    with replaced_together(folder) as temporary:
+    with replace_together(folder) as temporary:
         for name in names:
             (temporary / name).write_text(source_tag(source))
 
@@ -55,7 +55,7 @@ def test_after_an_error_all_is_as_it_was(tmp_path):
     write(tmp_path, "/frames", "tracks.gif", "tracks.html")
 
     def fail():
-        with replaced_together(tmp_path) as temporary:
+        with replace_together(tmp_path) as temporary:
             (temporary / "tracks.mp4").touch()
             raise RuntimeError("no more")
 

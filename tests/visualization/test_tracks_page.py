@@ -7,7 +7,7 @@ import pytest
 
 from visualization.tracks.matrices import MOST_OBJECTS, NEAREST, STYLE, WRONG, Objects
 from visualization.tracks.tracking import Matching, Tracks
-from visualization.tracks.video_page import tracks_page
+from visualization.tracks.video_page import render_tracks
 
 
 def page_of(folder, pairs, limit, size=2):
@@ -23,7 +23,7 @@ def page_of(folder, pairs, limit, size=2):
     matchings = [Matching(i, i + 1, np.eye(size), pair) for i, pair in enumerate(pairs)]
     ids = tuple(range(size))
     objects = Objects([f"f{i}" for i in frames], [ids for _ in frames], thumbnail)
-    page = tracks_page(
+    page = render_tracks(
         title="t",
         source="s",
         facts={},

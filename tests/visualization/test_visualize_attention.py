@@ -15,7 +15,7 @@ from model.configuration.loading import check_params
 from model.network.build import build_embedder
 from runtime.errors import exit_code
 from visualization.attention.maps import AttentionMaps, ConstantLength, mean_embedding
-from visualization.attention.pair_figure import ExplainedPair, overlay, share_lowered, shown_maps
+from visualization.attention.pair_figure import ExplainedPair, overlay, scale_maps, share_lowered
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock")
 
@@ -152,7 +152,7 @@ def test_dead_network_has_zero_maps(head, metric):
     assert (maps.second == 0).all()
     assert np.isfinite(maps.similarity).all()
     pair = explained(maps.first[0], maps.second[0])
-    assert all((values == 0).all() for values in shown_maps(pair))
+    assert all((values == 0).all() for values in scale_maps(pair))
     assert share_lowered(maps.first[0]) == 0
 
 
@@ -180,10 +180,10 @@ def explained(first, second, channels=3):
 
 def test_maps_of_a_pair_have_one_scale():
     pair = explained(np.array([[1.0, -8.0]]), np.array([[4.0, 2.0]]))
-    first, second = shown_maps(pair)
+    first, second = scale_maps(pair)
     np.testing.assert_array_equal(first, [[0.25, 0]])
     np.testing.assert_array_equal(second, [[1, 0.5]])
-    first, second = shown_maps(pair, lowered=True)
+    first, second = scale_maps(pair, lowered=True)
     np.testing.assert_array_equal(first, [[0, 1]])
     np.testing.assert_array_equal(second, [[0, 0]])
     assert share_lowered(pair.query_map) == pytest.approx(8 / 9)

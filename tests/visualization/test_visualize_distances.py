@@ -16,10 +16,10 @@ from model.embedding.hdf5_file import write_embeddings
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import exit_code
 from visualization.distances import histograms as module
-from visualization.distances.histogram_figure import distances_picture, draw_distances, metrics_of
-from visualization.distances.histograms import BINS, distance_histograms
+from visualization.distances.histogram_figure import draw_distances, metrics_of, picture_distances
+from visualization.distances.histograms import BINS, count_distances
 from visualization.kit.plotting import pixels_of
-from visualization.sources.embedded_set import EmbeddedSet, Lists, embedded_set
+from visualization.sources.embedded_set import EmbeddedSet, Lists, assemble_set
 
 
 def manifest(labels, cameras=None, prefix=""):
@@ -32,7 +32,7 @@ def make_set(emb, labels, metric="euclidean", title="noise, test", step="1,200")
     """Each image against all others."""
     images = manifest(labels)
     emb = np.asarray(emb, np.float32)
-    return embedded_set(Lists(images, images, "diagonal"), emb, metric, title=title, facts={"step": step}, out=Path())
+    return assemble_set(Lists(images, images, "diagonal"), emb, metric, title=title, facts={"step": step}, out=Path())
 
 
 def noise(count, identities, dimensions, seed=0, apart=1.0):
@@ -65,7 +65,7 @@ def small_tiles(monkeypatch):
 def test_equals_all_pairs_of_numpy(metric):
     emb, labels = noise(100, 8, 5)
     embedded = make_set(emb, labels, metric)
-    h = distance_histograms(embedded, fpr=0.05)
+    h = count_distances(embedded, fpr=0.05)
     distances = every_distance(emb, emb, metric)
     same = labels[:, None] == labels
     off = ~np.eye(len(labels), dtype=bool)
@@ -104,10 +104,10 @@ def test_operating_point_is_the_evaluation_s(metric):
     query, gallery = manifest(labels[:60], cameras[:60], "q"), manifest(labels[60:], cameras[60:], "g")
     query.identities[3] = "nobody else"
     gallery.identities[30] = "-1"  # junk
-    embedded = embedded_set(Lists(query, gallery, "market1501"), emb, metric, title="x", facts={}, out=Path())
+    embedded = assemble_set(Lists(query, gallery, "market1501"), emb, metric, title="x", facts={}, out=Path())
     for fpr in (0.001, 0.02):
         result = evaluate_retrieval(emb[:60], emb[60:], query, gallery, "market1501", metric, fpr=fpr)
-        h = distance_histograms(embedded, fpr)
+        h = count_distances(embedded, fpr)
         assert h.threshold == result.metrics[f"threshold@fpr={fpr:g}"]
         assert h.tpr == result.metrics[f"tpr@fpr={fpr:g}"]
         task = embedded.task
@@ -119,7 +119,7 @@ def test_operating_point_is_the_evaluation_s(metric):
 def test_one_identity_has_no_negatives():
     emb, labels = noise(20, 1, 4)
     embedded = make_set(emb, labels)
-    h = distance_histograms(embedded)
+    h = count_distances(embedded)
     assert (h.negatives.total, h.threshold, h.tpr) == (0, None, 1.0)
     assert np.isnan([h.auc, h.equal_error_rate, h.d_prime]).all()
     assert ["area under the ROC curve", "–"] in metrics_of(h)
@@ -131,7 +131,7 @@ def test_one_identity_has_no_negatives():
 @pytest.mark.parametrize("metric", METRICS)
 def test_collapsed(value, metric):
     embedded = make_set(np.full((12, 3), value), np.arange(12) % 4, metric)
-    h = distance_histograms(embedded)
+    h = count_distances(embedded)
     assert (h.positives.total, h.negatives.total) == (24, 108)
     assert h.positives.counts[1:-1].sum() == 24
     assert h.auc == 0.5
@@ -144,7 +144,7 @@ def test_collapsed(value, metric):
 def test_few_far_pairs_do_not_hide_the_others():
     emb, labels = noise(1500, 50, 4)
     emb[7] *= 1e6
-    h = distance_histograms(make_set(emb, labels))
+    h = count_distances(make_set(emb, labels))
     assert h.edges[-1] < 100 < 1e5 < h.highest
     assert h.negatives.counts[-1] == pytest.approx(2 * 1470, abs=60)
     assert h.positives.total + h.negatives.total == 1500 * 1499
@@ -155,7 +155,7 @@ def test_few_far_pairs_do_not_hide_the_others():
 @pytest.mark.parametrize("scale", [1e-18, 1e18])
 def test_any_scale(scale):
     emb, labels = noise(60, 6, 2)
-    one, other = distance_histograms(make_set(emb, labels)), distance_histograms(make_set(emb * scale, labels))
+    one, other = count_distances(make_set(emb, labels)), count_distances(make_set(emb * scale, labels))
     assert other.highest == pytest.approx(one.highest * scale, rel=1e-5)
     assert other.auc == pytest.approx(one.auc, abs=1e-4)
     assert np.isfinite(pixels_of(draw_distances(make_set(emb * scale, labels), other))).all()
@@ -163,7 +163,7 @@ def test_any_scale(scale):
 
 def test_distances_far_from_zero_are_seen_apart():
     emb, labels = np.eye(40) + 0.001 * noise(40, 5, 40)[0], np.arange(40) % 5
-    h = distance_histograms(make_set(emb, labels))
+    h = count_distances(make_set(emb, labels))
     assert h.edges[0] > 1.3
     assert (h.positives.counts > 0).sum() > 50
 
@@ -171,8 +171,8 @@ def test_distances_far_from_zero_are_seen_apart():
 def test_picture_is_the_same_in_every_thread():
     emb, labels = noise(80, 6, 3)
     embedded = make_set(emb, labels, title="Straße $5 車")
-    first, pictures = distances_picture(embedded), []
-    threads = [threading.Thread(target=lambda: pictures.append(distances_picture(embedded))) for _ in range(3)]
+    first, pictures = picture_distances(embedded), []
+    threads = [threading.Thread(target=lambda: pictures.append(picture_distances(embedded))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -15,9 +15,9 @@ from dataset.formats.manifest import Manifest
 from model.embedding.hdf5_file import write_embeddings
 from runtime.errors import UserError, exit_code
 from visualization.embedding.flat_positions import draw_images, flatten, neighbour_share, principal_components
-from visualization.embedding.scatter import MARKERS, Spot, _pictured, highlighted, look_of, with_titles
+from visualization.embedding.scatter import MARKERS, Spot, _pictured, add_titles, choose_highlighted, look_of
 from visualization.kit.colours import PALETTE
-from visualization.sources.embedded_set import Lists, embedded_set
+from visualization.sources.embedded_set import Lists, assemble_set
 
 
 def manifest(identities, prefix=""):
@@ -31,7 +31,7 @@ def make_set(query, gallery=None, excluder="diagonal"):
     second = first if gallery is None else manifest(gallery, "g")
     count = len(query) + len(gallery or [])
     emb = np.arange(count, dtype=np.float32)[:, None] * [[1, 2]]
-    return embedded_set(Lists(first, second, excluder), emb, "euclidean", title="x", facts={}, out=Path())
+    return assemble_set(Lists(first, second, excluder), emb, "euclidean", title="x", facts={}, out=Path())
 
 
 def groups(count=60, identities=4, dimensions=6, seed=0):
@@ -143,9 +143,9 @@ def test_umap_is_optional(monkeypatch):
 
 def test_highlighted_are_the_largest_and_look_different():
     names = np.array(["a"] * 3 + ["b"] * 5 + ["c"] * 5 + ["d"])
-    assert highlighted(names, 2) == ["b", "c"]
-    assert highlighted(names, 9) == ["a", "b", "c", "d"]
-    assert highlighted(names, 0) == []
+    assert choose_highlighted(names, 2) == ["b", "c"]
+    assert choose_highlighted(names, 9) == ["a", "b", "c", "d"]
+    assert choose_highlighted(names, 0) == []
     assert len({look_of(number) for number in range(64)}) == 64
     assert len({look_of(number)[1] for number in range(8)}) == len(MARKERS) == len(PALETTE)
 
@@ -156,7 +156,7 @@ def test_thumbnails_do_not_share_a_square():
 
 
 def test_titles_are_escaped():
-    page = with_titles(np.zeros((4, 6, 3), np.uint8), "data:,", [Spot(1, 2, 3, 3, "<a> & b")], "label")
+    page = add_titles(np.zeros((4, 6, 3), np.uint8), "data:,", [Spot(1, 2, 3, 3, "<a> & b")], "label")
     assert "<title>&lt;a&gt; &amp; b</title>" in page
 
 

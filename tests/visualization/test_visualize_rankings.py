@@ -13,15 +13,15 @@ from dataset.formats.manifest import Manifest, write_manifest
 from model.embedding.hdf5_file import write_embeddings
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
-from visualization.kit.card_page import card_page
-from visualization.kit.card_picture import _dashes, card_picture
+from visualization.kit.card_page import render_cards
+from visualization.kit.card_picture import _dashes, draw_cards
 from visualization.kit.cards import Card, Page, Section, Verdict
-from visualization.kit.lettering import drawable, fitted, font_of, wrapped
-from visualization.kit.printable import shortened
+from visualization.kit.lettering import drawable, fit, font_of, wrap
+from visualization.kit.printable import shorten
 from visualization.kit.thumbnails import from_pixels, open_small
 from visualization.rankings import command as rankings_command
-from visualization.rankings.ranked import choose_queries, rank_queries, top_rankings
-from visualization.sources.embedded_set import Lists, embedded_set
+from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
+from visualization.sources.embedded_set import Lists, assemble_set
 
 ODD = 'ü <b>&"é 日本'  # a name that HTML must escape and fonts may not have
 
@@ -40,7 +40,7 @@ def random_set(seed: int, together: bool, excluder: str, metric: str = "euclidea
     gallery = query if together else side(50, "g")
     lists = Lists(query, gallery, excluder)
     emb = random.integers(-2, 3, (len(lists.files()), 3)).astype(np.float32)
-    return lists, emb, embedded_set(lists, emb, metric, title="t", facts={}, out=Path("x"))
+    return lists, emb, assemble_set(lists, emb, metric, title="t", facts={}, out=Path("x"))
 
 
 def brute_force(lists: Lists, emb: np.ndarray, excluder: str, query: int) -> list[tuple[float, bool]]:
@@ -73,7 +73,7 @@ def test_the_ranking_is_that_of_sorting_all_distances(together, excluder, top):
             excluder,
             "euclidean",
         ).aps
-        for ranking in top_rankings(embedded, rows, top):
+        for ranking in find_rankings(embedded, rows, top):
             expected = brute_force(lists, emb, excluder, ranking.query)
             assert [r.distance for r in ranking.top] == pytest.approx([d for d, _ in expected[:top]], abs=1e-6)
             assert [r.right for r in ranking.top] == [right for _, right in expected[:top]]
@@ -113,7 +113,7 @@ def test_margins_are_in_the_unit_of_the_metric():
     query = Manifest(np.array(["a", "a", "b"], object), np.array(["1", "2", "3"], object), Path(), Path("x.csv"))
     emb = np.array([[0, 0], [3, 4], [0, 2]], np.float32)
     for metric, margins in {"euclidean": (2 - 5, 13**0.5 - 5), "sqeuclidean": (4 - 25, 13 - 25)}.items():
-        embedded = embedded_set(Lists(query, query, "diagonal"), emb, metric, title="", facts={}, out=Path())
+        embedded = assemble_set(Lists(query, query, "diagonal"), emb, metric, title="", facts={}, out=Path())
         figures = rank_queries(embedded)
         assert figures.margins == pytest.approx(margins, rel=1e-5)
 
@@ -252,7 +252,7 @@ def test_what_a_page_cannot_hold_is_answered_with_what_it_can(folder, tmp_path, 
 def test_right_and_wrong_differ_without_colour():
     picture = Image.new("RGB", (60, 60), "white")
     cards = [Card(picture, ("1",), verdict) for verdict in (Verdict.RIGHT, Verdict.WRONG)]
-    drawn = np.asarray(card_picture(Page("t", {}, sections=[Section("", [cards])], legend=False)).convert("L"))
+    drawn = np.asarray(draw_cards(Page("t", {}, sections=[Section("", [cards])], legend=False)).convert("L"))
     dark = drawn < 160  # a line along the upper frame of either
     row = np.flatnonzero(dark.sum(1) > 100)[0]
     line = dark[row]
@@ -267,19 +267,19 @@ def test_right_and_wrong_differ_without_colour():
 def test_nothing_is_wider_than_its_place():
     font = font_of(13)
     for text in ("short", "W" * 300, ODD * 20, "a b " * 90, ""):
-        assert font.getlength(fitted(text, font, 100)) <= 100
-        assert all(font.getlength(line) <= 100 for line in wrapped(text, font, 100))
+        assert font.getlength(fit(text, font, 100)) <= 100
+        assert all(font.getlength(line) <= 100 for line in wrap(text, font, 100))
     assert drawable("a\tb\nc", font) == "a b c"
     assert drawable("ü\uffff", font) == "ü?"
-    assert shortened("abcdefgh", 5) == "ab…gh"
-    assert shortened("abcde", 5) == "abcde"
+    assert shorten("abcdefgh", 5) == "ab…gh"
+    assert shorten("abcde", 5) == "abcde"
 
 
 def test_a_picture_that_nobody_could_open_is_refused():
     section = Section("", [[Card(None, ("1",))]] * 3000)
     with pytest.raises(UserError, match="show fewer images"):
-        card_picture(Page("t", {}, sections=[section]), side=2000)
-    assert "cannot be opened" in card_page(Page("t", {}, sections=[Section("", [[Card(None, ())]])]))
+        draw_cards(Page("t", {}, sections=[section]), side=2000)
+    assert "cannot be opened" in render_cards(Page("t", {}, sections=[Section("", [[Card(None, ())]])]))
 
 
 def test_small_images_of_every_kind(folder):

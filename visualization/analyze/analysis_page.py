@@ -1,4 +1,4 @@
-"""The page of `visualize.py analyze`: figures of all queries and of each class, and which classes are confused."""
+"""The page of `visualize.py analyze`: metrics of all queries and of each class, and which classes are confused."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from model.evaluation.by_class.analysis import Analysis, ClassFigures
 from model.evaluation.by_class.confusion import ConfusedPair, Confusion
 from model.evaluation.by_class.summary import class_cells, class_head, counts_text, overall_rows, pair_cells
-from visualization.analyze.recall_chart import histogram, share_bar
-from visualization.kit.html_page import as_html, data_uri, html_page
+from visualization.analyze.recall_chart import draw_histogram, draw_share
+from visualization.kit.html_page import data_uri, render_page, to_html
 
 MOST_CLASSES = 1000  # of the table of all: more are in the JSON alone
 
@@ -69,7 +69,7 @@ class Pictures:
     image: Callable[[int], bytes | None] | None = None
 
 
-def analysis_page(
+def render_analysis(
     analysis: Analysis, title: str, facts: dict[str, str], pictures: Pictures, classes: int, pairs: int
 ) -> str:
     """The page as HTML that needs no network, and no script but to sort the tables.
@@ -88,9 +88,9 @@ def analysis_page(
     body = [
         "<h2>All queries</h2>",
         _overall(analysis),
-        f'<p class="note">{"<br>".join(map(as_html, counts_text(analysis.counts).splitlines()))}</p>',
+        f'<p class="note">{"<br>".join(map(to_html, counts_text(analysis.counts).splitlines()))}</p>',
         "<h2>How many classes have which recall@1</h2>",
-        histogram(shares),
+        draw_histogram(shares),
         f"<h2>Hardest classes ({len(hardest):,} of {len(analysis.classes):,})</h2>",
         '<p class="note">The bar is recall@1; the line across it its 95% interval (Wilson): where a class has few '
         "queries, it is long, and its place in this list may be chance.</p>",
@@ -104,11 +104,11 @@ def analysis_page(
         _all_classes(analysis.classes, taken_for),
         "<h2>What the figures mean</h2>",
         "<dl>",
-        *(f"<dt>{as_html(name)}</dt><dd>{as_html(value)}</dd>" for name, value in analysis.definitions.items()),
+        *(f"<dt>{to_html(name)}</dt><dd>{to_html(value)}</dd>" for name, value in analysis.definitions.items()),
         "</dl>",
         f"<script>{_SCRIPT}</script>",
     ]
-    return html_page(title, facts, body, _STYLE, heading=f"Recall by class: {title}")
+    return render_page(title, facts, body, _STYLE, heading=f"Recall by class: {title}")
 
 
 def _overall(analysis: Analysis) -> str:
@@ -117,21 +117,21 @@ def _overall(analysis: Analysis) -> str:
 
 
 def _classes(classes: Sequence[ClassFigures], taken_for: dict[str, Confusion]) -> str:
-    name, queries, *figures = class_head()
-    head = [name, queries, "recall@1, 0 to 100 %", "its interval %", *figures, "most often taken for"]
+    name, queries, *metrics = class_head()
+    head = [name, queries, "recall@1, 0 to 100 %", "its interval %", *metrics, "most often taken for"]
     rows = []
     for one in classes:
         share = one.figures["recall@1"]
         low, high = (100 * end for end in one.interval)
         wrong = taken_for.get(one.name)
-        queries, *figures = class_cells(one)
+        queries, *metrics = class_cells(one)
         rows.append(
             [
                 _name(one.name, f" ({one.skipped:,} more without a match)" if one.skipped else ""),
                 _number(queries, one.queries),
-                f'<td data-value="{share!r}">{share_bar(share, one.interval)}</td>',
+                f'<td data-value="{share!r}">{draw_share(share, one.interval)}</td>',
                 _number(f"{low:.1f} – {high:.1f}", low),
-                *(_number(cell, _plain(cell)) for cell in figures),
+                *(_number(cell, _plain(cell)) for cell in metrics),
                 _name(f"{wrong.found_class} ({wrong.count:,})" if wrong else ""),
             ]
         )
@@ -151,8 +151,8 @@ def _pairs(pairs: Sequence[ConfusedPair], pictures: Pictures) -> str:
     head = ["classes", "first for second", "second for first", "% of both classes’ queries", "nearest example"]
     rows = [
         [
-            f'<th scope="row" class="name" data-value="{as_html(pair.classes[0])}">{as_html(pair.classes[0])}<br>and '
-            f"{as_html(pair.classes[1])}</th>",
+            f'<th scope="row" class="name" data-value="{to_html(pair.classes[0])}">{to_html(pair.classes[0])}<br>and '
+            f"{to_html(pair.classes[1])}</th>",
             *(_number(cell, _plain(cell)) for cell in pair_cells(pair)),
             *_example(pair.example, pictures),
         ]
@@ -170,7 +170,7 @@ def _confusions(confusions: Sequence[Confusion], pictures: Pictures) -> str:
             _name(one.found_class),
             _number(f"{one.count:,}", one.count),
             _number(f"{100 * one.share:.1f}", one.share),
-            f'<td class="name">{as_html(pictures.queries[one.query])}<br>{as_html(pictures.gallery[one.image])}</td>',
+            f'<td class="name">{to_html(pictures.queries[one.query])}<br>{to_html(pictures.gallery[one.image])}</td>',
             _number(f"{one.distance:.4g}", one.distance),
         ]
         for one in confusions
@@ -189,7 +189,7 @@ def _example(one: Confusion, pictures: Pictures) -> list[str]:
 
 
 def _figure(role: str, name: str, path: str, picture: Callable[[int], bytes | None] | None, number: int) -> str:
-    caption = f"<figcaption>{role}: {as_html(name)}<br>{as_html(path)}</figcaption>"
+    caption = f"<figcaption>{role}: {to_html(name)}<br>{to_html(path)}</figcaption>"
     if picture is None:
         return f"<figure>{caption}</figure>"
     data = picture(number)
@@ -198,7 +198,7 @@ def _figure(role: str, name: str, path: str, picture: Callable[[int], bytes | No
         if data is None
         else f'<img src="{data_uri("image/jpeg", data)}" alt="{role}">'
     )
-    return f'<figure title="{as_html(path)}">{shown}{caption}</figure>'
+    return f'<figure title="{to_html(path)}">{shown}{caption}</figure>'
 
 
 def _table(
@@ -208,7 +208,7 @@ def _table(
     spans, words = spans or {}, ("", "class", "classes", "class of the query", "taken for", "most often taken for")
     cells = "".join(
         f'<th scope="col"{" class=name" if name in words or "example" in name else ""}'
-        f"{f' colspan={spans[place]}' if place in spans else ''}>{as_html(name)}</th>"
+        f"{f' colspan={spans[place]}' if place in spans else ''}>{to_html(name)}</th>"
         for place, name in enumerate(head)
     )
     body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
@@ -218,11 +218,11 @@ def _table(
 
 
 def _name(name: str, more: str = "") -> str:
-    return f'<th scope="row" class="name">{as_html(name)}{as_html(more)}</th>'
+    return f'<th scope="row" class="name">{to_html(name)}{to_html(more)}</th>'
 
 
 def _number(cell: str, value: float | None = None) -> str:
-    return f'<td class="number"{"" if value is None else f" data-value={value!r}"}>{as_html(cell)}</td>'
+    return f'<td class="number"{"" if value is None else f" data-value={value!r}"}>{to_html(cell)}</td>'
 
 
 def _plain(cell: str) -> float:

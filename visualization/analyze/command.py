@@ -8,12 +8,12 @@ from model.evaluation.by_class.summary import as_json, as_text
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import write_json
-from visualization.analyze.analysis_page import Pictures, analysis_page
+from visualization.analyze.analysis_page import Pictures, render_analysis
 from visualization.kit.printable import printable
 from visualization.kit.thumbnails import Thumbnails
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_source
-from visualization.sources.output import output_file
+from visualization.sources.output import check_output_file
 
 _NAMES = ("analysis.html", "analysis.json")
 _SUFFIXES = (".html", ".json")
@@ -61,7 +61,7 @@ def _outputs(args: argparse.Namespace) -> list[Path]:
 
     def checked(file: Path | None, default: str) -> Path:
         one = argparse.Namespace(**vars(args) | {"out": None if file is None else str(file)})
-        return output_file(one, default, _SUFFIXES)
+        return check_output_file(one, default, _SUFFIXES)
 
     return [checked(file, _NAMES[0]) for file in files] or [checked(None, name) for name in _NAMES]
 
@@ -74,7 +74,7 @@ def _write_page(file: Path, analysis: Analysis, embedded: EmbeddedSet, args: arg
     sides = (embedded.query, embedded.gallery)
     thumbnails = [None if points.files is None else Thumbnails(points.files) for points in sides]
     pictures = Pictures(embedded.query.paths, embedded.gallery.paths, *thumbnails)
-    page = analysis_page(analysis, embedded.title, embedded.facts, pictures, args.classes, args.pairs)
+    page = render_analysis(analysis, embedded.title, embedded.facts, pictures, args.classes, args.pairs)
     with replace_file(file) as out:
         out.write(page)
     failed = sorted({path for side in thumbnails if side for path in side.failed})

@@ -11,7 +11,7 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _BELOW = 640, 200, 12, 22, 44
 _CELL_WIDTH, _CELL_HEIGHT = 120, 16
 
 
-def histogram(shares: Sequence[float]) -> str:
+def draw_histogram(shares: Sequence[float]) -> str:
     """How many classes have a Recall@1 in each tenth of 0 to 1, as bars with their number on top."""
     counts = [0] * BINS
     for share in shares:
@@ -36,7 +36,7 @@ def histogram(shares: Sequence[float]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def share_bar(share: float, interval: tuple[float, float]) -> str:
+def draw_share(share: float, interval: tuple[float, float]) -> str:
     """A bar from 0 to the share, in a frame from 0 to 1, and a line from end to end of the interval."""
     low, high = (1 + end * (_CELL_WIDTH - 2) for end in interval)
     middle = _CELL_HEIGHT / 2

@@ -15,14 +15,14 @@ from model.run.checkpoint_files import find_checkpoint, step_of
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from visualization.attention.pair_figure import ExplainedPair, draw_pairs, share_lowered
-from visualization.attention.pairs import ChosenPair, choose_pairs, named_pairs
-from visualization.kit.figure_page import figure_page, write_figure
-from visualization.kit.plotting import new_figure, pixels_of, png_uri
+from visualization.attention.pairs import ChosenPair, choose_pairs, find_pairs
+from visualization.kit.figure_page import render_figure_page, write_figure
+from visualization.kit.plotting import make_figure, pixels_of, png_uri
 from visualization.kit.printable import printable
 from visualization.sources.checking import check_source
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_source
-from visualization.sources.output import output_file
+from visualization.sources.output import check_output_file
 
 _MOST = 60  # pairs in one picture
 
@@ -34,14 +34,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--pair: {len(args.pair)} pairs; one picture holds {_MOST}")
     if args.seed < 0:
         raise UserError(f"--seed {args.seed}: it must be at least 0")
-    out = output_file(args, "attention.png", (".png", ".html"))
-    new_figure(1, 1)  # whether it can be drawn is known before anything is embedded
+    out = check_output_file(args, "attention.png", (".png", ".html"))
+    make_figure(1, 1)  # whether it can be drawn is known before anything is embedded
     params, checkpoint = _network_of(args)
 
     # Named pairs need no set, unless there is one at hand: its mean is the centre.
     embedded = None if args.pair and args.model_dir else open_source(args)
     if args.pair:
-        pairs = named_pairs(args.pair, embedded)
+        pairs = find_pairs(args.pair, embedded)
     else:
         pairs = choose_pairs(embedded, args.queries, args.show, args.match, args.seed)
     metric = args.metric or (embedded.metric if embedded else params.metric)
@@ -133,7 +133,7 @@ def _page(
     ]
     title = _title(args, checkpoint, metric, embedded)
     image = f'<img src="{picture}" alt="pairs of images with their maps; the table has names and numbers">'
-    return figure_page(title[0][0].upper() + title[0][1:], facts, image, rows, notes)
+    return render_figure_page(title[0][0].upper() + title[0][1:], facts, image, rows, notes)
 
 
 def _named(pair: ExplainedPair) -> list[tuple[str, str]]:

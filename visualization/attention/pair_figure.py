@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from visualization.kit.colours import FAINT, INK, RIGHT, WRONG
-from visualization.kit.plotting import Axes, Figure, add_scale, heat, new_figure, plain
-from visualization.kit.printable import shortened
+from visualization.kit.plotting import Axes, Figure, add_scale, make_figure, map_colours, plain
+from visualization.kit.printable import shorten
 
 _COLOURS = "inferno"  # perceptually uniform, from dark to light: also for the colour-blind, and in print
 _STRENGTH = 0.6  # of the colours over the image
@@ -61,12 +61,12 @@ def draw_pairs(pairs: list[ExplainedPair], title: list[str], *, lowered: bool = 
     height, width = pairs[0].query.shape[:2]
     across, down = _SIDE * max(1.0, width / height), _SIDE * max(1.0, height / width)
     rows = len(pairs)
-    figure = new_figure(4 * across + 0.5, rows * (down + 0.72) + 0.2 * len(title) + 0.8)
+    figure = make_figure(4 * across + 0.5, rows * (down + 0.72) + 0.2 * len(title) + 0.8)
     figure.suptitle("\n".join(plain(line) for line in title), fontsize=11, color=INK, x=0.01, ha="left")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.04)
     grid = figure.subplots(rows, 4, squeeze=False)
     for row, pair in zip(grid, pairs, strict=True):
-        maps = shown_maps(pair, lowered)
+        maps = scale_maps(pair, lowered)
         pictures = (pair.query, overlay(pair.query, maps[0]), overlay(pair.match, maps[1]), pair.match)
         for axes, picture in zip(row, pictures, strict=True):
             axes.imshow(_colour(picture), interpolation="nearest")
@@ -77,7 +77,7 @@ def draw_pairs(pairs: list[ExplainedPair], title: list[str], *, lowered: bool = 
     return figure
 
 
-def shown_maps(pair: ExplainedPair, lowered: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def scale_maps(pair: ExplainedPair, lowered: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Both maps in [0, 1], the largest value of the two being 1; zeros where nothing raised (or lowered) it."""
     maps = [np.maximum(-m if lowered else m, 0) for m in (pair.query_map, pair.match_map)]
     largest = max(m.max(initial=0) for m in maps)
@@ -93,7 +93,7 @@ def overlay(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     """
     height, width = image.shape[:2]
     fine = Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
-    colours = heat(np.clip(np.asarray(fine), 0, 1), _COLOURS)  # (H, W, 3)
+    colours = map_colours(np.clip(np.asarray(fine), 0, 1), _COLOURS)  # (H, W, 3)
     grey = np.asarray(Image.fromarray(_colour(image)).convert("L"))[:, :, None] / 255
     return np.round(255 * ((1 - _STRENGTH) * grey + _STRENGTH * colours)).astype(np.uint8)
 
@@ -120,9 +120,9 @@ def _words(row: list[Axes], pair: ExplainedPair, inches: float) -> None:
     row[2].set_title(f"similarity {pair.similarity:.4g}", fontsize=10, color=INK, loc="left")
     names = {0: ("query", pair.query_name, pair.query_identity), 3: ("match", pair.match_name, pair.match_identity)}
     for place, (word, name, identity) in names.items():
-        lines = [shortened(plain(name), letters, head)]
+        lines = [shorten(plain(name), letters, head)]
         if identity:
-            lines.append(shortened(plain(identity), letters, head))
+            lines.append(shorten(plain(identity), letters, head))
         row[place].set_xlabel("\n".join(lines), fontsize=8, color=INK)
         row[place].set_ylabel(word, fontsize=9, color=FAINT)
     for spine in row[3].spines.values():
@@ -131,6 +131,6 @@ def _words(row: list[Axes], pair: ExplainedPair, inches: float) -> None:
 
 def _scale(figure: Figure, grid: np.ndarray, lowered: bool) -> None:
     # As it looks over a middle grey.
-    seen = (1 - _STRENGTH) * 0.5 + _STRENGTH * heat(np.linspace(0, 1, 256), _COLOURS)
+    seen = (1 - _STRENGTH) * 0.5 + _STRENGTH * map_colours(np.linspace(0, 1, 256), _COLOURS)
     label = f"how much a place {'lowered' if lowered else 'raised'} the similarity"
     add_scale(figure, grid, seen, ["nothing", "half", "most in the pair"], label)

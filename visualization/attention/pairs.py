@@ -5,7 +5,7 @@ from pathlib import Path
 
 from runtime.errors import UserError
 from visualization.kit.printable import printable
-from visualization.rankings.ranked import choose_queries, rank_queries, top_rankings
+from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
 from visualization.sources.embedded_set import EmbeddedSet, check_can_open
 
 
@@ -41,7 +41,7 @@ def choose_pairs(embedded: EmbeddedSet, count: int, show: str, match: str, seed:
     query_files, gallery_files = check_can_open(embedded.query), check_can_open(embedded.gallery)
     chosen = choose_queries(rank_queries(embedded), count, show, seed)
     pairs = []
-    for (kind, _), ranking in zip(chosen, top_rankings(embedded, [row for _, row in chosen], 1), strict=True):
+    for (kind, _), ranking in zip(chosen, find_rankings(embedded, [row for _, row in chosen], 1), strict=True):
         found = {"nearest": ranking.top[0], "right": ranking.first, "wrong": ranking.nearest_wrong}[match]
         if found is None:
             raise UserError("--match wrong: all images are of one identity; use --match right")
@@ -58,7 +58,7 @@ def choose_pairs(embedded: EmbeddedSet, count: int, show: str, match: str, seed:
     return pairs
 
 
-def named_pairs(pairs: list[tuple[str, str]], embedded: EmbeddedSet | None = None) -> list[ChosenPair]:
+def find_pairs(pairs: list[tuple[str, str]], embedded: EmbeddedSet | None = None) -> list[ChosenPair]:
     """Pairs of files; a name may also be a path of the set's list, which tells the identity.
 
     Raises:

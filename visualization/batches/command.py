@@ -15,12 +15,12 @@ from runtime.errors import UserError
 from visualization.kit.page_file import write_page
 from visualization.kit.printable import printable
 from visualization.kit.thumbnails import from_pixels
-from visualization.rankings.query_cards import ranking_page
-from visualization.rankings.ranked import Ranking, choose_queries, rank_queries, top_rankings
+from visualization.rankings.query_cards import lay_out_rankings
+from visualization.rankings.ranked import Ranking, choose_queries, find_rankings, rank_queries
 from visualization.sources.checking import check_at_least
-from visualization.sources.embedded_set import Lists, embedded_set
+from visualization.sources.embedded_set import Lists, assemble_set
 from visualization.sources.from_run import choose_set
-from visualization.sources.output import picture_file
+from visualization.sources.output import check_picture_file
 from visualization.sources.training_source import load_batches_of
 
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     folder = RunFolder(args.model_dir)
     params = folder.load_trained_params(args.set)
     checkpoint = find_checkpoint(folder.folder, args.checkpoint)
-    out = picture_file(args.out, folder.folder / "pictures" / "batches.html")
+    out = check_picture_file(args.out, folder.folder / "pictures" / "batches.html")
     step = step_of(checkpoint) if args.step is None else args.step
     if args.eval_set:
         listed, orientations, what = _draw_from_set(args, params)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         images, manifest, embeddings = embed_listed(checkpoint, params, listed, orientations)
     else:
         images, manifest, embeddings = embed_training_batch(checkpoint, params, data, step)
-    embedded = embedded_set(
+    embedded = assemble_set(
         Lists(manifest, manifest, "diagonal"),
         embeddings,
         params.metric,
@@ -59,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
         },
         out=out.parent,
     )
-    figures = rank_queries(embedded)
-    chosen = choose_queries(figures, args.queries or 1, "worst" if args.queries else "all", 0)
-    rankings = top_rankings(embedded, figures.rows, args.top)
-    page = ranking_page(
+    metrics = rank_queries(embedded)
+    chosen = choose_queries(metrics, args.queries or 1, "worst" if args.queries else "all", 0)
+    rankings = find_rankings(embedded, metrics.rows, args.top)
+    page = lay_out_rankings(
         embedded,
         [(kind, rankings[row]) for kind, row in chosen],
         lambda side, index: from_pixels(images[index], 200),

@@ -14,7 +14,7 @@ SIDE = 200  # pixels of the longer side
 _ROLES = ("anchor", "positive", "negative")
 
 
-def batch_sections(batches: Iterable[TrainingBatch], data: TrainingSet, column: int, roles: bool) -> list[Section]:
+def lay_out_sections(batches: Iterable[TrainingBatch], data: TrainingSet, column: int, roles: bool) -> list[Section]:
     """The sections of some batches.
 
     Args:
@@ -51,7 +51,7 @@ def batch_sections(batches: Iterable[TrainingBatch], data: TrainingSet, column: 
     return sections
 
 
-def batches_page(title: str, facts: dict[str, str], sections: list[Section], originals: bool) -> Page:
+def lay_out_batches(title: str, facts: dict[str, str], sections: list[Section], originals: bool) -> Page:
     """The page of them."""
     notes = ["Each column is what the batch has of one identity; below each image its identity and file."]
     if originals:

@@ -8,11 +8,11 @@ from model.configuration.params import Params
 from model.run import devices
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
-from visualization.data.batch_cards import batch_sections, batches_page
+from visualization.data.batch_cards import lay_out_batches, lay_out_sections
 from visualization.kit.page_file import write_page
 from visualization.kit.printable import printable
 from visualization.sources.checking import check_at_least
-from visualization.sources.output import picture_file
+from visualization.sources.output import check_picture_file
 from visualization.sources.training_source import load_batches_of
 
 _MOST_IMAGES = 20_000  # on a page that browsers open
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     if args.params and not args.out:
         raise UserError("--out is missing: with --params there is no run folder to write to")
     params = _params(args)
-    out = picture_file(args.out, Path(args.model_dir or ".") / "pictures" / "data.html", [args.params])
+    out = check_picture_file(args.out, Path(args.model_dir or ".") / "pictures" / "data.html", [args.params])
     folder = Path(args.model_dir) if args.model_dir else None
     data = load_batches_of(params, folder, args.step, args.batches)
     if data.sampler.batch_size * args.batches > _MOST_IMAGES:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         data, params, args.step, args.step + args.batches, originals=not args.augmented_only
     )
     triples = params.sampling == "triplets"
-    sections = batch_sections(batches, data, 3 if triples else params.batch_k, triples)
+    sections = lay_out_sections(batches, data, 3 if triples else params.batch_k, triples)
     facts = {
         "run" if args.model_dir else "parameters": printable(RunFolder(folder).folder if folder else args.params),
         "data set": printable(data.prepared.folder),
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         **_pool(params),
         "image size": " x ".join(map(str, params.image_shape)) + " (height x width)",
     }
-    page = batches_page(
+    page = lay_out_batches(
         f"Training batches of {printable(data.prepared.name)}", facts, sections, not args.augmented_only
     )
     write_page(page, out)

@@ -4,27 +4,27 @@ import argparse
 
 from runtime.errors import UserError
 from visualization.distances.histogram_figure import NOTES, draw_distances, metrics_of
-from visualization.distances.histograms import distance_histograms
-from visualization.kit.figure_page import figure_page, write_figure
-from visualization.kit.plotting import new_figure, pixels_of, png_uri
+from visualization.distances.histograms import count_distances
+from visualization.kit.figure_page import render_figure_page, write_figure
+from visualization.kit.plotting import make_figure, pixels_of, png_uri
 from visualization.sources.opening import open_source
-from visualization.sources.output import output_file
+from visualization.sources.output import check_output_file
 
 
 def run(args: argparse.Namespace) -> int:
     if not 0 < args.fpr < 1:
         raise UserError(f"--fpr {args.fpr:g}: it must be between 0 and 1")
-    out = output_file(args, "distances.png", (".png", ".html"))
-    new_figure(1, 1)  # whether it can be drawn is known before anything is embedded
+    out = check_output_file(args, "distances.png", (".png", ".html"))
+    make_figure(1, 1)  # whether it can be drawn is known before anything is embedded
     embedded = open_source(args)
-    histograms = distance_histograms(embedded, args.fpr)
+    histograms = count_distances(embedded, args.fpr)
     pixels = pixels_of(draw_distances(embedded, histograms, log=args.log), dots=150)
     metrics = metrics_of(histograms)
 
     def page() -> str:
         picture = f'<img src="{png_uri(pixels)}" alt="histograms of the distances; the table has the numbers">'
         title = f"Distances of positive and negative pairs: {embedded.title}"
-        return figure_page(title, embedded.facts, picture, metrics, NOTES)
+        return render_figure_page(title, embedded.facts, picture, metrics, NOTES)
 
     write_figure(out, pixels, page)
     width = max(len(name) for name, _ in metrics)

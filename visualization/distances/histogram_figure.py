@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from visualization.distances.histograms import BINS, DistanceHistograms, distance_histograms
+from visualization.distances.histograms import BINS, DistanceHistograms, count_distances
 from visualization.kit.colours import FAINT, INK, PALETTE
-from visualization.kit.plotting import Axes, Figure, bare, new_figure, pixels_of, plain
-from visualization.kit.printable import shortened
+from visualization.kit.plotting import Axes, Figure, make_figure, pixels_of, plain, strip_axes
+from visualization.kit.printable import shorten
 from visualization.sources.embedded_set import EmbeddedSet
 
 _POSITIVE, _NEGATIVE = PALETTE[4], PALETTE[5]  # blue and vermillion; a dashed line besides
@@ -24,13 +24,13 @@ NOTES = [
 ]
 
 
-def distances_picture(embedded: EmbeddedSet) -> np.ndarray:
+def picture_distances(embedded: EmbeddedSet) -> np.ndarray:
     """The histograms of a set, for TensorBoard: (H, W, 3) uint8, the same bits for the same embeddings.
 
     Raises:
         UserError: when matplotlib is not installed.
     """
-    return pixels_of(draw_distances(embedded, distance_histograms(embedded)))
+    return pixels_of(draw_distances(embedded, count_distances(embedded)))
 
 
 def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log: bool = False) -> Figure:
@@ -44,7 +44,7 @@ def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log
     Raises:
         UserError: when matplotlib is not installed.
     """
-    figure = new_figure(9, 7)
+    figure = make_figure(9, 7)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     figure.suptitle(_title(embedded, histograms), fontsize=11, color=INK, x=0.01, ha="left")
     _densities(above, histograms, log)
@@ -88,7 +88,7 @@ def _title(embedded: EmbeddedSet, h: DistanceHistograms) -> str:
     step = f", step {embedded.facts['step']}" if "step" in embedded.facts else ""
     threshold = "no threshold" if h.threshold is None else f"threshold {number(h.threshold)}"
     lines = [
-        f"{shortened(plain(embedded.title), 60, head=19)}{step}, {embedded.metric} distance",
+        f"{shorten(plain(embedded.title), 60, head=19)}{step}, {embedded.metric} distance",
         f"{h.positives.total:,} positive and {h.negatives.total:,} negative pairs",
         f"TPR {h.tpr:.1%} at FPR {_percent(h.fpr)} ({threshold})   AUC {share(h.auc)}   "
         f"equal error rate {share(h.equal_error_rate)}   d' {number(h.d_prime)}",
@@ -135,7 +135,7 @@ def _densities(axes: Axes, h: DistanceHistograms, log: bool) -> None:
         axes.set_ylim(0, 1.15 * axes.dataLim.ymax or 1)  # room for the words at the top
     axes.set_ylabel("density" + (" (logarithmic)" if log else ""), color=INK)
     _threshold(axes, h, label=True)
-    bare(axes)
+    strip_axes(axes)
     axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
 
 
@@ -157,7 +157,7 @@ def _shares(axes: Axes, h: DistanceHistograms) -> None:
             if height > 0:
                 look = {"color": colour, "markeredgecolor": INK, "markersize": 6}
                 axes.plot([h.threshold], [height], marker, clip_on=False, zorder=3, **look)
-    bare(axes)
+    strip_axes(axes)
     axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.labels import MatchLists
+from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.operating_point import OperatingPoint
 from model.metrics.ranking.retrieval import FPR
 from runtime.errors import UserError
@@ -104,7 +104,7 @@ class DistanceHistograms:
         return float((self.negatives.mean - self.positives.mean) / spread) if spread > 0 else float("nan")
 
 
-def distance_histograms(embedded: EmbeddedSet, fpr: float = FPR) -> DistanceHistograms:
+def count_distances(embedded: EmbeddedSet, fpr: float = FPR) -> DistanceHistograms:
     """Counts all pairs, in tiles of 256 x 8192: positives by their exact distances, negatives in single precision.
 
     Single precision rounds as `EmbeddingDistances.slack` says: a little, unless a few embeddings are thousands of times
@@ -171,7 +171,7 @@ class _Counting:
         positives = Spread(
             np.bincount(places, minlength=BINS + 2), float(self._matches.mean()), float(self._matches.std())
         )
-        figures = self._point.figures(self._ordered)
+        metrics = self._point.figures(self._ordered)
         fpr = self._point.fpr
         lowest, highest = min(float(self._ordered.min()), *lows), max(float(self._ordered.max()), *highs)
         return DistanceHistograms(
@@ -179,8 +179,8 @@ class _Counting:
             positives,
             negatives,
             fpr,
-            figures[f"tpr@fpr={fpr:g}"],
-            figures.get(f"threshold@fpr={fpr:g}"),
+            metrics[f"tpr@fpr={fpr:g}"],
+            metrics.get(f"threshold@fpr={fpr:g}"),
             self._distances.in_units(lowest),
             self._distances.in_units(highest),
         )

@@ -7,21 +7,21 @@ import numpy as np
 
 from runtime.errors import UserError
 from visualization.embedding.flat_positions import Drawn, Flat, check_umap, draw_images, flatten, neighbour_share
-from visualization.embedding.scatter import MOST_HIGHLIGHTED, draw_embedding, highlighted, with_titles
-from visualization.kit.figure_page import figure_page, write_figure
-from visualization.kit.plotting import new_figure, pixels_of, png_uri
+from visualization.embedding.scatter import MOST_HIGHLIGHTED, add_titles, choose_highlighted, draw_embedding
+from visualization.kit.figure_page import render_figure_page, write_figure
+from visualization.kit.plotting import make_figure, pixels_of, png_uri
 from visualization.kit.thumbnails import open_small
 from visualization.sources.embedded_set import EmbeddedSet, check_can_open
 from visualization.sources.opening import open_source
-from visualization.sources.output import output_file
+from visualization.sources.output import check_output_file
 
 _MOST_IMAGES = 20_000  # for which t-SNE takes minutes, not hours
 
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    out = output_file(args, "embedding.html", (".html", ".png"))
-    new_figure(1, 1)  # whether it can be drawn is known before anything is embedded
+    out = check_output_file(args, "embedding.html", (".html", ".png"))
+    make_figure(1, 1)  # whether it can be drawn is known before anything is embedded
     embedded = open_source(args)
     if args.thumbnails:
         check_can_open(embedded.query)
@@ -31,16 +31,16 @@ def run(args: argparse.Namespace) -> int:
     print(f"placing {len(drawn.paths):,} images of {count:,} identities by {args.method}", flush=True)
     flat = flatten(drawn.emb, embedded.metric, args.method, args.seed, args.perplexity)
     metrics = _metrics(embedded, drawn, flat)
-    names = highlighted(drawn.identities, args.identities, args.seed)
+    names = choose_highlighted(drawn.identities, args.identities, args.seed)
     thumbnail = _thumbnail if args.thumbnails else None
     figure, spots = draw_embedding(drawn, flat.positions, names, _title(embedded, flat, metrics), thumbnail)
     pixels = pixels_of(figure, dots=130)
 
     def page() -> str:
         label = "images as points of a plane; the pointer finds their names"
-        picture = with_titles(pixels, png_uri(pixels), spots(), label)
+        picture = add_titles(pixels, png_uri(pixels), spots(), label)
         facts = embedded.facts | {"placed by": flat.note}
-        return figure_page(f"Embedding: {embedded.title}", facts, picture, metrics, _notes(args.method))
+        return render_figure_page(f"Embedding: {embedded.title}", facts, picture, metrics, _notes(args.method))
 
     write_figure(out, pixels, page)
     for name, value in metrics:

@@ -8,8 +8,8 @@ import numpy as np
 
 from visualization.embedding.flat_positions import Drawn
 from visualization.kit.colours import INK, PALETTE
-from visualization.kit.plotting import Axes, Figure, frame, new_figure, plain
-from visualization.kit.printable import printable, shortened
+from visualization.kit.plotting import Axes, Figure, add_frame, make_figure, plain
+from visualization.kit.printable import printable, shorten
 
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 MOST_HIGHLIGHTED = 24  # that a legend can hold
@@ -29,7 +29,7 @@ class Spot(NamedTuple):
     text: str
 
 
-def highlighted(identities: np.ndarray, count: int, seed: int = 0) -> list[str]:
+def choose_highlighted(identities: np.ndarray, count: int, seed: int = 0) -> list[str]:
     """The identities to be told apart: all, if there are no more than `count`, else those with the most images.
 
     Of equally many images, the seed decides.
@@ -67,7 +67,7 @@ def draw_embedding(
     Raises:
         UserError: when matplotlib is not installed.
     """
-    figure = new_figure(_INCHES + 3.5, _INCHES + 0.25 * len(title) + 0.2)
+    figure = make_figure(_INCHES + 3.5, _INCHES + 0.25 * len(title) + 0.2)
     figure.suptitle("\n".join(plain(line) for line in title), fontsize=11, color=INK, x=0.01, ha="left")
     axes = figure.subplots()
     low, high = positions.min(axis=0), positions.max(axis=0)
@@ -88,7 +88,7 @@ def draw_embedding(
     return figure, lambda: _spots(axes, drawn, positions, pictured, cell, middle - side / 2)
 
 
-def with_titles(pixels: np.ndarray, uri: str, spots: Sequence[Spot], label: str) -> str:
+def add_titles(pixels: np.ndarray, uri: str, spots: Sequence[Spot], label: str) -> str:
     """The picture as SVG in which the pointer finds the names of the images: no script is needed."""
     height, width = pixels.shape[:2]
     boxes = [
@@ -111,7 +111,7 @@ def _points(axes: Axes, identities: np.ndarray, positions: np.ndarray, names: Se
     for number, name in enumerate(names):
         colour, marker = look_of(number)
         own = positions[identities == name]
-        label = f"{shortened(plain(printable(name)), 30, head=9)} ({len(own)})"
+        label = f"{shorten(plain(printable(name)), 30, head=9)} ({len(own)})"
         axes.scatter(*own.T, s=size, c=colour, marker=marker, edgecolors=INK, linewidths=0.4, label=label)
     legend = axes.legend(
         loc="upper left",
@@ -157,7 +157,7 @@ def _thumbnails(
         axes.imshow(picture, extent=box, aspect="equal", interpolation="antialiased", zorder=3)
         if drawn.identities[point] in names:
             colour, marker = look_of(list(names).index(drawn.identities[point]))
-            frame(axes, (box[0], box[2], w, h), colour)
+            add_frame(axes, (box[0], box[2], w, h), colour)
             # The point itself is hidden: its mark, in a corner.
             corners = box[0] + 0.12 * w, box[3] - 0.12 * h
             axes.scatter(*corners, s=36, c=colour, marker=marker, edgecolors="white", linewidths=0.8, zorder=5)

@@ -4,8 +4,8 @@ from html import escape
 
 from visualization.kit.cards import LEGEND, Card, Page, Section, Verdict, box_of
 from visualization.kit.colours import RIGHT, WRONG
-from visualization.kit.html_page import data_uri, html_page, notes_of
-from visualization.kit.printable import shortened
+from visualization.kit.html_page import data_uri, render_notes, render_page
+from visualization.kit.printable import shorten
 from visualization.kit.thumbnails import as_jpeg
 
 SIDE = 132  # of the square as large as an image is shown, in CSS pixels
@@ -26,8 +26,8 @@ _STYLE = f"""
 * {{ box-sizing: border-box; }}
 body {{ font: 14px/1.4 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 1.5rem;
   max-width: none; padding: 0; }}
-h1 {{ font-size: 1.4rem; }} h2 {{ font-size: 1.1rem; margin: 1.8rem 0 .6rem; }}
-.facts {{ border-collapse: collapse; }} .facts th, .facts td {{ text-align: left; padding: .1rem .8rem .1rem 0;
+h2 {{ font-size: 1.1rem; margin: 1.8rem 0 .6rem; }}
+.facts th, .facts td {{ text-align: left; padding: .1rem .8rem .1rem 0;
   vertical-align: top; overflow-wrap: anywhere; }}
 .facts th {{ font-weight: normal; color: var(--faint); white-space: nowrap; }}
 .note {{ color: var(--faint); max-width: 60rem; }}
@@ -57,10 +57,10 @@ _MARKS = {
 }
 
 
-def card_page(page: Page) -> str:
+def render_cards(page: Page) -> str:
     """The page as HTML."""
     width, height = box_of(page, SIDE)
-    body = notes_of(page.notes)
+    body = render_notes(page.notes)
     if page.legend:
         right, wrong = LEGEND
         body.append(
@@ -70,7 +70,7 @@ def card_page(page: Page) -> str:
     for section in page.sections:
         body += _section(section)
     style = f"{_STYLE}:root {{ --side-x: {width}px; --side-y: {height}px; }}\n"
-    return html_page(page.title, page.facts, body, style)
+    return render_page(page.title, page.facts, body, style)
 
 
 def _section(section: Section) -> list[str]:
@@ -90,7 +90,7 @@ def _card(card: Card) -> str:
         picture = f'<img src="{data}" alt="{escape(card.full)}">'
     else:
         picture = "cannot be opened"
-    first, *others = [escape(shortened(line, _LETTERS)) for line in card.lines] or [""]
+    first, *others = [escape(shorten(line, _LETTERS)) for line in card.lines] or [""]
     lines = [_MARKS.get(card.verdict, "") + first, *others]
     kind = card.verdict.value + (" gap" if card.gap else "")
     caption = "".join(f"<div>{line}</div>" for line in lines)

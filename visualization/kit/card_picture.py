@@ -5,7 +5,7 @@ from PIL import Image, ImageDraw
 from runtime.errors import UserError
 from visualization.kit.cards import LEGEND, Card, Page, Verdict, box_of
 from visualization.kit.colours import RIGHT, WRONG
-from visualization.kit.lettering import fitted, font_of, wrapped
+from visualization.kit.lettering import fit, font_of, wrap
 
 SIDE = 120  # of the square as large as an image is shown, in pixels
 _PAPER, _INK, _FAINT, _EMPTY = "#ffffff", "#1c1c1c", "#555555", "#e4e4e4"
@@ -15,7 +15,7 @@ _LEAST_WIDTH, _QUERY_WIDTH, _PAGE_WIDTH = 128, 196, 640  # of texts
 _MOST_PIXELS = 2**28  # of a picture that viewers open
 
 
-def card_picture(page: Page, side: int = SIDE) -> Image.Image:
+def draw_cards(page: Page, side: int = SIDE) -> Image.Image:
     """The page as an RGB picture.
 
     Args:
@@ -58,7 +58,7 @@ class _Drawing:
         for section in page.sections:
             if section.heading:
                 y += _LINE
-                self._draw.text((_MARGIN, y), fitted(section.heading, self._bold, inner), fill=_INK, font=self._bold)
+                self._draw.text((_MARGIN, y), fit(section.heading, self._bold, inner), fill=_INK, font=self._bold)
                 y += _LINE + _GAP
             for row in section.rows:
                 x = _MARGIN
@@ -71,10 +71,10 @@ class _Drawing:
     def _head(self, width: int) -> list[tuple]:
         """Lines of text: (text, font, colour, height)."""
         title = font_of(20, bold=True)
-        lines = [(text, title, _INK, 28) for text in wrapped(self._page.title, title, width)]
+        lines = [(text, title, _INK, 28) for text in wrap(self._page.title, title, width)]
         facts = "   ".join(f"{name}: {value};" for name, value in self._page.facts.items()).rstrip(";")
         for text in (facts, *self._page.notes):
-            lines += [(line, self._font, _FAINT, _LINE + 1) for line in wrapped(text, self._font, width)]
+            lines += [(line, self._font, _FAINT, _LINE + 1) for line in wrap(text, self._font, width)]
         return [*lines, ("", self._font, _FAINT, _GAP)]
 
     def _width(self, card: Card) -> int:
@@ -108,7 +108,7 @@ class _Drawing:
             self.picture.paste(card.picture.resize(shown, kind), place)
         else:
             self._draw.rectangle(outer, fill=_EMPTY)
-            text = wrapped("cannot be opened", self._font, width)
+            text = wrap("cannot be opened", self._font, width)
             middle = x + _FRAME + width / 2, y + _FRAME + height / 2
             self._draw.multiline_text(middle, "\n".join(text), fill=_INK, font=self._font, anchor="mm", align="center")
         self._frame(card.verdict, outer, _FRAME)
@@ -119,7 +119,7 @@ class _Drawing:
             if not number and card.verdict in (Verdict.RIGHT, Verdict.WRONG):
                 self._mark(card.verdict, x, y)
                 indent = 21
-            text = fitted(line, font, self._width(card) - indent)
+            text = fit(line, font, self._width(card) - indent)
             self._draw.text((x + indent, y), text, fill=_FAINT if number > 1 else _INK, font=font)
             y += _LINE
 

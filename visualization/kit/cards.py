@@ -1,6 +1,6 @@
 """What a page of images consists of: sections of rows of cards, each an image in a frame with a few lines of text.
 
-`card_page` writes it as HTML, `card_picture` draws it.
+`render_cards` writes it as HTML, `draw_cards` draws it.
 """
 
 import math

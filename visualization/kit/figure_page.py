@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime.files import replace_file
-from visualization.kit.html_page import as_html, html_page, notes_of
+from visualization.kit.html_page import render_notes, render_page, to_html
 from visualization.kit.plotting import png_of
 
 _STYLE = """
@@ -16,7 +16,7 @@ h2 { margin: 1.6rem 0 .4rem; } th, td { padding: .25rem .6rem; vertical-align: t
 """
 
 
-def figure_page(
+def render_figure_page(
     title: str, facts: dict[str, str], picture: str, metrics: Sequence[Sequence[str]], notes: Sequence[str]
 ) -> str:
     """The page as HTML.
@@ -28,17 +28,17 @@ def figure_page(
         metrics: rows of a table whose first column are headings.
         notes: sentences at the end.
     """
-    rows = ["".join(f"<td>{as_html(cell)}</td>" for cell in cells) for _, *cells in metrics]
-    heads = [f'<th scope="row">{as_html(row[0])}</th>' for row in metrics]
+    rows = ["".join(f"<td>{to_html(cell)}</td>" for cell in cells) for _, *cells in metrics]
+    heads = [f'<th scope="row">{to_html(row[0])}</th>' for row in metrics]
     body = [
         f'<div class="picture">{picture}</div>',
         "<h2>Figures</h2>",
         '<table class="figures">',
         *(f"<tr>{head}{row}</tr>" for head, row in zip(heads, rows, strict=True)),
         "</table>",
-        *notes_of(notes),
+        *render_notes(notes),
     ]
-    return html_page(title, facts, body, _STYLE)
+    return render_page(title, facts, body, _STYLE)
 
 
 def write_figure(out: Path, pixels: np.ndarray, page: Callable[[], str]) -> None:

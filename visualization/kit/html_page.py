@@ -17,7 +17,7 @@ table { border-collapse: collapse; } th, td { padding: .3rem .6rem; text-align: 
 """
 
 
-def html_page(
+def render_page(
     title: str, facts: dict[str, str], body: Iterable[str], style: str, *, heading: str | None = None, head: str = ""
 ) -> str:
     """The page.
@@ -30,14 +30,14 @@ def html_page(
         heading: plain text in place of the title above the facts.
         head: HTML for the `<head>`.
     """
-    rows = [f'<tr><th scope="row">{as_html(name)}</th><td>{as_html(value)}</td></tr>' for name, value in facts.items()]
+    rows = [f'<tr><th scope="row">{to_html(name)}</th><td>{to_html(value)}</td></tr>' for name, value in facts.items()]
     return "\n".join(
         [
-            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{as_html(title)}</title>',
+            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{to_html(title)}</title>',
             *([head] if head else []),
             '<meta name="viewport" content="width=device-width">',
             f"<style>{_STYLE}{style}</style></head>\n<body>",
-            f"<h1>{as_html(heading or title)}</h1>",
+            f"<h1>{to_html(heading or title)}</h1>",
             '<table class="facts">',
             *rows,
             "</table>",
@@ -47,14 +47,14 @@ def html_page(
     )
 
 
-def as_html(words: str) -> str:
+def to_html(words: str) -> str:
     """Plain text as HTML."""
     return escape(printable(words))
 
 
-def notes_of(notes: Iterable[str]) -> list[str]:
+def render_notes(notes: Iterable[str]) -> list[str]:
     """A paragraph for each note, plain text."""
-    return [f'<p class="note">{as_html(note)}</p>' for note in notes]
+    return [f'<p class="note">{to_html(note)}</p>' for note in notes]
 
 
 def data_uri(kind: str, data: bytes) -> str:

@@ -35,7 +35,7 @@ def _known(character: str, font: ImageFont.FreeTypeFont) -> str:
     return _UNKNOWN if own.size == absent.size and bytes(own) == bytes(absent) else character
 
 
-def fitted(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+def fit(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     """The text, its middle left out as far as it is wider than `width` pixels."""
     text = drawable(text, font)
     if font.getlength(text) <= width:
@@ -48,7 +48,7 @@ def fitted(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     return ""
 
 
-def wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
+def wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
     """Lines no wider than `width` pixels, broken at spaces; a longer word is shortened."""
     lines: list[str] = []
     for word in drawable(text, font).split():
@@ -56,5 +56,5 @@ def wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
         if lines and font.getlength(longer) <= width:
             lines[-1] = longer
         else:
-            lines.append(fitted(word, font, width))
+            lines.append(fit(word, font, width))
     return lines

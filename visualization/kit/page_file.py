@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from runtime.files import replace_file
-from visualization.kit.card_page import card_page
-from visualization.kit.card_picture import card_picture
+from visualization.kit.card_page import render_cards
+from visualization.kit.card_picture import draw_cards
 from visualization.kit.cards import Page
 
 
@@ -15,10 +15,10 @@ def write_page(page: Page, out: Path) -> None:
         UserError: when it cannot be written, or would be too large a picture.
     """
     if out.suffix.lower() == ".png":
-        picture = card_picture(page)
+        picture = draw_cards(page)
         with replace_file(out, "wb") as file:
             picture.save(file, "PNG")
     else:
-        text = card_page(page)
+        text = render_cards(page)
         with replace_file(out) as file:
             file.write(text)

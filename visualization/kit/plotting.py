@@ -26,7 +26,7 @@ else:
     _MISSING = None
 
 
-def new_figure(width: float, height: float) -> Figure:
+def make_figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches, whose parts arrange themselves.
 
     Raises:
@@ -65,20 +65,20 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def bare(axes: Axes) -> None:
+def strip_axes(axes: Axes) -> None:
     """Leaves the lines at the left and below, and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def frame(axes: Axes, box: tuple[float, float, float, float], colour: str) -> None:
+def add_frame(axes: Axes, box: tuple[float, float, float, float], colour: str) -> None:
     """Draws a frame above pictures (x, y, width, height)."""
     x, y, width, height = box
     axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2, zorder=4))
 
 
-def heat(values: np.ndarray, colours: str) -> np.ndarray:
+def map_colours(values: np.ndarray, colours: str) -> np.ndarray:
     """Values (...) of 0 to 1 as colours (..., 3) of the colour map of that name."""
     return colormaps[colours](values)[..., :3]
 

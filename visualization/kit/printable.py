@@ -9,7 +9,7 @@ def printable(name: str | Path) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def shortened(text: str, length: int, head: int | None = None) -> str:
+def shorten(text: str, length: int, head: int | None = None) -> str:
     """At most `length` characters: the middle is left out, as names differ at their ends; `head` remain before it."""
     if len(text) <= length:
         return text

@@ -6,12 +6,12 @@ import math
 from runtime.errors import UserError
 from visualization.kit.page_file import write_page
 from visualization.kit.printable import printable
-from visualization.rankings.query_cards import ranking_page
-from visualization.rankings.ranked import choose_queries, rank_queries, top_rankings
+from visualization.rankings.query_cards import lay_out_rankings
+from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.file_pictures import FilePictures
 from visualization.sources.opening import open_source
-from visualization.sources.output import output_file
+from visualization.sources.output import check_output_file
 
 _MOST_IMAGES = 50_000  # on a page that browsers open
 
@@ -22,15 +22,15 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--{name} {getattr(args, name)}: it must be at least 1")
     if args.seed < 0:
         raise UserError(f"--seed {args.seed}: it must be at least 0")
-    out = output_file(args, "rankings.html")
+    out = check_output_file(args, "rankings.html")
     embedded = open_source(args)
     pictures = FilePictures(embedded)
     args.top = min(args.top, len(embedded.task.gallery))
     if args.query:
         chosen = [("", number) for number in _named(args.query, embedded)]
     else:
-        figures = rank_queries(embedded)
-        chosen = choose_queries(figures, args.queries, args.show, args.seed)
+        metrics = rank_queries(embedded)
+        chosen = choose_queries(metrics, args.queries, args.show, args.seed)
     if len(chosen) * (args.top + 2) > _MOST_IMAGES:
         most = _MOST_IMAGES // len(chosen) - 2
         fewer = math.floor(_MOST_IMAGES / (args.top + 2))
@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
         remedies += [f"show {fewer:,} queries at most: --queries N --show random"] if fewer else []
         what = f"{len(chosen):,} queries with {args.top:,} images each are more than a page can hold"
         raise UserError(f"{what}; {', or '.join(remedies)}" if remedies else what)
-    rankings = top_rankings(embedded, [number for _, number in chosen], args.top)
-    page = ranking_page(
+    rankings = find_rankings(embedded, [number for _, number in chosen], args.top)
+    page = lay_out_rankings(
         embedded,
         [(kind, ranking) for (kind, _), ranking in zip(chosen, rankings, strict=True)],
         pictures,

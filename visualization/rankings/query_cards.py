@@ -21,7 +21,7 @@ HEADINGS = {
 }
 
 
-def ranking_page(
+def lay_out_rankings(
     embedded: EmbeddedSet,
     rankings: Sequence[tuple[str, Ranking]],
     pictures: Pictures,
@@ -47,10 +47,10 @@ def ranking_page(
             sections.append(Section(HEADINGS[kind], []))
         sections[-1].rows.append(_row(embedded, ranking, pictures, known, extremes))
     notes = [*notes, "Below each image: its rank and its distance to the query, its identity, its file."]
-    return Page(title, embedded.facts, [*notes, *left_out_notes(embedded)], sections)
+    return Page(title, embedded.facts, [*notes, *note_left_out(embedded)], sections)
 
 
-def left_out_notes(embedded: EmbeddedSet) -> list[str]:
+def note_left_out(embedded: EmbeddedSet) -> list[str]:
     """What is said of queries that have no match, and therefore no ranking."""
     counts = embedded.task.counts
     absent, only = counts["queries_skipped_identity_absent"], counts["queries_skipped_only_same_camera"]

@@ -18,7 +18,7 @@ _BLOCK = 64  # queries whose whole rows of distances are held at a time
 
 
 @dataclass(frozen=True)
-class QueryFigures:
+class QueryMetrics:
     """How well each of n queries is answered.
 
     Attributes:
@@ -64,7 +64,7 @@ class Ranking:
     nearest_wrong: Ranked | None
 
 
-def rank_queries(embedded: EmbeddedSet, rows: np.ndarray | None = None) -> QueryFigures:
+def rank_queries(embedded: EmbeddedSet, rows: np.ndarray | None = None) -> QueryMetrics:
     """Ranks queries over the whole gallery.
 
     Args:
@@ -81,35 +81,35 @@ def rank_queries(embedded: EmbeddedSet, rows: np.ndarray | None = None) -> Query
     ranks = rank_matches(distances, lists, see=see)
     nearest_right = ranks.distances[ranks.offsets[:-1]]
     both = np.array([[distances.in_units(d) for d in pair] for pair in zip(nearest_wrong, nearest_right, strict=True)])
-    return QueryFigures(rows, compute_per_query(ranks)["map"], both[:, 0] - both[:, 1])
+    return QueryMetrics(rows, compute_per_query(ranks)["map"], both[:, 0] - both[:, 1])
 
 
-def choose_queries(figures: QueryFigures, count: int, show: str, seed: int) -> list[tuple[str, int]]:
+def choose_queries(metrics: QueryMetrics, count: int, show: str, seed: int) -> list[tuple[str, int]]:
     """Which queries to look at: (kind, number among the task's queries).
 
     `mixed` is a third at random, the rest half the best and half the worst; random ones depend on the seed alone, not
-    on the figures. Best and worst are by average precision, equals by the margin. `all` is all, in their order.
+    on the metrics. Best and worst are by average precision, equals by the margin. `all` is all, in their order.
 
     Args:
-        figures: of the queries to choose from.
+        metrics: of the queries to choose from.
         count: how many, if there are so many.
         show: mixed, best, worst, random or all.
         seed: of the random choice.
     """
     if show == "all":
-        return [("", int(row)) for row in figures.rows]
-    count = min(count, len(figures.rows))
+        return [("", int(row)) for row in metrics.rows]
+    count = min(count, len(metrics.rows))
     numbers = {"best": (count, 0, 0), "worst": (0, count, 0), "random": (0, 0, count)}
     third = count // 3
     best, worst, random = numbers.get(show, ((count - third) // 2, count - third - (count - third) // 2, third))
-    drawn = np.random.default_rng(seed).permutation(len(figures.rows))[:random]
-    order = np.lexsort((figures.rows, -figures.margins, -figures.aps))
+    drawn = np.random.default_rng(seed).permutation(len(metrics.rows))[:random]
+    order = np.lexsort((metrics.rows, -metrics.margins, -metrics.aps))
     order = order[~np.isin(order, drawn)]
     kinds = {"worst": order[::-1][:worst], "best": order[:best], "random": np.sort(drawn)}
-    return [(kind, int(figures.rows[place])) for kind, places in kinds.items() for place in places]
+    return [(kind, int(metrics.rows[place])) for kind, places in kinds.items() for place in places]
 
 
-def top_rankings(embedded: EmbeddedSet, rows: np.ndarray | list[int], top: int) -> list[Ranking]:
+def find_rankings(embedded: EmbeddedSet, rows: np.ndarray | list[int], top: int) -> list[Ranking]:
     """The rankings of some of the task's queries, by their numbers, in that order.
 
     Ranks are those of the evaluation: a non-match at the distance of a match stands before it.

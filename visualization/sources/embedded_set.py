@@ -88,11 +88,11 @@ class Lists:
         return self.query is self.gallery
 
     def files(self) -> list[str]:
-        """The files whose embeddings `embedded_set` wants, in this order."""
+        """The files whose embeddings `assemble_set` wants, in this order."""
         return self.query.files() + ([] if self.together else self.gallery.files())
 
 
-def embedded_set(
+def assemble_set(
     lists: Lists,
     embeddings: np.ndarray,
     metric: str,

@@ -12,7 +12,7 @@ from model.embedding.hdf5_file import Embeddings, embeddings_of, read_embeddings
 from runtime import plugins
 from runtime.errors import UserError
 from visualization.kit.printable import printable
-from visualization.sources.embedded_set import EmbeddedSet, Lists, embedded_set
+from visualization.sources.embedded_set import EmbeddedSet, Lists, assemble_set
 from visualization.sources.output import default_folder
 
 
@@ -39,7 +39,7 @@ def read(args: argparse.Namespace) -> EmbeddedSet:
     facts = {"file": printable(" and ".join(filter(None, (args.query_embeddings, args.gallery_embeddings))))}
     facts |= {name: printable(str(first[name])) for name in ("checkpoint", "step", "aggregator") if name in first}
     trained = trained_metric(each.attributes for each in embeddings)
-    return embedded_set(
+    return assemble_set(
         Lists(manifests[0], manifests[-1], args.excluder or "diagonal"),
         np.concatenate([each.emb for each in embeddings]) if len(sides) > 1 else embeddings[0].emb,
         args.metric or (trained if trained in list_distances() else "euclidean"),

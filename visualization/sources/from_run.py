@@ -14,7 +14,7 @@ from model.run.checkpoint_files import find_checkpoint, step_of
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from visualization.kit.printable import printable
-from visualization.sources.embedded_set import EmbeddedSet, Lists, embedded_set
+from visualization.sources.embedded_set import EmbeddedSet, Lists, assemble_set
 from visualization.sources.output import default_folder
 
 
@@ -39,7 +39,7 @@ def embed(args: argparse.Namespace) -> EmbeddedSet:
     devices.prepare(args.device, params.deterministic)
     from visualization.sources.network import load_embed
 
-    return embedded_set(
+    return assemble_set(
         lists,
         load_embed(checkpoint, params)(lists.files(), orientations, "images"),
         args.metric or params.metric,

@@ -16,7 +16,7 @@ def default_folder(args: argparse.Namespace) -> Path:
     return Path(args.model_dir) / _PICTURES if args.model_dir else Path(args.query_embeddings).parent
 
 
-def output_file(args: argparse.Namespace, default: str, suffixes: tuple[str, ...] = (".html", ".png")) -> Path:
+def check_output_file(args: argparse.Namespace, default: str, suffixes: tuple[str, ...] = (".html", ".png")) -> Path:
     """The file that `--out` names, known to be writable; checks the source's arguments first.
 
     Args:
@@ -29,10 +29,10 @@ def output_file(args: argparse.Namespace, default: str, suffixes: tuple[str, ...
     """
     check_source(args)
     named = (args.query_embeddings, args.query_dataset, args.gallery_embeddings, args.gallery_dataset)
-    return picture_file(args.out, default_folder(args) / default, named, suffixes)
+    return check_picture_file(args.out, default_folder(args) / default, named, suffixes)
 
 
-def picture_file(
+def check_picture_file(
     given: str | None,
     default: Path,
     inputs: Iterable[str | None] = (),
@@ -41,7 +41,7 @@ def picture_file(
     """The file to write, known to be writable: `given`, else `default`, whose folder is made in the run's.
 
     Raises:
-        UserError: see `output_file`.
+        UserError: see `check_output_file`.
     """
     out = Path(given) if given else default
     if out.suffix.lower() not in suffixes:

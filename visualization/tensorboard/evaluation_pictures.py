@@ -14,11 +14,11 @@ from model.evaluation.sets import load_kinds
 from model.metrics.excluders import default_excluder
 from model.run.run_folder import RunFolder
 from visualization.distances import histogram_figure
-from visualization.kit.card_picture import card_picture
+from visualization.kit.card_picture import draw_cards
 from visualization.kit.printable import printable
-from visualization.rankings.query_cards import ranking_page
-from visualization.rankings.ranked import choose_queries, rank_queries, top_rankings
-from visualization.sources.embedded_set import EmbeddedSet, Lists, embedded_set
+from visualization.rankings.query_cards import lay_out_rankings
+from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
+from visualization.sources.embedded_set import EmbeddedSet, Lists, assemble_set
 from visualization.sources.file_pictures import FilePictures
 from visualization.tensorboard.projector import Projector
 
@@ -53,7 +53,7 @@ class EvaluationPictures:
             embeddings: (N, D) of the files, in order.
             step: of the checkpoint.
         """
-        embedded = embedded_set(
+        embedded = assemble_set(
             self._lists,
             embeddings,
             self._params.metric,
@@ -70,7 +70,7 @@ class EvaluationPictures:
         rows, note = self._drawn(embedded)
         if note:
             embedded = replace(embedded.with_queries(rows), title=f"{embedded.title}: {note}")
-        yield "distances", histogram_figure.distances_picture(embedded)
+        yield "distances", histogram_figure.picture_distances(embedded)
 
     def _drawn(self, embedded: EmbeddedSet) -> tuple[np.ndarray, str]:
         """The queries that are looked at, the same ones for every checkpoint, and words on it if they are not all."""
@@ -83,17 +83,17 @@ class EvaluationPictures:
 
     def _rankings(self, embedded: EmbeddedSet) -> np.ndarray:
         rows, note = self._drawn(embedded)
-        figures = rank_queries(embedded, rows)
-        chosen = choose_queries(figures, self._params.eval_picture_queries, "mixed", self._params.seed)
-        rankings = top_rankings(embedded, [row for _, row in chosen], TOP)
-        page = ranking_page(
+        metrics = rank_queries(embedded, rows)
+        chosen = choose_queries(metrics, self._params.eval_picture_queries, "mixed", self._params.seed)
+        rankings = find_rankings(embedded, [row for _, row in chosen], TOP)
+        page = lay_out_rankings(
             embedded,
             [(kind, ranking) for (kind, _), ranking in zip(chosen, rankings, strict=True)],
             FilePictures(embedded, 2 * SIDE),
             title=f"Rankings: {embedded.title}",
             notes=[f"Best and worst of {note}."] if note else [],
         )
-        return np.asarray(card_picture(page, SIDE))
+        return np.asarray(draw_cards(page, SIDE))
 
 
 def _lists(found: EvaluationSet, image_root: Path, files: list[str], pooling: str) -> Lists:

@@ -50,7 +50,7 @@ def ink_on(colour: Colour) -> Colour:
     return BLACK if (luminance + 0.05) ** 2 > 1.05 * 0.05 else WHITE
 
 
-def shown_size(size: tuple[int, int], width: int) -> tuple[int, int]:
+def fit_size(size: tuple[int, int], width: int) -> tuple[int, int]:
     """The size a frame is shown at: at most `width` wide, no side above 4096; small frames are enlarged by a factor.
 
     The factor is whole: the smallest that makes the longer side 480 pixels, as far as `width` allows.
@@ -68,9 +68,9 @@ def draw_frame(picture: Image.Image, marks: Sequence[Mark], caption: str, legend
     Args:
         picture: RGB.
         caption, legend: text at the left and, where there is room, at the right.
-        width: see `shown_size`.
+        width: see `fit_size`.
     """
-    w, h = shown_size(picture.size, width)
+    w, h = fit_size(picture.size, width)
     scale = w / picture.width, h / picture.height
     shrinks = w < picture.width
     picture = picture.resize((w, h), Image.Resampling.LANCZOS if shrinks else Image.Resampling.NEAREST)

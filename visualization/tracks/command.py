@@ -17,14 +17,14 @@ from runtime.files import replace_file
 from runtime.progress import Progress
 from visualization.kit.printable import printable
 from visualization.tracks.animation import check_format, check_length, frames_a_second, write_animation
-from visualization.tracks.boxes import RESERVED, shown_size
-from visualization.tracks.folder import PAGE, check_folder, replaced_together, source_of
+from visualization.tracks.boxes import RESERVED, fit_size
+from visualization.tracks.folder import PAGE, check_folder, replace_together, source_of
 from visualization.tracks.matching import NOTES, as_text, match
 from visualization.tracks.matrices import Objects
-from visualization.tracks.object_crops import thumbnail, write_object_crops
+from visualization.tracks.object_crops import make_thumbnail, write_object_crops
 from visualization.tracks.tracking import Tracks
-from visualization.tracks.video import drawn_frames
-from visualization.tracks.video_page import tracks_page
+from visualization.tracks.video import draw_frames
+from visualization.tracks.video_page import render_tracks
 
 _LINES_SHOWN = 10  # of what was left out
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--frames {args.frames}: a folder without a name; say with --out where to write")
     out = Path(args.out) if args.out else folder.folder / "tracks" / name
     frames, left_out = _read(args)
-    size = shown_size((frames[0].frame.width, frames[0].frame.height), args.width)
+    size = fit_size((frames[0].frame.width, frames[0].frame.height), args.width)
     check_length(args.format, len(frames), size, args.every)
     check_folder(out, source_of(args.frames))
     devices.prepare(args.device, params.deterministic)
@@ -127,13 +127,13 @@ def _write(
     objects = Objects(
         names=[f.frame.name for f in frames],
         trackids=[tuple(o.trackid for o in f.frame.objects) for f in frames],
-        thumbnail=lambda frame, place: thumbnail(files[frame][place]),
+        thumbnail=lambda frame, place: make_thumbnail(files[frame][place]),
     )
-    with replaced_together(out) as temporary:
+    with replace_together(out) as temporary:
         animation = temporary / f"tracks.{args.format}"
-        drawn = drawn_frames(frames, tracks, args.width, Progress("drew", len(frames), "frames"))
+        drawn = draw_frames(frames, tracks, args.width, Progress("drew", len(frames), "frames"))
         write_animation(animation, drawn, args.fps, RESERVED)
-        page = tracks_page(
+        page = render_tracks(
             title=f"Objects of {name} matched from frame to frame",
             source=source_of(args.frames),
             facts=facts,

@@ -47,7 +47,7 @@ def check_folder(folder: Path, source: str) -> None:
 
 
 @contextlib.contextmanager
-def replaced_together(folder: Path) -> Iterator[Path]:
+def replace_together(folder: Path) -> Iterator[Path]:
     """Gives a temporary folder; when the block ends without an error, its files take their places in `folder`.
 
     An animation of another format that was there goes. Call `check_folder` first.

@@ -43,7 +43,7 @@ def write_object_crops(
     return files
 
 
-def thumbnail(file: str, side: int = 64) -> bytes:
+def make_thumbnail(file: str, side: int = 64) -> bytes:
     """A small JPEG of an image file, its longer side `side` pixels, as bytes."""
     with Image.open(file) as image:
         small = image.convert("RGB")

@@ -9,7 +9,7 @@ from visualization.tracks.boxes import Mark, State, draw_frame
 from visualization.tracks.tracking import Tracks
 
 
-def drawn_frames(
+def draw_frames(
     frames: Sequence[AnnotatedFrame],
     tracks: Tracks,
     width: int,

@@ -1,9 +1,9 @@
-"""The page of `visualize.py tracks`: figures, the animation, and the distances of each frame to the next."""
+"""The page of `visualize.py tracks`: metrics, the animation, and the distances of each frame to the next."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from visualization.kit.html_page import as_html, data_uri, html_page, notes_of
+from visualization.kit.html_page import data_uri, render_notes, render_page, to_html
 from visualization.tracks import matrices
 from visualization.tracks.folder import source_tag
 from visualization.tracks.matrices import Matrices, Objects
@@ -17,7 +17,7 @@ _STYLE = """
 _ANIMATION_LABEL = "the video with numbered boxes"
 
 
-def tracks_page(
+def render_tracks(
     title: str,
     source: str,
     facts: dict[str, str],
@@ -46,7 +46,7 @@ def tracks_page(
     body = [
         "<h2>How often the matches are right</h2>",
         _table(metrics),
-        *notes_of(notes),
+        *render_notes(notes),
         "<h2>The video</h2>",
         _animation(animation),
         "<h2>Distances from frame to frame</h2>",
@@ -62,7 +62,7 @@ def tracks_page(
             f"{left_out[1]:,} where all is right; --sections says how many are shown.</p>"
         )
     style = f"{_STYLE}{matrices.STYLE}{tables.picture_rules()}\n"
-    return html_page(title, facts, body, style, head=source_tag(source))
+    return render_page(title, facts, body, style, head=source_tag(source))
 
 
 def _faulty_and_sound(trackids: Sequence[Sequence[int]], tracks: Tracks) -> tuple[list[int], list[int]]:
@@ -78,16 +78,16 @@ def _faulty_and_sound(trackids: Sequence[Sequence[int]], tracks: Tracks) -> tupl
 
 def _table(rows: list[list[str]]) -> str:
     head, *body = rows
-    lines = ["".join(f'<th scope="col">{as_html(cell)}</th>' for cell in head)]
+    lines = ["".join(f'<th scope="col">{to_html(cell)}</th>' for cell in head)]
     for name, *cells in body:
-        lines.append(f'<th scope="row">{as_html(name)}</th>' + "".join(f"<td>{as_html(cell)}</td>" for cell in cells))
+        lines.append(f'<th scope="row">{to_html(name)}</th>' + "".join(f"<td>{to_html(cell)}</td>" for cell in cells))
     return '<table class="figures">' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def _animation(file: Path) -> str:
     data = file.read_bytes()
     kind = "video/mp4" if file.suffix == ".mp4" else "image/gif"
-    source = data_uri(kind, data) if len(data) <= EMBEDDED_BYTES else as_html(file.name)
+    source = data_uri(kind, data) if len(data) <= EMBEDDED_BYTES else to_html(file.name)
     if kind == "video/mp4":
         return f'<video src="{source}" aria-label="{_ANIMATION_LABEL}" controls loop muted></video>'
     return f'<img class="animation" src="{source}" alt="{_ANIMATION_LABEL}">'
