@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from runtime.files import replace_file
 from runtime.json_files import append_json_line, read_json_lines
+from runtime.progress import clock
 from runtime.tables import CsvLog
 
 
@@ -79,20 +80,11 @@ class TrainingMonitor:
 def progress_line(step: int, total: int, values: dict[str, float]) -> str:
     """What a person wants to see of a logged step, in one line."""
     digits = len(str(total))
-    rate = values["images_per_second"]
+    rate, left = values["images_per_second"], values["seconds_left"]
     return (
         f"step {step:{digits}d}/{total}  loss {values['loss']:.4f}  active {values['active_fraction']:.0%}  "
         f"hardest pos {values['hardest_positive']:.2f} neg {values['hardest_negative']:.2f}  "
         f"top-1 {values['batch_top1']:.0%}  lr {values['learning_rate']:.1e}  "
         f"{rate:,.0f} images/s  waiting for data {values['data_wait_share']:.0%}  "
-        f"left {duration(values['seconds_left'])}"
+        f"left {'?' if math.isnan(left) else clock(math.ceil(left))}"
     )
-
-
-def duration(seconds: float) -> str:
-    """1:02:03 or 2:03; "?" for NaN."""
-    if math.isnan(seconds):
-        return "?"
-    minutes, seconds = divmod(math.ceil(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from model.run.results import write_results_csv
 from model.run.run_folder import RunFolder
-from model.training.monitoring import Meter, TrainingMonitor, duration, progress_line
+from model.training.monitoring import Meter, TrainingMonitor, progress_line
 from runtime.json_files import append_json_line, read_json_lines
 from runtime.log import Log
 
@@ -18,10 +18,6 @@ def test_meter(monkeypatch):
     meter.add(10, waited=0.5)
     assert meter.read() == {"images_per_second": 20.0, "data_wait_share": 0.5}
     assert meter.read() == {"images_per_second": 0.0, "data_wait_share": 0.0}
-
-
-def test_durations():
-    assert [duration(s) for s in (0, 9.2, 61, 3723, float("nan"))] == ["0:00", "0:10", "1:01", "1:02:03", "?"]
 
 
 def test_log_is_plain_in_files_and_one_line_on_a_terminal(tmp_path, capsys, monkeypatch):
@@ -43,7 +39,10 @@ def test_progress_line_is_short_enough_for_a_terminal():
     values = dict.fromkeys(names.split(), 0.5) | {"data_wait_share": 0.5, "seconds_left": 60}
     line = progress_line(10, 25000, values)
     assert line.startswith("step    10/25000")
+    assert line.endswith("left 1:00")
     assert len(line) <= 150
+    assert progress_line(10, 25000, values | {"seconds_left": 9.2}).endswith("left 0:10")
+    assert progress_line(10, 25000, values | {"seconds_left": float("nan")}).endswith("left ?")
 
 
 def rows_of(file):
