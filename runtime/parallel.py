@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from typing import Any, TypeVar
 
 from runtime.errors import UserError
@@ -21,6 +22,13 @@ _AHEAD = 8  # tasks per worker that are handed over before their turn: memory st
 def cores() -> int:
     """The processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def lots(things: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
+    """Up to `size` things at a time, for a process to do together."""
+    rest = iter(things)
+    while lot := tuple(islice(rest, size)):
+        yield lot
 
 
 def run_parallel(function: Callable[[Any], Result], arguments: Iterable[Any], workers: int) -> Iterator[Result]:

@@ -4,16 +4,15 @@ import dataclasses
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from dataset.vid.annotations import AnnotationError, Frame, Problem, Snippet, VideoObject, parse_frame
 from dataset.vid.index import SplitIndex, join, make_index
 from dataset.vid.siamfc_crops import TRAIN_FOLDERS
 from runtime.errors import UserError
-from runtime.parallel import run_parallel
+from runtime.parallel import lots, run_parallel
 
 _SNIPPETS_PER_TASK = 4
 
@@ -44,11 +43,11 @@ def index_split(root: Path, split: str, workers: int, progress: Callable[[int, i
     top = Path(root) / "Annotations" / "VID" / split
     folders, problems = _snippet_folders(top, split)
     listed = listing(root, split)  # before they are read: what comes meanwhile is noticed next time
-    lots = [_Lot(top, split, lot) for lot in _lots(folders)]
+    tasks = [_Lot(top, split, lot) for lot in lots(folders, _SNIPPETS_PER_TASK)]
     parts, done = [make_index(split, [], problems)], 0
     if progress and folders:
         progress(0, len(folders))  # the clock starts
-    for lot, part in zip(lots, run_parallel(_read_lot, lots, workers), strict=True):
+    for lot, part in zip(tasks, run_parallel(_read_lot, tasks, workers), strict=True):
         parts.append(part)
         done += len(lot.folders)
         if progress:
@@ -70,12 +69,6 @@ def listing(root: Path, split: str) -> int:
         except UserError:
             lines.append(f"{folder} cannot be read")
     return zlib.crc32("\n".join(lines).encode())
-
-
-def _lots(folders: list[str]) -> Iterator[tuple[str, ...]]:
-    rest = iter(folders)
-    while lot := tuple(islice(rest, _SNIPPETS_PER_TASK)):
-        yield lot
 
 
 def _snippet_folders(top: Path, split: str) -> tuple[list[str], list[Problem]]:

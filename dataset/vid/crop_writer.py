@@ -1,9 +1,8 @@
 """Writes the crops of many frames, in several processes; a file is either whole or not there."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -11,7 +10,7 @@ from PIL import Image
 from dataset.vid.annotations import Frame, Problem
 from dataset.vid.siamfc_crops import DEFAULT, Box, CropSettings, crop_path, cut, is_inside, mean_colour
 from runtime.errors import UserError
-from runtime.parallel import run_parallel
+from runtime.parallel import lots, run_parallel
 
 PARTIAL = ".partial"  # folder below the output folder for files that are being written
 
@@ -124,7 +123,7 @@ def write_all_crops(
         UserError: when a crop cannot be written. An image that cannot be read is one of the `problems` instead.
     """
     total, done = CropCounts(), 0
-    for images, counts in run_parallel(_write_chunk, _chunks(tasks), workers):
+    for images, counts in run_parallel(_write_lot, lots(tasks, _FRAMES_PER_TASK), workers):
         total.add(counts)
         done += images
         if progress:
@@ -132,14 +131,8 @@ def write_all_crops(
     return total
 
 
-def _chunks(tasks: Iterable[FrameCrops]) -> Iterator[list[FrameCrops]]:
-    tasks = iter(tasks)
-    while chunk := list(islice(tasks, _FRAMES_PER_TASK)):
-        yield chunk
-
-
-def _write_chunk(chunk: Sequence[FrameCrops]) -> tuple[int, CropCounts]:
+def _write_lot(lot: Sequence[FrameCrops]) -> tuple[int, CropCounts]:
     total = CropCounts()
-    for task in chunk:
+    for task in lot:
         total.add(write_crops(task))
-    return len(chunk), total
+    return len(lot), total

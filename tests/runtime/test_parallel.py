@@ -14,7 +14,7 @@ from helpers.commands import ROOT, environment
 
 from dataset.vid.annotations import AnnotationError
 from runtime.errors import UserError
-from runtime.parallel import cores, run_parallel
+from runtime.parallel import cores, lots, run_parallel
 
 
 def square_slowly(number: int) -> int:
@@ -136,3 +136,13 @@ def soon(condition: Callable[[], bool]) -> bool:
 
 def test_cores():
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+def test_lots_are_taken_as_they_are_needed():
+    taken = []
+    things = (taken.append(i) or i for i in range(7))
+    parts = lots(things, 3)
+    assert next(parts) == (0, 1, 2)
+    assert taken == [0, 1, 2]
+    assert list(parts) == [(3, 4, 5), (6,)]
+    assert list(lots([], 3)) == []
