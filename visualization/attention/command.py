@@ -9,6 +9,7 @@ import numpy as np
 from dataset.loading.inspection import inspect_files
 from model.configuration.loading import check_params
 from model.configuration.params import Params
+from model.distances import find_distance, has_unit_length, is_squared
 from model.embedding.hdf5_file import opened
 from model.run import devices
 from model.run.checkpoint_files import find_checkpoint, step_of
@@ -121,14 +122,14 @@ def _page(
         numbers = [f"{pair.distance:.4g}", f"{pair.similarity:.4g}"]
         lowered = [f"{share_lowered(values):.1%}" for values in (pair.query_map, pair.match_map)]
         rows.append([str(number), *names, pair.verdict, *numbers, *lowered])
+    squared = is_squared(find_distance(metric))
+    similarity = f"the scalar product of both embeddings about {centre}" if squared else "minus the distance"
     notes = [
         "A map is the features of the backbone's last layer times the gradient of the similarity, summed over channels "
         "(HiResCAM; Grad-CAM where the head averages), the lengths of vectors held constant. Its places add up to the "
         "similarity, but for what biases and the centre add (not quite so for heads with swish). Both maps of a pair "
         "have one scale.",
-        f"Similarity: {'minus the distance' if metric == 'cityblock' else 'the scalar product of both embeddings'}"
-        + ("" if metric == "cityblock" else f" about {centre}")
-        + (", each of length 1." if metric == "cosine" else "."),
+        f"Similarity: {similarity}{', each of length 1.' if has_unit_length(metric) else '.'}",
         "Lowered: of all that places add to the similarity or take away from it, the share that is taken away.",
     ]
     title = _title(args, checkpoint, metric, embedded)

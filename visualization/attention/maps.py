@@ -27,6 +27,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from model.distances import find_distance, has_unit_length, is_squared
 from model.metrics.ranking.gallery_distances import unit_rows
 from model.network.heads import UnitLength
 
@@ -73,15 +74,15 @@ class AttentionMaps:
         """Args:
         embedder: of `build_embedder`.
         metric: a module of `model.distances`.
-        centre: (D,) c above, such as the gallery's mean (for cosine of its embeddings at length 1); None for 0. Has no
-            effect for cityblock.
+        centre: (D,) c above, such as the gallery's mean (of its embeddings as they are compared); None for 0. Has no
+            effect where the distance is a sum over the dimensions.
         """
         head = embedder.get_layer("head")
         # What the head was applied to: a model's own `input` is that inside of it.
         features = keras.Operation.input.fget(head)
         self._features = keras.Model(embedder.input, features)
         self._head = keras.models.clone_model(head, clone_function=_with_constant_length)
-        self._metric, self._unit = metric, ConstantLength()
+        self._distance, self._unit_length, self._unit = find_distance(metric), has_unit_length(metric), ConstantLength()
         size = embedder.output_shape[-1]
         self._centre = tf.constant(np.zeros(size) if centre is None else centre, tf.float32)
 
@@ -93,15 +94,15 @@ class AttentionMaps:
         with tf.GradientTape() as tape:
             tape.watch(features)
             embeddings = self._head(features, training=False)  # (2 N, D)
-            compared = self._unit(embeddings) if self._metric == "cosine" else embeddings
+            compared = self._unit(embeddings) if self._unit_length else embeddings
             still = tf.stop_gradient(compared)
             others = tf.roll(still, count, axis=0)
-            if self._metric == "cityblock":
-                weights = tf.sign(others - still)
-                similarity = -tf.reduce_sum(tf.abs(others - still), axis=1)
-            else:
+            if is_squared(self._distance):
                 weights = others - self._centre
                 similarity = tf.einsum("nd,nd->n", still - self._centre, weights)
+            else:
+                weights = self._distance.slopes(others - still, tf)
+                similarity = -tf.reduce_sum(self._distance.of_differences(others - still, tf), axis=1)
             raised = tf.reduce_sum(compared * weights)
         gradient = tape.gradient(raised, features)
         if gradient is None:  # nothing of the features reaches the embedding
@@ -123,4 +124,4 @@ def _with_constant_length(layer: keras.layers.Layer) -> keras.layers.Layer:
 def mean_embedding(emb: np.ndarray, metric: str) -> np.ndarray:
     """The centre of embeddings (N, D) as they are compared: (D,) float64."""
     emb = emb.astype(np.float64)
-    return (unit_rows(emb) if metric == "cosine" else emb).mean(0)
+    return (unit_rows(emb) if has_unit_length(metric) else emb).mean(0)

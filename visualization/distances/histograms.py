@@ -120,7 +120,6 @@ class _Counting:
     def __init__(self, embedded: EmbeddedSet, fpr: float) -> None:
         self._lists: MatchLists = embedded.task.lists
         self._distances: EmbeddingDistances = embedded.distances()
-        self._root, self._unit = embedded.metric == "euclidean", self._distances.in_units(1.0)
         queries, gallery = self._distances.shape
         columns = self._lists.columns
         count = queries * gallery - len(columns) - len(self._lists.left_out)
@@ -131,18 +130,10 @@ class _Counting:
         self._point = OperatingPoint(fpr, count, self._distances)
         rows = np.repeat(np.arange(queries), np.diff(self._lists.offsets))
         self._ordered = self._distances.pairs(rows, columns)  # (M,) exact, in the unit that orders
-        self._matches = self._in_units(self._ordered.copy())
+        self._matches = self._distances.in_units(self._ordered)
         sample = self._sample()
         self._low, self._high = _range([self._matches, sample])
         self._middle = np.float32(sample.mean() if len(sample) else 0.0)  # sums about it do not cancel
-
-    def _in_units(self, distances: np.ndarray) -> np.ndarray:
-        """Distances in the unit of the metric, computed in place."""
-        np.maximum(distances, 0, out=distances)  # products of single precision may be a trifle below 0
-        if self._root:
-            np.sqrt(distances, out=distances)
-        distances *= distances.dtype.type(self._unit)
-        return distances
 
     def _hidden(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The pairs of some queries that are not negative: (h,) places among these queries, and (h,) columns."""
@@ -160,7 +151,7 @@ class _Counting:
         there = columns % every == 0
         shown = np.ones(tile.shape, bool)
         shown[places[there], columns[there] // every] = False
-        return self._in_units(tile[shown]).astype(np.float64)
+        return self._distances.in_units(tile[shown]).astype(np.float64)
 
     def run(self) -> DistanceHistograms:
         starts = range(0, self._distances.shape[0], _ROWS)
@@ -201,7 +192,7 @@ class _Counting:
             low = min(low, float(flat.min()))
             flat[hidden] = 0
             high = max(high, float(flat.max()))
-            self._in_units(flat)
+            flat = self._distances.in_units(flat)
             flat[hidden] = self._middle  # adds nothing to the sums, and its bin is known
             away = flat - self._middle
             total += float(away.sum(dtype=np.float64))

@@ -12,7 +12,8 @@ from scipy.spatial.distance import cdist
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from model.metrics.ranking.gallery_distances import unit_rows
+from model.distances import find_distance, has_unit_length, is_squared
+from model.metrics.ranking.gallery_distances import sums_over_dimensions, unit_rows
 from model.run import devices
 from runtime.errors import UserError
 from visualization.sources.embedded_set import EmbeddedSet
@@ -22,7 +23,7 @@ FEWEST = 3
 
 _FEW = 1000  # images that one thread places sooner than several
 
-_CITYBLOCK = {"tsne": "cityblock", "umap": "manhattan"}
+_OF_UMAP = {"cityblock": "manhattan"}  # what scipy and scikit-learn call otherwise
 
 
 class Drawn(NamedTuple):
@@ -98,7 +99,7 @@ def flatten(emb: np.ndarray, metric: str, method: str, seed: int = 0, perplexity
     if len(emb) < FEWEST:
         raise UserError(f"{len(emb)} images; an embedding in two dimensions needs at least {FEWEST}")
     points = emb.astype(np.float64)
-    points = unit_rows(points) if metric == "cosine" else points / (np.abs(points).max() or 1.0)
+    points = unit_rows(points) if has_unit_length(metric) else points / (np.abs(points).max() or 1.0)
     components, shares = principal_components(points)
     spread = components.std(axis=0).max()
     if method == "umap":
@@ -108,7 +109,8 @@ def flatten(emb: np.ndarray, metric: str, method: str, seed: int = 0, perplexity
     if method == "pca":
         return Flat(components, f"the two components have {shares[0]:.1%} and {shares[1]:.1%} of the variance")
     start = (1e-4 / components[:, 0].std()) * components
-    distance = _CITYBLOCK[method] if metric == "cityblock" else "euclidean"
+    distance = getattr(find_distance(metric), "CDIST", "euclidean")
+    distance = _OF_UMAP.get(distance, distance) if method == "umap" else distance
     if method == "tsne":
         perplexity = min(perplexity, max(1.0, (len(points) - 1) / 3))
         model = TSNE(perplexity=perplexity, init=start.astype(np.float32), metric=distance, random_state=seed)
@@ -144,11 +146,12 @@ def principal_components(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def neighbour_share(points: np.ndarray, identities: np.ndarray, metric: str = "euclidean") -> float:
     """The share of points whose nearest other one is of their identity: (N, D), (N,)."""
     points = points.astype(np.float64)
-    points = unit_rows(points) if metric == "cosine" else points
-    right = 0
+    points = unit_rows(points) if has_unit_length(metric) else points
+    distance, right = find_distance(metric), 0
     for start in range(0, len(points), 256):
         block = points[start : start + 256]
-        distances = cdist(block, points, "cityblock" if metric == "cityblock" else "sqeuclidean")
+        squared = is_squared(distance)
+        distances = cdist(block, points, "sqeuclidean") if squared else sums_over_dimensions(block, points, distance)
         distances[np.arange(len(block)), start + np.arange(len(block))] = np.inf
         right += int((identities[distances.argmin(axis=1)] == identities[start : start + 256]).sum())
     return right / len(points)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from model.distances import find_distance, is_squared
 from model.metrics.episodes.accuracies import pair_distances
 
 # Boxes that do not touch have an overlap distance of 1: nothing then says which belongs to which.
@@ -70,8 +71,9 @@ def distance_matrix(first: np.ndarray, second: np.ndarray, metric: str) -> np.nd
     """
     rows, columns = np.indices((len(first), len(second))).reshape(2, -1)
     distances = pair_distances(np.concatenate([first, second]), rows, columns + len(first), metric)  # (N * M,)
-    if metric == "euclidean":  # pair_distances leaves them squared
-        distances = np.sqrt(distances)
+    distance = find_distance(metric)
+    if is_squared(distance):  # pair_distances leaves them squared, or half of that at length 1
+        distances = distance.of_squared(2 * distances if distance.UNIT_LENGTH else distances, np)
     return distances.reshape(len(first), len(second))
 
 

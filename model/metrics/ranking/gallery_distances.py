@@ -42,8 +42,8 @@ class Distances(Protocol):
     def same(self, distances: np.ndarray) -> np.ndarray:
         """Distances nearer to these than this are equal: (P,)."""
 
-    def in_units(self, distance: float) -> float:
-        """A distance in the unit of the metric."""
+    def in_units(self, distance: float | np.ndarray) -> float | np.ndarray:
+        """Distances in the unit of the metric."""
 
 
 class GivenDistances:
@@ -65,7 +65,7 @@ class GivenDistances:
 
     same = staticmethod(np.zeros_like)
 
-    def in_units(self, distance: float) -> float:
+    def in_units(self, distance: float | np.ndarray) -> float | np.ndarray:
         return distance
 
 
@@ -152,11 +152,16 @@ class EmbeddingDistances:
     def same(self, distances: np.ndarray) -> np.ndarray:
         return _ONE * distances + (2 * _COSINE_NOISE if self._unit else 0)
 
-    def in_units(self, distance: float) -> float:
-        distance = max(float(distance), 0.0)
+    def in_units(self, distance: float | np.ndarray) -> float | np.ndarray:
+        distance = np.maximum(distance, 0)  # products of single precision may be a trifle below 0
         if not self._squared:
             return distance
-        return float(self._distance.of_squared(distance if self._unit else distance / self._scale**2, np))
+        if not self._unit:
+            factor = self._scale**-2  # a power of two
+            if not 2.0**-96 < factor < 2.0**96:  # beyond what single precision holds
+                distance = distance.astype(np.float64)
+            distance = distance * distance.dtype.type(factor)
+        return self._distance.of_squared(distance, np)
 
 
 def sums_over_dimensions(query: np.ndarray, gallery: np.ndarray, distance: ModuleType) -> np.ndarray:

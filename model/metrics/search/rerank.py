@@ -234,5 +234,5 @@ class RerankedDistances:
 
     same = staticmethod(np.zeros_like)
 
-    def in_units(self, distance: float) -> float:
-        return float(distance)
+    def in_units(self, distance: float | np.ndarray) -> float | np.ndarray:
+        return distance
