@@ -17,7 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image, ImageEnhance
+
+from dataset.augmentation import for_training
+from model.configuration.loading import check_params
+from model.configuration.params import Params
+from model.run.devices import prepare
+from runtime.parallel import cores
 
 SIDE, PRE_CROP = 128, 144
 ALL = [
@@ -35,6 +42,7 @@ CASES = {name: [name] for name in ("random_crop", *ALL, "affine")} | {
     "the 4 warps": ALL[1:5],
     "all together": ALL,
 }
+BATCH = 72
 ORIGINAL = ["grayscale", "scale", "translate", "rotate", "shear", "horizontal_flip"]
 WARPS = {"scale", "translate", "rotate", "shear", "affine"}
 
@@ -138,7 +146,7 @@ def pillow_steps(names: list[str], params: object) -> list[Callable[[Image.Image
     return steps
 
 
-def batches(run: Callable[[], Iterator[object]], batch: int, least: float) -> tuple[float, float]:
+def batches(run: Callable[[], Iterator[object]], least: float) -> tuple[float, float]:
     """Images per second, and microseconds of the processor for an image, over `least` seconds."""
     stream = run()
     for _ in range(4):  # compiled, and the threads are under way
@@ -146,9 +154,40 @@ def batches(run: Callable[[], Iterator[object]], batch: int, least: float) -> tu
     start, worked, seen = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - start < least:
         next(stream)
-        seen += batch
+        seen += BATCH
     seconds, worked = time.perf_counter() - start, time.process_time() - worked
     return seen / seconds, worked / seen * 1e6
+
+
+def ours(params: Params, images: np.ndarray) -> Iterator[object]:
+    """Batches of the project's augmentation, without end."""
+    augment, images = for_training(params), tf.constant(images)
+    data = tf.data.Dataset.range(2**40)
+    data = data.map(
+        lambda n: augment(images[n % len(images)], tf.stack([params.seed, tf.cast(n, tf.int32)])),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    return iter(data.batch(BATCH, drop_remainder=True).prefetch(params.prefetch_threads))
+
+
+def pillow(params: Params, images: np.ndarray, pool: ThreadPoolExecutor) -> Iterator[object]:
+    """The same of Pillow's operations."""
+    chosen = pillow_steps(params.augmentation, params)
+    some = [pillow_steps([name], params)[0] for name in params.augmentation_pool]
+
+    def one(number: int) -> np.ndarray:
+        draw = random.Random(number)
+        image = Image.fromarray(images[number % len(images)])
+        more = draw.sample(some, draw.randint(*params.augmentation_pool_count)) if some else []
+        for step in [*chosen, *more]:
+            image = step(image, draw)
+        return np.asarray(image)
+
+    number = 0
+    while True:
+        yield np.stack(list(pool.map(one, range(number, number + BATCH))))
+        number += BATCH
 
 
 def main() -> None:
@@ -163,45 +202,9 @@ def main() -> None:
     if args.only is not None and args.only not in cases:
         parser.error(f"--only must be one of {', '.join(cases)}")
 
-    from model.run.devices import prepare
-
     prepare("cpu")
-    import tensorflow as tf
-
-    from dataset.augmentation import for_training
-    from model.configuration.loading import check_params
-    from runtime.parallel import cores
-
-    batch, threads = 72, cores()
+    threads = cores()
     large, small = make_images(256, PRE_CROP), make_images(256, SIDE)
-
-    def ours(params: object, images: np.ndarray) -> Iterator[object]:
-        augment, images = for_training(params), tf.constant(images)
-        data = tf.data.Dataset.range(2**40)
-        data = data.map(
-            lambda n: augment(images[n % len(images)], tf.stack([params.seed, tf.cast(n, tf.int32)])),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        return iter(data.batch(batch, drop_remainder=True).prefetch(params.prefetch_threads))
-
-    def pillow(params: object, images: np.ndarray, pool: ThreadPoolExecutor) -> Iterator[object]:
-        chosen = pillow_steps(params.augmentation, params)
-        some = [pillow_steps([name], params)[0] for name in params.augmentation_pool]
-
-        def one(number: int) -> np.ndarray:
-            draw = random.Random(number)
-            image = Image.fromarray(images[number % len(images)])
-            more = draw.sample(some, draw.randint(*params.augmentation_pool_count)) if some else []
-            for step in [*chosen, *more]:
-                image = step(image, draw)
-            return np.asarray(image)
-
-        number = 0
-        while True:
-            yield np.stack(list(pool.map(one, range(number, number + batch))))
-            number += batch
-
     print(f"{SIDE}x{SIDE}, {threads} cores; load of the machine at the start: {os.getloadavg()[0]:.1f}")
     print(f"{'':22}{'images/s':>10}{'CPU':>12}{'Pillow':>14}{'CPU':>12}{'ratio':>8}{'of CPU':>8}")
     with ThreadPoolExecutor(threads) as pool:
@@ -213,8 +216,8 @@ def main() -> None:
             images = large if {"random_crop", "random_resized_crop"} & set(names or []) else small
             measured = []
             for _ in range(args.repeats):
-                mine = batches(partial(ours, params, images), batch, args.seconds)
-                measured.append((*mine, *batches(partial(pillow, params, images, pool), batch, args.seconds)))
+                mine = batches(partial(ours, params, images), args.seconds)
+                measured.append((*mine, *batches(partial(pillow, params, images, pool), args.seconds)))
             mine, work, theirs, their_work = map(statistics.median, zip(*measured, strict=True))
             ratio = statistics.median(a / b for a, _, b, _ in measured)
             ratio_of_work = statistics.median(b / a for _, a, _, b in measured)
