@@ -216,6 +216,7 @@ def test_command_writes_png_and_page(files, tmp_path, capsys):
     assert shown["step"] == "12"
     lines = dict(re.split(r"  +", line) for line in capsys.readouterr().out.splitlines() if "  " in line)
     assert shown["threshold@fpr=0.01"] == lines["threshold@fpr=0.01"]
+    assert 0 < float(lines["threshold@fpr=0.01"]) < 2
 
 
 @pytest.mark.parametrize(

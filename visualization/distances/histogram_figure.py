@@ -57,13 +57,14 @@ def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log
 def metrics_of(histograms: DistanceHistograms) -> list[list[str]]:
     """What the picture says in numbers: a row for each, name and value."""
     h = histograms
+    threshold = "none: no negative pair to exclude" if h.threshold is None else repr(float(h.threshold))
     rows = [
         ["positive pairs", f"{h.positives.total:,}"],
         ["negative pairs", f"{h.negatives.total:,}"],
         ["mean of the positives", f"{number(h.positives.mean)} ± {number(h.positives.std)}"],
         ["mean of the negatives", f"{number(h.negatives.mean)} ± {number(h.negatives.std)}"],
         ["nearest and farthest pair", f"{number(h.lowest)} and {number(h.highest)}"],
-        [f"threshold@fpr={h.fpr:g}", "none: no negative pair to exclude" if h.threshold is None else repr(h.threshold)],
+        [f"threshold@fpr={h.fpr:g}", threshold],
         [f"tpr@fpr={h.fpr:g}", f"{h.tpr:.4f}"],
         ["area under the ROC curve", share(h.auc)],
         ["equal error rate", share(h.equal_error_rate)],
