@@ -1,6 +1,5 @@
 """Hardest triples of a whole training set, mined between epochs, and the files that keep them for a resumed run."""
 
-import re
 from pathlib import Path
 
 import keras
@@ -10,9 +9,9 @@ from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
 from model.losses.distances import pairwise
+from model.run.triples_file import load_triples, save_triples
 from model.training.checkpoints import TrainingCheckpoints
 from model.training.non_finite import NonFiniteError
-from runtime.files import replace_file
 from runtime.log import Log
 
 
@@ -53,34 +52,6 @@ def hardest_triples(embeddings: np.ndarray, codes: np.ndarray, metric: str, bloc
         positives[np.arange(len(rows)), rows] = -np.inf  # an image is not its own positive
         triples[start : start + block] = np.stack([rows, positives.argmax(axis=1), nearest], axis=1)
     return triples
-
-
-def save_triples(folder: Path, epoch: int, triples: np.ndarray) -> None:
-    """Keeps the triples of an epoch in `folder`, with those of the newest epoch before it; all others are removed.
-
-    Those of later epochs belong to a history that is being trained anew.
-
-    Raises:
-        UserError: when the file cannot be written.
-    """
-    folder = Path(folder)
-    with replace_file(folder / f"epoch-{epoch}.npy", "wb") as file:
-        np.save(file, np.asarray(triples, np.int64), allow_pickle=False)
-    files = {int(name[1]): file for file in folder.iterdir() if (name := re.fullmatch(r"epoch-(\d+)\.npy", file.name))}
-    kept = sorted(number for number in files if number <= epoch)[-2:]
-    for number, file in files.items():
-        if number not in kept:
-            file.unlink(missing_ok=True)
-
-
-def load_triples(folder: Path, epoch: int) -> np.ndarray | None:
-    """The triples (A, 3) int64 that `save_triples` kept for an epoch; None when there are none, or they are damaged."""
-    try:
-        with open(Path(folder) / f"epoch-{epoch}.npy", "rb") as file:
-            triples = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception:  # whatever NumPy makes of a damaged header: mining again mends it
-        return None
-    return triples if triples.ndim == 2 and triples.shape[1] == 3 and triples.dtype == np.int64 else None
 
 
 class HardTriples:

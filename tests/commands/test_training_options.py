@@ -11,8 +11,8 @@ from helpers.train_several import setting, train_several
 from helpers.training_results import TWO_DEVICES, checkpoint_values
 from PIL import Image
 
+from model.run.triples_file import load_triples
 from model.training.detailed_log import read_detailed_log
-from model.training.hard_triples import load_triples
 from runtime import plugins
 from runtime.json_files import read_json_lines
 

@@ -17,8 +17,8 @@ from model.embedding.embedder import Embedder
 from model.network.build import build_embedder
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
+from model.run.triples_file import load_triples, save_triples
 from model.training.detailed_log import read_detailed_log
-from model.training.hard_triples import load_triples, save_triples
 from runtime.json_files import read_json_lines
 
 COMMON = {"deterministic": True, "detailed_log": True, "save_summary_steps": 1, "save_checkpoints_steps": 1000}

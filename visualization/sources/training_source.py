@@ -8,6 +8,7 @@ import numpy as np
 from dataset.loading.training_set import TrainingSet, load_training_set
 from model.configuration.params import Params
 from model.run.run_folder import RunFolder
+from model.run.triples_file import load_triples
 from runtime.errors import UserError
 
 
@@ -38,8 +39,6 @@ def load_batches_of(params: Params, run: Path | None, step: int, count: int) -> 
     if params.triplet_mining != "hard":
         return data
     # Mined triples are of an epoch, and of the network as it was when that began: only what the run kept is known.
-    from model.training.hard_triples import load_triples  # imports TensorFlow
-
     length = data.sampler.steps_per_epoch
     for epoch in range(step // length, (step + count - 1) // length + 1):
         triples = load_triples(RunFolder(run).triples, epoch) if run else None

@@ -153,15 +153,14 @@ class EmbeddingDistances:
         return _ONE * distances + (2 * _COSINE_NOISE if self._unit else 0)
 
     def in_units(self, distance: float | np.ndarray) -> float | np.ndarray:
-        distance = np.maximum(distance, 0)  # products of single precision may be a trifle below 0
-        if not self._squared:
-            return distance
-        if not self._unit:
+        values = np.maximum(distance, 0)  # products of single precision may be a trifle below 0
+        if self._squared and not self._unit:
             factor = self._scale**-2  # a power of two
             if not 2.0**-96 < factor < 2.0**96:  # beyond what single precision holds
-                distance = distance.astype(np.float64)
-            distance = distance * distance.dtype.type(factor)
-        return self._distance.of_squared(distance, np)
+                values = values.astype(np.float64)
+            values = values * values.dtype.type(factor)
+        values = self._distance.of_squared(values, np) if self._squared else values
+        return values if np.ndim(values) else float(values)
 
 
 def sums_over_dimensions(query: np.ndarray, gallery: np.ndarray, distance: ModuleType) -> np.ndarray:

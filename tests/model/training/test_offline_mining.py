@@ -3,7 +3,8 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from dataset.sampling.triplets import TripletSampler
-from model.training.hard_triples import hardest_triples, load_triples, save_triples
+from model.run.triples_file import load_triples, save_triples
+from model.training.hard_triples import hardest_triples
 
 TRIPLES = np.array([[0, 1, 2], [1, 0, 3]])
 
