@@ -15,7 +15,7 @@ from model.metrics.ranking.gallery_distances import Distances, EmbeddingDistance
 from model.metrics.ranking.per_query.cmc import compute_cmc_curve
 from model.metrics.ranking.retrieval import Task, check_embeddings, evaluate_task, make_task, with_cameras
 from model.metrics.search import approximate, query_expansion, rerank
-from model.metrics.single_shot import single_shot_figures
+from model.metrics.single_shot import single_shot_metrics
 from runtime.errors import UserError
 
 SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
@@ -152,7 +152,7 @@ def _rank(
     result = evaluate_task(task, distances, metric, request.memory_gb, **options)
     metrics, definitions = dict(result.metrics), result.definitions | definitions
     if request.single_gallery_shot:
-        shot, meaning = single_shot_figures(task, distances, request.ties, request.memory_gb)
+        shot, meaning = single_shot_metrics(task, distances, request.ties, request.memory_gb)
         metrics, definitions = metrics | shot, definitions | meaning
     if request.clusters:
         from model.metrics import clusters  # scikit-learn takes a second to load
@@ -160,7 +160,7 @@ def _rank(
         say("clustering the gallery with k-means ...")
         labels = ranking.gallery_list.identities[task.gallery].astype(str)
         known = np.isin(labels, ranking.query_list.identities.astype(str))  # distractors are of no identity
-        metrics |= clusters.cluster_figures(ranking.gallery_emb[known], labels[known], metric=metric)
+        metrics |= clusters.cluster_metrics(ranking.gallery_emb[known], labels[known], metric=metric)
         definitions |= clusters.definitions(int(known.sum()), len(np.unique(labels[known])), metric)
     chosen = "map_market" if request.use_market_ap else "map"
     definitions["mAP"] = f"{chosen}: {definitions[chosen]}"

@@ -39,7 +39,7 @@ def definitions(images: int, identities: int, metric: str = "euclidean", seed: i
     }
 
 
-def cluster_figures(
+def cluster_metrics(
     emb: np.ndarray, identities: np.ndarray, *, seed: int = 0, metric: str = "euclidean"
 ) -> dict[str, float]:
     """`nmi` and `ami` of k-means clusters with the identities, each at most 1; see `definitions`.

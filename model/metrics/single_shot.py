@@ -117,7 +117,7 @@ RANKS = (1, 5, 10, 20)
 BYTES_PER_DISTANCE = 40  # of a block's arrays together
 
 
-def single_shot_figures(
+def single_shot_metrics(
     task: Task, distances: Distances, ties: str, memory_gb: float = 1.0
 ) -> tuple[dict[str, float], dict[str, str]]:
     """`cmc_single_shot@1`, `@5`, `@10`, `@20` and their definition; source: see `model.metrics.single_shot`.

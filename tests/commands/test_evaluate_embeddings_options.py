@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from dataset.formats.manifest import Manifest, read_manifest
 from evaluate import main
-from model.metrics.clusters import cluster_figures
+from model.metrics.clusters import cluster_metrics
 from model.metrics.ranking.retrieval import evaluate_distances
 from model.metrics.search.rerank import Reranker
 from model.metrics.single_shot import single_gallery_shot
@@ -89,7 +89,7 @@ def test_clusters_are_of_the_queries_identities(tmp_path: Path) -> None:
     files = EmbeddingFiles(tmp_path)
     ids, _, emb = files.gallery
     known = np.isin(ids, files.query[0])
-    expected = cluster_figures(emb[known], ids[known])
+    expected = cluster_metrics(emb[known], ids[known])
     metrics = files.run("--clusters")["metrics"]
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)
 

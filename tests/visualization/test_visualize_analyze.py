@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 import visualize
 from dataset.formats.manifest import Manifest, write_manifest
 from model.embedding.hdf5_file import read_embeddings, write_embeddings
-from model.evaluation.by_class.analysis import FIGURES
+from model.evaluation.by_class.analysis import RANKING_METRICS
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
@@ -105,7 +105,7 @@ def test_table_json_and_page(source: Path, capsys: pytest.CaptureFixture) -> Non
     emb = read_embeddings(source / "emb.h5")
     images = Manifest(emb.identities, emb.paths, source, source / "test.csv")
     result = evaluate_retrieval(emb.emb, emb.emb, images, images, "diagonal", "euclidean")
-    assert got["metrics"] == {name: result.metrics[name] for name in FIGURES}
+    assert got["metrics"] == {name: result.metrics[name] for name in RANKING_METRICS}
     assert got["counts"]["queries_skipped_identity_absent"] == 1
     assert sum(one["queries"] for one in got["classes"]) == 23
     assert sum(one["count"] for one in got["confusions"]) == got["counts"]["queries_wrong"]
@@ -114,8 +114,8 @@ def test_table_json_and_page(source: Path, capsys: pytest.CaptureFixture) -> Non
     assert all(low <= one["recall@1"] <= high for one in got["classes"] for low, high in [one["recall@1_interval"]])
 
     over_queries = next(line.split()[3:] for line in printed.splitlines() if line.startswith("mean over queries"))
-    shares = [f"{100 * got['metrics'][name]:.2f}" for name in FIGURES[:-2]]
-    assert over_queries == [*shares, *(f"{got['metrics'][name]:,.2f}" for name in FIGURES[-2:])]
+    shares = [f"{100 * got['metrics'][name]:.2f}" for name in RANKING_METRICS[:-2]]
+    assert over_queries == [*shares, *(f"{got['metrics'][name]:,.2f}" for name in RANKING_METRICS[-2:])]
     hardest = next(line for line in printed.splitlines() if line.strip().startswith(got["classes"][0]["class"]))
     assert f"{100 * got['classes'][0]['recall@1']:.2f}" in hardest
     assert "hardest classes, 3 of 4" in printed
@@ -165,7 +165,7 @@ def test_query_against_gallery(source: Path, capsys: pytest.CaptureFixture) -> N
     assert run(*files, *outputs, "--image_root", source, "--metric", "cosine") == 0
     got = json.loads((source / "a.json").read_text())
     result = evaluate_retrieval(emb.emb[:8], emb.emb[8:], parts["q"], parts["g"], "diagonal", "cosine")
-    assert got["metrics"] == {name: result.metrics[name] for name in FIGURES}
+    assert got["metrics"] == {name: result.metrics[name] for name in RANKING_METRICS}
     names = dict(zip(emb.paths, emb.identities, strict=True))
     place = {path: number for number, path in enumerate(emb.paths)}
     for one in got["confusions"]:
@@ -209,5 +209,5 @@ def test_of_a_run(trained: Path, tmp_path: Path) -> None:
         got = json.loads((folder / "pictures" / "analysis.json").read_text())
         assert got["facts"]["set"] == name
         assert got["counts"]["queries_used"] == lines[name]["counts"]["queries_used"]
-        assert got["metrics"] == pytest.approx({key: lines[name]["metrics"][key] for key in FIGURES}, abs=1e-6)
+        assert got["metrics"] == pytest.approx({key: lines[name]["metrics"][key] for key in RANKING_METRICS}, abs=1e-6)
         assert not Page((folder / "pictures" / "analysis.html").read_text(encoding="utf-8")).problems

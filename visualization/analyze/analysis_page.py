@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from model.evaluation.by_class.analysis import Analysis, ClassFigures
+from model.evaluation.by_class.analysis import Analysis, ClassMetrics
 from model.evaluation.by_class.confusion import ConfusedPair, Confusion
 from model.evaluation.by_class.summary import class_cells, class_head, counts_text, overall_rows, pair_cells
 from visualization.analyze.recall_chart import draw_histogram, draw_share
@@ -81,7 +81,7 @@ def render_analysis(
         pairs: most pairs shown, and most confusions in one direction.
     """
     hardest, most = analysis.classes[:classes], analysis.pairs[:pairs]
-    shares = [one.figures["recall@1"] for one in analysis.classes]
+    shares = [one.metrics["recall@1"] for one in analysis.classes]
     taken_for: dict[str, Confusion] = {}
     for one in analysis.confusions:  # the most frequent first
         taken_for.setdefault(one.query_class, one)
@@ -116,12 +116,12 @@ def _overall(analysis: Analysis) -> str:
     return _table(head, [[_name(name), *map(_number, cells)] for name, *cells in body], sortable=False)
 
 
-def _classes(classes: Sequence[ClassFigures], taken_for: dict[str, Confusion]) -> str:
+def _classes(classes: Sequence[ClassMetrics], taken_for: dict[str, Confusion]) -> str:
     name, queries, *metrics = class_head()
     head = [name, queries, "recall@1, 0 to 100 %", "its interval %", *metrics, "most often taken for"]
     rows = []
     for one in classes:
-        share = one.figures["recall@1"]
+        share = one.metrics["recall@1"]
         low, high = (100 * end for end in one.interval)
         wrong = taken_for.get(one.name)
         queries, *metrics = class_cells(one)
@@ -138,7 +138,7 @@ def _classes(classes: Sequence[ClassFigures], taken_for: dict[str, Confusion]) -
     return _table(head, rows)
 
 
-def _all_classes(classes: Sequence[ClassFigures], taken_for: dict[str, Confusion]) -> str:
+def _all_classes(classes: Sequence[ClassMetrics], taken_for: dict[str, Confusion]) -> str:
     if len(classes) > MOST_CLASSES:
         return f'<p class="note">{len(classes):,} classes: too many for a page; the JSON file has them all.</p>'
     table = _classes(classes, taken_for)

@@ -162,7 +162,7 @@ class _Counting:
         positives = Spread(
             np.bincount(places, minlength=BINS + 2), float(self._matches.mean()), float(self._matches.std())
         )
-        metrics = self._point.figures(self._ordered)
+        metrics = self._point.metrics(self._ordered)
         fpr = self._point.fpr
         lowest, highest = min(float(self._ordered.min()), *lows), max(float(self._ordered.max()), *highs)
         return DistanceHistograms(

@@ -19,26 +19,26 @@ from runtime.errors import UserError
 from runtime.parallel import cores
 
 TIE_RULE = "pessimistic"  # that of the evaluator
-FIGURES = (*(f"recall@{k}" for k in RECALL_RANKS), "map", "map@r", "average_rank", "first_rank")
+RANKING_METRICS = (*(f"recall@{k}" for k in RECALL_RANKS), "map", "map@r", "average_rank", "first_rank")
 Z = 1.959963984540054  # of the normal distribution: 95% lie within so many standard deviations
 
 
 @dataclass(frozen=True)
-class ClassFigures:
+class ClassMetrics:
     """One class as queries.
 
     Attributes:
         name: the identity.
         queries: how many of its queries have a match; the figures are over these.
         skipped: how many have none.
-        figures: the names of FIGURES -> mean over its queries.
+        metrics: the names of RANKING_METRICS -> mean over its queries.
         interval: (low, high) of Recall@1: 95%, Wilson.
     """
 
     name: str
     queries: int
     skipped: int
-    figures: dict[str, float]
+    metrics: dict[str, float]
     interval: tuple[float, float]
 
 
@@ -47,7 +47,7 @@ class Analysis:
     """What came out.
 
     Attributes:
-        metrics: the names of FIGURES -> mean over queries: those of evaluate.py.
+        metrics: the names of RANKING_METRICS -> mean over queries: those of evaluate.py.
         class_means: the same, mean over classes: every class counts the same, however many queries it has.
         definitions: what everything means.
         counts: the task's, and `classes`, `classes_used`, `queries_wrong`, and of these those at
@@ -61,7 +61,7 @@ class Analysis:
     class_means: dict[str, float]
     definitions: dict[str, str]
     counts: dict[str, int]
-    classes: list[ClassFigures]
+    classes: list[ClassMetrics]
     confusions: list[Confusion]
     pairs: list[ConfusedPair]
 
@@ -93,7 +93,7 @@ def analyze(
     batch_size = int(np.clip(memory_gb * 1e9 / (2 * BYTES_PER_QUERY * cores()), 1, MAX_BLOCK))
     ranks = rank_matches(distances, task.lists, TIE_RULE, batch_size=batch_size, see=wrong.see)
     per_query = compute_per_query(ranks)
-    per_query = {name: per_query[name] for name in FIGURES}
+    per_query = {name: per_query[name] for name in RANKING_METRICS}
 
     identities = np.array([str(name) for name in query_identities], object)
     names, codes = np.unique(identities, return_inverse=True)  # (C,), (Q,)
@@ -159,7 +159,7 @@ def wilson_interval(successes: np.ndarray, trials: np.ndarray) -> tuple[np.ndarr
 
 def _by_class(
     names: np.ndarray, codes: np.ndarray, used: np.ndarray, per_query: dict[str, np.ndarray]
-) -> tuple[list[ClassFigures], dict[str, float]]:
+) -> tuple[list[ClassMetrics], dict[str, float]]:
     """The figures of each class, hardest first, and their means.
 
     Args:
@@ -176,11 +176,11 @@ def _by_class(
     # `names` is sorted, so that the last key is the place itself.
     order = np.lexsort((np.arange(len(there)), means["map"].round(12), means["recall@1"]))
     classes = [
-        ClassFigures(
+        ClassMetrics(
             name=str(names[there[i]]),
             queries=int(queries[there[i]]),
             skipped=int(everything[there[i]] - queries[there[i]]),
-            figures={name: float(values[i]) for name, values in means.items()},
+            metrics={name: float(values[i]) for name, values in means.items()},
             interval=(float(low[i]), float(high[i])),
         )
         for i in order

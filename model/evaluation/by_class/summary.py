@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from model.evaluation.by_class.analysis import FIGURES, Analysis, ClassFigures
+from model.evaluation.by_class.analysis import RANKING_METRICS, Analysis, ClassMetrics
 from model.evaluation.by_class.confusion import ConfusedPair, Confusion
 from runtime.tables import align
 
 _LONGEST = 40  # letters of a name in the terminal
 _RANKS = ("average_rank", "first_rank")  # the others are shares
-_OF_CLASSES = tuple(name for name in FIGURES if name not in ("map@r", "average_rank"))  # a wider table nobody reads
+_OF_CLASSES = tuple(
+    name for name in RANKING_METRICS if name not in ("map@r", "average_rank")
+)  # a wider table nobody reads
 
 
 def as_json(
@@ -35,7 +37,7 @@ def as_json(
         "counts": analysis.counts,
         "classes": [
             {"class": one.name, "queries": one.queries, "queries_skipped": one.skipped}
-            | one.figures
+            | one.metrics
             | {"recall@1_interval": list(one.interval)}
             for one in analysis.classes
         ],
@@ -83,10 +85,13 @@ def counts_text(counts: dict[str, int]) -> str:
 def overall_rows(analysis: Analysis) -> list[list[str]]:
     """A table: means over queries and over classes, after a row of headings."""
     rows = {"mean over queries": analysis.metrics, "mean over classes": analysis.class_means}
-    return [["", *map(heading, FIGURES)], *([name, *_cells(figures, FIGURES)] for name, figures in rows.items())]
+    return [
+        ["", *map(heading, RANKING_METRICS)],
+        *([name, *_cells(figures, RANKING_METRICS)] for name, figures in rows.items()),
+    ]
 
 
-def class_rows(classes: Sequence[ClassFigures]) -> list[list[str]]:
+def class_rows(classes: Sequence[ClassMetrics]) -> list[list[str]]:
     """A table: a row per class, after a row of headings."""
     return [class_head(), *([shown(one.name), *class_cells(one)] for one in classes)]
 
@@ -96,9 +101,9 @@ def class_head() -> list[str]:
     return ["class", "queries", *map(heading, _OF_CLASSES)]
 
 
-def class_cells(one: ClassFigures) -> list[str]:
+def class_cells(one: ClassMetrics) -> list[str]:
     """A class's row below these headings, without its name."""
-    return [f"{one.queries:,}", *_cells(one.figures, _OF_CLASSES)]
+    return [f"{one.queries:,}", *_cells(one.metrics, _OF_CLASSES)]
 
 
 def heading(name: str) -> str:

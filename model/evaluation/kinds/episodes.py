@@ -10,7 +10,7 @@ from dataset.loading.checked import load_episodes
 from model.configuration.params import Params
 from model.evaluation.ready_set import EvaluationSet, ReadySet, SetMetrics
 from model.metrics.episodes.accuracies import episode_accuracies
-from model.metrics.episodes.breakdown import breakdown_definitions, breakdown_figures
+from model.metrics.episodes.breakdown import breakdown_definitions, breakdown_metrics
 
 MAIN = "general_accuracy"
 METRICS = (MAIN, "easy_accuracy")
@@ -30,7 +30,7 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
         counts = result.counts
         if SNIPPET in episodes.attributes:
             counts = counts | {"snippets": len(set(episodes.attributes[SNIPPET]))}
-        details = breakdown_figures(result.solved, result.share, episodes)
+        details = breakdown_metrics(result.solved, result.share, episodes)
         return SetMetrics(result.metrics, result.definitions | breakdown_definitions(episodes), counts, details)
 
     return ReadySet(found, episodes.files(), checked.orientations, evaluate, METRICS, len(checked.skipped))

@@ -13,7 +13,7 @@ MOST_GROUPS = 100  # of an attribute of text
 MOST_NUMBERS = 8  # that are shown each by itself
 
 
-def breakdown_figures(solved: np.ndarray, share: np.ndarray, episodes: Episodes) -> dict[str, Any]:
+def breakdown_metrics(solved: np.ndarray, share: np.ndarray, episodes: Episodes) -> dict[str, Any]:
     """What results.jsonl has of episodes beside their accuracies.
 
     Args:
@@ -46,7 +46,7 @@ def breakdown_figures(solved: np.ndarray, share: np.ndarray, episodes: Episodes)
 
 
 def breakdown_definitions(episodes: Episodes) -> dict[str, str]:
-    """What the figures of `breakdown_figures` mean."""
+    """What the figures of `breakdown_metrics` mean."""
     how = f"{LEVEL:.0%} percentile bootstrap, {RESAMPLES} resamples of"
     definitions = {"intervals": f"{how} episodes"}
     if SNIPPET in episodes.attributes:

@@ -81,7 +81,7 @@ class OperatingPoint:
         exact = np.sort(self._distances.pairs(*np.divmod(pairs[about], self._distances.shape[1])))
         return float(exact[self._allowed - int(nearer.sum())]), 0.0
 
-    def figures(self, matches: np.ndarray) -> dict[str, float]:
+    def metrics(self, matches: np.ndarray) -> dict[str, float]:
         """The TPR over all matches, given their exact distances (M,), and the threshold in the unit of the metric.
 
         Both are the best that the FPR allows: the threshold is the distance of the first non-match that it excludes.
@@ -100,7 +100,7 @@ class OperatingPoint:
         }
 
     def definitions(self) -> dict[str, str]:
-        """What the figures mean."""
+        """What the metrics mean."""
         few = "" if self._allowed else f"; with {self._negatives:,} pairs of different identities, none may be accepted"
         return {
             f"tpr@fpr={self.fpr:g}": "share of matching pairs nearer than the threshold, over all pairs of all queries",

@@ -187,7 +187,7 @@ def evaluate_task(
     batch_size = int(np.clip(memory_gb * 1e9 / (BYTES_PER_QUERY * cores()), 1, batch_size))
     ranks = rank_matches(distances, lists, ties, batch_size=batch_size, see=point.see)
     of_queries = compute_per_query(ranks)
-    metrics = {name: float(values.mean()) for name, values in of_queries.items()} | point.figures(ranks.distances)
+    metrics = {name: float(values.mean()) for name, values in of_queries.items()} | point.metrics(ranks.distances)
     definitions = collect_definitions() | point.definitions()
     definitions |= {"ties": f"{ties}: {TIES[ties]}", "queries": QUERIES, "excluder": task.rules, "metric": metric}
     per_query = {name: np.full(task.counts["queries"], np.nan) for name in of_queries}

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
 from dataset.formats.manifest import Manifest
-from model.evaluation.by_class.analysis import FIGURES, Analysis, analyze, wilson_interval
+from model.evaluation.by_class.analysis import RANKING_METRICS, Analysis, analyze, wilson_interval
 from model.evaluation.by_class.nearest_wrong import NearestWrong
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.retrieval import evaluate_retrieval, make_task
@@ -65,7 +65,7 @@ def brute_force(distances: np.ndarray, query: Manifest, gallery: Manifest, exclu
 
 
 def mean_of(rows: list[dict]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in FIGURES}
+    return {name: float(np.mean([row[name] for row in rows])) for name in RANKING_METRICS}
 
 
 def analysis_of(query_emb, gallery_emb, query: Manifest, gallery: Manifest, excluder: str, metric: str) -> Analysis:
@@ -92,7 +92,7 @@ def test_against_brute_force(metric: str, excluder: str, tied: bool, seed: int) 
     order = sorted(expected, key=lambda name: (expected[name]["recall@1"], round(expected[name]["map"], 12), name))
     assert [one.name for one in got.classes] == order
     for one in got.classes:
-        assert one.figures == pytest.approx(expected[one.name], abs=1e-12)
+        assert one.metrics == pytest.approx(expected[one.name], abs=1e-12)
         assert one.queries == len(by_class[one.name])
         assert one.queries + one.skipped == (query.identities == one.name).sum()
     assert len(set(query.identities)) == got.counts["classes"] > got.counts["classes_used"] == len(expected)
@@ -127,7 +127,7 @@ def test_the_figures_are_those_of_the_evaluation(excluder: str, tied: bool) -> N
     case = random_case(7, excluder, tied)
     got = analysis_of(*case, excluder, "euclidean")
     result = evaluate_retrieval(*case, excluder, "euclidean")
-    assert got.metrics == {name: result.metrics[name] for name in FIGURES}
+    assert got.metrics == {name: result.metrics[name] for name in RANKING_METRICS}
     assert result.counts.items() <= got.counts.items()
 
 

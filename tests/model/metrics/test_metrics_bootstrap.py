@@ -12,7 +12,7 @@ from dataset.formats.episodes import Episodes
 from model.metrics.episodes import bootstrap
 from model.metrics.episodes.accuracies import episode_accuracies
 from model.metrics.episodes.bootstrap import accuracy_intervals, percentile_intervals
-from model.metrics.episodes.breakdown import breakdown_definitions, breakdown_figures, grouped, power_of_two_bin
+from model.metrics.episodes.breakdown import breakdown_definitions, breakdown_metrics, grouped, power_of_two_bin
 
 METRICS = ("general_accuracy", "easy_accuracy")
 
@@ -139,7 +139,7 @@ def episodes() -> Episodes:
 
 def test_a_single_snippet_has_no_interval_of_snippets(episodes: Episodes) -> None:
     episodes = replace(episodes, attributes={"snippet": np.full(400, "video", object)})
-    figures = breakdown_figures(*outcomes(400), episodes)
+    figures = breakdown_metrics(*outcomes(400), episodes)
     assert "intervals" in figures
     assert "snippet_intervals" not in figures
     for group in figures["breakdown"]["candidates"].values():
@@ -149,7 +149,7 @@ def test_a_single_snippet_has_no_interval_of_snippets(episodes: Episodes) -> Non
 
 def test_groups_add_up_to_the_whole(episodes: Episodes) -> None:
     result = episode_accuracies(np.random.default_rng(1).standard_normal((60, 5)), episodes, "euclidean")
-    figures = breakdown_figures(result.solved, result.share, episodes)
+    figures = breakdown_metrics(result.solved, result.share, episodes)
     breakdown = figures["breakdown"]
     assert set(breakdown) == {"category", "gap", "thing", "candidates"}
     assert list(breakdown["gap"]) == ["0", "1", "2-3", "4-7", "8-15", "16-31", "32-63"]
@@ -176,7 +176,7 @@ def test_groups_add_up_to_the_whole(episodes: Episodes) -> None:
 
 def test_the_rarest_groups_beyond_a_hundred_are_together(episodes: Episodes) -> None:
     result = episode_accuracies(np.random.default_rng(1).standard_normal((60, 5)), episodes, "euclidean")
-    groups = breakdown_figures(result.solved, result.share, episodes)["breakdown"]["thing"]
+    groups = breakdown_metrics(result.solved, result.share, episodes)["breakdown"]["thing"]
     assert list(groups) == [*(f"t{i:03d}" for i in range(50, 150)), "(others)"]
     assert (groups["(others)"]["groups"], groups["(others)"]["episodes"]) == (50, 50)
 
@@ -184,14 +184,14 @@ def test_the_rarest_groups_beyond_a_hundred_are_together(episodes: Episodes) -> 
 def test_without_attributes_there_is_the_number_of_candidates() -> None:
     episodes = make([(0, 1, [2]), (0, 1, [2, 3]), (3, 2, [0, 1])], 4)
     result = episode_accuracies(np.array([[0.0], [1], [3], [4]]), episodes, "euclidean")
-    figures = breakdown_figures(result.solved, result.share, episodes)
+    figures = breakdown_metrics(result.solved, result.share, episodes)
     assert set(figures) == {"intervals", "breakdown"} == set(breakdown_definitions(episodes))
     assert {name: group["episodes"] for name, group in figures["breakdown"]["candidates"].items()} == {"2": 1, "3": 2}
 
 
 def test_a_collapsed_network_scores_zero_in_every_group(episodes: Episodes) -> None:
     result = episode_accuracies(np.ones((60, 5), np.float32), episodes, "euclidean")
-    figures = breakdown_figures(result.solved, result.share, episodes)
+    figures = breakdown_metrics(result.solved, result.share, episodes)
     zero = {key: [0, 0] for key in METRICS}
     assert figures["intervals"] == figures["snippet_intervals"] == zero
     for groups in figures["breakdown"].values():

@@ -6,7 +6,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
 from model.metrics import clusters
-from model.metrics.clusters import cluster_figures, definitions
+from model.metrics.clusters import cluster_metrics, definitions
 from runtime.errors import UserError
 
 
@@ -20,12 +20,12 @@ def blobs(seed: int, identities: int = 8, images: int = 12, noise: float = 0.05)
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "cityblock"])
 def test_clusters_that_are_the_identities(metric: str) -> None:
     emb, labels = blobs(0, identities=4)
-    assert cluster_figures(emb, labels, metric=metric) == pytest.approx({"nmi": 1.0, "ami": 1.0})
+    assert cluster_metrics(emb, labels, metric=metric) == pytest.approx({"nmi": 1.0, "ami": 1.0})
 
 
 def test_noise_has_no_ami_but_nmi() -> None:
     rng = np.random.default_rng(0)
-    figures = cluster_figures(rng.normal(size=(400, 8)), rng.integers(0, 100, 400))
+    figures = cluster_metrics(rng.normal(size=(400, 8)), rng.integers(0, 100, 400))
     assert abs(figures["ami"]) < 0.1
     assert figures["nmi"] > 0.5
 
@@ -41,33 +41,33 @@ def test_nmi_is_the_information_shared_over_the_mean_entropy() -> None:
     shared = np.sum(table[table > 0] * np.log(table[table > 0] / expected[table > 0]))
     entropy = -np.sum(rows * np.log(rows)), -np.sum(columns * np.log(columns))
     assert normalized_mutual_info_score(codes, found) == pytest.approx(shared / np.mean(entropy))
-    assert 0.2 < cluster_figures(emb, labels, seed=3)["nmi"] < 1
+    assert 0.2 < cluster_metrics(emb, labels, seed=3)["nmi"] < 1
 
 
 def test_lengths_do_not_count_for_cosine() -> None:
     emb, labels = blobs(2)
     lengths = np.random.default_rng(0).uniform(0.1, 10, (len(emb), 1))
-    expected = cluster_figures(emb, labels, metric="cosine")
-    assert cluster_figures(emb * lengths, labels, metric="cosine") == pytest.approx(expected, abs=1e-6)
+    expected = cluster_metrics(emb, labels, metric="cosine")
+    assert cluster_metrics(emb * lengths, labels, metric="cosine") == pytest.approx(expected, abs=1e-6)
 
 
 def test_equal_seeds_give_equal_figures() -> None:
     emb, labels = blobs(3, identities=40, noise=1.0)
-    assert cluster_figures(emb, labels, seed=5) == cluster_figures(emb, labels, seed=5)
+    assert cluster_metrics(emb, labels, seed=5) == cluster_metrics(emb, labels, seed=5)
 
 
 def test_large_sets_go_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     emb, labels = blobs(4, identities=5, images=40)
     monkeypatch.setattr(clusters, "LARGE", 10)
-    figures = cluster_figures(emb, labels)
-    assert figures == cluster_figures(emb, labels)
+    figures = cluster_metrics(emb, labels)
+    assert figures == cluster_metrics(emb, labels)
     assert figures["nmi"] > 0.7
     assert "mini-batch" in definitions(200, 5)["nmi"]
 
 
 def test_a_collapsed_embedding_and_one_identity() -> None:
-    assert cluster_figures(np.ones((20, 4)), np.arange(20) // 4) == {"nmi": 0.0, "ami": 0.0}
-    assert all(np.isfinite(list(cluster_figures(np.random.default_rng(0).normal(size=(9, 4)), np.zeros(9)).values())))
+    assert cluster_metrics(np.ones((20, 4)), np.arange(20) // 4) == {"nmi": 0.0, "ami": 0.0}
+    assert all(np.isfinite(list(cluster_metrics(np.random.default_rng(0).normal(size=(9, 4)), np.zeros(9)).values())))
 
 
 def test_definitions_name_what_was_done() -> None:
@@ -77,6 +77,6 @@ def test_definitions_name_what_was_done() -> None:
 
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(UserError, match="3 identities for 4 embeddings"):
-        cluster_figures(np.ones((4, 2)), np.arange(3))
+        cluster_metrics(np.ones((4, 2)), np.arange(3))
     with pytest.raises(UserError, match="not finite"):
-        cluster_figures(np.full((4, 2), np.nan), np.arange(4))
+        cluster_metrics(np.full((4, 2), np.nan), np.arange(4))

@@ -13,7 +13,7 @@ from model.metrics.ranking import match_ranks as ranking
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.per_query.cmc import compute_cmc_curve
 from model.metrics.ranking.retrieval import evaluate_distances, evaluate_retrieval, make_task
-from model.metrics.single_shot import single_shot_figures
+from model.metrics.single_shot import single_shot_metrics
 from runtime.errors import UserError
 
 
@@ -144,7 +144,7 @@ def test_figures_of_pairs_are_exact_where_single_precision_is_not(place: int) ->
     assert result.metrics["tpr@fpr=0.5"] == (place < 100)
     task = make_task(query, labels, "diagonal")
     distances = EmbeddingDistances(np.zeros((1, 64)), gallery_emb, "euclidean")
-    shot, _ = single_shot_figures(task, distances, "pessimistic")
+    shot, _ = single_shot_metrics(task, distances, "pessimistic")
     assert [shot[f"cmc_single_shot@{k}"] for k in (1, 5, 10, 20)] == [float(place < k) for k in (1, 5, 10, 20)]
 
 
