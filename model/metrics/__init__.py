@@ -1,1 +1,1 @@
-"""Figures of merit of embeddings."""
+"""Metrics of embeddings: of rankings, episodes, clusters, and the searches under them. No TensorFlow."""
