@@ -8,7 +8,6 @@ Needs benchmarks/requirements.txt; peers that are not installed are left out.
 
 import argparse
 import contextlib
-import importlib.metadata
 import importlib.util
 import itertools
 import math
@@ -24,6 +23,7 @@ import numpy as np
 from benchmarks.loss_peers import IMAGES, SETTING, TINY, Contender, NotRunError, Worker, contenders, machine, proc_bytes
 from runtime import plugins
 from runtime.files import replace_file
+from runtime.versions import find_versions
 
 REPETITION = 0.02  # seconds that a repetition takes at least
 START = 180.0  # seconds that a process may take to import and to trace
@@ -257,10 +257,7 @@ def main() -> None:
         raise SystemExit("error: no matplotlib to draw with; pip install -r benchmarks/requirements.txt")
     found = contenders(args.strategies)
     needed = sorted({package for c in found for package in c.packages})
-    installed = {}
-    for package in ["tensorflow", "tensorflow-cpu", *needed]:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            installed[package] = importlib.metadata.version(package)
+    installed = find_versions(["tensorflow", "tensorflow-cpu", *needed])
     missing = [package for package in needed if package not in installed]
     found = [c for c in found if not set(c.packages) & set(missing)]
 
