@@ -11,7 +11,7 @@ from dataset.formats.prepared import image_root_of
 from dataset.loading.checked import CheckedImages, load_images
 from model.configuration.params import Params
 from model.embedding.shards import merge, parse_shard
-from model.embedding.views import TestTimeAugmentation, check_aggregator
+from model.embedding.views import AGGREGATORS, CROPS, TestTimeAugmentation, check_aggregator
 from model.run.arguments import add_run_arguments
 from model.run.checkpoint_files import find_checkpoint
 from model.run.devices import prepare
@@ -45,12 +45,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--flip_augment", action="store_true", help="embed the mirror image of each variant as well")
     parser.add_argument(
         "--crop_augment",
-        choices=("center", "five", "avgpool"),
+        choices=CROPS,
         help="resize to pre_crop_size, then embed the centre crop, that and the four corners, or the whole uncropped",
     )
     parser.add_argument(
         "--aggregator",
-        choices=("mean", "normalized_mean"),
+        choices=AGGREGATORS,
         help="how the embeddings of several variants become one: their mean, or that divided by its length",
     )
     parser.add_argument("--float16", action="store_true", help="store half precision")

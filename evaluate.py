@@ -61,10 +61,15 @@ def evaluate_run(args: argparse.Namespace) -> int:
     with run.lock("evaluate"):
         prepare(args.device, params.deterministic)
         from model.evaluation import evaluator, report
-        from visualization.tensorboard.evaluation_pictures import EvaluationPictures
+
+        make_pictures = None
+        if params.eval_pictures:
+            from visualization.tensorboard.evaluation_pictures import EvaluationPictures
+
+            make_pictures = EvaluationPictures
 
         evaluate = evaluator.evaluate_latest if once else evaluator.evaluate_all
-        evaluate(run, params, Log(), EvaluationPictures)
+        evaluate(run, params, Log(), make_pictures)
     origin = origin_of(params)
     texts = [report.table(run, origin), report.intervals_text(run, origin)]
     if args.breakdown:
@@ -79,7 +84,7 @@ def evaluate_embeddings(args: argparse.Namespace) -> int:
     out = Path(args.filename) if getattr(args, "filename", None) else None
     if out:
         check_output(out, "--filename", "evaluation.json", request.files)
-    from model.evaluation import embedding_files, report
+    from model.evaluation import embedding_files, report  # SciPy: not to find a mistake in the request
 
     result = embedding_files.evaluate_files(request, say=lambda text: print(text, flush=True))
     for note in result.notes:

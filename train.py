@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset.formats.prepared import PreparedDataset
+from dataset.formats.prepared import PreparedDataset, open_prepared
 from dataset.loading.training_set import load_training_set
 from model.configuration.params import Params
 from model.evaluation.best import best_metric
@@ -38,8 +38,10 @@ def main(argv: list[str] | None = None) -> int:
     if args.params:
         start_run(run, Path(args.params))
     params = run.load_params(args.set)
+    prepared = open_prepared(params.dataset)
+    found = find_evaluation_sets(prepared.folder)  # half a set is answered before any image is looked at
     data = load_training_set(params)
-    watched = watched_metric(params, data.prepared)
+    watched = watched_metric(params, prepared) if found else None
     check_start(run, params, data, watched)
     total = params.total_steps(data.sampler.steps_per_epoch)
 
@@ -49,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         before = reopen(run)
         devices = prepare(args.device, params.deterministic)
-        from model.training.loop import train  # TensorFlow: not for --help, nor to find a mistake in the parameters
+        from model.training.loop import train  # TensorFlow: not to find a mistake in the parameters
 
         log = Log(run.train_log)
         log.line(f"run: {run.folder}, devices: {', '.join(devices)}, {total:,} steps")
@@ -68,13 +70,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def watched_metric(params: Params, prepared: PreparedDataset) -> Watched | None:
-    """The metric by which the evaluator will choose the best checkpoint; None without evaluation sets.
+def watched_metric(params: Params, prepared: PreparedDataset) -> Watched:
+    """The metric by which the evaluator will choose the best checkpoint.
 
     Its sets are read for that, so that the evaluator's mistakes are found too, before hours are spent.
     """
-    if not find_evaluation_sets(prepared.folder):
-        return None
     sets = load_evaluation_sets(prepared, params)
     return Watched(*best_metric(params.best_metric, {each.name: each.metrics for each in sets}))
 

@@ -1,7 +1,8 @@
 """Interchangeable parts, chosen by name: one module in a package is one choice.
 
-A new backbone, head, loss or augmentation is one new file; its name in params.json is the file's name. A folder that is
-appended to a package's `__path__` adds the parts in it.
+A new backbone, head, strategy, distance, augmentation, metric, protocol or kind of evaluation set is one new file; its
+name in params.json, or of the option, is the file's name. A folder that is appended to a package's `__path__` adds the
+parts in it.
 """
 
 import importlib.util

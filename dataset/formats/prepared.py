@@ -1,4 +1,4 @@
-"""A prepared data set: a folder with `dataset.json`, `train.csv` and any number of evaluation sets, such as
+"""A prepared data set: a folder with `dataset.json`, `train.csv` and any number of evaluation sets.
 
 data/<name>/dataset.json        name, origin, licence, counts, image_root (relative to this folder, or absolute)
 data/<name>/train.csv           training images

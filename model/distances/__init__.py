@@ -4,15 +4,15 @@ A module here is of one of two kinds. A function of the squared Euclidean distan
 
     UNIT_LENGTH                         whether embeddings are divided by their length first (the zero vector stays)
     of_squared(s, xp)                   the distance, which must grow with s
-    weights(gradient, distances, xp)    `gradient` times twice the derivative of `of_squared`; 0 where that is infinite
+    weights(gradient, distances, tf)    `gradient` times twice the derivative of `of_squared`; 0 where that is infinite
 
 or a sum over the dimensions:
 
     of_differences(differences, xp)     what each dimension adds, element by element: at least 0, and 0 for 0
-    slopes(differences, xp)             its derivative, element by element
+    slopes(differences, tf)             its derivative, element by element
     CDIST                               optional: what scipy.spatial.distance.cdist calls it, which is quicker
 
-`xp` is numpy or tensorflow: a module imports neither. Both kinds define
+`xp` is numpy or tensorflow, `tf` is tensorflow: a module imports neither. Both kinds define
 
     as_euclidean(distance, dimensions)  a Euclidean distance that is comparable, by which the collapse alarm judges
 """
@@ -22,11 +22,13 @@ from types import ModuleType
 from runtime import plugins
 from runtime.errors import UserError
 
+USUAL = ("euclidean", "sqeuclidean", "cityblock", "cosine")  # come first where all are listed
+
 
 def list_distances(squared: bool = False) -> list[str]:
     """The names of all distances, or of those that are functions of the squared Euclidean distance."""
-    names = plugins.choices(__name__, first=("euclidean", "sqeuclidean", "cityblock", "cosine"))
-    return [name for name in names if is_squared(find_distance(name))] if squared else names
+    names = plugins.choices(__name__, USUAL)
+    return [name for name in names if is_squared(name)] if squared else names
 
 
 def find_distance(name: str) -> ModuleType:
@@ -45,6 +47,6 @@ def has_unit_length(name: str) -> bool:
     return getattr(find_distance(name), "UNIT_LENGTH", False)
 
 
-def is_squared(distance: ModuleType) -> bool:
+def is_squared(name: str) -> bool:
     """Whether it is a function of the squared Euclidean distance."""
-    return hasattr(distance, "of_squared")
+    return hasattr(find_distance(name), "of_squared")

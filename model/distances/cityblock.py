@@ -10,8 +10,8 @@ def of_differences(differences: Any, xp: ModuleType) -> Any:
     return xp.abs(differences)
 
 
-def slopes(differences: Any, xp: ModuleType) -> Any:
-    return xp.sign(differences)
+def slopes(differences: Any, tf: ModuleType) -> Any:
+    return tf.sign(differences)
 
 
 def as_euclidean(distance: float, dimensions: int) -> float:

@@ -10,8 +10,8 @@ def of_squared(squared: Any, xp: ModuleType) -> Any:
     return xp.sqrt(squared)
 
 
-def weights(gradient: Any, distances: Any, xp: ModuleType) -> Any:
-    return xp.math.divide_no_nan(gradient, distances)
+def weights(gradient: Any, distances: Any, tf: ModuleType) -> Any:
+    return tf.math.divide_no_nan(gradient, distances)
 
 
 def as_euclidean(distance: float, dimensions: int) -> float:

@@ -10,7 +10,7 @@ def of_squared(squared: Any, xp: ModuleType) -> Any:
     return squared
 
 
-def weights(gradient: Any, distances: Any, xp: ModuleType) -> Any:
+def weights(gradient: Any, distances: Any, tf: ModuleType) -> Any:
     return 2.0 * gradient
 
 

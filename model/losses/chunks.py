@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from model.losses.distances import Points, between, gradient_of, pull_back
+from model.losses.pairwise import Points, between, gradient_of, pull_back
 
 CHUNK = 128  # of docs/losses.md: time against memory
 
@@ -128,7 +128,7 @@ def over_chunks(
         points: the embeddings of all N images.
         groups: of all N.
         anchors: (start, size): which of the N are anchors.
-        metric: see `model.losses.distances`.
+        metric: see `model.losses.pairwise`.
 
     Returns:
         (size, F) figures, and the gradient by the embeddings, (N, D) float32.

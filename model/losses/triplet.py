@@ -26,8 +26,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from model.losses.chunks import Chunk, group, over_chunks
-from model.losses.distances import points_of
 from model.losses.margins import margin_of
+from model.losses.pairwise import points_of
 from model.losses.terms import Options
 from runtime import plugins
 

@@ -1,4 +1,4 @@
-"""The arguments that all commands share. Imports nothing heavy, for --help to answer at once."""
+"""The arguments that all commands share."""
 
 import argparse
 

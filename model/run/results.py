@@ -1,4 +1,4 @@
-"""results.jsonl, and the table of it."""
+"""results.jsonl: what was found of each checkpoint, and for what it may be compared."""
 
 import json
 from typing import Any

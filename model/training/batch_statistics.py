@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from model.losses.distances import pairwise
+from model.losses.pairwise import pairwise
 
 Rows = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 

@@ -1,4 +1,4 @@
-"""Hardest triples of a whole training set, mined between epochs, and the files that keep them for a resumed run."""
+"""Hardest triples of a whole training set, mined between epochs."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
-from model.losses.distances import pairwise
+from model.losses.pairwise import pairwise
 from model.run.triples_file import load_triples, save_triples
 from model.training.checkpoints import TrainingCheckpoints
 from model.training.non_finite import NonFiniteError
@@ -25,7 +25,7 @@ def hardest_triples(embeddings: np.ndarray, codes: np.ndarray, metric: str, bloc
     Args:
         embeddings: (N, D) float32.
         codes: (N,) integers, the identity of every image.
-        metric: as for `model.losses.distances.pairwise`.
+        metric: as for `model.losses.pairwise.pairwise`.
         block: anchors at a time; each takes about 30 N bytes of memory.
 
     Returns:

@@ -83,8 +83,8 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
         log.line(f"stopped by {stop.requested} at step {step} of {total}; the same command goes on from there")
         return
     write_done(run, step, ended)
-    early = f"stopped early at step {step} of {total}: {ended}"
-    log.line(early if ended else f"done: {step} steps; {checkpoints.latest}")
+    done = f"done: {step} steps; {checkpoints.latest}"
+    log.line(f"stopped early at step {step} of {total}: {ended}" if ended else done)
 
 
 def _next_batch(

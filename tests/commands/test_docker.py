@@ -1,6 +1,6 @@
 """The container files, without Docker: what they name is there, and nothing else goes into an image.
 
-Their steps are performed by tests/dockerfile_steps.py, which takes a download of TensorFlow.
+Their steps are performed by tests/helpers/dockerfile_steps.py, which takes a download of TensorFlow.
 """
 
 import importlib
@@ -78,9 +78,9 @@ def test_what_is_copied_is_in_the_context(kind: str) -> None:
         ("runs/my_run/params.json", True),
         (".git/config", True),
         (".venv/bin/python", True),
-        ("model/__pycache__/params.pyc", True),
+        ("model/__pycache__/__init__.pyc", True),
         ("model/network/heads/__pycache__/cgd.pyc", True),
-        ("tests/test_docker.py", True),
+        ("tests/commands/test_docker.py", True),
         ("requirements_dev.txt", True),
     ],
 )

@@ -65,8 +65,8 @@ def of_differences(differences, xp):
     return xp.abs(differences) ** 1.5
 
 
-def slopes(differences, xp):
-    return 1.5 * xp.sign(differences) * xp.sqrt(xp.abs(differences))
+def slopes(differences, tf):
+    return 1.5 * tf.sign(differences) * tf.sqrt(tf.abs(differences))
 
 
 def as_euclidean(distance, dimensions):

@@ -1,6 +1,6 @@
 """Reads a Dockerfile of docker/, and performs its steps in a fresh folder where there is no Docker.
 
-    python tests/dockerfile_steps.py docker/Dockerfile.cpu FRESH_FOLDER [WORDS ...]
+    python tests/helpers/dockerfile_steps.py docker/Dockerfile.cpu FRESH_FOLDER [WORDS ...]
 
 The folder becomes the image's `/`; a fresh virtual environment stands for the base image's Python. COPY honours
 .dockerignore; RUN is done by `sh`, with groupadd and useradd writing into the folder's etc; then the entry point is

@@ -9,7 +9,7 @@ import numpy as np
 from dataset.loading.inspection import inspect_files
 from model.configuration.loading import check_params
 from model.configuration.params import Params
-from model.distances import find_distance, has_unit_length, is_squared
+from model.distances import has_unit_length, is_squared
 from model.embedding.hdf5_file import opened
 from model.run import devices
 from model.run.checkpoint_files import find_checkpoint, step_of
@@ -122,7 +122,7 @@ def _page(
         numbers = [f"{pair.distance:.4g}", f"{pair.similarity:.4g}"]
         lowered = [f"{share_lowered(values):.1%}" for values in (pair.query_map, pair.match_map)]
         rows.append([str(number), *names, pair.verdict, *numbers, *lowered])
-    squared = is_squared(find_distance(metric))
+    squared = is_squared(metric)
     similarity = f"the scalar product of both embeddings about {centre}" if squared else "minus the distance"
     notes = [
         "A map is the features of the backbone's last layer times the gradient of the similarity, summed over channels "

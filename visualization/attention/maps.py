@@ -82,7 +82,8 @@ class AttentionMaps:
         features = keras.Operation.input.fget(head)
         self._features = keras.Model(embedder.input, features)
         self._head = keras.models.clone_model(head, clone_function=_with_constant_length)
-        self._distance, self._unit_length, self._unit = find_distance(metric), has_unit_length(metric), ConstantLength()
+        self._distance, self._squared = find_distance(metric), is_squared(metric)
+        self._unit_length, self._unit = has_unit_length(metric), ConstantLength()
         size = embedder.output_shape[-1]
         self._centre = tf.constant(np.zeros(size) if centre is None else centre, tf.float32)
 
@@ -97,7 +98,7 @@ class AttentionMaps:
             compared = self._unit(embeddings) if self._unit_length else embeddings
             still = tf.stop_gradient(compared)
             others = tf.roll(still, count, axis=0)
-            if is_squared(self._distance):
+            if self._squared:
                 weights = others - self._centre
                 similarity = tf.einsum("nd,nd->n", still - self._centre, weights)
             else:

@@ -150,7 +150,7 @@ def neighbour_share(points: np.ndarray, identities: np.ndarray, metric: str = "e
     distance, right = find_distance(metric), 0
     for start in range(0, len(points), 256):
         block = points[start : start + 256]
-        squared = is_squared(distance)
+        squared = is_squared(metric)
         distances = cdist(block, points, "sqeuclidean") if squared else sums_over_dimensions(block, points, distance)
         distances[np.arange(len(block)), start + np.arange(len(block))] = np.inf
         right += int((identities[distances.argmin(axis=1)] == identities[start : start + 256]).sum())

@@ -72,7 +72,7 @@ def distance_matrix(first: np.ndarray, second: np.ndarray, metric: str) -> np.nd
     rows, columns = np.indices((len(first), len(second))).reshape(2, -1)
     distances = pair_distances(np.concatenate([first, second]), rows, columns + len(first), metric)  # (N * M,)
     distance = find_distance(metric)
-    if is_squared(distance):  # pair_distances leaves them squared, or half of that at length 1
+    if is_squared(metric):  # pair_distances leaves them squared, or half of that at length 1
         distances = distance.of_squared(2 * distances if distance.UNIT_LENGTH else distances, np)
     return distances.reshape(len(first), len(second))
 

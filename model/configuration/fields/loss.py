@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from model.configuration.fields.types import Fields, NamesOf, ascending, check_name, one_of
+from model.distances import USUAL
 
 _STRATEGIES = "model.losses.strategies"
 
@@ -37,7 +38,7 @@ class LossParams(Fields):
     margin: Annotated[float, Field(ge=0)] | Literal["soft", "none"] = Field(
         "soft", description='Margin as a number (hinge), "soft" (softplus), or "none" (the plain difference).'
     )
-    metric: one_of("model.distances") = Field(
+    metric: one_of("model.distances", USUAL) = Field(
         "euclidean", description="Distance of embeddings, in training and evaluation."
     )
     squared: bool = Field(False, description="true is the older way to say `metric: sqeuclidean`.")

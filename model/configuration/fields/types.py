@@ -2,8 +2,9 @@
 
 import difflib
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -32,14 +33,23 @@ def check_name(package: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class NamesOf:
-    """Says in a field's type which package its strings name modules of; the reference lists them."""
+    """Says in a field's type which package its strings name modules of; schema and reference list them."""
 
     package: str
+    first: tuple[str, ...] = ()
+
+    def names(self) -> list[str]:
+        """The choices, those of `first` first."""
+        return plugins.choices(self.package, self.first)
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Callable[[Any], dict]) -> dict[str, Any]:
+        schema = handler(core_schema)
+        return schema | {"enum": self.names()} if schema.get("type") == "string" else schema
 
 
-def one_of(package: str) -> type:
+def one_of(package: str, first: tuple[str, ...] = ()) -> type:
     """A string that names a module of `package`."""
-    return Annotated[str, AfterValidator(lambda name: check_name(package, name)), NamesOf(package)]
+    return Annotated[str, AfterValidator(lambda name: check_name(package, name)), NamesOf(package, first)]
 
 
 def ascending(values: list) -> list:

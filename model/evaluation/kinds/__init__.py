@@ -2,7 +2,7 @@
 
 A module here is one kind. It defines
 
-    MAIN                                        its most telling metric, by which results of such sets are known
+    MAIN                                        its most telling metric; results that have it are shown in its tables
     PICTURES                                    which pictures TensorBoard shows of such a set: of "rankings",
                                                 "distances" and "projector"
     find(folder) -> {name: CSV files}           its sets in the folder of a prepared data set

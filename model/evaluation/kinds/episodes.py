@@ -9,11 +9,10 @@ from dataset.formats.prepared import PreparedDataset
 from dataset.loading.checked import load_episodes
 from model.configuration.params import Params
 from model.evaluation.ready_set import EvaluationSet, ReadySet, SetMetrics
-from model.metrics.episodes.accuracies import episode_accuracies
+from model.metrics.episodes.accuracies import ACCURACIES, episode_accuracies
 from model.metrics.episodes.breakdown import breakdown_definitions, breakdown_metrics
 
-MAIN = "general_accuracy"
-METRICS = (MAIN, "easy_accuracy")
+MAIN = ACCURACIES[0]
 PICTURES = ()
 
 
@@ -33,8 +32,8 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
         details = breakdown_metrics(result.solved, result.share, episodes)
         return SetMetrics(result.metrics, result.definitions | breakdown_definitions(episodes), counts, details)
 
-    return ReadySet(found, episodes.files(), checked.orientations, evaluate, METRICS, len(checked.skipped))
+    return ReadySet(found, episodes.files(), checked.orientations, evaluate, ACCURACIES, len(checked.skipped))
 
 
 def tables(names: list[str]) -> list[tuple[str, dict[str, tuple[str, tuple[str, ...]]]]]:
-    return [("general / easy accuracy of episodes, %", {name: (name, METRICS) for name in names})]
+    return [("general / easy accuracy of episodes, %", {name: (name, ACCURACIES) for name in names})]

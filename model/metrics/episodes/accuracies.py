@@ -7,6 +7,7 @@ import numpy as np
 from dataset.formats.episodes import Episodes
 from model.distances import find_distance, is_squared
 
+ACCURACIES = ("general_accuracy", "easy_accuracy")
 BLOCK_ELEMENTS = 1 << 20  # of the array of differences: 8 MB
 
 
@@ -42,7 +43,7 @@ def pair_distances(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray
     for start in range(0, len(first), step):
         block = slice(start, start + step)
         a, b = embeddings[first[block]].astype(np.float64), embeddings[second[block]].astype(np.float64)  # (p, D)
-        if not is_squared(distance):
+        if not is_squared(metric):
             distances[block] = distance.of_differences(a - b, np).sum(1)
         elif distance.UNIT_LENGTH:
             norms = np.sqrt((a * a).sum(1) * (b * b).sum(1))

@@ -7,11 +7,12 @@ known, whole ones are drawn as well (a cluster bootstrap: Davison & Hinkley, Boo
 
 import numpy as np
 
+from model.metrics.episodes.accuracies import ACCURACIES
+
 RESAMPLES = 1000
 LEVEL = 0.95
 BLOCK_ELEMENTS = 1 << 18  # of the array of draws: 2 MB
 DIGITS = 6  # of accuracies in results.jsonl: finer than any number of episodes
-NAMES = ("general_accuracy", "easy_accuracy")
 
 
 def accuracy_intervals(
@@ -27,7 +28,7 @@ def accuracy_intervals(
     if clusters is not None:
         outcomes = np.stack([np.bincount(clusters, column) for column in outcomes.T], axis=1)  # (C, 3)
     intervals = percentile_intervals(outcomes[:, :2], outcomes[:, 2])
-    return {name: [round(float(end), DIGITS) for end in ends] for name, ends in zip(NAMES, intervals, strict=True)}
+    return {name: [round(float(end), DIGITS) for end in ends] for name, ends in zip(ACCURACIES, intervals, strict=True)}
 
 
 def percentile_intervals(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ class EmbeddingDistances:
 
     def __init__(self, query: np.ndarray, gallery: np.ndarray, metric: str) -> None:
         self._distance = find_distance(metric)
-        self._squared, self._unit = is_squared(self._distance), has_unit_length(metric)
+        self._squared, self._unit = is_squared(metric), has_unit_length(metric)
         if query.shape[1] != gallery.shape[1]:
             sizes = f"{query.shape[1]} and {gallery.shape[1]}"
             raise UserError(f"query and gallery embeddings have {sizes} dimensions; compute both with one model")

@@ -101,7 +101,7 @@ class _Search:
         farthest: bool,
     ) -> None:
         self.query, self.gallery, self.k, self.distance = query, gallery, k, find_distance(metric)
-        self.squared = is_squared(self.distance)
+        self.squared = is_squared(metric)
         self.exclude = np.full(len(query), -1) if exclude is None else exclude
         self.excluded_rows = np.flatnonzero(self.exclude >= 0)
         self.indices = np.full((len(query), k), -1, np.int64)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from model.configuration.fields.types import Fields
 from model.configuration.loading import check_params, load_params, parse_overrides
-from model.configuration.params import Params
+from model.configuration.params import _CHECKS, Params
 from runtime.errors import UserError
 
 # systems.md's keys, with values as its users write them.
@@ -238,3 +238,8 @@ def test_help_and_bad_parameters_need_no_tensorflow(script, tmp_path):
         )
         done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
+
+
+def test_every_rule_is_asked():
+    rules = {name for name in dir(Params) if name.startswith("check_") and callable(getattr(Params, name))}
+    assert rules == {f"check_{name}" for name in _CHECKS}

@@ -10,7 +10,7 @@ from helpers.loss_oracle import cost, distance, oracle
 from helpers.metric_names import METRICS
 from helpers.tensorflow_addons_oracle import load_triplet_losses
 
-from model.losses.distances import pairwise
+from model.losses.pairwise import pairwise
 from model.losses.triplet import triplet_loss
 
 

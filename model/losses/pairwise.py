@@ -82,7 +82,7 @@ def between(a: Points, b: Points, metric: str) -> tf.Tensor:
     """Distances: A points, B points -> (A, B) float32."""
     points, one, squares = a.factor[:, :-2], a.factor[:, -2:-1], a.factor[:, -1:]
     distance = find_distance(metric)
-    if not is_squared(distance):
+    if not is_squared(metric):
         return _sum_over_dimensions(points, b.factor[:, :-2], distance)
     # The squared lengths ride along as two more columns of the product. One of them is a trifle too small, more than
     # the product's rounding error, so that equal points come out below 0, which is then made 0.
@@ -110,7 +110,7 @@ def pull_back(
         (A, D + 2) and (B, D + 2) float32: sum of w times the other side, sum of w, and a column without meaning.
     """
     distance = find_distance(metric)
-    if not is_squared(distance):
+    if not is_squared(metric):
         return _pull_back_sum(a.factor[:, :-2], b.factor[:, :-2], gradient, distance)
     gradient = distance.weights(gradient, distances, tf)
     return tf.matmul(gradient, b.single), tf.matmul(gradient, a.single, transpose_a=True)
