@@ -23,7 +23,7 @@ class Learner(NamedTuple):
     objective: Objective
     schedule: LearningRate
     optimizer: BackboneAdam
-    step: TrainStep
+    train_step: TrainStep
 
     @property
     def embedder(self) -> keras.Model:
@@ -63,5 +63,5 @@ def build_learner(params: Params, data: TrainingSet, total: int, *, imagenet: bo
         optimizer = BackboneAdam(schedule, params)
         backbone = model.get_layer("backbone").trainable_variables
         optimizer.build_for(backbone, [*model.trainable_variables, *objective.trainable_variables])
-        step = TrainStep(strategy, network, objective, optimizer, params)
-    return Learner(strategy, network, objective, schedule, optimizer, step)
+        train_step = TrainStep(strategy, network, objective, optimizer, params)
+    return Learner(strategy, network, objective, schedule, optimizer, train_step)

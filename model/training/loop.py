@@ -61,7 +61,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
                 log.line(f"step {step}: {news}")
 
             images, labels, waited = _next_batch(batches, data, params, step, checkpoints)
-            result = learner.step(images, labels, step, phase)
+            result = learner.train_step(images, labels, step, phase)
             step += 1
             if not math.isfinite(loss := float(result.loss)):
                 batch = ", ".join(_files_of(data, step - 1, step))

@@ -1,1 +1,1 @@
-"""What all pictures and pages are made with."""
+"""What all pictures and pages are made with: the page, colours, letters, thumbnails, plots, cards of images."""

@@ -1,4 +1,4 @@
-"""The file that a command writes."""
+"""The file that a command writes: where it is by default, and whether it can be written."""
 
 import argparse
 from collections.abc import Iterable

@@ -1,1 +1,1 @@
-"""Pictures of the evaluator in TensorBoard."""
+"""What the evaluator shows in TensorBoard of each checkpoint: rankings, distances, and the projector's files."""

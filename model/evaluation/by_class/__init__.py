@@ -1,1 +1,1 @@
-"""Where a ranking goes wrong: figures class by class, and which classes are taken for which."""
+"""`visualize.py analyze`: the classes that are hard, what they are confused with, as numbers, JSON and text."""

@@ -1,4 +1,4 @@
-"""Where a ranking goes wrong: the retrieval figures class by class, and which classes are taken for which.
+"""Where a ranking goes wrong: the metrics of the ranking class by class, and which classes are taken for which.
 
 A class is the identity of a query. The ranks are those of the evaluation (metrics/ranking/match_ranks.py), and so are
 all figures made of them; what is added is each query's nearest image of another class. Needs no TensorFlow.

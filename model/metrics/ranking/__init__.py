@@ -1,1 +1,1 @@
-"""Metrics of queries that rank a gallery."""
+"""Queries that rank a gallery: distances in tiles, ranks of the matches by counting, metrics of these ranks."""
