@@ -1,1 +1,1 @@
-"""Episodes, where one anchor has to be told among candidates: accuracies, their intervals, their breakdown by attribute."""
+"""Episodes: which candidate is the anchor's? Accuracies, their intervals, their breakdown by attribute."""
