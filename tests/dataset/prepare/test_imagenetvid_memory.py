@@ -1,27 +1,15 @@
 """The memory of curation at the size that a tenth of ImageNet VID has."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import ROOT
+from helpers.peak_memory import run_measured
 
 from dataset.vid.index import SplitIndex, write_index
 from dataset.vid.output_folder import OutputFolder
 
 FRAMES, OBJECTS = 300, 3  # of a snippet, of a frame
-
-# Prints the peak memory of a command in megabytes.
-MEASURED = """
-import resource, runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-finally:
-    print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-"""
 
 
 def made_up(split: str, snippets: int) -> SplitIndex:
@@ -54,9 +42,7 @@ def test_curation_of_100_000_frames_stays_below_1_gb(tmp_path: Path) -> None:
         out.settle(tmp_path, None)
         for split, snippets in (("train", 250), ("val", 84)):
             write_index(out.index_file(split), made_up(split, snippets))
-    command = [sys.executable, "-c", MEASURED, "dataset.prepare.imagenetvid", "curate", "--out", str(out.path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    said, peak = run_measured("dataset.prepare.imagenetvid", "curate", "--out", out.path)
     for name in ("train_eval", "val_eval", "easy_val_eval"):
-        assert f"{name}: 10,000 of 10,000 episodes" in done.stdout
-    assert int(done.stdout.rpartition("PEAK ")[2]) < 1000
+        assert f"{name}: 10,000 of 10,000 episodes" in said
+    assert peak < 1000

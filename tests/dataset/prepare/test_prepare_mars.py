@@ -1,29 +1,17 @@
 """Preparing MARS."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
-from helpers.commands import ROOT
+from helpers.peak_memory import run_measured
 from helpers.reid_trees import linked_identities, make_mars, read_tables
 
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.mars import BENCHMARK, main
 from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json
-
-# Prints the peak memory of a command in megabytes.
-MEASURED = """
-import resource, runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-finally:
-    print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-"""
 
 
 def run(*arguments: object) -> int:
@@ -153,11 +141,9 @@ def test_real_tables(shared_data: Path, tmp_path: Path) -> None:
                     file.write(f"{who}C{camera}T{row:04d}F{frame + 1:03d}.jpg\n")
     (info / "query_IDX.mat").write_bytes((shared_data / "reid_lists" / "mars_query_IDX.mat").read_bytes())
     words = ["dataset.prepare.mars", "--root", tmp_path / "MARS", "--out", tmp_path / "out", "--check", "off"]
-    line = [sys.executable, "-c", MEASURED, *map(str, words)]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split("PEAK")[1]) < 1000
-    assert "published" not in done.stdout
+    said, peak = run_measured(*words)
+    assert peak < 1000
+    assert "published" not in said
     counts = read_json(tmp_path / "out" / "dataset.json")["counts"]
     assert {name: counts[name] for name in BENCHMARK.published} == BENCHMARK.published
     assert (counts["gallery_junk_tracks"], counts["queries_without_match"]) == (870, 0)

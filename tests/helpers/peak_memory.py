@@ -1,0 +1,25 @@
+"""The peak memory of a command."""
+
+import subprocess
+import sys
+
+from helpers.commands import ROOT, environment
+
+# Not ru_maxrss, which begins with the memory of the process that has started this one.
+_PROGRAM = """
+import re, runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+finally:
+    print("PEAK", int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024)
+"""
+
+
+def run_measured(*words: object) -> tuple[str, int]:
+    """What `python -m WORDS` prints, and its peak in megabytes."""
+    line = [sys.executable, "-c", _PROGRAM, *map(str, words)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=600, env=environment())
+    assert done.returncode == 0, done.stderr
+    said, _, peak = done.stdout.rpartition("PEAK ")
+    return said, int(peak)
