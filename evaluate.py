@@ -5,7 +5,9 @@ import json
 import sys
 from pathlib import Path
 
+from dataset.formats.prepared import open_prepared
 from model.evaluation.request import add_embedding_arguments, given_flags, request_of
+from model.evaluation.sets import find_evaluation_sets
 from model.run.arguments import add_run_arguments
 from model.run.checkpoint_files import list_checkpoints, wait_for_checkpoint
 from model.run.devices import prepare
@@ -58,6 +60,7 @@ def evaluate_run(args: argparse.Namespace) -> int:
         print(f"no checkpoint in {run.checkpoints} for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")
         return 0
     params = run.load_trained_params(args.set)
+    find_evaluation_sets(open_prepared(params.dataset).folder)  # a data set that is not there, or half a set
     with run.lock("evaluate"):
         prepare(args.device, params.deterministic)
         from model.evaluation import evaluator, report

@@ -9,7 +9,7 @@ A module here is of one of two kinds. A function of the squared Euclidean distan
 or a sum over the dimensions:
 
     of_differences(differences, xp)     what each dimension adds, element by element: at least 0, and 0 for 0
-    slopes(differences, tf)             its derivative, element by element
+    slopes(differences, tf)             its derivative, element by element: finite everywhere, and 0 for 0
     CDIST                               optional: what scipy.spatial.distance.cdist calls it, which is quicker
 
 `xp` is numpy or tensorflow, `tf` is tensorflow: a module imports neither. Both kinds define

@@ -21,9 +21,9 @@ class Fields(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def check_name(package: str, name: str) -> str:
-    """The name of a module of `package`; a ValueError for another, with the choices."""
-    names = plugins.choices(package)
+def check_name(package: str, name: str, first: tuple[str, ...] = ()) -> str:
+    """The name of a module of `package`; a ValueError for another, with the choices, those of `first` first."""
+    names = plugins.choices(package, first)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
@@ -49,7 +49,7 @@ class NamesOf:
 
 def one_of(package: str, first: tuple[str, ...] = ()) -> type:
     """A string that names a module of `package`."""
-    return Annotated[str, AfterValidator(lambda name: check_name(package, name)), NamesOf(package, first)]
+    return Annotated[str, AfterValidator(lambda name: check_name(package, name, first)), NamesOf(package, first)]
 
 
 def ascending(values: list) -> list:
