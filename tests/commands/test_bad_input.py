@@ -197,3 +197,18 @@ def test_unknown_device(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset)
     assert "auto, cpu, gpu or gpu:N" in refused("train.py", "--model_dir", run, "--device", "tpu")
     assert "TensorFlow sees 0 GPUs" in refused("train.py", "--model_dir", run, "--device", "gpu:1")
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate"])
+def test_a_missing_data_set_is_answered_before_tensorflow(script, trained):
+    check = (
+        "import sys\n"
+        f"import {script}\n"
+        "try:\n"
+        f"    {script}.main(['--model_dir', {str(trained)!r}, '--set', 'dataset=nope'])\n"
+        "except Exception as error:\n"
+        '    sys.exit(f\'{error}; imported {sys.modules.keys() & {"tensorflow", "keras"}}\')\n'
+    )
+    done = command("-c", check)
+    assert "there is no nope/dataset.json" in done.stderr
+    assert done.stderr.endswith("imported set()\n")
