@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from dataset.formats.prepared import open_prepared
+from model.evaluation import report
 from model.evaluation.request import add_embedding_arguments, given_flags, request_of
 from model.evaluation.sets import find_evaluation_sets
 from model.run.arguments import add_run_arguments
@@ -63,7 +64,7 @@ def evaluate_run(args: argparse.Namespace) -> int:
     find_evaluation_sets(open_prepared(params.dataset).folder)  # a data set that is not there, or half a set
     with run.lock("evaluate"):
         prepare(args.device, params.deterministic)
-        from model.evaluation import evaluator, report
+        from model.evaluation import evaluator
 
         make_pictures = None
         if params.eval_pictures:
@@ -87,12 +88,12 @@ def evaluate_embeddings(args: argparse.Namespace) -> int:
     out = Path(args.filename) if getattr(args, "filename", None) else None
     if out:
         check_output(out, "--filename", "evaluation.json", request.files)
-    from model.evaluation import embedding_files, report  # SciPy: not to find a mistake in the request
+    from model.evaluation import embedding_files  # SciPy: not to find a mistake in the request
 
     result = embedding_files.evaluate_files(request, say=lambda text: print(text, flush=True))
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(report.evaluation_text(result))
+    print(embedding_files.evaluation_text(result))
     if out:
         with replace_file(out) as file:
             json.dump(result.as_json(), file)

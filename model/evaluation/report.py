@@ -1,51 +1,17 @@
-"""Results as text: of a run, and of files of embeddings."""
+"""Results of a run as text."""
 
 from typing import Any
 
 from dataset.formats.categories import readable
-from model.evaluation.embedding_files import Evaluation
 from model.evaluation.sets import load_kinds
 from model.run.results import results_with
 from model.run.run_folder import RunFolder
 from runtime.json_files import read_json
 from runtime.tables import align
 
-_TABLES = (  # a table each
-    ("map", "map_market", "minp", "map@r", "r_precision"),
-    ("cmc@1", "cmc@5", "cmc@10", "recall@2", "recall@4", "recall@8", "index_recall"),
-    ("cmc_single_shot@1", "cmc_single_shot@5", "cmc_single_shot@10", "cmc_single_shot@20"),
-    ("nmi", "ami"),
-)
-_OPTIONS = ("pool_sequences", "multi_query", "query_expansion", "rerank", "index")
 _ROWS = 30  # of a table of a run
 _ACCURACIES = {"general": "general_accuracy", "easy": "easy_accuracy"}
 _OF_SNIPPETS = "snippet_intervals"
-
-
-def evaluation_text(evaluation: Evaluation) -> str:
-    """What was compared, all figures, and how they are defined where that matters."""
-    counts, metrics, definitions = evaluation.counts, evaluation.metrics, evaluation.definitions
-    absent, camera = counts["queries_skipped_identity_absent"], counts["queries_skipped_only_same_camera"]
-    lines = [
-        f"{counts['queries']:,} queries against {counts['gallery']:,} gallery images, metric {definitions['metric']}",
-        f"excluder {definitions['excluder']}",
-    ]
-    lines += [f"{name}: {definitions[name]}" for name in _OPTIONS if name in definitions]
-    if "ties" in definitions:
-        lines.append(f"ties: {definitions['ties']}")
-    lines.append(
-        f"{counts['queries_used']:,} queries used; skipped: {absent:,} whose identity is not in the gallery, "
-        f"{camera:,} of whom it has only images that are left out"
-    )
-    for names in _TABLES:
-        there = [name for name in names if name in metrics]
-        if there:
-            lines += ["", align([["%", *there], ["", *(f"{100 * metrics[name]:.2f}" for name in there)]])]
-    others = metrics.keys() - {"recall@1"} - {name for names in _TABLES for name in names}
-    lines += ["", *(f"{name}: {metrics[name]:.6g}" for name in metrics if name in others)] if others else []
-    if "mAP" in definitions:
-        lines += ["", f"mAP is {definitions['mAP']}"]
-    return "\n".join(lines)
 
 
 def table(run: RunFolder, origin: dict[str, str]) -> str:
