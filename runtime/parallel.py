@@ -60,20 +60,31 @@ def run_parallel(function: Callable[[Any], Result], arguments: Iterable[Any], wo
             "with fewer --workers"
         ) from error
     finally:
-        pool.shutdown(cancel_futures=True)
+        with _holding_ctrl_c():  # a process that is still starting would not find what its parent has taken away
+            pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
 def _holding_ctrl_c() -> Iterator[None]:
-    """Lets Ctrl-C wait; a process that is started meanwhile never hears it, not even before `_obey_parent`."""
+    """Lets Ctrl-C wait; a process that is started meanwhile never hears it, not even before `_obey_parent`.
+
+    Blocked here, it may still reach another thread, a library's: then Python asks the handler of this one.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    heard: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()  # no other may set a handler
+    handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number)) if in_main else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _obey_parent() -> None:
