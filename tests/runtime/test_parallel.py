@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from helpers.commands import ROOT, environment
 
 from dataset.vid.annotations import AnnotationError
 from runtime.errors import UserError
-from runtime.parallel import cores, lots, run_parallel
+from runtime.parallel import _holding_ctrl_c, cores, lots, run_parallel
 
 
 def square_slowly(number: int) -> int:
@@ -95,6 +96,21 @@ def test_ctrl_c_is_for_the_parent():
     assert set(run_parallel(hears_ctrl_c, range(4), 2)) == {(False, False)}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_ctrl_c_waits_even_if_another_thread_hears_it():
+    go, held = threading.Event(), False
+    thread = threading.Thread(target=lambda: (go.wait(), signal.pthread_kill(threading.get_ident(), signal.SIGINT)))
+    thread.start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), _holding_ctrl_c():
+            go.set()
+            thread.join()
+            held = True
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert held
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs Linux")
