@@ -99,18 +99,23 @@ def test_ctrl_c_is_for_the_parent():
 
 
 def test_ctrl_c_waits_even_if_another_thread_hears_it():
-    go, held = threading.Event(), False
+    go, held = threading.Event(), []
     thread = threading.Thread(target=lambda: (go.wait(), signal.pthread_kill(threading.get_ident(), signal.SIGINT)))
     thread.start()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt), _holding_ctrl_c():
+
+    def hold():
+        with _holding_ctrl_c():
             go.set()
             thread.join()
-            held = True
+            held.append(True)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            hold()
     finally:
         signal.signal(signal.SIGINT, before)
-    assert held
+    assert held == [True]
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs Linux")
