@@ -44,9 +44,7 @@ def table(run: RunFolder, origin: dict[str, str]) -> str:
         for title, columns in kind.tables(own) if own else ():
             text += [title, align(rows(columns)), ""]
         sets = [name for name in sets if name not in own]
-    for name in sets:  # of a kind that is not there any more
-        metrics = dict.fromkeys(metric for values in by_step.values() for metric in values.get(name, {}))
-        text += [f"{name}, %", align(rows({metric: (name, (metric,)) for metric in metrics})), ""]
+    text += [f"{name}: its kind of evaluation set is not here; {run.results} has its metrics\n" for name in sets]
     if best is not None:
         text.append(f"* the best: kept in {run.best}")
     return "\n".join(text)

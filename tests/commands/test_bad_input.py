@@ -212,3 +212,10 @@ def test_a_missing_data_set_is_answered_before_tensorflow(script, trained):
     done = command("-c", check)
     assert "there is no nope/dataset.json" in done.stderr
     assert done.stderr.endswith("imported set()\n")
+
+
+def test_half_an_evaluation_set_is_answered_before_images_are_looked_at(own_dataset, tmp_path):
+    (own_dataset / "gallery.csv").unlink()
+    first_image(own_dataset).write_bytes(b"")
+    message = refused("train.py", "--model_dir", make_run(tmp_path / "run", own_dataset))
+    assert "there is a query.csv but no gallery.csv" in message

@@ -183,6 +183,8 @@ def test_one_file_each(parts, own_dataset, tmp_path):
     assert results["test"]["definitions"]["metric"] == "power"
     assert results["pairs"]["counts"] == {"pairs": len(rows)}
     assert read_json(run.best_json)["metric"] == "pair_accuracy"
+    assert (run.eval_events("test") / "projector").is_dir()  # as its kind has pictures
+    assert not (run.eval_events("pairs") / "projector").exists()
 
     csv_file, vectors, out = own_dataset / "test.csv", tmp_path / "test.h5", tmp_path / "out.json"
     call("embed", "--model_dir", run.folder, "--dataset", csv_file, "--filename", vectors)

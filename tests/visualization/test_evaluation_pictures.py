@@ -135,6 +135,14 @@ def test_pictures_are_of_the_evaluated_lists(tmp_path):
     assert first["rankings"].shape == second["rankings"].shape
 
 
+@pytest.mark.parametrize("shown", [("rankings",), ("distances",), ("projector",)])
+def test_a_kind_says_which_pictures_there_are(run, monkeypatch, shown):
+    monkeypatch.setattr("model.evaluation.kinds.all_vs_all.PICTURES", shown)
+    evaluate_latest(run, run.load_trained_params(['eval_sets=["test"]']), Log(), EvaluationPictures)
+    assert tags(run.eval_events("test")).keys() == set(shown) - {"projector"}
+    assert (run.eval_events("test") / "projector").exists() == ("projector" in shown)
+
+
 def test_the_projector_keeps_its_images(tmp_path):
     identities = np.array([f"id {i % 5}\t\n" for i in range(20)], object)
     manifest = Manifest(identities, np.array([f"{i}.jpg" for i in range(20)], object), tmp_path, tmp_path / "x.csv")

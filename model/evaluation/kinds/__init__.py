@@ -8,5 +8,5 @@ A module here is one kind. It defines
     find(folder) -> {name: CSV files}           its sets in the folder of a prepared data set
     load(found, prepared, params) -> ReadySet   one of them, read and checked, ready to compute its metrics
     tables(names) -> [(title, columns)]         the tables of results that show sets of these names; columns are
-                                                {heading: (set, its metrics in a cell)}
+                                                {heading: (set, its metrics in a cell, shown in %)}
 """

@@ -147,3 +147,10 @@ def test_long_tables_show_the_first_the_best_and_the_latest(tmp_path):
     run.best_json.write_text(json.dumps({"step": 7}))
     shown = [line.split()[0] for line in report.table(run, ORIGIN).splitlines() if line.strip()[:1].isdigit()]
     assert shown == ["0", "7", *map(str, range(30, 60))]
+
+
+def test_a_set_without_its_kind_is_named(tmp_path):
+    run = RunFolder(tmp_path)
+    line = {"step": 1, "set": "pairs", "checkpoint": "ckpt-1", "metrics": {"pair_accuracy": 0.5}}
+    run.results.write_text(json.dumps(line) + "\n")
+    assert report.table(run, ORIGIN).startswith("pairs: its kind of evaluation set is not here")

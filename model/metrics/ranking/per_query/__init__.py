@@ -4,7 +4,7 @@ A module here defines
 
     DEFINITIONS                             name -> what it means, as it stands beside the results
     BEST_BY                                 those of which more is better, by which the best checkpoint may be chosen
-    COLUMNS                                 those that the table of a run shows
+    COLUMNS                                 those that the table of a run shows, in %
     per_query(ranks) -> {metric: (Q,)}      of Q queries with at least one match each; see `match_ranks.Ranks`
 """
 
