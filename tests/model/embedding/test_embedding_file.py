@@ -8,7 +8,14 @@ import pytest
 from helpers.commands import ROOT
 
 from dataset.formats.manifest import read_manifest
-from model.embedding.hdf5_file import Contents, embeddings_of, read_embeddings, write_blocks, write_embeddings
+from model.embedding.hdf5_file import (
+    Contents,
+    embeddings_of,
+    read_embeddings,
+    trained_metric,
+    write_blocks,
+    write_embeddings,
+)
 from runtime.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -176,3 +183,10 @@ def test_strings_of_fixed_length_are_read(tmp_path):
         file["path"] = np.array([b"a.jpg", "größe/b.jpg".encode()])
         file["identity"] = np.array([b"1", b"2"])
     assert read_embeddings(tmp_path / "a.h5").paths.tolist() == ["a.jpg", "größe/b.jpg"]
+
+
+def test_the_metric_of_the_training():
+    cosine, euclidean = ({"params": f'{{"metric": "{name}"}}'} for name in ("cosine", "euclidean"))
+    assert trained_metric([cosine, cosine]) == "cosine"
+    for others in ([cosine, euclidean], [cosine, {}], [{"params": "{"}], [{"params": "[]"}]):
+        assert trained_metric(others) is None

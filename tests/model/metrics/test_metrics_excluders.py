@@ -7,7 +7,7 @@ import pytest
 from helpers.retrieval_oracle import brute_mask, manifest, random_case
 
 from dataset.formats.manifest import Manifest
-from model.metrics.excluders import find_excluder
+from model.metrics.excluders import default_excluder, find_excluder
 from model.metrics.labels import encode_labels, match_lists
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
@@ -85,3 +85,11 @@ def test_skipped_queries_are_counted_with_the_reason() -> None:
         evaluate_retrieval(
             np.zeros((2, 2)), np.eye(5, 2), query.select(np.array(only)), gallery, "market1501", "euclidean"
         )
+
+
+def test_the_excluder_where_none_is_named() -> None:
+    known, other = manifest(["a", "b"], cameras=["1", "2"]), manifest(["a"], cameras=["3"])
+    assert default_excluder(known, other) == "market1501"
+    assert default_excluder(known, known) == "diagonal"  # all against all
+    for unknown in (manifest(["a"]), manifest(["a", "b"], cameras=["1", ""])):
+        assert default_excluder(known, unknown) == default_excluder(unknown, known) == "diagonal"
