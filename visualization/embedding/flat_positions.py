@@ -84,7 +84,8 @@ def flatten(emb: np.ndarray, metric: str, method: str, seed: int = 0, perplexity
     """N embeddings in two dimensions.
 
     Distances are those of the metric: cosine is euclidean at length 1; t-SNE and UMAP, which go by neighbours, take
-    sqeuclidean as euclidean. Principal components are about the mean, and of the embeddings at length 1 for cosine.
+    sqeuclidean as euclidean, and so a sum over dimensions that SciPy does not know. Principal components are about the
+    mean, and of the embeddings at length 1 for cosine.
 
     Args:
         emb: (N, D), N >= 3.
@@ -147,10 +148,9 @@ def neighbour_share(points: np.ndarray, identities: np.ndarray, metric: str = "e
     """The share of points whose nearest other one is of their identity: (N, D), (N,)."""
     points = points.astype(np.float64)
     points = unit_rows(points) if has_unit_length(metric) else points
-    distance, right = find_distance(metric), 0
+    distance, squared, right = find_distance(metric), is_squared(metric), 0
     for start in range(0, len(points), 256):
         block = points[start : start + 256]
-        squared = is_squared(metric)
         distances = cdist(block, points, "sqeuclidean") if squared else sums_over_dimensions(block, points, distance)
         distances[np.arange(len(block)), start + np.arange(len(block))] = np.inf
         right += int((identities[distances.argmin(axis=1)] == identities[start : start + 256]).sum())
