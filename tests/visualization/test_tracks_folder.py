@@ -1,9 +1,15 @@
 """What `visualize.py tracks` may overwrite, and how its files take their places."""
 
+from html import escape
+
 import pytest
 
 from runtime.errors import UserError
-from visualization.tracks.folder import check_folder, replace_together, source_of, source_tag
+from visualization.tracks.folder import check_folder, replace_together, source_of
+
+
+def source_tag(source):
+    return f'<meta name="frames" content="{escape(source)}">'
 
 
 def write(folder, source, *names):

@@ -21,15 +21,15 @@ from model.evaluation.by_class.analysis import RANKING_METRICS
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
-from visualization.analyze.recall_chart import draw_histogram
+from visualization.analyze.analysis_page import count_tenths
 
 ODD = "<b>&\"'</b> ünï"  # a class that HTML must not take for markup
 
 
 def test_histogram_counts_each_class_once() -> None:
     shares = [0, 0.1, 3 / 10, 0.3 - 1e-3, 0.999, 1.0]
-    assert "1, 1, 1, 1, 0, 0, 0, 0, 0, 2 in each tenth" in draw_histogram(shares)
-    assert "0, 0, 0, 0, 0, 0, 0, 0, 0, 0 in each tenth" in draw_histogram([])
+    assert count_tenths(shares) == [1, 1, 1, 1, 0, 0, 0, 0, 0, 2]
+    assert count_tenths([]) == [0] * 10
 
 
 class Page(HTMLParser):

@@ -23,7 +23,7 @@ def run(trained, tmp_path_factory):
 
 def test_data_shows_what_training_gets(run, monkeypatch):
     pages = []
-    monkeypatch.setattr("visualization.data.command.write_page", lambda page, out: pages.append((page, out)))
+    monkeypatch.setattr("visualization.data.command.write_cards", lambda page, out: pages.append((page, out)))
     words = ["data", "--model_dir", str(run.folder), "--step", "2", "--batches", "2"]
     assert visualize.main([*words, "--set", 'augmentation=["horizontal_flip"]']) == 0
     (page, out) = pages[0]
@@ -74,7 +74,7 @@ def test_hard_triples_are_those_that_the_run_kept(dataset, tmp_path):
 def test_batches_are_ranked_within_themselves(run, monkeypatch):
     pages = []
     for name in ("batches", "rankings"):
-        monkeypatch.setattr(f"visualization.{name}.command.write_page", lambda page, out: pages.append(page))
+        monkeypatch.setattr(f"visualization.{name}.command.write_cards", lambda page, out: pages.append(page))
     words = ["batches", "--model_dir", str(run.folder), "--device", "cpu"]
     assert visualize.main([*words, "--checkpoint", "ckpt-2", "--top", "2"]) == 0
     (section,) = pages[0].sections

@@ -15,7 +15,7 @@ from dataset.formats.manifest import Manifest
 from model.embedding.hdf5_file import write_embeddings
 from runtime.errors import UserError, exit_code
 from visualization.embedding.flat_positions import draw_images, flatten, neighbour_share, principal_components
-from visualization.embedding.scatter import MARKERS, Spot, _pictured, add_titles, choose_highlighted, look_of
+from visualization.embedding.scatter import MARKERS, _pictured, choose_highlighted, look_of
 from visualization.kit.colours import PALETTE
 from visualization.sources.embedded_set import Lists, assemble_set
 
@@ -153,11 +153,6 @@ def test_highlighted_are_the_largest_and_look_different():
 def test_thumbnails_do_not_share_a_square():
     positions = np.array([[0.1, 0.1], [0.45, 0.55], [0.9, 0.9], [2.5, 0.2]])
     assert _pictured(positions, np.zeros(2), 1.0) == {(0, 0): 1, (2, 0): 3}
-
-
-def test_titles_are_escaped():
-    page = add_titles(np.zeros((4, 6, 3), np.uint8), "data:,", [Spot(1, 2, 3, 3, "<a> & b")], "label")
-    assert "<title>&lt;a&gt; &amp; b</title>" in page
 
 
 @pytest.fixture(scope="module")

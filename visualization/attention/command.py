@@ -17,8 +17,8 @@ from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from visualization.attention.pair_figure import ExplainedPair, draw_pairs, share_lowered
 from visualization.attention.pairs import ChosenPair, choose_pairs, find_pairs
-from visualization.kit.figure_page import render_figure_page, write_figure
-from visualization.kit.plotting import make_figure, pixels_of, png_uri
+from visualization.kit.figure_page import write_figure
+from visualization.kit.plotting import make_figure, pixels_of
 from visualization.kit.printable import printable
 from visualization.sources.checking import check_source
 from visualization.sources.embedded_set import EmbeddedSet
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     explained = explain(pairs, orientations, checkpoint, params, metric, embedded)
     figure = draw_pairs(explained, _title(args, checkpoint, metric, embedded), lowered=args.lowered)
     pixels = pixels_of(figure, dots=120)
-    write_figure(out, pixels, lambda: _page(args, explained, png_uri(pixels), checkpoint, metric, embedded))
+    _write(out, pixels, args, explained, checkpoint, metric, embedded)
     for pair in explained:
         words = [pair.query_name, pair.match_name, f"distance {pair.distance:.4g}", pair.verdict]
         print("  ".join(word for word in words if word))
@@ -105,14 +105,16 @@ def _title(args: argparse.Namespace, checkpoint: Path, metric: str, embedded: Em
     return lines
 
 
-def _page(
+def _write(
+    out: Path,
+    pixels: np.ndarray,
     args: argparse.Namespace,
     explained: list[ExplainedPair],
-    picture: str,
     checkpoint: Path,
     metric: str,
     embedded: EmbeddedSet | None,
-) -> str:
+) -> None:
+    """Writes the figure, with the facts, the numbers and the notes of its page."""
     facts = embedded.facts if embedded else {"run": printable(args.model_dir)}
     facts = facts | {"checkpoint": printable(checkpoint), "step": f"{step_of(checkpoint):,}", "metric": metric}
     centre = "the mean of the gallery's embeddings" if embedded else "0"
@@ -133,8 +135,15 @@ def _page(
         "Lowered: of all that places add to the similarity or take away from it, the share that is taken away.",
     ]
     title = _title(args, checkpoint, metric, embedded)
-    image = f'<img src="{picture}" alt="pairs of images with their maps; the table has names and numbers">'
-    return render_figure_page(title[0][0].upper() + title[0][1:], facts, image, rows, notes)
+    write_figure(
+        out,
+        pixels,
+        title=title[0][0].upper() + title[0][1:],
+        facts=facts,
+        label="pairs of images with their maps; the table has names and numbers",
+        metrics=rows,
+        notes=notes,
+    )
 
 
 def _named(pair: ExplainedPair) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from model.run import devices
 from model.run.checkpoint_files import find_checkpoint, step_of
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
-from visualization.kit.page_file import write_page
+from visualization.kit.card_page import write_cards
 from visualization.kit.printable import printable
 from visualization.kit.thumbnails import from_pixels
 from visualization.rankings.query_cards import lay_out_rankings
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     )
     for note in page.notes:
         print(note)
-    write_page(page, out)
+    write_cards(page, out)
     print(f"wrote {printable(out)}: {len(chosen)} queries of {len(manifest)} images")
     return 0
 

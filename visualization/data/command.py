@@ -9,7 +9,7 @@ from model.run import devices
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from visualization.data.batch_cards import lay_out_batches, lay_out_sections
-from visualization.kit.page_file import write_page
+from visualization.kit.card_page import write_cards
 from visualization.kit.printable import printable
 from visualization.sources.checking import check_at_least
 from visualization.sources.output import check_picture_file
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     page = lay_out_batches(
         f"Training batches of {printable(data.prepared.name)}", facts, sections, not args.augmented_only
     )
-    write_page(page, out)
+    write_cards(page, out)
     print(f"wrote {printable(out)}: {args.batches:,} batches of {data.sampler.batch_size} images")
     return 0
 

@@ -5,8 +5,8 @@ import argparse
 from runtime.errors import UserError
 from visualization.distances.histogram_figure import NOTES, draw_distances, metrics_of
 from visualization.distances.histograms import count_distances
-from visualization.kit.figure_page import render_figure_page, write_figure
-from visualization.kit.plotting import make_figure, pixels_of, png_uri
+from visualization.kit.figure_page import write_figure
+from visualization.kit.plotting import make_figure, pixels_of
 from visualization.sources.opening import open_source
 from visualization.sources.output import check_output_file
 
@@ -20,13 +20,15 @@ def run(args: argparse.Namespace) -> int:
     histograms = count_distances(embedded, args.fpr)
     pixels = pixels_of(draw_distances(embedded, histograms, log=args.log), dots=150)
     metrics = metrics_of(histograms)
-
-    def page() -> str:
-        picture = f'<img src="{png_uri(pixels)}" alt="histograms of the distances; the table has the numbers">'
-        title = f"Distances of positive and negative pairs: {embedded.title}"
-        return render_figure_page(title, embedded.facts, picture, metrics, NOTES)
-
-    write_figure(out, pixels, page)
+    write_figure(
+        out,
+        pixels,
+        title=f"Distances of positive and negative pairs: {embedded.title}",
+        facts=embedded.facts,
+        label="histograms of the distances; the table has the numbers",
+        metrics=metrics,
+        notes=NOTES,
+    )
     width = max(len(name) for name, _ in metrics)
     print("\n".join(f"{name:<{width}}  {value}" for name, value in metrics))
     print(f"wrote {out}")

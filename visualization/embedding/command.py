@@ -7,9 +7,9 @@ import numpy as np
 
 from runtime.errors import UserError
 from visualization.embedding.flat_positions import Drawn, Flat, check_umap, draw_images, flatten, neighbour_share
-from visualization.embedding.scatter import MOST_HIGHLIGHTED, add_titles, choose_highlighted, draw_embedding
-from visualization.kit.figure_page import render_figure_page, write_figure
-from visualization.kit.plotting import make_figure, pixels_of, png_uri
+from visualization.embedding.scatter import MOST_HIGHLIGHTED, choose_highlighted, draw_embedding
+from visualization.kit.figure_page import write_figure
+from visualization.kit.plotting import make_figure, pixels_of
 from visualization.kit.thumbnails import open_small
 from visualization.sources.embedded_set import EmbeddedSet, check_can_open
 from visualization.sources.opening import open_source
@@ -35,14 +35,16 @@ def run(args: argparse.Namespace) -> int:
     thumbnail = _thumbnail if args.thumbnails else None
     figure, spots = draw_embedding(drawn, flat.positions, names, _title(embedded, flat, metrics), thumbnail)
     pixels = pixels_of(figure, dots=130)
-
-    def page() -> str:
-        label = "images as points of a plane; the pointer finds their names"
-        picture = add_titles(pixels, png_uri(pixels), spots(), label)
-        facts = embedded.facts | {"placed by": flat.note}
-        return render_figure_page(f"Embedding: {embedded.title}", facts, picture, metrics, _notes(args.method))
-
-    write_figure(out, pixels, page)
+    write_figure(
+        out,
+        pixels,
+        title=f"Embedding: {embedded.title}",
+        facts=embedded.facts | {"placed by": flat.note},
+        label="images as points of a plane; the pointer finds their names",
+        metrics=metrics,
+        notes=_notes(args.method),
+        spots=spots(),
+    )
     for name, value in metrics:
         print(f"{name}: {value}")
     print(f"wrote {out}")

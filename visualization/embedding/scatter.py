@@ -1,13 +1,12 @@
 """The picture of `visualize.py embedding`: images as points of a plane, near each other as their embeddings are."""
 
 from collections.abc import Callable, Sequence
-from html import escape
-from typing import NamedTuple
 
 import numpy as np
 
 from visualization.embedding.flat_positions import Drawn
 from visualization.kit.colours import INK, PALETTE
+from visualization.kit.figure_page import Spot
 from visualization.kit.plotting import Axes, Figure, add_frame, make_figure, plain
 from visualization.kit.printable import printable, shorten
 
@@ -17,16 +16,6 @@ MOST_HIGHLIGHTED = 24  # that a legend can hold
 _GREY = "#b5b5b5"
 _INCHES = 8.0  # of the square of points
 _PICTURE = 0.34  # inches of a thumbnail
-
-
-class Spot(NamedTuple):
-    """Where the pointer finds an image in the drawn picture: a box in pixels from the top left, and what it says."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    text: str
 
 
 def choose_highlighted(identities: np.ndarray, count: int, seed: int = 0) -> list[str]:
@@ -86,20 +75,6 @@ def draw_embedding(
         pictured = _pictured(positions, corner, cell)
         _thumbnails(axes, drawn, pictured, corner, cell, names, thumbnail)
     return figure, lambda: _spots(axes, drawn, positions, pictured, cell, middle - side / 2)
-
-
-def add_titles(pixels: np.ndarray, uri: str, spots: Sequence[Spot], label: str) -> str:
-    """The picture as SVG in which the pointer finds the names of the images: no script is needed."""
-    height, width = pixels.shape[:2]
-    boxes = [
-        f'<rect x="{s.x:.1f}" y="{s.y:.1f}" width="{s.width:.1f}" height="{s.height:.1f}">'
-        f"<title>{escape(s.text)}</title></rect>"
-        for s in spots
-    ]
-    return (
-        f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{escape(label)}">'
-        f'<image href="{uri}" width="{width}" height="{height}"/><g fill-opacity="0">' + "\n".join(boxes) + "</g></svg>"
-    )
 
 
 def _points(axes: Axes, identities: np.ndarray, positions: np.ndarray, names: Sequence[str]) -> None:

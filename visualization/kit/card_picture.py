@@ -89,7 +89,7 @@ class _Drawing:
 
     def _legend(self, y: int) -> int:
         x = _MARGIN
-        for verdict, text in zip((Verdict.RIGHT, Verdict.WRONG), LEGEND, strict=True):
+        for verdict, text in LEGEND.items():
             self._frame(verdict, (x, y, x + 30, y + 18), 4)
             self._mark(verdict, x + 38, y + 1)
             self._draw.text((x + 60, y + 1), text, fill=_INK, font=self._font)

@@ -21,7 +21,10 @@ class Verdict(Enum):
     PLAIN = "plain"
 
 
-LEGEND = "the query's identity: solid frame, tick", "another identity: dashed frame, cross"
+LEGEND = {
+    Verdict.RIGHT: "the query's identity: solid frame, tick",
+    Verdict.WRONG: "another identity: dashed frame, cross",
+}
 
 
 @dataclass(frozen=True)

@@ -1,51 +1,69 @@
-"""A page around one picture: where it comes from, its numbers, and what they mean. It needs no network."""
+"""Writes a drawn figure to a file: PNG, or a page around it, by the ending of its name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from runtime.files import replace_file
-from visualization.kit.html_page import render_notes, render_page, to_html
+from visualization.kit.html_page import render_page
 from visualization.kit.plotting import png_of
 
-_STYLE = """
-h2 { margin: 1.6rem 0 .4rem; } th, td { padding: .25rem .6rem; vertical-align: top; } td { overflow-wrap: anywhere; }
-.picture, .picture svg { max-width: 100%; height: auto; }
-@media print { body { margin: 0; max-width: none; } .picture { break-inside: avoid; } }
-"""
+
+class Spot(NamedTuple):
+    """A box of a figure, in pixels from the top left, in which the pointer finds a text."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
 
 
-def render_figure_page(
-    title: str, facts: dict[str, str], picture: str, metrics: Sequence[Sequence[str]], notes: Sequence[str]
-) -> str:
-    """The page as HTML.
+def write_figure(
+    out: Path,
+    pixels: np.ndarray,
+    *,
+    title: str,
+    facts: dict[str, str],
+    label: str,
+    metrics: Sequence[Sequence[str]],
+    notes: Sequence[str],
+    spots: Sequence[Spot] = (),
+) -> None:
+    """Writes it under a temporary name, then renames it.
 
     Args:
-        title: of the page, plain text as everything but `picture`.
-        facts: what the head says, by name.
-        picture: an `<img>` or `<svg>` with all that it shows in it.
+        out: the file; one that ends in .html gets the page, of plain text but for the figure.
+        pixels: (H, W, 3) uint8.
+        title: of the page.
+        facts: what its head says, by name.
+        label: what the figure shows, for those who do not see it.
         metrics: rows of a table whose first column are headings.
         notes: sentences at the end.
+        spots: boxes that say something.
+
+    Raises:
+        UserError: when it cannot be written.
     """
-    rows = ["".join(f"<td>{to_html(cell)}</td>" for cell in cells) for _, *cells in metrics]
-    heads = [f'<th scope="row">{to_html(row[0])}</th>' for row in metrics]
-    body = [
-        f'<div class="picture">{picture}</div>',
-        "<h2>Figures</h2>",
-        '<table class="figures">',
-        *(f"<tr>{head}{row}</tr>" for head, row in zip(heads, rows, strict=True)),
-        "</table>",
-        *render_notes(notes),
-    ]
-    return render_page(title, facts, body, _STYLE)
-
-
-def write_figure(out: Path, pixels: np.ndarray, page: Callable[[], str]) -> None:
-    """Writes a drawn figure (H, W, 3) uint8: as a PNG file, or where `out` ends in .html the page that shows it."""
-    if out.suffix.lower() == ".html":
-        with replace_file(out) as file:
-            file.write(page())
-    else:
+    png = png_of(pixels)
+    if out.suffix.lower() != ".html":
         with replace_file(out, "wb") as file:
-            file.write(png_of(pixels))
+            file.write(png)
+        return
+    height, width = pixels.shape[:2]
+    page = render_page(
+        "kit/figure.html.jinja",
+        title=title,
+        facts=facts,
+        png=png,
+        width=width,
+        height=height,
+        label=label,
+        metrics=metrics,
+        notes=notes,
+        spots=spots,
+    )
+    with replace_file(out) as file:
+        file.write(page)

@@ -8,7 +8,6 @@ from PIL import Image
 
 from runtime.errors import UserError
 from visualization.kit.colours import INK
-from visualization.kit.html_page import data_uri
 
 try:
     from matplotlib import colormaps
@@ -51,11 +50,6 @@ def png_of(pixels: np.ndarray) -> bytes:
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "PNG", optimize=True)
     return data.getvalue()
-
-
-def png_uri(pixels: np.ndarray) -> str:
-    """(H, W, 3) uint8 as an address that needs no file."""
-    return data_uri("image/png", png_of(pixels))
 
 
 def plain(text: str) -> str:

@@ -4,7 +4,7 @@ import argparse
 import math
 
 from runtime.errors import UserError
-from visualization.kit.page_file import write_page
+from visualization.kit.card_page import write_cards
 from visualization.kit.printable import printable
 from visualization.rankings.query_cards import lay_out_rankings
 from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         page.notes.append(f"{missing[0].upper()}{missing[1:]}.")
     for note in page.notes:
         print(note)
-    write_page(page, out)
+    write_cards(page, out)
     print(f"wrote {printable(out)}: {len(chosen):,} queries, the first {args.top} of {len(embedded.task.gallery):,}")
     return 0
 

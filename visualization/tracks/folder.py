@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from html import escape, unescape
+from html import unescape
 from pathlib import Path
 
 from runtime.errors import UserError
@@ -15,18 +15,13 @@ from visualization.tracks.animation import FORMATS
 PAGE = "tracks.html"
 _NAMES = (*(f"tracks.{name}" for name in FORMATS), PAGE)
 
-_SOURCE = re.compile(r'<meta name="frames" content="([^"]*)">')
+_SOURCE = re.compile(r'<meta name="frames" content="([^"]*)">')  # in video.html.jinja
 _HEAD_BYTES = 100_000  # of a page, within which its source stands
 
 
 def source_of(frames: Path) -> str:
     """How a page records the folder of frames that it shows."""
     return printable(Path(frames).resolve())
-
-
-def source_tag(source: str) -> str:
-    """The HTML that records it."""
-    return f'<meta name="frames" content="{escape(source)}">'
 
 
 def check_folder(folder: Path, source: str) -> None:
