@@ -70,19 +70,14 @@ def _holding_ctrl_c() -> Iterator[None]:
 
     Blocked here, it may still reach another thread, a library's: then Python asks the handler of this one.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
     heard: list[int] = []
-    in_main = threading.current_thread() is threading.main_thread()  # no other may set a handler
-    handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number)) if in_main else None
+    handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if in_main:
-            signal.signal(signal.SIGINT, handler)
+        signal.signal(signal.SIGINT, handler)
         if heard:
             signal.raise_signal(signal.SIGINT)
 

@@ -69,8 +69,7 @@ def test_nothing_to_do(workers):
 def test_one_worker_is_this_process():
     taken = []
     results = run_parallel(process, (taken.append(i) for i in range(100)), 1)
-    assert next(results) == os.getpid()
-    assert len(taken) == 1
+    assert (next(results), len(taken)) == (os.getpid(), 1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
