@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from dataset.formats.prepared import open_prepared
 from model.evaluation import report
@@ -14,13 +13,14 @@ from model.run.checkpoint_files import list_checkpoints, wait_for_checkpoint
 from model.run.devices import prepare
 from model.run.results import origin_of
 from model.run.run_folder import RunFolder
+from runtime.arguments import Parser
 from runtime.errors import UserError, exit_code
 from runtime.files import check_output, replace_file
 from runtime.log import Log
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog="Of a run, figures go to RUN/results.jsonl and TensorBoard, the best checkpoint to RUN/best; it ends "
         "when training is done, or after eval_timeout_secs without a new checkpoint. Of embeddings, figures are "
@@ -34,7 +34,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="in the end, print accuracies by attribute and number of candidates too",
     )
-    add_embedding_arguments(parser.add_argument_group("embeddings"))
+    add_embedding_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -85,19 +85,18 @@ def evaluate_run(args: argparse.Namespace) -> int:
 def evaluate_embeddings(args: argparse.Namespace) -> int:
     """Evaluates two files of embeddings, or one all against all; prints the figures and writes them as JSON."""
     request = request_of(args)  # before anything is read
-    out = Path(args.filename) if getattr(args, "filename", None) else None
-    if out:
-        check_output(out, "--filename", "evaluation.json", request.files)
+    if request.filename:
+        check_output(request.filename, "--filename", "evaluation.json", request.files)
     from model.evaluation import embedding_files  # SciPy: not to find a mistake in the request
 
     result = embedding_files.evaluate_files(request, say=lambda text: print(text, flush=True))
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
     print(embedding_files.evaluation_text(result))
-    if out:
-        with replace_file(out) as file:
+    if request.filename:
+        with replace_file(request.filename) as file:
             json.dump(result.as_json(), file)
-        print(f"wrote {out}")
+        print(f"wrote {request.filename}")
     return 0
 
 

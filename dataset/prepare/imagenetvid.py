@@ -14,7 +14,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from dataset.vid.annotations import SPLITS
 from dataset.vid.crop import NoCropsError, check_frames, crop_split, tell_problems, up_to_date_index
@@ -22,6 +21,7 @@ from dataset.vid.curate import Wishes, curate
 from dataset.vid.output_folder import OutputFolder
 from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS
 from dataset.vid.siamfc_crops import CONTEXT_AMOUNT, EXEMPLAR_SIZE, JPEG_QUALITY, SEARCH_SIZE, CropSettings
+from runtime.arguments import Parser
 from runtime.errors import UserError, exit_code
 from runtime.parallel import cores
 
@@ -42,13 +42,6 @@ _CURATE_NUMBERS = (
 _WORKERS = ("workers", cores(), 1, 1024, "processes")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line, as everywhere else; --help has the rest."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see {self.prog} --help")
-
-
 def _folder(text: str) -> Path:
     if not text or not text.isprintable():  # it is printed, and written to settings.json
         raise argparse.ArgumentTypeError(f"{text!a} is not a folder's name in printable UTF-8 text")
@@ -61,7 +54,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     Raises:
         UserError: when an argument is unknown, missing or not what it should be.
     """
-    parser = _Parser(
+    parser = Parser(
         prog="python -m dataset.prepare.imagenetvid",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
