@@ -5,13 +5,14 @@ import importlib
 import sys
 
 from runtime import plugins
+from runtime.arguments import Parser
 from runtime.errors import exit_code
 
 COMMANDS = sorted(file.parent.name for file in (plugins.ROOT / "visualization").glob("*/command.py"))
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="Each command has a --help of its own.")
+    parser = Parser(description=__doc__, epilog="Each command has a --help of its own.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in COMMANDS:
         folder = importlib.import_module(f"visualization.{name}")

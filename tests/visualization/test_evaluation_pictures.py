@@ -125,7 +125,7 @@ def test_pictures_are_of_the_evaluated_lists(tmp_path):
     figures = ready.evaluate(emb)
     lists = maker._lists
     assert lists.files() == ready.files
-    embedded = assemble_set(lists, emb, params.metric, title="", facts={}, out=tmp_path)
+    embedded = assemble_set(lists, emb, params.metric, title="", facts={})
     assert embedded.task.counts == figures.counts
     assert embedded.task.rules == figures.definitions["excluder"]
     assert "market1501" in embedded.task.rules
@@ -150,9 +150,7 @@ def test_the_projector_keeps_its_images(tmp_path):
     labels = []
     for step in range(2):
         emb = random.standard_normal((20, 4)).astype(np.float32)
-        embedded = assemble_set(
-            Lists(manifest, manifest, "diagonal"), emb, "euclidean", title="", facts={}, out=tmp_path
-        )
+        embedded = assemble_set(Lists(manifest, manifest, "diagonal"), emb, "euclidean", title="", facts={})
         projector.write(embedded, f"step {step}")
         labels.append((tmp_path / "p" / "projector" / "labels.tsv").read_text())
         rows = [line.split("\t") for line in labels[-1].splitlines()[1:]]

@@ -182,7 +182,7 @@ def test_query_against_gallery(source: Path, capsys: pytest.CaptureFixture) -> N
     [
         ([], "--model_dir RUN"),
         (["--query_embeddings", "emb.h5", "--model_dir", "run"], "give one of them"),
-        (["--query_embeddings", "emb.h5", "--classes", "-1"], "--classes -1: it must be at least 0"),
+        (["--query_embeddings", "emb.h5", "--classes", "-1"], "--classes: -1: it must be a whole number of at least 0"),
         (["--query_embeddings", "emb.h5", "--memory_gb", "nan"], "greater than 0"),
         (["--query_embeddings", "emb.h5", "--out", "page.txt"], "must end in .html or .json"),
         (["--query_embeddings", "emb.h5", "--out", "nowhere/page.html"], "does not exist"),

@@ -264,8 +264,8 @@ def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, attention, m
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--queries", 0], "--queries 0: it must be from 1 to 60"),
-        (["--seed", -1], "--seed -1"),
+        (["--queries", 0], "--queries: 0: it must be a whole number between 1 and 60"),
+        (["--seed", -1], "--seed: -1: it must be a whole number of at least 0"),
         (["--pair", "no.jpg", "such.jpg"], "--pair no.jpg: there is no such file"),
         (["--out", "x.txt"], "its name must end in"),
     ],

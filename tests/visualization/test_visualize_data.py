@@ -99,7 +99,7 @@ def test_mistakes_are_answered_in_one_line(run, tmp_path):
     for words, part in [
         (["data"], "give --model_dir RUN or --params FILE"),
         (["data", "--params", str(run.params_json)], "--out is missing"),
-        (["data", *source, "--batches", "0"], "--batches 0: it must be at least 1"),
+        (["data", *source, "--batches", "0"], "--batches: 0: it must be a whole number of at least 1"),
         (["data", *source, "--batches", "9999"], "more than a page can hold"),
         (["data", *source, "--out", "data.gif"], "must end in .html or .png"),
         (["batches", *source, "--step", "1", "--eval_set", "test"], "give one of them"),

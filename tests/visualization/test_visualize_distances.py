@@ -32,7 +32,7 @@ def make_set(emb, labels, metric="euclidean", title="noise, test", step="1,200")
     """Each image against all others."""
     images = manifest(labels)
     emb = np.asarray(emb, np.float32)
-    return assemble_set(Lists(images, images, "diagonal"), emb, metric, title=title, facts={"step": step}, out=Path())
+    return assemble_set(Lists(images, images, "diagonal"), emb, metric, title=title, facts={"step": step})
 
 
 def noise(count, identities, dimensions, seed=0, apart=1.0):
@@ -104,7 +104,7 @@ def test_operating_point_is_the_evaluation_s(metric):
     query, gallery = manifest(labels[:60], cameras[:60], "q"), manifest(labels[60:], cameras[60:], "g")
     query.identities[3] = "nobody else"
     gallery.identities[30] = "-1"  # junk
-    embedded = assemble_set(Lists(query, gallery, "market1501"), emb, metric, title="x", facts={}, out=Path())
+    embedded = assemble_set(Lists(query, gallery, "market1501"), emb, metric, title="x", facts={})
     for fpr in (0.001, 0.02):
         result = evaluate_retrieval(emb[:60], emb[60:], query, gallery, "market1501", metric, fpr=fpr)
         h = count_distances(embedded, fpr)
@@ -222,11 +222,11 @@ def test_command_writes_png_and_page(files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--fpr", "0"], "--fpr 0: it must be between 0 and 1"),
-        (["--fpr", "nan"], "--fpr nan: it must be between 0 and 1"),
+        (["--fpr", "0"], "--fpr: 0: it must be a number between 0 and 1"),
+        (["--fpr", "nan"], "--fpr: nan: it must be a number between 0 and 1"),
         (["--out", "x.gif"], "its name must end in"),
         (["--out", "no/such/folder/x.png"], "does not exist; make it first"),
-        (["--metric", "manhattan"], "--metric manhattan: it must be one of"),
+        (["--metric", "manhattan"], "--metric: invalid choice: 'manhattan'"),
     ],
 )
 def test_mistakes_are_one_line(files, words, message, capsys):

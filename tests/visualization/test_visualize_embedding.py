@@ -31,7 +31,7 @@ def make_set(query, gallery=None, excluder="diagonal"):
     second = first if gallery is None else manifest(gallery, "g")
     count = len(query) + len(gallery or [])
     emb = np.arange(count, dtype=np.float32)[:, None] * [[1, 2]]
-    return assemble_set(Lists(first, second, excluder), emb, "euclidean", title="x", facts={}, out=Path())
+    return assemble_set(Lists(first, second, excluder), emb, "euclidean", title="x", facts={})
 
 
 def groups(count=60, identities=4, dimensions=6, seed=0):
@@ -198,10 +198,10 @@ def test_thumbnails(files, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--images", 2], "--images 2: it must be from 3"),
-        (["--identities", 25], "--identities 25: it must be from 0 to 24"),
-        (["--perplexity", "nan"], "--perplexity nan"),
-        (["--seed", -1], "--seed -1"),
+        (["--images", 2], "--images: 2: it must be a whole number between 3 and 20000"),
+        (["--identities", 25], "--identities: 25: it must be a whole number between 0 and 24"),
+        (["--perplexity", "nan"], "--perplexity: nan: it must be a number between 1 and 1000"),
+        (["--seed", -1], "--seed: "),
         (["--thumbnails"], "give --image_root"),
     ],
 )

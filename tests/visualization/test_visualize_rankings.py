@@ -40,7 +40,7 @@ def random_set(seed: int, together: bool, excluder: str, metric: str = "euclidea
     gallery = query if together else side(50, "g")
     lists = Lists(query, gallery, excluder)
     emb = random.integers(-2, 3, (len(lists.files()), 3)).astype(np.float32)
-    return lists, emb, assemble_set(lists, emb, metric, title="t", facts={}, out=Path("x"))
+    return lists, emb, assemble_set(lists, emb, metric, title="t", facts={})
 
 
 def brute_force(lists: Lists, emb: np.ndarray, excluder: str, query: int) -> list[tuple[float, bool]]:
@@ -113,7 +113,7 @@ def test_margins_are_in_the_unit_of_the_metric():
     query = Manifest(np.array(["a", "a", "b"], object), np.array(["1", "2", "3"], object), Path(), Path("x.csv"))
     emb = np.array([[0, 0], [3, 4], [0, 2]], np.float32)
     for metric, margins in {"euclidean": (2 - 5, 13**0.5 - 5), "sqeuclidean": (4 - 25, 13 - 25)}.items():
-        embedded = assemble_set(Lists(query, query, "diagonal"), emb, metric, title="", facts={}, out=Path())
+        embedded = assemble_set(Lists(query, query, "diagonal"), emb, metric, title="", facts={})
         figures = rank_queries(embedded)
         assert figures.margins == pytest.approx(margins, rel=1e-5)
 
@@ -218,11 +218,11 @@ def test_mistakes_are_answered_in_one_line(folder, tmp_path):
         (["--model_dir", str(folder), "--image_root", "x"], "--image_root goes with --query_embeddings"),
         ([*source, "--gallery_dataset", "x.csv"], "needs --gallery_embeddings"),
         ([*source, "--gallery_embeddings", str(folder / "e.h5")], "--excluder is missing"),
-        ([*listed, "--metric", "l2"], "--metric l2: it must be one of"),
-        ([*listed, "--excluder", "mirror"], "--excluder 'mirror': it must be one of"),
+        ([*listed, "--metric", "l2"], "--metric: invalid choice: 'l2' (choose from"),
+        ([*listed, "--excluder", "mirror"], "--excluder: invalid choice: 'mirror' (choose from"),
         ([*listed, "--out", str(tmp_path / "a.gif")], "must end in .html or .png"),
         ([*listed, "--out", str(tmp_path / "no" / "a.png")], "does not exist"),
-        ([*listed, "--queries", "0"], "--queries 0: it must be at least 1"),
+        ([*listed, "--queries", "0"], "--queries: 0: it must be a whole number of at least 1"),
         ([*listed, "--query", "nobody.jpg"], "no query has this path"),
         ([*listed, "--query", "alone.jpg"], "has no match for it"),
         (source, "it is not known where the images are"),

@@ -6,7 +6,8 @@ analysis.html and analysis.json are written to RUN/pictures, or beside the HDF5 
 
 import argparse
 
-from visualization.sources.arguments import add_source_arguments
+from runtime.arguments import number
+from visualization.sources.arguments import add_number, add_source_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="FILE.html or FILE.json, repeatable, or a folder for both (default: RUN/pictures, or beside Q.h5)",
     )
-    add("--classes", type=int, default=10, metavar="N", help="show the N hardest classes (default: 10)")
-    add("--pairs", type=int, default=10, metavar="N", help="show the N most confused pairs (default: 10)")
-    add("--memory_gb", type=float, default=1.0, metavar="GB", help="bound for blocks of distances (default: 1)")
+    add_number(parser, "--classes", "show the N hardest classes", default=10)
+    add_number(parser, "--pairs", "show the N most confused pairs", default=10)
+    size = number(float, 0, ends=False)
+    add("--memory_gb", type=size, default=1.0, metavar="GB", help="bound for blocks of distances (default: 1)")

@@ -20,11 +20,6 @@ _SUFFIXES = (".html", ".json")
 
 
 def run(args: argparse.Namespace) -> int:
-    for name in ("classes", "pairs"):
-        if getattr(args, name) < 0:
-            raise UserError(f"--{name} {getattr(args, name)}: it must be at least 0")
-    if not args.memory_gb > 0:
-        raise UserError(f"--memory_gb {args.memory_gb:g}: it must be greater than 0")
     files = _outputs(args)
     embedded = open_source(args)
     analysis = analyze(
@@ -58,12 +53,9 @@ def _outputs(args: argparse.Namespace) -> list[Path]:
     paths = [file.resolve() for file in files]
     if twice := next((file for file, path in zip(files, paths, strict=True) if paths.count(path) > 1), None):
         raise UserError(f"--out {twice}: it is named twice; give each file once")
-
-    def checked(file: Path | None, default: str) -> Path:
-        one = argparse.Namespace(**vars(args) | {"out": None if file is None else str(file)})
-        return check_output_file(one, default, _SUFFIXES)
-
-    return [checked(file, _NAMES[0]) for file in files] or [checked(None, name) for name in _NAMES]
+    if not files:
+        return [check_output_file(args, None, name, _SUFFIXES) for name in _NAMES]
+    return [check_output_file(args, file, _NAMES[0], _SUFFIXES) for file in files]
 
 
 def _write_json(file: Path, analysis: Analysis, embedded: EmbeddedSet) -> None:

@@ -7,7 +7,7 @@ checkpoint; the network runs on the CPU if there is no GPU.
 
 import argparse
 
-from visualization.sources.arguments import add_source_arguments
+from visualization.sources.arguments import add_number, add_source_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", metavar="FILE", help="PNG or HTML file (default: RUN/pictures/attention.png, or beside the HDF5 file)")
     add("--pair", nargs=2, action="append", metavar=("A.jpg", "B.jpg"), help="two image files to compare; repeatable")
-    add("--queries", type=int, default=6, metavar="N", help="queries of the set that are shown (default: 6)")
+    add_number(parser, "--queries", "queries of the set that are shown", default=6, least=1, most=60)
     add(
         "--show",
         default="mixed",
@@ -29,4 +29,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with the nearest image, the nearest of the query's identity, or of another (default: nearest)",
     )
     add("--lowered", action="store_true", help="show what lowered the similarity instead of what raised it")
-    add("--seed", type=int, default=0, metavar="N", help="of random queries (default: 0)")
+    add_number(parser, "--seed", "of random queries", default=0)

@@ -12,30 +12,24 @@ from model.configuration.params import Params
 from model.distances import has_unit_length, is_squared
 from model.embedding.hdf5_file import opened
 from model.run import devices
-from model.run.checkpoint_files import find_checkpoint, step_of
-from model.run.run_folder import RunFolder
+from model.run.checkpoint_files import step_of
 from runtime.errors import UserError
 from visualization.attention.pair_figure import ExplainedPair, draw_pairs, share_lowered
 from visualization.attention.pairs import ChosenPair, choose_pairs, find_pairs
 from visualization.kit.figure_page import write_figure
 from visualization.kit.plotting import make_figure, pixels_of
 from visualization.kit.printable import printable
-from visualization.sources.checking import check_source
 from visualization.sources.embedded_set import EmbeddedSet
-from visualization.sources.opening import open_source
+from visualization.sources.opening import open_run, open_source
 from visualization.sources.output import check_output_file
 
-_MOST = 60  # pairs in one picture
+_MOST = 60  # pairs in one picture: as many as --queries may be
 
 
 def run(args: argparse.Namespace) -> int:
-    if not 1 <= args.queries <= _MOST:
-        raise UserError(f"--queries {args.queries}: it must be from 1 to {_MOST}")
     if args.pair and len(args.pair) > _MOST:
         raise UserError(f"--pair: {len(args.pair)} pairs; one picture holds {_MOST}")
-    if args.seed < 0:
-        raise UserError(f"--seed {args.seed}: it must be at least 0")
-    out = check_output_file(args, "attention.png", (".png", ".html"))
+    out = check_output_file(args, args.out, "attention.png", (".png", ".html"))
     make_figure(1, 1)  # whether it can be drawn is known before anything is embedded
     params, checkpoint = _network_of(args)
 
@@ -63,10 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _network_of(args: argparse.Namespace) -> tuple[Params, Path]:
     """The parameters and the checkpoint of the network: those of the run, or those that the HDF5 file names."""
-    check_source(args)
     if args.model_dir:
-        folder = RunFolder(args.model_dir)
-        return folder.load_trained_params(args.set), find_checkpoint(folder.folder, args.checkpoint or "latest")
+        run = open_run(args)
+        return run.params, run.checkpoint
     file = args.query_embeddings
     with opened(file) as h5:
         attributes = dict(h5.attrs)

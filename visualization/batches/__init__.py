@@ -8,15 +8,16 @@ what batch-hard losses train on. Embeddings are those of inference: batch norm u
 import argparse
 
 from model.run.arguments import add_run_arguments
+from visualization.sources.arguments import add_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     add = parser.add_argument
     add("--checkpoint", default="latest", metavar="NAME", help="latest, best, ckpt-1200, or a path (default: latest)")
-    add("--step", type=int, metavar="N", help="the batch of this training step, from 0 (default: the checkpoint's)")
+    add_number(parser, "--step", "the batch of this training step, from 0 (default: the checkpoint's)")
     add("--eval_set", metavar="NAME", help="a batch drawn from this set instead: test or query_gallery")
-    add("--seed", type=int, default=0, metavar="N", help="of that draw (default: 0)")
-    add("--queries", type=int, metavar="N", help="show only the N worst queries (default: all, in the batch's order)")
-    add("--top", type=int, default=10, metavar="K", help="images shown of a ranking (default: 10)")
+    add_number(parser, "--seed", "of that draw", default=0)
+    add_number(parser, "--queries", "show only the N worst queries (default: all, in the batch's order)", least=1)
+    add_number(parser, "--top", "images shown of a ranking", default=10, least=1)
     add("--out", metavar="FILE", help=".html or .png (default: RUN/pictures/batches.html)")

@@ -9,34 +9,30 @@ from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_images
 from model.configuration.params import Params
 from model.run import devices
-from model.run.checkpoint_files import find_checkpoint, step_of
-from model.run.run_folder import RunFolder
+from model.run.checkpoint_files import step_of
 from runtime.errors import UserError
 from visualization.kit.card_page import write_cards
 from visualization.kit.printable import printable
 from visualization.kit.thumbnails import from_pixels
 from visualization.rankings.query_cards import lay_out_rankings
 from visualization.rankings.ranked import Ranking, choose_queries, find_rankings, rank_queries
-from visualization.sources.checking import check_at_least
 from visualization.sources.embedded_set import Lists, assemble_set
-from visualization.sources.from_run import choose_set
-from visualization.sources.output import check_picture_file
+from visualization.sources.opening import choose_set, open_run
+from visualization.sources.output import check_output_file
 from visualization.sources.training_source import load_batches_of
 
 
 def run(args: argparse.Namespace) -> int:
-    check_at_least(args, step=0, queries=1, top=1, seed=0)
     if args.eval_set and args.step is not None:
         raise UserError("--step is of training batches, --eval_set of an evaluation set: give one of them")
-    folder = RunFolder(args.model_dir)
-    params = folder.load_trained_params(args.set)
-    checkpoint = find_checkpoint(folder.folder, args.checkpoint)
-    out = check_picture_file(args.out, folder.folder / "pictures" / "batches.html")
+    run = open_run(args)
+    params, checkpoint = run.params, run.checkpoint
+    out = check_output_file(args, args.out, "batches.html")
     step = step_of(checkpoint) if args.step is None else args.step
     if args.eval_set:
         listed, orientations, what = _draw_from_set(args, params)
     else:
-        data = load_batches_of(params, folder.folder, step, 1)
+        data = load_batches_of(params, run.folder, step, 1)
         what = f"the batch of step {step:,} (0 is the first) of training on {printable(data.prepared.name)}"
 
     devices.prepare(args.device, params.deterministic)
@@ -51,13 +47,7 @@ def run(args: argparse.Namespace) -> int:
         embeddings,
         params.metric,
         title=what,
-        facts={
-            "run": printable(folder.folder),
-            "checkpoint": printable(checkpoint.name),
-            "step": f"{step_of(checkpoint):,}",
-            "batch": what,
-        },
-        out=out.parent,
+        facts=run.facts() | {"batch": what},
     )
     metrics = rank_queries(embedded)
     chosen = choose_queries(metrics, args.queries or 1, "worst" if args.queries else "all", 0)

@@ -11,21 +11,19 @@ from runtime.errors import UserError
 from visualization.data.batch_cards import lay_out_batches, lay_out_sections
 from visualization.kit.card_page import write_cards
 from visualization.kit.printable import printable
-from visualization.sources.checking import check_at_least
-from visualization.sources.output import check_picture_file
+from visualization.sources.output import check_output_file
 from visualization.sources.training_source import load_batches_of
 
 _MOST_IMAGES = 20_000  # on a page that browsers open
 
 
 def run(args: argparse.Namespace) -> int:
-    check_at_least(args, batches=1, step=0)
     if (args.model_dir is None) == (args.params is None):
         raise UserError("give --model_dir RUN or --params FILE, one of them: which parameters to use")
     if args.params and not args.out:
         raise UserError("--out is missing: with --params there is no run folder to write to")
     params = _params(args)
-    out = check_picture_file(args.out, Path(args.model_dir or ".") / "pictures" / "data.html", [args.params])
+    out = check_output_file(args, args.out, "data.html")
     folder = Path(args.model_dir) if args.model_dir else None
     data = load_batches_of(params, folder, args.step, args.batches)
     if data.sampler.batch_size * args.batches > _MOST_IMAGES:

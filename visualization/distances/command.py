@@ -2,7 +2,6 @@
 
 import argparse
 
-from runtime.errors import UserError
 from visualization.distances.histogram_figure import NOTES, draw_distances, metrics_of
 from visualization.distances.histograms import count_distances
 from visualization.kit.figure_page import write_figure
@@ -12,9 +11,7 @@ from visualization.sources.output import check_output_file
 
 
 def run(args: argparse.Namespace) -> int:
-    if not 0 < args.fpr < 1:
-        raise UserError(f"--fpr {args.fpr:g}: it must be between 0 and 1")
-    out = check_output_file(args, "distances.png", (".png", ".html"))
+    out = check_output_file(args, args.out, "distances.png", (".png", ".html"))
     make_figure(1, 1)  # whether it can be drawn is known before anything is embedded
     embedded = open_source(args)
     histograms = count_distances(embedded, args.fpr)

@@ -6,7 +6,7 @@ draws the images themselves where there is room. On the page (.html), the pointe
 
 import argparse
 
-from visualization.sources.arguments import add_source_arguments
+from visualization.sources.arguments import add_number, add_source_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("tsne", "umap", "pca"),
         help="t-SNE (default), UMAP (needs umap-learn), or the two principal components",
     )
-    add("--images", type=int, default=2000, metavar="N", help="images to draw, by whole identities (default: 2000)")
-    add("--identities", type=int, default=8, metavar="N", help="identities in colours, at most 24 (default: 8)")
-    add("--perplexity", type=float, default=30.0, metavar="X", help="t-SNE's, and UMAP's neighbours (default: 30)")
+    # At most what t-SNE places in minutes, and a legend holds.
+    add_number(parser, "--images", "images to draw, by whole identities", default=2000, least=3, most=20_000)
+    add_number(parser, "--identities", "identities in colours, at most 24", default=8, most=24)
+    add_number(parser, "--perplexity", "t-SNE's, and UMAP's neighbours", default=30.0, least=1, most=1000, kind=float)
     add("--thumbnails", action="store_true", help="draw the images where there is room")
-    add("--seed", type=int, default=0, metavar="N", help="of the identities, and of t-SNE or UMAP (default: 0)")
+    add_number(parser, "--seed", "of the identities, and of t-SNE or UMAP", default=0, most=2**32 - 1)

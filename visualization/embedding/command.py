@@ -7,7 +7,7 @@ import numpy as np
 
 from runtime.errors import UserError
 from visualization.embedding.flat_positions import Drawn, Flat, check_umap, draw_images, flatten, neighbour_share
-from visualization.embedding.scatter import MOST_HIGHLIGHTED, choose_highlighted, draw_embedding
+from visualization.embedding.scatter import choose_highlighted, draw_embedding
 from visualization.kit.figure_page import write_figure
 from visualization.kit.plotting import make_figure, pixels_of
 from visualization.kit.thumbnails import open_small
@@ -15,12 +15,11 @@ from visualization.sources.embedded_set import EmbeddedSet, check_can_open
 from visualization.sources.opening import open_source
 from visualization.sources.output import check_output_file
 
-_MOST_IMAGES = 20_000  # for which t-SNE takes minutes, not hours
-
 
 def run(args: argparse.Namespace) -> int:
-    _check(args)
-    out = check_output_file(args, "embedding.html", (".html", ".png"))
+    if args.method == "umap":
+        check_umap()
+    out = check_output_file(args, args.out, "embedding.html")
     make_figure(1, 1)  # whether it can be drawn is known before anything is embedded
     embedded = open_source(args)
     if args.thumbnails:
@@ -49,17 +48,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}: {value}")
     print(f"wrote {out}")
     return 0
-
-
-def _check(args: argparse.Namespace) -> None:
-    for name, low, high in (("images", 3, _MOST_IMAGES), ("identities", 0, MOST_HIGHLIGHTED), ("perplexity", 1, 1000)):
-        value = getattr(args, name)
-        if not low <= value <= high:
-            raise UserError(f"--{name} {value:g}: it must be from {low:,} to {high:,}")
-    if not 0 <= args.seed < 2**32:
-        raise UserError(f"--seed {args.seed}: it must be from 0 to 4294967295")
-    if args.method == "umap":
-        check_umap()
 
 
 def _metrics(embedded: EmbeddedSet, drawn: Drawn, flat: Flat) -> list[list[str]]:

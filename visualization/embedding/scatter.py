@@ -11,7 +11,6 @@ from visualization.kit.plotting import Axes, Figure, add_frame, make_figure, pla
 from visualization.kit.printable import printable, shorten
 
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
-MOST_HIGHLIGHTED = 24  # that a legend can hold
 
 _GREY = "#b5b5b5"
 _INCHES = 8.0  # of the square of points

@@ -7,7 +7,7 @@ needs no network and no file beside it; .png is one picture.
 
 import argparse
 
-from visualization.sources.arguments import add_source_arguments
+from visualization.sources.arguments import add_number, add_source_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page = parser.add_argument_group("the page")
     add = page.add_argument
     add("--out", metavar="FILE", help=".html or .png (default: rankings.html in RUN/pictures or beside Q.h5)")
-    add("--queries", type=int, default=12, metavar="N", help="how many queries (default: 12)")
+    add_number(page, "--queries", "how many queries", default=12, least=1)
     add(
         "--show",
         default="mixed",
@@ -23,5 +23,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mixed: worst, best and random ones, a third each (default); all: every query, in the order of the list",
     )
     add("--query", action="append", metavar="PATH", help="show this query, by its path or file name; repeatable")
-    add("--top", type=int, default=10, metavar="K", help="images shown of a ranking (default: 10)")
-    add("--seed", type=int, default=0, metavar="N", help="of the random choice (default: 0)")
+    add_number(page, "--top", "images shown of a ranking", default=10, least=1)
+    add_number(page, "--seed", "of the random choice", default=0)

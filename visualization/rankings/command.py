@@ -17,12 +17,7 @@ _MOST_IMAGES = 50_000  # on a page that browsers open
 
 
 def run(args: argparse.Namespace) -> int:
-    for name in ("queries", "top"):
-        if getattr(args, name) < 1:
-            raise UserError(f"--{name} {getattr(args, name)}: it must be at least 1")
-    if args.seed < 0:
-        raise UserError(f"--seed {args.seed}: it must be at least 0")
-    out = check_output_file(args, "rankings.html")
+    out = check_output_file(args, args.out, "rankings.html")
     embedded = open_source(args)
     pictures = FilePictures(embedded)
     args.top = min(args.top, len(embedded.task.gallery))

@@ -4,9 +4,31 @@ Imports nothing heavy, so that --help is quick; TensorFlow is imported for a run
 """
 
 import argparse
+import math
 
 from model.distances import list_distances
 from model.run.arguments import add_run_arguments
+from runtime import plugins
+from runtime.arguments import number
+from runtime.errors import UserError
+
+_OF_RUNS = ("set", "checkpoint", "dataset", "eval_set")
+_OF_FILES = ("query_dataset", "gallery_embeddings", "gallery_dataset", "image_root")
+
+
+def add_number(
+    parser: argparse._ActionsContainer,
+    flag: str,
+    help: str,
+    *,
+    default: float | None = None,
+    least: float = 0,
+    most: float = math.inf,
+    kind: type[int] | type[float] = int,
+) -> None:
+    """Adds an argument that is a number from `least` to `most`; its help names the default."""
+    told = "" if default is None else f" (default: {default:g})"
+    parser.add_argument(flag, type=number(kind, least, most), default=default, metavar="N", help=help + told)
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +52,29 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     both.add_argument(
         "--metric",
         metavar="NAME",
+        choices=list_distances(),
         help=f"{', '.join(list_distances())} (default: that of the training, else euclidean)",
     )
     both.add_argument(
-        "--excluder", metavar="NAME", help="what no query is compared with, as for evaluate.py: diagonal, market1501..."
+        "--excluder",
+        metavar="NAME",
+        choices=plugins.choices("model.metrics.excluders"),
+        help="what no query is compared with, as for evaluate.py: diagonal, market1501...",
     )
+
+
+def check_source(args: argparse.Namespace) -> None:
+    """Raises a UserError for arguments that contradict each other; needs no file."""
+    if args.model_dir and args.query_embeddings:
+        raise UserError("--model_dir and --query_embeddings: give one of them, a run or files of embeddings")
+    if not args.model_dir and not args.query_embeddings:
+        raise UserError("give --model_dir RUN, whose network embeds a set, or --query_embeddings Q.h5")
+    wrong, kind = (_OF_FILES, "--query_embeddings Q.h5") if args.model_dir else (_OF_RUNS, "--model_dir RUN")
+    for name in wrong:
+        if getattr(args, name):
+            raise UserError(f"--{name} goes with {kind}: drop it")
+    if args.gallery_dataset and not args.gallery_embeddings:
+        raise UserError("--gallery_dataset needs --gallery_embeddings: without a gallery, queries rank each other")
+    if args.gallery_embeddings and not args.excluder:
+        names = ", ".join(plugins.choices("model.metrics.excluders"))
+        raise UserError(f"--excluder is missing: what no query is compared with ({names})")

@@ -44,7 +44,6 @@ class EmbeddedSet:
         metric: a module of `model.distances`.
         query, gallery: the images; the same object where each is compared with all others.
         task: who matches, who is left out. Its `queries` and `gallery` are positions in `query` and `gallery`.
-        out: the folder where pictures of it go if nothing else is said.
     """
 
     title: str
@@ -53,7 +52,6 @@ class EmbeddedSet:
     query: Points
     gallery: Points
     task: Task
-    out: Path
 
     def distances(self) -> EmbeddingDistances:
         """The distances of the task's queries (Q') to its gallery (G'), as they are evaluated."""
@@ -99,7 +97,6 @@ def assemble_set(
     *,
     title: str,
     facts: dict[str, str],
-    out: Path,
     can_open: tuple[bool, bool] = (True, True),
 ) -> EmbeddedSet:
     """Brings lists and embeddings together.
@@ -108,7 +105,7 @@ def assemble_set(
         lists: N images, the queries first, or all of them once.
         embeddings: (N, D) of `lists.files()`, in that order.
         metric: what they are compared by.
-        title, facts, out: see EmbeddedSet; metric, excluder and numbers are added to the facts.
+        title, facts: see EmbeddedSet; metric, excluder and numbers are added to the facts.
         can_open: whether the files of queries and gallery are where their lists say.
 
     Raises:
@@ -131,7 +128,7 @@ def assemble_set(
     facts = facts | {"images": numbers, "metric": metric, "excluder": task.rules}
     if lists.pooling != "none":
         facts["pooled"] = f"{lists.pooling} of the images of a sequence; the first of them is shown"
-    return EmbeddedSet(title, facts, metric, points[0], points[-1], task, out)
+    return EmbeddedSet(title, facts, metric, points[0], points[-1], task)
 
 
 def _points(emb: np.ndarray, manifest: Manifest, can_open: bool) -> Points:

@@ -1,17 +1,143 @@
 """Opens what a command's arguments name: a run, or files of embeddings."""
 
 import argparse
+from pathlib import Path
+from typing import NamedTuple
 
-from visualization.sources import from_files, from_run
-from visualization.sources.checking import check_source
-from visualization.sources.embedded_set import EmbeddedSet
+import numpy as np
+
+from dataset.formats.manifest import Manifest, read_manifest
+from dataset.formats.prepared import PreparedDataset, image_root_of, open_prepared
+from dataset.loading.checked import load_images
+from model.configuration.params import Params
+from model.distances import list_distances
+from model.embedding.hdf5_file import Embeddings, embeddings_of, read_embeddings, trained_metric
+from model.evaluation.ready_set import EvaluationSet
+from model.evaluation.sets import find_evaluation_sets, load_kinds
+from model.metrics.excluders import default_excluder
+from model.run import devices
+from model.run.checkpoint_files import find_checkpoint, step_of
+from model.run.run_folder import RunFolder
+from runtime.errors import UserError
+from visualization.kit.printable import printable
+from visualization.sources.embedded_set import EmbeddedSet, Lists, assemble_set
+
+
+class Run(NamedTuple):
+    """A run's folder, the parameters of its training, and one of its checkpoints."""
+
+    folder: Path
+    params: Params
+    checkpoint: Path
+
+    def facts(self) -> dict[str, str]:
+        """What the head of a page says of it."""
+        return {
+            "run": printable(self.folder),
+            "checkpoint": printable(self.checkpoint.name),
+            "step": f"{step_of(self.checkpoint):,}",
+        }
+
+
+def open_run(args: argparse.Namespace) -> Run:
+    """The run of --model_dir, with --set and --checkpoint.
+
+    Raises:
+        UserError: for wrong parameters, or a checkpoint that is not there.
+    """
+    run = RunFolder(args.model_dir)
+    return Run(run.folder, run.load_trained_params(args.set), find_checkpoint(run.folder, args.checkpoint or "latest"))
 
 
 def open_source(args: argparse.Namespace) -> EmbeddedSet:
-    """Reads, or computes, the embeddings that the arguments ask for.
+    """Reads, or computes, the embeddings that the arguments ask for; `check_output_file` has checked the arguments.
 
     Raises:
-        UserError: for arguments, files, lists, images or checkpoints that are wrong or do not belong together.
+        UserError: for files, lists, images or checkpoints that are wrong or do not belong together.
     """
-    check_source(args)
-    return from_run.embed(args) if args.model_dir else from_files.read(args)
+    return _embed(args) if args.model_dir else _read(args)
+
+
+def choose_set(prepared: PreparedDataset, name: str | None) -> EvaluationSet:
+    """The retrieval set of that name; `test` where there is one, else `query_gallery`.
+
+    Raises:
+        UserError: when there is none, or it is one of episodes.
+    """
+    found, kinds = find_evaluation_sets(prepared.folder), load_kinds()
+    sets = {each.name: each for each in found if "rankings" in kinds[each.kind].PICTURES}
+    if name is None and sets:
+        return sets.get("test") or next(iter(sets.values()))
+    if name in sets:
+        return sets[name]
+    if not sets:
+        raise UserError(
+            f"{prepared.folder}: it has no retrieval set (test.csv, or query.csv and gallery.csv), only what has no "
+            "ranking; name another --dataset, or embed a list with embed.py and give --query_embeddings"
+        )
+    raise UserError(f"--eval_set {name}: {prepared.folder} has no such retrieval set; it has {', '.join(sets)}")
+
+
+def _embed(args: argparse.Namespace) -> EmbeddedSet:
+    """A set of a data set, embedded by the network of a run."""
+    run = open_run(args)
+    params = run.params
+    prepared = open_prepared(args.dataset or params.dataset)
+    chosen = choose_set(prepared, args.eval_set)
+    policy = (prepared.image_root, params.check_images, params.corrupt_images)
+    checked = [load_images(file, *policy) for file in chosen.files]
+    query, gallery = checked[0].manifest, checked[-1].manifest
+    lists = Lists(query, gallery, args.excluder or default_excluder(query, gallery), params.eval_pool_sequences)
+    orientations = np.concatenate([part.orientations for part in checked])
+
+    devices.prepare(args.device, params.deterministic)
+    from visualization.sources.network import load_embed
+
+    return assemble_set(
+        lists,
+        load_embed(run.checkpoint, params)(lists.files(), orientations, "images"),
+        args.metric or params.metric,
+        title=printable(f"{prepared.name}, {chosen.name}"),
+        facts=run.facts() | {"data set": printable(prepared.folder), "set": printable(chosen.name)},
+    )
+
+
+def _read(args: argparse.Namespace) -> EmbeddedSet:
+    """The set of files that embed.py wrote."""
+    named = [file for file in (args.query_embeddings, args.gallery_embeddings) if file]
+    sides = [_read_side(args, *side) for side in zip(named, (args.query_dataset, args.gallery_dataset), strict=False)]
+    manifests, embeddings, opens = zip(*sides, strict=True)
+    sizes = [each.emb.shape[1] for each in embeddings]
+    if len(set(sizes)) > 1:
+        raise UserError(
+            f"{' and '.join(named)}: embeddings of {sizes[0]} and {sizes[1]} dimensions; compute both with one model"
+        )
+    first = embeddings[0].attributes
+    told = {name: printable(str(first[name])) for name in ("checkpoint", "step", "aggregator") if name in first}
+    trained = trained_metric(each.attributes for each in embeddings)
+    return assemble_set(
+        Lists(manifests[0], manifests[-1], args.excluder or "diagonal"),
+        np.concatenate([each.emb for each in embeddings]),
+        args.metric or (trained if trained in list_distances() else "euclidean"),
+        title=printable(Path(args.query_embeddings).name),
+        facts={"file": printable(" and ".join(named))} | told,
+        can_open=(opens[0], opens[-1]),
+    )
+
+
+def _read_side(args: argparse.Namespace, file: str, csv: str | None) -> tuple[Manifest, Embeddings, bool]:
+    """The list, the embeddings, and whether it is known where the images are."""
+    root = args.image_root or None
+    if root is not None and not Path(root).is_dir():
+        raise UserError(f"--image_root {root}: there is no such folder")
+    if csv is None:
+        embeddings = read_embeddings(Path(file), variants=False)
+        if embeddings.paths is None or embeddings.identities is None:
+            side = "query" if file == args.query_embeddings else "gallery"
+            raise UserError(f"{file}: it does not tell the paths and identities of its images: give --{side}_dataset")
+        manifest = Manifest(embeddings.identities, embeddings.paths, Path(root or ""), Path(file))
+        return manifest, embeddings, root is not None
+    path = Path(csv)
+    manifest = read_manifest(path, image_root_of(path, root))
+    told = root is not None or (path.parent / "dataset.json").exists()
+    return manifest, embeddings_of(Path(file), manifest)[0], told or Path(manifest.files()[0]).is_file()

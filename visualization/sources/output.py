@@ -1,55 +1,42 @@
 """The file that a command writes: where it is by default, and whether it can be written."""
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
 
 from runtime.errors import UserError
 from runtime.files import check_output
-from visualization.sources.checking import check_source
+from visualization.sources.arguments import check_source
 
-_PICTURES = "pictures"  # the folder in a run
-
-
-def default_folder(args: argparse.Namespace) -> Path:
-    """Where pictures go if nothing else is said: RUN/pictures, or the folder of the HDF5 file."""
-    return Path(args.model_dir) / _PICTURES if args.model_dir else Path(args.query_embeddings).parent
+_INPUTS = ("query_embeddings", "query_dataset", "gallery_embeddings", "gallery_dataset", "params")
 
 
-def check_output_file(args: argparse.Namespace, default: str, suffixes: tuple[str, ...] = (".html", ".png")) -> Path:
-    """The file that `--out` names, known to be writable; checks the source's arguments first.
+def check_output_file(
+    args: argparse.Namespace, given: str | Path | None, default: str, suffixes: tuple[str, ...] = (".html", ".png")
+) -> Path:
+    """The file to write, known to be writable; checks the source's arguments first, where there are any.
 
     Args:
-        args: with `out`, None for the default folder.
+        args: of the command.
+        given: the file that the user named; None for `default` in RUN/pictures, which is made, or beside Q.h5.
         default: the file's name there.
         suffixes: the endings that it may have.
 
     Raises:
         UserError: for another ending, a folder that is not there, or a place where nothing can be written.
     """
-    check_source(args)
-    named = (args.query_embeddings, args.query_dataset, args.gallery_embeddings, args.gallery_dataset)
-    return check_picture_file(args.out, default_folder(args) / default, named, suffixes)
-
-
-def check_picture_file(
-    given: str | None,
-    default: Path,
-    inputs: Iterable[str | None] = (),
-    suffixes: tuple[str, ...] = (".html", ".png"),
-) -> Path:
-    """The file to write, known to be writable: `given`, else `default`, whose folder is made in the run's.
-
-    Raises:
-        UserError: see `check_output_file`.
-    """
-    out = Path(given) if given else default
+    if "query_embeddings" in args:
+        check_source(args)
+    out = Path(given or default)
     if out.suffix.lower() not in suffixes:
         raise UserError(f"--out {out}: its name must end in {' or '.join(suffixes)}")
-    if not given and default.parent.name == _PICTURES and default.parent.parent.is_dir():
-        default.parent.mkdir(exist_ok=True)
-    elif not given and not default.parent.is_dir():
-        missing = default.parent.parent if default.parent.name == _PICTURES else default.parent
-        raise UserError(f"{missing}: there is no such folder")
-    check_output(out, "--out", default.name, [Path(file) for file in inputs if file])
+    if not given:
+        folder = Path(args.model_dir or Path(args.query_embeddings).parent)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: there is no such folder")
+        if args.model_dir:
+            folder = folder / "pictures"
+            folder.mkdir(exist_ok=True)
+        out = folder / default
+    inputs = [getattr(args, name, None) for name in _INPUTS]
+    check_output(out, "--out", default, [Path(file) for file in inputs if file])
     return out

@@ -28,9 +28,7 @@ def read_training_batches(
             images, _, drawn = next(batches)
         except tf.errors.OpError as error:
             raise broken_image(own, error) from error
-        plain = None
-        if originals:
-            plain = read_images(own, orientations[indices], params)
+        plain = read_images(own, orientations[indices], params) if originals else None
         yield TrainingBatch(step, images.numpy(), plain, drawn.numpy())
 
 

@@ -59,7 +59,6 @@ class EvaluationPictures:
             self._params.metric,
             title=printable(self._title),
             facts={"run": printable(self._run.name), "step": f"{step:,}"},
-            out=self._run / "pictures",
         )
         if "rankings" in self._shown:
             yield "rankings", self._rankings(embedded)

@@ -9,6 +9,7 @@ should be better than position alone.
 import argparse
 
 from model.run.arguments import add_run_arguments
+from visualization.sources.arguments import add_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,22 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("gif", "mp4"),
         help="of the animation (default: gif; mp4 is smaller and needs PyAV)",
     )
-    add(
-        "--fps",
-        type=float,
-        default=5.0,
-        metavar="N",
-        help="frames a second (default: 5); in a GIF a frame lasts whole hundredths of a second: 30 becomes 33.3",
-    )
-    add("--every", type=int, default=1, metavar="N", help="take every Nth frame (default: 1)")
+    add_number(parser, "--fps", "frames a second; GIFs show 30 as 33.3", default=5, least=0.1, most=50, kind=float)
+    add_number(parser, "--every", "take every Nth frame", default=1, least=1)
     add("--skip_occluded", action="store_true", help="leave out objects that are marked as occluded")
-    add("--max_distance", type=float, metavar="X", help="do not match a pair farther apart (default: no limit)")
-    add("--context", type=float, metavar="C", help="margin around a box, as a share of width + height (default: 0.01)")
-    add("--width", type=int, default=640, metavar="N", help="show frames at most N pixels wide (default: 640)")
-    add(
-        "--sections",
-        type=int,
-        default=50,
-        metavar="N",
-        help="the page has the distances of N pairs of frames: first those with something wrong (default: 50)",
-    )
+    add_number(parser, "--max_distance", "do not match a pair farther apart (default: no limit)", kind=float)
+    add_number(parser, "--context", "margin around a box, of width + height (default: 0.01)", most=10, kind=float)
+    add_number(parser, "--width", "show frames at most N pixels wide", default=640, least=64, most=4096)
+    add_number(parser, "--sections", "pairs of frames on the page: first those with something wrong", default=50)

@@ -1,7 +1,6 @@
 """Runs `visualize.py tracks`."""
 
 import argparse
-import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +9,12 @@ import numpy as np
 
 from dataset.vid.annotated_frames import AnnotatedFrame, read_annotated_frames
 from model.run import devices
-from model.run.checkpoint_files import find_checkpoint, step_of
-from model.run.run_folder import RunFolder
+from model.run.checkpoint_files import step_of
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.progress import Progress
 from visualization.kit.printable import printable
+from visualization.sources.opening import open_run
 from visualization.tracks.animation import check_format, check_length, frames_a_second, write_animation
 from visualization.tracks.boxes import RESERVED, fit_size
 from visualization.tracks.folder import PAGE, check_folder, replace_together, source_of
@@ -30,15 +29,13 @@ _LINES_SHOWN = 10  # of what was left out
 
 
 def run(args: argparse.Namespace) -> int:
-    _check_numbers(args)
-    folder = RunFolder(args.model_dir)
-    params = folder.load_trained_params(args.set)
-    checkpoint = find_checkpoint(folder.folder, args.checkpoint)
+    run = open_run(args)
+    params, checkpoint = run.params, run.checkpoint
     check_format(args.format)
     name = Path(args.frames).resolve().name
     if not (name or args.out):
         raise UserError(f"--frames {args.frames}: a folder without a name; say with --out where to write")
-    out = Path(args.out) if args.out else folder.folder / "tracks" / name
+    out = Path(args.out) if args.out else run.folder / "tracks" / name
     frames, left_out = _read(args)
     size = fit_size((frames[0].frame.width, frames[0].frame.height), args.width)
     check_length(args.format, len(frames), size, args.every)
@@ -58,22 +55,6 @@ def run(args: argparse.Namespace) -> int:
         facts = _facts(args, checkpoint, params.metric, frames, left_out)
         _write(args, out, frames, tracks, metrics, facts, files)
     return 0
-
-
-def _check_numbers(args: argparse.Namespace) -> None:
-    ranges = {
-        "fps": (0.1, 50),
-        "every": (1, math.inf),
-        "max_distance": (0, math.inf),
-        "context": (0, 10),
-        "width": (64, 4096),
-        "sections": (0, math.inf),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(args, name)
-        if value is not None and not (low <= value <= high and math.isfinite(value)):
-            limits = f"from {low:g} to {high:g}" if high < math.inf else f"a number of at least {low:g}"
-            raise UserError(f"--{name} {value:g}: it must be {limits}")
 
 
 def _read(args: argparse.Namespace) -> tuple[list[AnnotatedFrame], list[str]]:
