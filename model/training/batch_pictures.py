@@ -1,15 +1,14 @@
-"""Pictures of a batch for TensorBoard."""
+"""Pictures of a batch for TensorBoard, drawn by Pillow (docs/design.md says why)."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from model.training.batch_statistics import Triplet
 
 # Green and vermilion that the colour-blind tell apart (Okabe & Ito); the words below say the same.
-_RIGHT, _WRONG, _NEUTRAL = (0, 158, 115), (213, 94, 0), (110, 110, 110)
-_PAPER, _INK = (255, 255, 255), (25, 25, 25)
+_RIGHT, _WRONG, _NEUTRAL, _INK = "#009e73", "#d55e00", "#6e6e6e", "#191919"
 _WIDTH = 96  # pixels that an image must have for the text beside it
 _FONT, _LINE, _FRAME, _GAP = 13, 19, 3, 6
 
@@ -36,31 +35,28 @@ def triplets_picture(images: np.ndarray, triplets: Sequence[Triplet]) -> np.ndar
     Returns:
         (H', W', 3) uint8.
     """
-    height, width = images.shape[1:3]
-    factor = -(-_WIDTH // width)
-    height, width = height * factor, width * factor
+    images = np.broadcast_to(images, (*images.shape[:3], 3))
+    factor = -(-_WIDTH // images.shape[2])
+    height, width = images.shape[1] * factor, images.shape[2] * factor
     column, row = width + 2 * _FRAME + _GAP, height + 2 * _FRAME + _LINE + _GAP
-    picture = Image.new("RGB", (3 * column + _GAP, len(triplets) * row + _LINE + _GAP), _PAPER)
+    picture = Image.new("RGB", (3 * column + _GAP, len(triplets) * row + _LINE + _GAP), "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_FONT)
 
-    def write(text: str, place: int, y: int, colour: tuple[int, int, int]) -> None:
+    def write(text: str, place: int, y: int, colour: str) -> None:
         middle = _GAP + place * column + _FRAME + width / 2
         draw.text((middle, y + _LINE / 2), text, fill=colour, font=font, anchor="mm")
 
     for place, heading in enumerate(("anchor", "positive", "negative")):
         write(heading, place, _GAP // 2, _INK)
-    for number, triplet in enumerate(triplets):
-        right = triplet.d_ap < triplet.d_an
-        verdict = _RIGHT if right else _WRONG
-        y = _LINE + _GAP + number * row
-        for place, index in enumerate((triplet.anchor, triplet.positive, triplet.negative)):
-            x, colour = _GAP + place * column, verdict if place else _NEUTRAL
-            draw.rectangle([x, y, x + width + 2 * _FRAME - 1, y + height + 2 * _FRAME - 1], fill=colour)
-            pixels = np.repeat(np.repeat(images[index], factor, axis=0), factor, axis=1)
-            pixels = np.broadcast_to(pixels, (height, width, 3)) if pixels.shape[2] == 1 else pixels
-            picture.paste(Image.fromarray(np.ascontiguousarray(pixels)), (x + _FRAME, y + _FRAME))
-        below = y + height + 2 * _FRAME
-        write(f"no. {triplet.anchor}", 0, below, _NEUTRAL)
-        write(f"{triplet.d_ap:.4g}", 1, below, verdict)
-        write(f"{triplet.d_an:.4g} {'right' if right else 'wrong'}", 2, below, verdict)
+    for y, triplet in zip(range(_LINE + _GAP, picture.height, row), triplets, strict=True):
+        colour, word = (_RIGHT, "right") if triplet.d_ap < triplet.d_an else (_WRONG, "wrong")
+        cells = [
+            (triplet.anchor, _NEUTRAL, f"no. {triplet.anchor}"),
+            (triplet.positive, colour, f"{triplet.d_ap:.4g}"),
+            (triplet.negative, colour, f"{triplet.d_an:.4g} {word}"),
+        ]
+        for place, (index, frame, text) in enumerate(cells):
+            image = Image.fromarray(images[index]).resize((width, height), Image.Resampling.NEAREST)
+            picture.paste(ImageOps.expand(image, _FRAME, frame), (_GAP + place * column, y))
+            write(text, place, y + height + 2 * _FRAME, frame)
     return np.asarray(picture)
