@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.tiny import TINY, make_run
+from helpers.tiny import TINY
 from PIL import Image
 
 import visualize
@@ -15,7 +15,9 @@ from model.configuration.loading import check_params
 from model.network.build import build_embedder
 from runtime.errors import exit_code
 from visualization.attention.maps import AttentionMaps, ConstantLength, mean_embedding
-from visualization.attention.pair_figure import ExplainedPair, overlay, scale_maps, share_lowered
+from visualization.attention.pair_figure import ExplainedPair, draw_pairs
+from visualization.attention.pairs import ChosenPair
+from visualization.kit.plotting import pixels_of
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock")
 
@@ -24,8 +26,9 @@ def embedder(**params):
     return build_embedder(check_params(TINY | {"dataset": "none"} | params, source="test"))
 
 
-def images(count, seed=0, side=16):
-    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
+def images(count, side=16):
+    """Pairs: (N, 2, H, W, C)."""
+    return np.random.default_rng(count).integers(0, 256, (count, 2, side, side, 3), np.uint8)
 
 
 def layers(model):
@@ -43,14 +46,13 @@ def test_maps_of_average_pooling_and_a_linear_layer(metric, head):
     head_model = model.get_layer("head").get_layer("embedding")
     head_model.set_weights([head_model.get_weights()[0], np.linspace(-0.1, 0.1, 8).astype(np.float32)])
     features, kernel, bias = layers(model)
-    first, second = images(3), images(3, seed=1)
-    centre = np.linspace(-1, 1, 8) / 5
-    maps = AttentionMaps(model, metric, centre)(first, second)
+    pairs, centre = images(3), np.linspace(-1, 1, 8) / 5
+    found = AttentionMaps(model, metric, centre)(pairs)
     if metric == "cityblock":
         centre = 0
 
     lengths, compared, linear = [], [], []
-    for pixels in (first, second):
+    for pixels in pairs.swapaxes(0, 1):
         local = features(pixels)  # (N, h, w, F)
         h, w = local.shape[1:3]
         whole = local.mean((1, 2)) @ kernel + bias
@@ -63,17 +65,16 @@ def test_maps_of_average_pooling_and_a_linear_layer(metric, head):
         if metric == "cityblock":
             weights = np.sign(compared[other] - compared[mine])
         expected = np.einsum("nhwd,nd->nhw", linear[mine], weights)
-        np.testing.assert_allclose(maps[own], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found.maps[:, own], expected, rtol=1e-4, atol=1e-5)
         constant = np.einsum("nd,nd->n", bias / lengths[mine][:, None] - centre, weights)
-        whole = maps[own].sum((1, 2)) + constant
+        whole = found.maps[:, own].sum((1, 2)) + constant
         if metric != "cityblock":
-            np.testing.assert_allclose(whole, maps.similarity, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(whole, found.similarity, rtol=1e-4, atol=1e-5)
     if metric == "cityblock":
-        np.testing.assert_allclose(maps.similarity, -np.abs(compared[0] - compared[1]).sum(1), rtol=1e-4)
-        both = maps.first.sum((1, 2)) + maps.second.sum((1, 2))  # the bias cancels, unless lengths differ
-        if head == "direct":
-            np.testing.assert_allclose(both, maps.similarity, rtol=1e-4)
-    np.testing.assert_allclose(maps.first_emb, model(first, training=False), atol=1e-6)
+        np.testing.assert_allclose(found.similarity, -np.abs(compared[0] - compared[1]).sum(1), rtol=1e-4)
+        if head == "direct":  # the bias cancels, unless lengths differ
+            np.testing.assert_allclose(found.maps.sum((1, 2, 3)), found.similarity, rtol=1e-4)
+    np.testing.assert_allclose(found.emb[:, 0], model(pairs[:, 0], training=False), atol=1e-6)
 
 
 @pytest.mark.parametrize("head", ["cgd", "gem", "fc1024_normalize", "similarity", "bnneck"])
@@ -83,10 +84,10 @@ def test_other_heads_against_finite_differences(head):
     of_head = {"descriptors": "SMG"} if head == "cgd" else {}
     model = embedder(head=head, image_size=8, num_channels=[3, 4], embedding_size=size, **of_head)
     maps = AttentionMaps(model, "euclidean")
-    first, second = images(1, seed=2, side=8), images(1, seed=3, side=8)
-    found = maps(first, second)
-    assert found.first.shape == (1, 2, 2)
-    features = np.asarray(maps._features(first), np.float64)
+    pairs = images(1, side=8)
+    found = maps(pairs)
+    assert found.maps.shape == (1, 2, 2, 2)
+    features = np.asarray(maps._features(pairs[:, 0]), np.float64)
 
     lengths = {}
     for layer in maps._head.layers:
@@ -98,7 +99,7 @@ def test_other_heads_against_finite_differences(head):
             layer.call = divided
 
     def similarity(x):
-        return float(tf.reduce_sum(maps._head(tf.constant(x, tf.float32)) * found.second_emb))
+        return float(tf.reduce_sum(maps._head(tf.constant(x, tf.float32)) * found.emb[:, 1]))
 
     similarity(features)  # these are the lengths that stay
     assert len(lengths) == {"cgd": 4, "gem": 1, "fc1024_normalize": 1}.get(head, 0)
@@ -110,7 +111,7 @@ def test_other_heads_against_finite_differences(head):
         down[place] -= step
         gradient[place] = (similarity(up) - similarity(down)) / (2 * step)
     expected = (features * gradient).sum(-1)
-    np.testing.assert_allclose(found.first, expected, atol=0.02 * np.abs(expected).max() + 1e-5)
+    np.testing.assert_allclose(found.maps[:, 0], expected, atol=0.02 * np.abs(expected).max() + 1e-5)
 
 
 def test_only_the_left_half_matters():
@@ -127,18 +128,17 @@ def test_only_the_left_half_matters():
     weights[:, :4] = 1.0
     dense.set_weights([weights.reshape(-1, 2), np.zeros(2, np.float32)])
     for metric in ("euclidean", "cosine"):
-        maps = AttentionMaps(model, metric)(images(2), images(2, seed=1))
-        for values in (maps.first, maps.second):
-            assert (values[:, :, :4] > 0).all()
-            assert (values[:, :, 4:] == 0).all()
+        maps = AttentionMaps(model, metric)(images(2)).maps
+        assert (maps[..., :4] > 0).all()
+        assert (maps[..., 4:] == 0).all()
 
 
 def test_an_image_with_itself_has_a_map():
-    first = images(2)
-    maps = AttentionMaps(embedder(head="direct_normalize", pooling="average"), "cosine")(first, first)
-    np.testing.assert_allclose(maps.similarity, 1, rtol=1e-5)
-    np.testing.assert_allclose(maps.first.sum((1, 2)), 1, rtol=1e-4)
-    np.testing.assert_allclose(maps.first, maps.second, rtol=1e-5)
+    pairs = np.repeat(images(2)[:, :1], 2, axis=1)
+    found = AttentionMaps(embedder(head="direct_normalize", pooling="average"), "cosine")(pairs)
+    np.testing.assert_allclose(found.similarity, 1, rtol=1e-5)
+    np.testing.assert_allclose(found.maps.sum((2, 3)), 1, rtol=1e-4)
+    np.testing.assert_allclose(found.maps[:, 0], found.maps[:, 1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("head", ["direct_normalize", "cgd"])
@@ -147,13 +147,12 @@ def test_dead_network_has_zero_maps(head, metric):
     model = embedder(head=head)
     for layer in model.get_layer("head").layers:
         layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
-    maps = AttentionMaps(model, metric)(images(2), images(2, seed=1))
-    assert (maps.first == 0).all()
-    assert (maps.second == 0).all()
-    assert np.isfinite(maps.similarity).all()
-    pair = explained(maps.first[0], maps.second[0])
-    assert all((values == 0).all() for values in scale_maps(pair))
-    assert share_lowered(maps.first[0]) == 0
+    found = AttentionMaps(model, metric)(images(2))
+    assert (found.maps == 0).all()
+    assert np.isfinite(found.similarity).all()
+    pair = explained(found.maps[0])
+    assert (pair.scaled_maps() == 0).all()
+    assert pair.shares_lowered() == [0, 0]
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
@@ -173,28 +172,28 @@ def test_mean_embedding():
     np.testing.assert_allclose(mean_embedding(emb, "cosine"), [0.3, 0.9])
 
 
-def explained(first, second, channels=3):
-    picture = np.full((6, 8, channels), 128, np.uint8)
-    return ExplainedPair(picture, picture, first, second, "a", "b", "", "", 1.0, 0.5, None)
-
-
-def test_maps_of_a_pair_have_one_scale():
-    pair = explained(np.array([[1.0, -8.0]]), np.array([[4.0, 2.0]]))
-    first, second = scale_maps(pair)
-    np.testing.assert_array_equal(first, [[0.25, 0]])
-    np.testing.assert_array_equal(second, [[1, 0.5]])
-    first, second = scale_maps(pair, lowered=True)
-    np.testing.assert_array_equal(first, [[0, 1]])
-    np.testing.assert_array_equal(second, [[0, 0]])
-    assert share_lowered(pair.query_map) == pytest.approx(8 / 9)
+def explained(maps, channels=3):
+    pixels = np.full((2, 6, 8, channels), 128, np.uint8)
+    return ExplainedPair(ChosenPair(("", ""), ("a", "b"), ("", "")), pixels, np.asarray(maps), 1.0, 0.5)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_overlay_is_brightest_where_the_map_is(channels):
-    picture = overlay(np.full((6, 8, channels), 128, np.uint8), np.array([[0.0, 0.0], [0.0, 1.0]]))
-    assert picture.shape == (6, 8, 3)
-    light = picture.sum(-1).astype(int)
-    assert light[-1, -1] == light.max() > light[0, 0] == light.min()
+def test_maps_of_a_pair_have_one_scale_and_lie_over_grey_images(channels):
+    pair = explained([[[1.0, -8.0]], [[4.0, 2.0]]], channels)
+    assert pair.scaled_maps().tolist() == [[[0.25, 0]], [[1, 0.5]]]
+    assert pair.scaled_maps(lowered=True).tolist() == [[[0, 1]], [[0, 0]]]
+    assert pair.shares_lowered() == pytest.approx([8 / 9, 0])
+    figure = draw_pairs([pair], ["title"], lowered=True)
+    for axes, expected in zip(figure.axes[1:3], pair.scaled_maps(lowered=True), strict=True):
+        grey, coloured = axes.images
+        assert np.allclose(grey.get_array(), 128)
+        assert np.array_equal(coloured.get_array(), expected)
+        assert coloured.get_clim() == (0, 1)
+        assert coloured.get_extent() == grey.get_extent()
+    pixels = pixels_of(figure).astype(int)
+    x, y, width, height = (round(value) for value in figure.axes[1].get_window_extent().bounds)
+    inside = pixels[len(pixels) - y - height + 4 : len(pixels) - y - 4, x + 4 : x + width - 4].sum(-1)
+    assert (inside[:, -1] > inside[:, 0] + 100).all()  # bright at the right, where the map is 1
 
 
 @pytest.fixture
@@ -267,6 +266,8 @@ def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, attention, m
         (["--queries", 0], "--queries: 0: it must be a whole number between 1 and 60"),
         (["--seed", -1], "--seed: -1: it must be a whole number of at least 0"),
         (["--pair", "no.jpg", "such.jpg"], "--pair no.jpg: there is no such file"),
+        (["--pair", __file__, __file__], "test_visualize_attention.py: "),
+        (["--pair", "a", "b"] * 61, "--pair: 61 pairs; one picture holds 60"),
         (["--out", "x.txt"], "its name must end in"),
     ],
 )
@@ -275,15 +276,3 @@ def test_mistakes_are_one_line(trained, words, message, attention):
     assert code == 2
     assert message in errors
     assert errors.count("\n") == 1
-
-
-def test_a_file_that_is_no_image(trained, tmp_path, attention):
-    (tmp_path / "a.jpg").write_text("no image")
-    code, _, errors = attention("--model_dir", trained, "--pair", tmp_path / "a.jpg", tmp_path / "a.jpg")
-    assert code == 2
-    assert "a.jpg" in errors
-
-
-def test_only_one_source(trained, tmp_path):
-    run = make_run(tmp_path / "run", tmp_path)
-    assert exit_code(lambda: visualize.main(["attention", "--model_dir", str(run), "--query_embeddings", "x"])) == 2

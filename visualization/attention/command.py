@@ -14,7 +14,7 @@ from model.embedding.hdf5_file import opened
 from model.run import devices
 from model.run.checkpoint_files import step_of
 from runtime.errors import UserError
-from visualization.attention.pair_figure import ExplainedPair, draw_pairs, share_lowered
+from visualization.attention.pair_figure import ExplainedPair, draw_pairs
 from visualization.attention.pairs import ChosenPair, choose_pairs, find_pairs
 from visualization.kit.figure_page import write_figure
 from visualization.kit.plotting import make_figure, pixels_of
@@ -24,6 +24,7 @@ from visualization.sources.opening import open_run, open_source
 from visualization.sources.output import check_output_file
 
 _MOST = 60  # pairs in one picture: as many as --queries may be
+_MATCHES = {"nearest": "image", "right": "image of its identity", "wrong": "image of another identity"}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,17 +40,31 @@ def run(args: argparse.Namespace) -> int:
         pairs = find_pairs(args.pair, embedded)
     else:
         pairs = choose_pairs(embedded, args.queries, args.show, args.match, args.seed)
-    metric = args.metric or (embedded.metric if embedded else params.metric)
+    metric = embedded.metric if embedded else args.metric or params.metric
     orientations = _checked_orientations(pairs)
     devices.prepare(args.device, params.deterministic)
     from visualization.attention.explaining import explain
 
     explained = explain(pairs, orientations, checkpoint, params, metric, embedded)
-    figure = draw_pairs(explained, _title(args, checkpoint, metric, embedded), lowered=args.lowered)
-    pixels = pixels_of(figure, dots=120)
-    _write(out, pixels, args, explained, checkpoint, metric, embedded)
-    for pair in explained:
-        words = [pair.query_name, pair.match_name, f"distance {pair.distance:.4g}", pair.verdict]
+    step = f"{step_of(checkpoint):,}"
+    title = [f"what {'lowered' if args.lowered else 'raised'} the similarity", f"step {step}, {metric} distance"]
+    if not args.pair:
+        task = embedded.task
+        title[0] = f"{embedded.title}: {title[0]}"
+        title[1] += f"; {len(task.queries):,} queries, {len(task.gallery):,} gallery images"
+        title.append(f"each query with the nearest {_MATCHES[args.match]}")
+    facts = embedded.facts if embedded else {"run": printable(args.model_dir)}
+    write_figure(
+        out,
+        pixels_of(draw_pairs(explained, title, lowered=args.lowered), dots=120),
+        title=title[0][0].upper() + title[0][1:],
+        facts=facts | {"checkpoint": printable(checkpoint), "step": step, "metric": metric},
+        label="pairs of images with their maps; the table has names and numbers",
+        metrics=_table(explained),
+        notes=_notes(metric, embedded),
+    )
+    for each in explained:
+        words = [*each.pair.names, f"distance {each.distance:.4g}", each.pair.verdict]
         print("  ".join(word for word in words if word))
     print(f"wrote {out}: {len(explained)} pairs")
     return 0
@@ -86,40 +101,22 @@ def _checked_orientations(pairs: list[ChosenPair]) -> np.ndarray:
     return inspection.orientations
 
 
-def _title(args: argparse.Namespace, checkpoint: Path, metric: str, embedded: EmbeddedSet | None) -> list[str]:
-    word = "lowered" if args.lowered else "raised"
-    of = f"{embedded.title}: " if embedded and not args.pair else ""
-    lines = [f"{of}what {word} the similarity", f"step {step_of(checkpoint):,}, {metric} distance"]
-    if not args.pair:
-        counts = f"{len(embedded.task.queries):,} queries, {len(embedded.task.gallery):,} gallery images"
-        match = {"nearest": "image", "right": "image of its identity", "wrong": "image of another identity"}
-        lines[1] += f"; {counts}"
-        lines.append(f"each query with the nearest {match[args.match]}")
-    return lines
-
-
-def _write(
-    out: Path,
-    pixels: np.ndarray,
-    args: argparse.Namespace,
-    explained: list[ExplainedPair],
-    checkpoint: Path,
-    metric: str,
-    embedded: EmbeddedSet | None,
-) -> None:
-    """Writes the figure, with the facts, the numbers and the notes of its page."""
-    facts = embedded.facts if embedded else {"run": printable(args.model_dir)}
-    facts = facts | {"checkpoint": printable(checkpoint), "step": f"{step_of(checkpoint):,}", "metric": metric}
-    centre = "the mean of the gallery's embeddings" if embedded else "0"
+def _table(explained: list[ExplainedPair]) -> list[list[str]]:
     rows = [["pair", "query", "match", "", "distance", "similarity", "lowered, query", "lowered, match"]]
-    for number, pair in enumerate(explained, start=1):
-        names = [" ".join(filter(None, part)) for part in _named(pair)]
-        numbers = [f"{pair.distance:.4g}", f"{pair.similarity:.4g}"]
-        lowered = [f"{share_lowered(values):.1%}" for values in (pair.query_map, pair.match_map)]
-        rows.append([str(number), *names, pair.verdict, *numbers, *lowered])
-    squared = is_squared(metric)
-    similarity = f"the scalar product of both embeddings about {centre}" if squared else "minus the distance"
-    notes = [
+    for number, each in enumerate(explained, start=1):
+        both = zip(each.pair.names, each.pair.identities, strict=True)
+        names = [f"{name} ({identity})" if identity else name for name, identity in both]
+        lowered = [f"{share:.1%}" for share in each.shares_lowered()]
+        rows.append(
+            [str(number), *names, each.pair.verdict, f"{each.distance:.4g}", f"{each.similarity:.4g}", *lowered]
+        )
+    return rows
+
+
+def _notes(metric: str, embedded: EmbeddedSet | None) -> list[str]:
+    centre = "the mean of the gallery's embeddings" if embedded else "0"
+    similarity = f"the scalar product of both embeddings about {centre}" if is_squared(metric) else "minus the distance"
+    return [
         "A map is the features of the backbone's last layer times the gradient of the similarity, summed over channels "
         "(HiResCAM; Grad-CAM where the head averages), the lengths of vectors held constant. Its places add up to the "
         "similarity, but for what biases and the centre add (not quite so for heads with swish). Both maps of a pair "
@@ -127,19 +124,3 @@ def _write(
         f"Similarity: {similarity}{', each of length 1.' if has_unit_length(metric) else '.'}",
         "Lowered: of all that places add to the similarity or take away from it, the share that is taken away.",
     ]
-    title = _title(args, checkpoint, metric, embedded)
-    write_figure(
-        out,
-        pixels,
-        title=title[0][0].upper() + title[0][1:],
-        facts=facts,
-        label="pairs of images with their maps; the table has names and numbers",
-        metrics=rows,
-        notes=notes,
-    )
-
-
-def _named(pair: ExplainedPair) -> list[tuple[str, str]]:
-    """File and identity of both images."""
-    both = [(pair.query_name, pair.query_identity), (pair.match_name, pair.match_identity)]
-    return [(name, f"({identity})" if identity else "") for name, identity in both]

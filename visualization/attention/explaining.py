@@ -8,7 +8,7 @@ from dataset.loading.pipeline import embedding_batches
 from model.configuration.params import Params
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from runtime.errors import UserError
-from visualization.attention.maps import AttentionMaps, PairMaps, mean_embedding
+from visualization.attention.maps import AttentionMaps, mean_embedding
 from visualization.attention.pair_figure import ExplainedPair
 from visualization.attention.pairs import ChosenPair
 from visualization.sources.embedded_set import EmbeddedSet
@@ -40,32 +40,16 @@ def explain(
     centre = None if embedded is None else mean_embedding(embedded.gallery.emb, metric)
     if centre is not None and len(centre) != model.output_shape[-1]:
         raise UserError(f"{checkpoint}: it gives {model.output_shape[-1]} dimensions, the file has {len(centre)}")
-    maps = AttentionMaps(model, metric, centre)
+    compute = AttentionMaps(model, metric, centre)
     files = [file for pair in pairs for file in pair.files]
     explained: list[ExplainedPair] = []
-    for images in embedding_batches(files, orientations, params, 16):
-        images = images.numpy()
-        found = maps(images[::2], images[1::2])
-        check_finite(checkpoint, found.first_emb, found.second_emb)
-        start = len(explained)
-        for place, pair in enumerate(pairs[start : start + len(images) // 2]):
-            explained.append(_explained(pair, images[2 * place : 2 * place + 2], found, place, metric))
+    for batch in embedding_batches(files, orientations, params, 16):
+        images = batch.numpy().reshape(-1, 2, *batch.shape[1:])  # (n, 2, H, W, C)
+        found = compute(images)
+        check_finite(checkpoint, found.emb)
+        distances = EmbeddingDistances(found.emb[:, 0], found.emb[:, 1], metric)
+        rows = np.arange(len(images))
+        apart = distances.in_units(distances.pairs(rows, rows))
+        for pair, *values in zip(pairs[len(explained) :], images, found.maps, apart, found.similarity, strict=False):
+            explained.append(ExplainedPair(pair, *values))
     return explained
-
-
-def _explained(pair: ChosenPair, images: np.ndarray, found: PairMaps, place: int, metric: str) -> ExplainedPair:
-    first, second = found.first_emb[place : place + 1], found.second_emb[place : place + 1]
-    distances = EmbeddingDistances(first, second, metric)
-    zero = np.zeros(1, np.int64)
-    return ExplainedPair(
-        images[0],
-        images[1],
-        found.first[place],
-        found.second[place],
-        *pair.names,
-        *pair.identities,
-        distances.in_units(distances.pairs(zero, zero)[0]),
-        float(found.similarity[place]),
-        pair.right,
-        pair.kind,
-    )

@@ -36,17 +36,14 @@ class PairMaps(NamedTuple):
     """Of N pairs of images.
 
     Attributes:
-        first, second: (N, h, w) float64, what each place of the first and of the second image adds to the similarity;
-            below 0 where it takes away from it.
+        maps: (N, 2, h, w) float64, what each place of either image adds to the similarity; below 0 where it takes away.
         similarity: (N,) float64.
-        first_emb, second_emb: (N, D) float32.
+        emb: (N, 2, D) float32.
     """
 
-    first: np.ndarray
-    second: np.ndarray
+    maps: np.ndarray
     similarity: np.ndarray
-    first_emb: np.ndarray
-    second_emb: np.ndarray
+    emb: np.ndarray
 
 
 class ConstantLength(keras.layers.Layer):
@@ -87,17 +84,17 @@ class AttentionMaps:
         size = embedder.output_shape[-1]
         self._centre = tf.constant(np.zeros(size) if centre is None else centre, tf.float32)
 
-    def __call__(self, first: np.ndarray, second: np.ndarray) -> PairMaps:
-        """Maps of N pairs: (N, H, W, C) uint8 each."""
-        count = len(first)
-        images = tf.concat([first, second], axis=0)
-        features = tf.cast(self._features(images, training=False), tf.float32)  # (2 N, h, w, F)
+    def __call__(self, images: np.ndarray) -> PairMaps:
+        """Maps of N pairs: (N, 2, H, W, C) uint8."""
+        count = len(images)
+        flat = images.reshape(-1, *images.shape[2:])  # (2 N, H, W, C)
+        features = tf.cast(self._features(flat, training=False), tf.float32)  # (2 N, h, w, F)
         with tf.GradientTape() as tape:
             tape.watch(features)
             embeddings = self._head(features, training=False)  # (2 N, D)
             compared = self._unit(embeddings) if self._unit_length else embeddings
             still = tf.stop_gradient(compared)
-            others = tf.roll(still, count, axis=0)
+            others = tf.reshape(tf.reverse(tf.reshape(still, (count, 2, -1)), [1]), still.shape)
             if self._squared:
                 weights = others - self._centre
                 similarity = tf.einsum("nd,nd->n", still - self._centre, weights)
@@ -105,14 +102,10 @@ class AttentionMaps:
                 weights = self._distance.slopes(others - still, tf)
                 similarity = -tf.reduce_sum(self._distance.of_differences(others - still, tf), axis=1)
             raised = tf.reduce_sum(compared * weights)
-        gradient = tape.gradient(raised, features)
-        if gradient is None:  # nothing of the features reaches the embedding
-            gradient = tf.zeros_like(features)
+        gradient = tape.gradient(raised, features, unconnected_gradients="zero")
         maps = np.sum((features * gradient).numpy(), axis=-1, dtype=np.float64)  # (2 N, h, w)
-        emb = embeddings.numpy()
-        return PairMaps(
-            maps[:count], maps[count:], similarity.numpy()[:count].astype(np.float64), emb[:count], emb[count:]
-        )
+        emb = embeddings.numpy().reshape(count, 2, -1)
+        return PairMaps(maps.reshape(count, 2, *maps.shape[1:]), similarity.numpy()[::2].astype(np.float64), emb)
 
 
 def _with_constant_length(layer: keras.layers.Layer) -> keras.layers.Layer:

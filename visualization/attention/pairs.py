@@ -11,20 +11,27 @@ from visualization.sources.embedded_set import EmbeddedSet, check_can_open
 
 @dataclass(frozen=True)
 class ChosenPair:
-    """Two images.
+    """A query and the image it is compared with.
 
     Attributes:
         files: that can be opened.
         names, identities: of both; identities are "" where they are not known.
-        right: whether they are of one identity; None where that is not known.
-        kind: best, worst or random, or "".
+        kind: why it is shown: best, worst, random, or "".
     """
 
     files: tuple[str, str]
     names: tuple[str, str]
     identities: tuple[str, str]
-    right: bool | None
     kind: str = ""
+
+    @property
+    def right(self) -> bool | None:
+        """Whether they are of one identity; None where that is not known."""
+        return self.identities[0] == self.identities[1] if all(self.identities) else None
+
+    @property
+    def verdict(self) -> str:
+        return {True: "✓ right", False: "✗ wrong", None: ""}[self.right]
 
 
 def choose_pairs(embedded: EmbeddedSet, count: int, show: str, match: str, seed: int) -> list[ChosenPair]:
@@ -38,7 +45,8 @@ def choose_pairs(embedded: EmbeddedSet, count: int, show: str, match: str, seed:
     Raises:
         UserError: when it is not known where the images are, or all are of one identity and `match` is "wrong".
     """
-    query_files, gallery_files = check_can_open(embedded.query), check_can_open(embedded.gallery)
+    query, gallery = embedded.query, embedded.gallery
+    query_files, gallery_files = check_can_open(query), check_can_open(gallery)
     chosen = choose_queries(rank_queries(embedded), count, show, seed)
     pairs = []
     for (kind, _), ranking in zip(chosen, find_rankings(embedded, [row for _, row in chosen], 1), strict=True):
@@ -46,15 +54,9 @@ def choose_pairs(embedded: EmbeddedSet, count: int, show: str, match: str, seed:
         if found is None:
             raise UserError("--match wrong: all images are of one identity; use --match right")
         first, second = ranking.query, found.index
-        pairs.append(
-            ChosenPair(
-                (str(query_files[first]), str(gallery_files[second])),
-                (printable(embedded.query.paths[first]), printable(embedded.gallery.paths[second])),
-                (embedded.query.identities[first], embedded.gallery.identities[second]),
-                found.right,
-                kind,
-            )
-        )
+        files = str(query_files[first]), str(gallery_files[second])
+        names = printable(query.paths[first]), printable(gallery.paths[second])
+        pairs.append(ChosenPair(files, names, (query.identities[first], gallery.identities[second]), kind))
     return pairs
 
 
@@ -64,24 +66,17 @@ def find_pairs(pairs: list[tuple[str, str]], embedded: EmbeddedSet | None = None
     Raises:
         UserError: for a file that is not there.
     """
-    listed: dict[str, tuple[Path | None, str]] = {}
+    listed: dict[str, tuple[Path, str]] = {}
     for points in (embedded.gallery, embedded.query) if embedded else ():
-        files = points.files or [None] * len(points)
-        listed |= {path: found for path, *found in zip(points.paths, files, points.identities, strict=True)}
+        files = points.files or map(Path, points.paths)
+        listed |= zip(points.paths, zip(files, points.identities, strict=True), strict=True)
     chosen = []
     for pair in pairs:
-        both = [_look_up(name, listed) for name in pair]
-        identities = tuple(identity for _, identity in both)
-        right = identities[0] == identities[1] if all(identities) else None
-        names = tuple(printable(name) for name in pair)
-        chosen.append(ChosenPair(tuple(file for file, _ in both), names, identities, right))
+        found = [listed.get(name, (Path(name), "")) for name in pair]
+        for name, (file, _) in zip(pair, found, strict=True):
+            if not file.is_file():
+                raise UserError(f"--pair {printable(name)}: there is no such file")
+        (first, one), (second, other) = found
+        names = printable(pair[0]), printable(pair[1])
+        chosen.append(ChosenPair((str(first), str(second)), names, (one, other)))
     return chosen
-
-
-def _look_up(name: str, listed: dict[str, tuple[Path | None, str]]) -> tuple[str, str]:
-    """The file of a name, and its identity."""
-    file, identity = listed.get(name, (None, ""))
-    file = file or Path(name)
-    if not file.is_file():
-        raise UserError(f"--pair {printable(name)}: there is no such file")
-    return str(file), identity

@@ -7,14 +7,10 @@ import numpy as np
 from PIL import Image
 
 from runtime.errors import UserError
-from visualization.kit.colours import INK
 
 try:
-    from matplotlib import colormaps
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
     from matplotlib.figure import Figure
     from matplotlib.font_manager import findfont, get_font
     from matplotlib.patches import Rectangle
@@ -70,17 +66,3 @@ def add_frame(axes: Axes, box: tuple[float, float, float, float], colour: str) -
     """Draws a frame above pictures (x, y, width, height)."""
     x, y, width, height = box
     axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2, zorder=4))
-
-
-def map_colours(values: np.ndarray, colours: str) -> np.ndarray:
-    """Values (...) of 0 to 1 as colours (..., 3) of the colour map of that name."""
-    return colormaps[colours](values)[..., :3]
-
-
-def add_scale(figure: Figure, grid: np.ndarray, colours: np.ndarray, words: list[str], label: str) -> None:
-    """Adds a bar of colours (N, 3) from 0 to 1 below the axes of a grid, with words at 0, a half and 1."""
-    mapped = ScalarMappable(Normalize(0, 1), ListedColormap(colours))
-    bar = figure.colorbar(mapped, ax=grid, location="bottom", aspect=60, shrink=0.8, ticks=[0, 0.5, 1], pad=0.01)
-    bar.ax.set_xticklabels(words, fontsize=8)
-    bar.outline.set_visible(False)
-    bar.set_label(label, fontsize=9, color=INK)
