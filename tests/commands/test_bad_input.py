@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.commands import command
+from helpers.commands import command, process
 from helpers.tiny import make_run
 
 from dataset.formats.prepared import open_prepared
@@ -209,7 +209,7 @@ def test_a_missing_data_set_is_answered_before_tensorflow(script, trained):
         "except Exception as error:\n"
         '    sys.exit(f\'{error}; imported {sys.modules.keys() & {"tensorflow", "keras"}}\')\n'
     )
-    done = command("-c", check)
+    done = process("-c", check)
     assert "there is no nope/dataset.json" in done.stderr
     assert done.stderr.endswith("imported set()\n")
 

@@ -3,7 +3,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from helpers.commands import command
+from helpers.commands import command, process
 
 from benchmarks.input_pipeline import make_photographs
 from dataset.formats.manifest import read_manifest
@@ -20,7 +20,7 @@ from runtime.errors import exit_code
 
 def test_embed_writes_what_the_network_says(trained, dataset, tmp_path):
     out = tmp_path / "out.h5"
-    done = command("embed.py", "--model_dir", trained, "--dataset", dataset / "test.csv", "--filename", out)
+    done = process("embed.py", "--model_dir", trained, "--dataset", dataset / "test.csv", "--filename", out)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     manifest = read_manifest(dataset / "test.csv", dataset)

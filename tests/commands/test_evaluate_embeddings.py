@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import command
+from helpers.commands import command, process
 from helpers.embedding_files import NAMES, EmbeddingFiles, average_precisions
 from scipy.spatial.distance import cdist
 
@@ -38,7 +38,7 @@ def test_the_command(form: str, tmp_path: Path) -> None:
 def test_needs_no_tensorflow(tmp_path: Path) -> None:
     files = EmbeddingFiles(tmp_path)
     code = "import sys, evaluate; evaluate.main(sys.argv[1:]); assert 'tensorflow' not in sys.modules"
-    done = command("-c", code, *files.words("--excluder", "market1501"))
+    done = process("-c", code, *files.words("--excluder", "market1501"))
     assert done.returncode == 0, done.stderr
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import command
+from helpers.commands import process
 from helpers.tiny import make_run
 
 from model.run.run_folder import RunFolder
@@ -166,7 +166,7 @@ def test_one_file_each(parts, own_dataset, tmp_path):
     )
 
     def call(*words: object) -> str:
-        done = command("-c", PROGRAM, parts, *words)
+        done = process("-c", PROGRAM, parts, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -202,7 +202,7 @@ def test_one_file_each(parts, own_dataset, tmp_path):
 
 def test_names_that_are_nowhere_are_answered_with_the_choices(parts, own_dataset, tmp_path):
     run = make_run(tmp_path / "run", own_dataset, metric="powr")
-    done = command("-c", PROGRAM, parts, "train", "--model_dir", run)
+    done = process("-c", PROGRAM, parts, "train", "--model_dir", run)
     assert done.returncode == 2
     assert "'powr'" in done.stderr
     assert "power" in done.stderr

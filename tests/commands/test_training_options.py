@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import command
+from helpers.commands import command, process
 from helpers.tiny import make_dataset, make_run
 from helpers.train_several import setting, train_several
 from helpers.training_results import TWO_DEVICES, checkpoint_values
@@ -51,7 +51,7 @@ def fitting(request, tmp_path_factory: pytest.TempPathFactory, dataset: Path) ->
         for strategy, sampling in sorted(looked_at(request, "strategy", "sampling"))
     }
     done = train_several(*runs.values())
-    failed = {pair: result.stderr for pair, result in zip(runs, done, strict=True) if result.code}
+    failed = {pair: result.stderr for pair, result in zip(runs, done, strict=True) if result.returncode}
     assert not failed
     return runs
 
@@ -108,7 +108,7 @@ def single(request, tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> 
     folder = tmp_path_factory.mktemp("devices")
     names = sorted(name for (name,) in looked_at(request, "name"))
     runs = {name: make_run(folder / name, dataset, **options | PAIRS[name]) for name in names}
-    assert [result.code for result in train_several(*runs.values())] == [0] * len(runs)
+    assert [result.returncode for result in train_several(*runs.values())] == [0] * len(runs)
     return runs
 
 
@@ -122,7 +122,7 @@ def test_two_devices_equal_one_with_every_part(single, tmp_path, name):
     # Each device has a copy of memory and centres, which a second start must restore on both.
     for last in [2, 4] if name == "terms" else [PAIRS[name].get("train_iterations", 4)]:
         words = setting(distribution="mirrored", train_iterations=last)
-        done = command("-c", TWO_DEVICES, "--model_dir", two, *words)
+        done = process("-c", TWO_DEVICES, "--model_dir", two, *words)
         assert done.returncode == 0, done.stderr
         assert "on 2 devices" in done.stdout
     lines = [read_json_lines(run / "metrics.jsonl") for run in (one, two)]
@@ -202,7 +202,7 @@ def further(tmp_path_factory: pytest.TempPathFactory, dataset: Path, trained: Pa
 def test_memory_and_classification_compiled_by_xla(others, dataset, tmp_path):
     run = make_run(tmp_path / "xla", dataset, jit_compile=True, triplet_strategy="batch_all", **TERMS)
     (done,) = train_several(run)
-    assert done.code == 0, done.stderr
+    assert done.returncode == 0, done.stderr
     lines = read_json_lines(run / "metrics.jsonl")
     plain = read_json_lines(others["folder"] / "rich" / "metrics.jsonl")
     assert lines[0]["classification_loss"] == pytest.approx(plain[0]["classification_loss"], rel=1e-4)
@@ -220,23 +220,23 @@ def test_memory_and_classification_compiled_by_xla(others, dataset, tmp_path):
 )
 def test_parts_that_the_checkpoint_has_not_are_refused(request, runs, what):
     result = request.getfixturevalue(runs)[what]
-    assert (result.code, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
     assert result.stderr.startswith("error: ")
     assert "a checkpoint of another architecture" in result.stderr
     assert "parameters of network and loss" in result.stderr
 
 
 def test_parts_can_be_dropped_but_not_taken_up_again(others):
-    assert others["dropped"].code == 0, others["dropped"].stderr
+    assert others["dropped"].returncode == 0, others["dropped"].stderr
     assert "changed since the last start: memory_size 20 -> 0" in others["dropped"].stdout
     assert [line["step"] for line in read_json_lines(others["folder"] / "rich" / "metrics.jsonl")] == [1, 2, 4, 6]
-    assert others["taken up again"].code == 2
+    assert others["taken up again"].returncode == 2
     assert "a checkpoint of another architecture" in others["taken up again"].stderr
 
 
 def test_embeddings_that_cannot_be_mined_stop_the_run(others):
     result, run = others["infinite"], others["folder"] / "infinite"
-    assert (result.code, result.stderr.count("\n")) == (3, 1), result.stderr
+    assert (result.returncode, result.stderr.count("\n")) == (3, 1), result.stderr
     assert "no triples can be mined at step 1: embeddings, or distances between them, are not finite" in result.stderr
     assert f"the last good checkpoint is {run}/checkpoints/ckpt-0" in result.stderr
     assert not (run / "checkpoints" / "ckpt-1.index").exists()
@@ -247,7 +247,7 @@ def alarms(run: Path) -> list[str]:
 
 
 def test_a_training_that_diverges_is_warned_of(others):
-    assert others["steep"].code == 0
+    assert others["steep"].returncode == 0
     (warning,) = alarms(others["folder"] / "steep")
     assert "warning: diverged: embeddings grew beyond all use for 20 steps, at step" in warning
     assert "remedies: lower learning_rate" in warning
@@ -256,7 +256,7 @@ def test_a_training_that_diverges_is_warned_of(others):
 
 @pytest.mark.slow
 def test_a_healthy_training_is_not_warned_of(further):
-    assert further["healthy"].code == 0
+    assert further["healthy"].returncode == 0
     assert alarms(further["folder"] / "healthy") == []
 
 

@@ -54,7 +54,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[str, P
     kept = made["cut"] / "triples" / "epoch-1.npy"
     kept.write_bytes(kept.read_bytes()[:200])
     done += train_several(*(made[name] for name in ("terms part", "hard part", "cut")))
-    assert [result.code for result in done] == [0] * 7, [result.stderr for result in done]
+    assert [result.returncode for result in done] == [0] * 7, [result.stderr for result in done]
     assert f"resumed from {made['terms part']}/checkpoints/ckpt-{ENDED}" in done[4].stdout
     return made
 
@@ -67,7 +67,7 @@ def without_triples(tmp_path_factory: pytest.TempPathFactory, runs: dict[str, Pa
     save_triples(made["foreign"] / "triples", 1, load_triples(made["foreign"] / "triples", 1) + 1)
     (made["gone"] / "triples" / "epoch-1.npy").unlink()
     done = train_several(*made.values())
-    assert [result.code for result in done] == [0, 0], [result.stderr for result in done]
+    assert [result.returncode for result in done] == [0, 0], [result.stderr for result in done]
     return made
 
 

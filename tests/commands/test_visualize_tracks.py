@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from helpers.commands import ROOT, command, environment
+from helpers.commands import ROOT, command, environment, process
 from helpers.snippet import HEIGHT, PRESENT, WIDTH, make_snippet
 from PIL import Image
 
@@ -224,7 +224,7 @@ def test_help_needs_no_numpy():
         "    except SystemExit: pass\n"
         "sys.exit('numpy' in sys.modules or 'tensorflow' in sys.modules)\n"
     )
-    done = command("-c", check)
+    done = process("-c", check)
     assert done.returncode == 0, done.stderr
     assert "--max_distance N" in done.stdout
     assert "Each command has a --help of its own" in done.stdout

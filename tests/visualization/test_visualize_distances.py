@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import command
+from helpers.commands import process
 from helpers.metric_names import METRICS
 from PIL import Image
 
@@ -249,7 +249,7 @@ def test_without_matplotlib(files, name):
         "import sys; sys.modules['matplotlib.backends.backend_agg'] = None; import visualize\n"
         "from runtime.errors import exit_code; sys.exit(exit_code(visualize.main))"
     )
-    done = command("-c", code, name, "--query_embeddings", files / "test.h5")
+    done = process("-c", code, name, "--query_embeddings", files / "test.h5")
     assert done.returncode == 2
     assert re.fullmatch("error: .*pip install matplotlib\n", done.stderr)
 

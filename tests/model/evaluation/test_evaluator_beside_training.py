@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers.commands import ROOT, command, environment
+from helpers.commands import ROOT, command, environment, process
 from helpers.tiny import make_run
 
 from model.evaluation.evaluator import Evaluator, evaluate_all
@@ -15,7 +15,7 @@ from runtime.log import Log
 
 
 def test_once(run):
-    done = command("evaluate.py", "--model_dir", run.folder, "--once")
+    done = process("evaluate.py", "--model_dir", run.folder, "--once")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert {line["step"] for line in read_json_lines(run.results)} == {4}

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.commands import command
+from helpers.commands import command, process
 from helpers.reid_params import params_of
 from helpers.tiny import make_run
 from helpers.train_several import setting, train_several
@@ -160,7 +160,7 @@ def neck(tmp_path_factory, dataset):
     # As in test_training's test of two devices: Adam would blow up rounding.
     run = make_run(tmp_path_factory.mktemp("neck") / "one", dataset, adam_epsilon=0.1, learning_rate=0.1, **NECK)
     (done,) = train_several(run)
-    assert done.code == 0, done.stderr
+    assert done.returncode == 0, done.stderr
     return run
 
 
@@ -193,7 +193,7 @@ def test_two_devices_train_bnneck_as_one_does(neck, tmp_path):
     two = tmp_path / "two"
     two.mkdir()
     shutil.copy(neck / "params.json", two)
-    done = command("-c", TWO_DEVICES, "--model_dir", two, *setting(distribution="mirrored"))
+    done = process("-c", TWO_DEVICES, "--model_dir", two, *setting(distribution="mirrored"))
     assert done.returncode == 0, done.stderr
     assert "on 2 devices" in done.stdout
     timed = {"images_per_second", "data_wait_share"}
@@ -214,6 +214,6 @@ def test_mistakes_are_one_line(dataset, tmp_path):
     for done, message in zip(
         train_several(wrong, stride), ["embedding_size must be 8", "'basic' has no such option"], strict=True
     ):
-        assert (done.code, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert message in done.stderr
     assert json.loads((narrow / "params.json").read_text())["head"] == "bnneck"

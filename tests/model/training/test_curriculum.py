@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.commands import command
+from helpers.commands import command, process
 from helpers.evaluations import write_results
 from helpers.tiny import make_run
 from helpers.train_several import setting, train_several
@@ -167,7 +167,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
     """A training by plan, stopped when its backbone begins to learn, and resumed."""
     run = make_run(tmp_path_factory.mktemp("planned") / "run", dataset, **PLAN)
     done = train_several([run, *setting(train_iterations=FROZEN)], run)
-    assert [result.code for result in done] == [0] * 2, [result.stderr for result in done]
+    assert [result.returncode for result in done] == [0] * 2, [result.stderr for result in done]
     return run
 
 
@@ -185,7 +185,7 @@ def others(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[str,
     write_results(made["lowered"], {0: 0.5, 2: 0.25})  # seen at the next start
     made["lowered part"] = Path(shutil.copytree(made["lowered"], folder / "lowered part"))
     done += train_several([made["lowered part"], *setting(train_iterations=6)], *made.values())
-    assert [result.code for result in done] == [0] * 9, [result.stderr for result in done]
+    assert [result.returncode for result in done] == [0] * 9, [result.stderr for result in done]
     return made
 
 
@@ -249,7 +249,7 @@ def test_two_devices_equal_one(dataset, tmp_path):
     one = make_run(tmp_path / "one", dataset, **options)
     two = make_run(tmp_path / "two", dataset, distribution="mirrored", **options)
     assert command("train.py", "--model_dir", one).returncode == 0
-    done = command("-c", TWO_DEVICES, "--model_dir", two)
+    done = process("-c", TWO_DEVICES, "--model_dir", two)
     assert done.returncode == 0, done.stderr
     values = [checkpoint_values(run, STEPS) for run in (one, two)]
     start = checkpoint_values(one, 0)

@@ -3,7 +3,7 @@ import textwrap
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.commands import command
+from helpers.commands import process
 from scipy.spatial.distance import cdist
 from scipy.stats import entropy
 
@@ -172,6 +172,6 @@ def test_large_batches_take_little_memory(metric):
         before = look(256)
         print(look(2048) - before)
     """
-    done = command("-c", textwrap.dedent(memory), metric)
+    done = process("-c", textwrap.dedent(memory), metric)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 60  # MB; one (2048, 2048) matrix of float64 alone has 34
