@@ -5,9 +5,8 @@ import math
 import numpy as np
 
 from visualization.distances.histograms import BINS, DistanceHistograms, count_distances
-from visualization.kit.colours import FAINT, INK, PALETTE
-from visualization.kit.plotting import Axes, Figure, make_figure, pixels_of, plain, strip_axes
-from visualization.kit.printable import shorten
+from visualization.kit.colours import INK, PALETTE
+from visualization.kit.plotting import Figure, make_figure, pixels_of, plain, strip_axes
 from visualization.sources.embedded_set import EmbeddedSet
 
 _POSITIVE, _NEGATIVE = PALETTE[4], PALETTE[5]  # blue and vermillion; a dashed line besides
@@ -44,13 +43,40 @@ def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log
     Raises:
         UserError: when matplotlib is not installed.
     """
+    h = histograms
     figure = make_figure(9, 7)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    figure.suptitle(_title(embedded, histograms), fontsize=11, color=INK, x=0.01, ha="left")
-    _densities(above, histograms, log)
-    _shares(below, histograms)
+    figure.suptitle(_title(embedded, h), fontsize=11, color=INK, x=0.01, ha="left")
+    bins = 48 if h.positives.total < _FEW else 96
+    edges = h.edges[:: BINS // bins]
+    width, lowest = edges[1] - edges[0], 1.0
+    kinds = [(h.positives, "positive", "TPR", _POSITIVE, "-"), (h.negatives, "negative", "FPR", _NEGATIVE, "--")]
+    for spread, kind, rate, colour, style in kinds:
+        density, label = spread.drawn(bins) / max(spread.total, 1) / width, f"{kind} pairs ({spread.total:,})"
+        above.stairs(density, edges, fill=True, color=colour, alpha=0.22, linewidth=0)
+        above.stairs(density, edges, color=colour, linestyle=style, linewidth=1.8, label=label)
+        if spread.total:
+            below.plot(h.edges, spread.below(), color=colour, ls=style, linewidth=1.8, label=f"{kind}s ({rate})")
+            lowest = min(lowest, 0.5 / spread.total)
+    above.set_ylim(bottom=0)
+    if log:
+        above.set_yscale("log", nonpositive="clip")
+        above.set_ylim(bottom=0.5 / max(h.positives.total, h.negatives.total) / width)
+    below.set_yscale("log", nonpositive="mask")
+    below.set_ylim(max(lowest, min(h.fpr / 30, 1e-4)), 1.6)
+    below.set_xlim(h.edges[0], h.edges[-1])
+    above.set_ylabel(f"density{' (logarithmic)' * log}", color=INK)
+    below.set_ylabel("share that is nearer", color=INK)
     below.set_xlabel(f"{embedded.metric} distance", color=INK)
-    below.set_xlim(histograms.edges[0], histograms.edges[-1])
+    if h.threshold is not None:
+        accepted = h.fpr if h.fpr * h.negatives.total >= 1 else 0.0
+        for height, marker, colour in ((h.tpr, "o", _POSITIVE), (accepted, "s", _NEGATIVE)):
+            below.plot(h.threshold, height, marker, color=colour, markeredgecolor=INK, zorder=3)
+        above.axvline(h.threshold, color=INK, linewidth=1.1, linestyle=":", label=_threshold(h))
+        below.axvline(h.threshold, color=INK, linewidth=1.1, linestyle=":")
+    for axes, place in ((above, "best"), (below, "lower right")):
+        strip_axes(axes)
+        axes.legend(loc=place, framealpha=0.9, edgecolor="none", fontsize=9)
     return figure
 
 
@@ -66,8 +92,8 @@ def metrics_of(histograms: DistanceHistograms) -> list[list[str]]:
         ["nearest and farthest pair", f"{number(h.lowest)} and {number(h.highest)}"],
         [f"threshold@fpr={h.fpr:g}", threshold],
         [f"tpr@fpr={h.fpr:g}", f"{h.tpr:.4f}"],
-        ["area under the ROC curve", share(h.auc)],
-        ["equal error rate", share(h.equal_error_rate)],
+        ["area under the ROC curve", number(h.auc, ".4f")],
+        ["equal error rate", number(h.equal_error_rate, ".4f")],
         ["d'", number(h.d_prime)],
     ]
     if beyond := _beyond(h):
@@ -75,24 +101,22 @@ def metrics_of(histograms: DistanceHistograms) -> list[list[str]]:
     return rows
 
 
-def number(value: float) -> str:
-    """Four digits; a dash for what there is none of."""
-    return "–" if math.isnan(value) else f"{value:.4g}"
+def number(value: float, form: str = ".4g") -> str:
+    """Four digits, or as `form` says; a dash for what there is none of."""
+    return "–" if math.isnan(value) else f"{value:{form}}"
 
 
-def share(value: float) -> str:
-    """Four decimal places; a dash for what there is none of."""
-    return "–" if math.isnan(value) else f"{value:.4f}"
+def _threshold(h: DistanceHistograms) -> str:
+    told = "no threshold" if h.threshold is None else f"threshold {number(h.threshold)}"
+    return f"FPR {100 * h.fpr:g}% ({told})"
 
 
 def _title(embedded: EmbeddedSet, h: DistanceHistograms) -> str:
-    step = f", step {embedded.facts['step']}" if "step" in embedded.facts else ""
-    threshold = "no threshold" if h.threshold is None else f"threshold {number(h.threshold)}"
     lines = [
-        f"{shorten(plain(embedded.title), 60, head=19)}{step}, {embedded.metric} distance",
+        plain(embedded.heading()),
         f"{h.positives.total:,} positive and {h.negatives.total:,} negative pairs",
-        f"TPR {h.tpr:.1%} at FPR {_percent(h.fpr)} ({threshold})   AUC {share(h.auc)}   "
-        f"equal error rate {share(h.equal_error_rate)}   d' {number(h.d_prime)}",
+        f"TPR {h.tpr:.1%} at {_threshold(h)}   AUC {number(h.auc, '.4f')}   "
+        f"equal error rate {number(h.equal_error_rate, '.4f')}   d' {number(h.d_prime)}",
     ]
     if beyond := _beyond(h):
         lines.append(f"beyond the picture: {beyond}")
@@ -105,10 +129,6 @@ def _title(embedded: EmbeddedSet, h: DistanceHistograms) -> str:
     return "\n".join(lines)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:g}%"
-
-
 def _beyond(h: DistanceHistograms) -> str:
     """How many pairs are nearer or farther than what is shown."""
     parts = []
@@ -117,73 +137,3 @@ def _beyond(h: DistanceHistograms) -> str:
         if any(counts):
             parts.append(f"{counts[0]:,} positive and {counts[1]:,} negative pairs {name}, up to {number(extreme)}")
     return "; ".join(parts)
-
-
-def _densities(axes: Axes, h: DistanceHistograms, log: bool) -> None:
-    bins = 48 if h.positives.total < _FEW else 96
-    edges = h.edges[:: BINS // bins]
-    kinds = [("positive pairs", h.positives, _POSITIVE, "-"), ("negative pairs", h.negatives, _NEGATIVE, "--")]
-    for name, spread, colour, style in kinds:
-        density = spread.drawn(bins) / max(spread.total, 1) / (edges[1] - edges[0])
-        label = f"{name} ({spread.total:,})"
-        axes.stairs(density, edges, fill=True, color=colour, alpha=0.22, linewidth=0)
-        axes.stairs(density, edges, color=colour, linestyle=style, linewidth=1.8, label=label)
-    if log:
-        axes.set_yscale("log", nonpositive="clip")
-        width = edges[1] - edges[0]
-        axes.set_ylim(bottom=0.5 / max(h.positives.total, h.negatives.total) / width)
-    else:
-        axes.set_ylim(0, 1.15 * axes.dataLim.ymax or 1)  # room for the words at the top
-    axes.set_ylabel("density" + (" (logarithmic)" if log else ""), color=INK)
-    _threshold(axes, h, label=True)
-    strip_axes(axes)
-    axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
-
-
-def _shares(axes: Axes, h: DistanceHistograms) -> None:
-    """The true and the false positive rate of each threshold."""
-    lowest = 1.0
-    kinds = [(h.positives, _POSITIVE, "-", "positives (TPR)"), (h.negatives, _NEGATIVE, "--", "negatives (FPR)")]
-    for spread, colour, style, label in kinds:
-        if spread.total:
-            axes.plot(h.edges, spread.below(), color=colour, linestyle=style, linewidth=1.8, label=label)
-            lowest = min(lowest, 0.5 / spread.total)
-    axes.set_yscale("log", nonpositive="mask")
-    axes.set_ylim(max(lowest, min(h.fpr / 30, 1e-4)), 1.6)
-    axes.set_ylabel("share that is nearer", color=INK)
-    _threshold(axes, h)
-    if h.threshold is not None and h.edges[0] <= h.threshold <= h.edges[-1]:
-        accepted = h.fpr if h.fpr * h.negatives.total >= 1 else 0.0
-        for height, marker, colour in ((h.tpr, "o", _POSITIVE), (accepted, "s", _NEGATIVE)):
-            if height > 0:
-                look = {"color": colour, "markeredgecolor": INK, "markersize": 6}
-                axes.plot([h.threshold], [height], marker, clip_on=False, zorder=3, **look)
-    strip_axes(axes)
-    axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
-
-
-def _threshold(axes: Axes, h: DistanceHistograms, *, label: bool = False) -> None:
-    """A line at the threshold; where that is beyond the picture, words at its edge."""
-    if h.threshold is None:
-        return
-    low, high = h.edges[0], h.edges[-1]
-    inside = low <= h.threshold <= high
-    if inside:
-        axes.axvline(h.threshold, color=INK, linewidth=1.1, linestyle=":")
-    if label:
-        right = h.threshold > (low + high) / 2
-        arrow = "" if inside else (" →" if right else "← ")
-        text = f"FPR {_percent(h.fpr)}: {number(h.threshold)}"
-        text = text + arrow if right else arrow + text
-        axes.annotate(
-            text,
-            (min(max(h.threshold, low), high), 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(-4 if right else 4, -4),
-            textcoords="offset points",
-            ha="right" if right else "left",
-            va="top",
-            fontsize=9,
-            color=INK if inside else FAINT,
-            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5},
-        )

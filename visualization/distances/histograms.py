@@ -87,15 +87,9 @@ class DistanceHistograms:
         """Where the share of rejected positives is that of accepted negatives, interpolated between edges."""
         if not self.negatives.total:
             return float("nan")
-        ends = [0.0], [1.0]
         missed = np.concatenate([[1.0], 1 - self.positives.below(), [0.0]])
-        accepted = np.concatenate([ends[0], self.negatives.below(), ends[1]])
-        after = int(np.argmax(accepted >= missed))
-        if not after:
-            return float(accepted[0])
-        gap = missed[after - 1] - accepted[after - 1], accepted[after] - missed[after]
-        share = gap[0] / (gap[0] + gap[1])
-        return float(accepted[after - 1] + share * (accepted[after] - accepted[after - 1]))
+        accepted = np.concatenate([[0.0], self.negatives.below(), [1.0]])
+        return float(np.interp(0, accepted - missed, accepted))
 
     @property
     def d_prime(self) -> float:
@@ -111,102 +105,78 @@ def count_distances(embedded: EmbeddedSet, fpr: float = FPR) -> DistanceHistogra
     longer than the others. The threshold is exact. Memory: a tile on each processor core, the positive pairs, and a
     share `fpr` of the negative ones.
     """
-    return _Counting(embedded, fpr).run()
-
-
-class _Counting:
-    """All that is known before the pairs are passed over, and the passing over."""
-
-    def __init__(self, embedded: EmbeddedSet, fpr: float) -> None:
-        self._lists: MatchLists = embedded.task.lists
-        self._distances: EmbeddingDistances = embedded.distances()
-        queries, gallery = self._distances.shape
-        columns = self._lists.columns
-        count = queries * gallery - len(columns) - len(self._lists.left_out)
-        if fpr * count > _MOST_KEPT:
-            raise UserError(
-                f"--fpr {fpr:g} of {count:,} negative pairs: too many to be held; at most {_MOST_KEPT / count:.2g}"
-            )
-        self._point = OperatingPoint(fpr, count, self._distances)
-        rows = np.repeat(np.arange(queries), np.diff(self._lists.offsets))
-        self._ordered = self._distances.pairs(rows, columns)  # (M,) exact, in the unit that orders
-        self._matches = self._distances.in_units(self._ordered)
-        sample = self._sample()
-        self._low, self._high = _range([self._matches, sample])
-        self._middle = np.float32(sample.mean() if len(sample) else 0.0)  # sums about it do not cancel
-
-    def _hidden(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The pairs of some queries that are not negative: (h,) places among these queries, and (h,) columns."""
-        part, numbers = self._lists.select(rows), np.arange(len(rows))
-        places = [np.repeat(numbers, np.diff(offsets)) for offsets in (part.offsets, part.left_out_offsets)]
-        return np.concatenate(places), np.concatenate([part.columns, part.left_out])
-
-    def _sample(self) -> np.ndarray:
-        """Distances of negative pairs spread evenly over queries and gallery; all of them where there are few."""
-        queries, gallery = self._distances.shape
-        every = -(-gallery // _SAMPLE_COLUMNS)
-        rows = np.arange(0, queries, -(-queries // _SAMPLE_ROWS))
-        tile = self._distances.tile(rows, slice(0, gallery, every))
-        places, columns = self._hidden(rows)
-        there = columns % every == 0
-        shown = np.ones(tile.shape, bool)
-        shown[places[there], columns[there] // every] = False
-        return self._distances.in_units(tile[shown]).astype(np.float64)
-
-    def run(self) -> DistanceHistograms:
-        starts = range(0, self._distances.shape[0], _ROWS)
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
-            counts, sums, squares, lows, highs = zip(*pool.map(self._block, starts), strict=True)
-        negatives = _spread(sum(counts), float(self._middle), sum(sums), sum(squares))
-        places = self._bins(self._matches.copy())
-        positives = Spread(
-            np.bincount(places, minlength=BINS + 2), float(self._matches.mean()), float(self._matches.std())
+    distances, lists = embedded.distances(), embedded.task.lists
+    queries, gallery = distances.shape
+    count = queries * gallery - len(lists.columns) - len(lists.left_out)
+    if fpr * count > _MOST_KEPT:
+        raise UserError(
+            f"--fpr {fpr:g} of {count:,} negative pairs: too many to be held; at most {_MOST_KEPT / count:.2g}"
         )
-        metrics = self._point.metrics(self._ordered)
-        fpr = self._point.fpr
-        lowest, highest = min(float(self._ordered.min()), *lows), max(float(self._ordered.max()), *highs)
-        return DistanceHistograms(
-            np.linspace(self._low, self._high, BINS + 1),
-            positives,
-            negatives,
-            fpr,
-            metrics[f"tpr@fpr={fpr:g}"],
-            metrics.get(f"threshold@fpr={fpr:g}"),
-            self._distances.in_units(lowest),
-            self._distances.in_units(highest),
-        )
+    point = OperatingPoint(fpr, count, distances)
+    ordered = distances.pairs(np.repeat(np.arange(queries), np.diff(lists.offsets)), lists.columns)  # exact
+    matches = np.asarray(distances.in_units(ordered))
+    sample = _sample(distances, lists)
+    low, high = _range([matches, sample])
+    middle = float(sample.mean()) if len(sample) else 0.0  # sums about it do not cancel
 
-    def _block(self, start: int) -> tuple[np.ndarray, float, float, float, float]:
-        """Of 256 queries: counts (BINS + 2,), sum and squares about the middle, extremes in the unit that orders."""
-        queries, gallery = self._distances.shape
+    def look_at(start: int) -> tuple[np.ndarray, float, float, float, float]:
+        """Of 256 queries: counts (BINS + 2,), sum and squares about the middle, the least and the largest."""
         rows = np.arange(start, min(start + _ROWS, queries))
-        places, columns = self._hidden(rows)
-        counts, total, squares, low, high = np.zeros(BINS + 2, np.int64), 0.0, 0.0, np.inf, -np.inf
+        counts, total, squares, least, largest = np.zeros(BINS + 2, np.int64), 0.0, 0.0, np.inf, -np.inf
         for first in range(0, gallery, _COLUMNS):
-            tile = self._distances.tile(rows, slice(first, min(first + _COLUMNS, gallery)))
-            here = (columns >= first) & (columns < first + _COLUMNS)
-            hidden = np.unique(np.ravel_multi_index((places[here], columns[here] - first), tile.shape))
-            flat = tile.reshape(-1)
-            flat[hidden] = np.inf
-            self._point.see(tile, rows, first)
-            low = min(low, float(flat.min()))
-            flat[hidden] = 0
-            high = max(high, float(flat.max()))
-            flat = self._distances.in_units(flat)
-            flat[hidden] = self._middle  # adds nothing to the sums, and its bin is known
-            away = flat - self._middle
-            total += float(away.sum(dtype=np.float64))
-            squares += float(np.square(away, out=away).sum(dtype=np.float64))
-            counts += np.bincount(self._bins(flat), minlength=BINS + 2)
-            counts[self._bins(np.full(1, self._middle, flat.dtype))] -= len(hidden)
-        return counts, total, squares, low, high
+            tile, negative = _negatives(distances, lists, rows, slice(first, first + _COLUMNS))
+            point.see(tile, rows, first)
+            values = np.asarray(distances.in_units(tile[negative]))
+            counts += _count(values, low, high)
+            away = values.astype(np.float64) - middle
+            total, squares = total + float(away.sum()), squares + float(np.square(away).sum())
+            least = min(least, float(values.min(initial=np.inf)))
+            largest = max(largest, float(values.max(initial=-np.inf)))
+        return counts, total, squares, least, largest
 
-    def _bins(self, values: np.ndarray) -> np.ndarray:
-        """The numbers of the bins, 0 and BINS + 1 beyond the range; destroys the values."""
-        values -= values.dtype.type(self._low)
-        values *= values.dtype.type(BINS / (self._high - self._low))
-        values += 1  # so that rounding towards 0 is rounding down
-        return np.clip(values, 0, BINS + 1, out=values).astype(np.intp)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
+        parts = pool.map(look_at, range(0, queries, _ROWS))
+        counts, totals, squares, least, largest = zip(*parts, strict=True)
+    metrics = point.metrics(ordered)
+    return DistanceHistograms(
+        edges=np.linspace(low, high, BINS + 1),
+        positives=Spread(_count(matches, low, high), float(matches.mean()), float(matches.std())),
+        negatives=_spread(np.sum(counts, axis=0), middle, sum(totals), sum(squares)),
+        fpr=fpr,
+        tpr=metrics[f"tpr@fpr={fpr:g}"],
+        threshold=metrics.get(f"threshold@fpr={fpr:g}"),
+        lowest=min(float(matches.min()), *least),
+        highest=max(float(matches.max()), *largest),
+    )
+
+
+def _negatives(
+    distances: EmbeddingDistances, lists: MatchLists, rows: np.ndarray, columns: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of some queries to a part of the gallery, infinite where a pair is not negative, and where it is."""
+    tile, part = distances.tile(rows, columns), lists.select(rows)
+    start, stop, step = columns.indices(distances.shape[1])
+    negative = np.ones(tile.shape, bool)
+    for offsets, hidden in ((part.offsets, part.columns), (part.left_out_offsets, part.left_out)):
+        places = np.repeat(np.arange(len(rows)), np.diff(offsets))
+        here = (hidden >= start) & (hidden < stop) & ((hidden - start) % step == 0)
+        negative[places[here], (hidden[here] - start) // step] = False
+    tile[~negative] = np.inf
+    return tile, negative
+
+
+def _sample(distances: EmbeddingDistances, lists: MatchLists) -> np.ndarray:
+    """Distances of negative pairs spread evenly over queries and gallery; all of them where there are few."""
+    queries, gallery = distances.shape
+    rows = np.arange(0, queries, -(-queries // _SAMPLE_ROWS))
+    tile, negative = _negatives(distances, lists, rows, slice(0, gallery, -(-gallery // _SAMPLE_COLUMNS)))
+    return np.asarray(distances.in_units(tile[negative]), np.float64)
+
+
+def _count(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """How many values each bin has, (BINS + 2,) int64: those below `low` first, those from `high` on last."""
+    places = np.clip((values - low) * (BINS / (high - low)) + 1, 0, BINS + 1).astype(np.intp)
+    return np.bincount(places, minlength=BINS + 2)
 
 
 def _spread(counts: np.ndarray, middle: float, total: float, squares: float) -> Spread:

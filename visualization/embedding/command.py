@@ -64,10 +64,9 @@ def _metrics(embedded: EmbeddedSet, drawn: Drawn, flat: Flat) -> list[list[str]]
 
 
 def _title(embedded: EmbeddedSet, flat: Flat, metrics: list[list[str]]) -> list[str]:
-    step = f", step {embedded.facts['step']}" if "step" in embedded.facts else ""
     near = "; ".join(f"{name.rpartition(', ')[2]} {value}" for name, value in metrics[1:])
     return [
-        f"{embedded.title}{step}, {embedded.metric} distance",
+        embedded.heading(),
         f"{metrics[0][1]}; {flat.note}",
         f"nearest image is of the same identity: {near}",
     ]

@@ -10,6 +10,7 @@ from model.metrics.pooling import pool_sequences
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.retrieval import Task, check_embeddings, make_task, with_cameras
 from runtime.errors import UserError
+from visualization.kit.printable import shorten
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class EmbeddedSet:
     query: Points
     gallery: Points
     task: Task
+
+    def heading(self) -> str:
+        """What it is, at which step, and how it is compared: for the head of a picture."""
+        step = f", step {self.facts['step']}" if "step" in self.facts else ""
+        return f"{shorten(self.title, 60, head=19)}{step}, {self.metric} distance"
 
     def distances(self) -> EmbeddingDistances:
         """The distances of the task's queries (Q') to its gallery (G'), as they are evaluated."""
