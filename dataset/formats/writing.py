@@ -12,13 +12,13 @@ from dataset.formats.prepared import write_dataset_json
 from runtime.errors import UserError
 from runtime.json_files import read_json
 
-ALL_LISTS = {"train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv", "episodes"}
+LISTS = ("train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv")
 IMAGES = "images"
-REMEDY = "choose another --out, or delete that folder first"
+_REMEDY = "choose another --out, or delete that folder first"
 _PART = ".part"  # of an image that is being written
 
 EpisodeList = tuple[str, list[tuple[str, str, list[str]]], dict[str, Sequence[object]]]  # name, episodes, attributes
-MakeImages = Callable[[Path, Tables], None]  # (folder to make them in, tables that name them)
+MakeImages = Callable[[Path, list[str]], None]  # (folder to make them in, their paths in it)
 
 
 def write_prepared(
@@ -50,103 +50,68 @@ def write_with_images(
     root: Path,
     tables: Tables,
     info: dict[str, Any],
-    products: tuple[str, ...],
     copy: bool = False,
     make_images: MakeImages | None = None,
 ) -> None:
     """Writes a data set whose images lie below `root`: they stay, or are copied, or others are made in OUT/images.
 
+    A preparation may be repeated or completed, but nothing else is ever written over.
+
     Args:
         out: the folder, as the user gave it.
-        root, tables, products: as `refuse_other_content`.
+        root: where the images are, or what they are made from; absolute.
         info: dataset.json without `image_root`; where `name` is None, it is the name of `out`.
 
     Raises:
-        UserError: for an `out` that holds something else, or when writing fails.
+        UserError: for an `out` that holds anything that this preparation would not write, or would write differently;
+            or when writing fails.
     """
     folder, own = Path(out).resolve(), copy or make_images is not None
     inside = root.is_relative_to(folder)
     image_root = IMAGES if own else root.relative_to(folder).as_posix() if inside else root.as_posix()
     info = {**info, "name": info["name"] or folder.name, "image_root": image_root}
-    paths = {row[1] for rows in tables.values() for row in rows} if own else set()
-    refuse_other_content(folder, root, tables, info, paths, products)
+    paths = sorted({row[1] for rows in tables.values() for row in rows}) if own else []
+    if folder.exists():
+        _refuse_other_content(folder, root, tables, info, paths)
     try:
         if make_images:
-            make_images(folder / IMAGES, tables)
+            make_images(folder / IMAGES, paths)
         elif copy:
-            copy_images(root, folder / IMAGES, sorted(paths))
+            copy_images(root, folder / IMAGES, paths)
         write_prepared(folder, tables, info=info)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}") from error
 
 
-def refuse_overlap(out: Path, root: Path, images: str = "the images", them: str = "them") -> None:
-    """Raises a `UserError` when --copy would put images among those that it copies; `images` and `them` name these."""
-    if out.is_relative_to(root) or root.is_relative_to(out):
-        raise UserError(f"--copy needs an --out apart from {images}; leave --copy away to use {them} where they are")
+def refuse_overlap(out: str, root: Path) -> None:
+    """Raises a `UserError` when --copy would put images among those that it copies."""
+    folder = Path(out).resolve()
+    if folder.is_relative_to(root) or root.is_relative_to(folder):
+        raise UserError("--copy needs an --out apart from the images; leave --copy away to use them where they are")
 
 
-def refuse_other_content(
-    out: Path, root: Path, tables: Tables, info: dict[str, Any], copies: set[str], products: tuple[str, ...]
-) -> None:
-    """Lets a preparation be repeated or completed, but never lets it write over something else.
-
-    Args:
-        out, root: folder of the prepared data set, and of the images; both absolute.
-        tables, info: the lists and dataset.json, as they will be written.
-        copies: the paths that will be in OUT/images; empty where images stay.
-        products: dataset.json, then every CSV file that a preparation of this kind may write.
-
-    Raises:
-        UserError: when `out` holds anything that this preparation would not write, or would write differently.
-    """
-    if not out.exists():
-        return
-    refuse_file(out)
-    ours = {*products} | ({IMAGES} if copies else set())
-    present = visible(out)
-    if root.is_relative_to(out) and root != out:
-        present.discard(root.relative_to(out).parts[0])  # the images themselves
-    foreign = sorted(present & (ALL_LISTS - ours) if root == out else present - ours)
-    if copies and (out / IMAGES).is_dir():
-        there = (f.relative_to(out / IMAGES).as_posix() for f in (out / IMAGES).rglob("*") if f.is_file())
-        foreign += sorted(f"{IMAGES}/{f}" for f in there if f not in copies and not f.endswith(_PART))
-    refuse_foreign(out, foreign)
-    if other := other_list(out, {name: tables.get(name, []) for name in products[1:]}):
-        raise UserError(f"--out {out}: its {other} is another one than this preparation makes; {REMEDY}")
-    if other_info(out, info):
-        raise UserError(f"--out {out}: it is another prepared data set (see its dataset.json); {REMEDY}")
-
-
-def refuse_file(out: Path) -> None:
-    """Raises a `UserError` when `out` is no folder but something else."""
-    if out.exists() and not out.is_dir():
+def _refuse_other_content(out: Path, root: Path, tables: Tables, info: dict[str, Any], own: list[str]) -> None:
+    """Raises a `UserError` when `out` has other files; `own` are the paths that will be in OUT/images."""
+    if not out.is_dir():
         raise UserError(f"--out {out}: is a file")
-
-
-def refuse_foreign(out: Path, foreign: list[str]) -> None:
-    """Raises a `UserError` that names the first of the files that are not this preparation's."""
+    present = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}
+    if root == out:
+        foreign = sorted(present & {"episodes"})
+    else:
+        inside = {root.relative_to(out).parts[0]} if root.is_relative_to(out) else set()  # the images themselves
+        foreign = sorted(present - {"dataset.json", *LISTS, *([IMAGES] if own else [])} - inside)
+    if own and (out / IMAGES).is_dir():
+        there = {f.relative_to(out).as_posix() for f in (out / IMAGES).rglob("*") if f.is_file() and f.suffix != _PART}
+        foreign += sorted(there.difference(f"{IMAGES}/{path}" for path in own))
     if foreign:
-        raise UserError(f"--out {out}: it already holds other files ({', '.join(foreign[:3])} ...); {REMEDY}")
-
-
-def visible(out: Path) -> set[str]:
-    """The names in a folder, but hidden ones."""
-    return {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}
-
-
-def other_list(out: Path, tables: Tables) -> str | None:
-    """The first CSV file that is in `out` with other rows than these; where there should be none, with any."""
-    for name, rows in tables.items():
+        raise UserError(f"--out {out}: it already holds other files ({', '.join(foreign[:3])} ...); {_REMEDY}")
+    for name in LISTS:
+        rows = tables.get(name, [])
         table = [COLUMNS[: len(rows[0])], *rows] if rows else []
-        if (out / name).exists() and [tuple(row) for row in read_rows(out / name)] != table:
-            return name
-    return None
-
-
-def other_info(out: Path, info: dict[str, Any]) -> bool:
-    """Whether `out` has a dataset.json that says something else."""
-    return (out / "dataset.json").exists() and read_json(out / "dataset.json") != info
+        if name in present and [tuple(row) for row in read_rows(out / name)] != table:
+            raise UserError(f"--out {out}: its {name} is another one than this preparation makes; {_REMEDY}")
+    if "dataset.json" in present and read_json(out / "dataset.json") != info:
+        raise UserError(f"--out {out}: it is another prepared data set (see its dataset.json); {_REMEDY}")
 
 
 def copy_images(source: Path, target: Path, paths: list[str]) -> None:

@@ -14,17 +14,14 @@ import sys
 from pathlib import Path
 
 from dataset.formats.manifest import Tables
-from dataset.sources.box_crops import crop_each, refuse_boxes_outside
+from dataset.sources.box_crops import crop_images, refuse_boxes_outside
 from dataset.sources.cars196_lists import LABELLED_TEST, META, Cars, read_cars
 from dataset.sources.counts import Benchmark
-from dataset.sources.image_check import leave_out
 from dataset.sources.layout import open_root, split_classes
-from dataset.sources.published_set import add_arguments, write_data_set
-from dataset.sources.stored_images import StoredImages, present
-from runtime.errors import UserError, exit_code
+from dataset.sources.published_set import Found, new_parser, prepare
+from dataset.sources.stored_images import StoredImages
 
 TRAIN_CLASSES = 98
-FOLDERS = ("car_ims", "cars_train", "cars_test")
 IMAGES = {True: (8_054, 8_131), False: (4_052, 4_092)}  # training, test: of the whole set, of its official first half
 
 
@@ -65,29 +62,22 @@ def notes_on(cars: Cars) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def prepare(args: argparse.Namespace) -> int:
-    """Reads the annotations, checks them and the images, extracts or cuts these if need be, writes the data set."""
+def find(args: argparse.Namespace) -> Found:
+    """The annotations, and what is wrong with the images in folders and archives."""
     root = open_root(args.root, ())
-    if args.crop and args.copy:
-        raise UserError("--crop and --copy: crops are always written to OUT/images; leave --copy away")
-    cars = read_cars(root, present(root, FOLDERS))
+    cars = read_cars(root)
     images = StoredImages(root, {path.split("/")[0] for path in cars.classes})
     tables = make_tables(cars)
     problems, sizes = images.look_at(list(cars.classes), args.check, args.crop)
-    tables, broken = leave_out(root, tables, problems, args.skip_broken)
-    if args.crop:
-        refuse_boxes_outside(sizes, cars.boxes, root)
 
-    def make_images(folder: Path, tables: Tables) -> None:
-        wanted = [row[1] for rows in tables.values() for row in rows]
+    def make_images(folder: Path, paths: list[str]) -> None:
         if args.crop:
-            crop_each(images.contents(wanted), folder, {path: cars.boxes[path] for path in wanted}, root)
-            return
-        written = images.write(folder, wanted)
-        print(f"{written} images extracted to {args.out}/images")
+            refuse_boxes_outside(sizes, cars.boxes, root)
+            crop_images(images.contents(paths), len(paths), cars.boxes, folder, root)
+        else:
+            print(f"{images.write(folder, paths)} images extracted to {args.out}/images")
 
-    write_data_set(
-        args,
+    return Found(
         benchmark(cars.complete),
         root,
         tables,
@@ -96,23 +86,17 @@ def prepare(args: argparse.Namespace) -> int:
             "annotations": list(cars.files),
             "unlabelled_images_left_out": cars.unlabelled,
         },
-        make_images=make_images if args.crop or images.archives else None,
-        check_images=False,
         notes=notes_on(cars),
-        broken=broken,
+        make_images=make_images if args.crop or images.archives else None,
+        problems=problems,
     )
-    return 0
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    text = "Cars196 (Stanford Cars) -> a prepared data set."
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.cars196", description=text)
     root = "cars_annos.mat and car_ims, or cars_train_annos.mat (here or in devkit) and cars_train, cars_test; "
-    add_arguments(parser, root + "images in folders or in archives (.tgz, .tar)")
-    parser.add_argument("--crop", action="store_true", help="cut the images to their boxes (default: whole)")
-    args = parser.parse_args(argv)
-    return exit_code(lambda: prepare(args))
+    root += "images in folders or in archives (.tgz, .tar)"
+    return prepare(new_parser("cars196", __doc__, root, crop="cut the images to their boxes"), find, argv)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,15 @@ from dataset.formats.camera_names import CAMERA_IN_NAME
 from dataset.formats.manifest import Row, Tables, read_manifest
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root
-from dataset.sources.published_set import add_check, write_data_set
-from runtime.errors import UserError, exit_code
+from dataset.sources.published_set import Found, new_parser, prepare
+from runtime.errors import UserError
 
-LISTS = ("train", "query", "gallery", "test")
+LISTS = {
+    "train": "training images",
+    "query": "queries, with --gallery",
+    "gallery": "what the queries are compared with",
+    "test": "images that are evaluated all against all",
+}
 
 
 def read_list(option: str, file: str, root: Path, excluder: str | None) -> list[Row]:
@@ -30,31 +35,33 @@ def read_list(option: str, file: str, root: Path, excluder: str | None) -> list[
             without a camera.
     """
     manifest = read_manifest(Path(file), root)
-    paths = [straighten(path, number, option, file) for number, path in enumerate(manifest.paths, start=1)]
-    turned = sum("\\" in path for path in manifest.paths)
-    if turned:
-        print(f"{option} {file}: {turned} of {len(paths)} paths had backslashes; they are written with forward slashes")
+    where, paths = f"{option} {file}", manifest.paths.tolist()
     seen: dict[str, int] = {}
     for number, path in enumerate(paths, start=1):
-        if seen.setdefault(path, number) != number:
-            raise UserError(f"{option} {file}: images {seen[path]} and {number} are one: {path}; name every image once")
-    columns = [manifest.identities, paths]
-    cameras = manifest.cameras
-    if cameras is None and excluder:
-        cameras = [camera_of(path, excluder, f"{option} {file}") for path in paths]
-    columns += [column for column in (cameras, manifest.sequences) if column is not None]
+        straight = straighten(path, f"{where}: image {number}")
+        if straight in seen:
+            raise UserError(f"{where}: images {seen[straight]} and {number} are one: {straight}; name every image once")
+        seen[straight] = number
+    turned = sum("\\" in path for path in paths)
+    if turned:
+        print(f"{where}: {turned} of {len(paths)} paths had backslashes; they are written with forward slashes")
+    columns = [manifest.identities, list(seen)]
+    if manifest.cameras is not None:
+        columns.append(manifest.cameras)
+    elif excluder:
+        columns.append([camera_of(path, excluder, where) for path in seen])
+    if manifest.sequences is not None:
+        columns.append(manifest.sequences)
     return list(zip(*columns, strict=True))
 
 
-def straighten(path: str, number: int, option: str, file: str) -> str:
+def straighten(path: str, where: str) -> str:
     """A path as the project writes it: relative, with forward slashes, without empty parts."""
     if PureWindowsPath(path).drive or PureWindowsPath(path).root or PurePosixPath(path).is_absolute():
-        remedy = "give paths that start at --image_root"
-        raise UserError(f"{option} {file}: image {number} has the absolute path {path!a}; {remedy}")
+        raise UserError(f"{where} has the absolute path {path!a}; give paths that start at --image_root")
     straight = PurePosixPath(path.replace("\\", "/"))
     if ".." in straight.parts:
-        remedy = "give paths below --image_root"
-        raise UserError(f"{option} {file}: image {number} has the path {path!a}, which leads out of it; {remedy}")
+        raise UserError(f"{where} has the path {path!a}, which leads out of it; give paths below --image_root")
     return straight.as_posix()
 
 
@@ -70,16 +77,15 @@ def camera_of(path: str, excluder: str, where: str) -> str:
 def refuse_shared_images(tables: Tables, files: dict[str, str]) -> None:
     """An image must not be trained on and evaluated; a query may be in the gallery, where it is left out."""
     train = {row[1] for row in tables.get("train.csv", ())}
-    for table, rows in tables.items():
-        shared = [row[1] for row in rows if row[1] in train] if table != "train.csv" else []
-        if shared:
-            name = table.removesuffix(".csv")
+    for name in files:
+        shared = [row[1] for row in tables[f"{name}.csv"] if row[1] in train]
+        if shared and name != "train":
             where = f"--train {files['train']} and --{name} {files[name]}"
             raise UserError(f"{where} share {len(shared)} images ({shared[0]} ...); remove them from one of the lists")
 
 
-def prepare(args: argparse.Namespace) -> int:
-    """Reads the lists, checks them and the images, writes the data set."""
+def find(args: argparse.Namespace) -> Found:
+    """The lists that are given."""
     files = {name: getattr(args, name) for name in LISTS if getattr(args, name)}
     if not files:
         raise UserError("no list given; give --train, --query with --gallery, or --test")
@@ -92,30 +98,18 @@ def prepare(args: argparse.Namespace) -> int:
     tables = {f"{name}.csv": read_list(f"--{name}", file, root, args.excluder) for name, file in files.items()}
     refuse_shared_images(tables, files)
     lists = ", ".join(Path(file).name for file in files.values())
-    benchmark = Benchmark(title="these lists", origin=f"lists {lists} of images in", licence=args.licence)
-    write_data_set(args, benchmark, root, tables)
-    return 0
+    return Found(Benchmark("these lists", f"lists {lists} of images in", args.licence), root, tables)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    text = "Lists of images as other tools keep them -> a prepared data set."
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.csv", description=text)
-    for name, meaning in (
-        ("train", "training images"),
-        ("query", "queries, with --gallery"),
-        ("gallery", "what the queries are compared with"),
-        ("test", "images that are evaluated all against all"),
-    ):
+    parser = new_parser("csv", __doc__)
+    for name, meaning in LISTS.items():
         parser.add_argument(f"--{name}", metavar="LIST.csv", help=f"list of {meaning}")
     parser.add_argument("--image_root", required=True, metavar="DIR", help="the folder that the paths start from")
-    parser.add_argument("--out", required=True, metavar="data/NAME", help="folder of the prepared data set")
     parser.add_argument("--excluder", choices=CAMERA_IN_NAME, help="read cameras out of file names of this form")
-    parser.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
     parser.add_argument("--licence", default="not stated", help="licence of the images, for dataset.json")
-    add_check(parser)
-    args = parser.parse_args(argv)
-    return exit_code(lambda: prepare(args))
+    return prepare(parser, find, argv)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 from dataset.formats.manifest import Row, Tables
-from dataset.sources.box_crops import crop_images
+from dataset.sources.box_crops import Box, crop_images
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root, split_classes
-from dataset.sources.published_set import add_arguments, write_data_set
-from dataset.sources.word_lists import by_number
-from runtime.errors import UserError, exit_code
+from dataset.sources.published_set import Found, new_parser, prepare
+from dataset.sources.word_lists import read_words
+from runtime.errors import UserError
 
 TRAIN_CLASSES = 100
 PARTS = ("images", "images.txt", "image_class_labels.txt", "classes.txt")
@@ -37,73 +37,62 @@ def read_lists(root: Path) -> tuple[Tables, dict[str, str]]:
     Raises:
         UserError: when an image has no class, a class no name, or an image lies in another class's folder.
     """
-    images = by_number(root / "images.txt", "image_id path")
-    labels = by_number(root / "image_class_labels.txt", "image_id class_id")
-    classes = by_number(root / "classes.txt", "class_id name")
+    images = read_words(root / "images.txt", "image_id path", once="image_id path")
+    labels = dict(read_words(root / "image_class_labels.txt", "image_id class_id", once="image_id"))
+    classes = dict(read_words(root / "classes.txt", "class_id name", once="class_id"))
     labelled: list[tuple[int, Row]] = []
-    numbers: dict[str, str] = {}
-    for number, (path,) in images.items():
+    for number, path in images:
         if number not in labels:
             raise UserError(f"{root / 'image_class_labels.txt'}: no class for image {number} ({path})")
-        class_id = labels[number][0]
+        class_id = labels[number]
         if class_id not in classes or not class_id.isdecimal():
             raise UserError(f"{root / 'classes.txt'}: no class {class_id}, which image {number} ({path}) has")
-        name = classes[class_id][0]
+        name = classes[class_id]
         if path.split("/")[0] != name:
             raise UserError(f"{root / 'images.txt'}: image {number} is {path}, but its class {class_id} is {name}")
-        if path in numbers:
-            raise UserError(f"{root / 'images.txt'}: {path} stands twice in it")
-        numbers[path] = number
         labelled.append((int(class_id), (name, path)))
-    return split_classes(labelled, TRAIN_CLASSES, str(root / "image_class_labels.txt")), numbers
+    tables = split_classes(labelled, TRAIN_CLASSES, str(root / "image_class_labels.txt"))
+    return tables, {path: number for number, path in images}
 
 
-def read_boxes(path: Path, numbers: dict[str, str]) -> dict[str, tuple[float, float, float, float]]:
-    """Path of an image -> its box x, y, width, height, in pixels.
+def read_boxes(path: Path, numbers: dict[str, str]) -> dict[str, Box]:
+    """Path of an image -> its box.
 
     Raises:
         UserError: for an image without a box, or one that is no four numbers.
     """
-    lines, boxes = by_number(path, "image_id x y width height"), {}
+    lines = {number: box for number, *box in read_words(path, "image_id x y width height", once="image_id")}
+    boxes = {}
     for image, number in numbers.items():
         if number not in lines:
             raise UserError(f"{path}: no box for image {number} ({image})")
         try:
-            x, y, width, height = box = tuple(map(float, lines[number]))
+            x, y, width, height = map(float, lines[number])
         except ValueError:
-            box = (math.nan,)
-        if not all(map(math.isfinite, box)):
+            x = y = width = height = math.nan
+        if not all(map(math.isfinite, (x, y, width, height))):
             raise UserError(f"{path}: the box of image {number} is {' '.join(lines[number])!a}, no numbers")
         boxes[image] = (x, y, width, height)
     return boxes
 
 
-def prepare(args: argparse.Namespace) -> int:
-    """Reads the lists, checks them, cuts the images if asked to, writes the data set."""
+def find(args: argparse.Namespace) -> Found:
+    """The lists, and the boxes if images are to be cut to them."""
     root = open_root(args.root, (*PARTS, BOXES) if args.crop else PARTS)
-    if args.crop and args.copy:
-        raise UserError("--crop and --copy: crops are always written to OUT/images; leave --copy away")
     tables, numbers = read_lists(root)
-    settings, make_images = {"cropped": args.crop}, None
-    if args.crop:
-        boxes = read_boxes(root / BOXES, numbers)
+    boxes = read_boxes(root / BOXES, numbers) if args.crop else {}
+    images, settings = root / "images", {"cropped": args.crop}
 
-        def make_images(folder: Path, tables: Tables) -> None:
-            wanted = sorted(row[1] for rows in tables.values() for row in rows)
-            crop_images(root / "images", folder, {path: boxes[path] for path in wanted})
+    def cut(folder: Path, paths: list[str]) -> None:
+        crop_images([(path, images / path) for path in paths], len(paths), boxes, folder, images)
 
-    write_data_set(args, BENCHMARK, root / "images", tables, settings=settings, make_images=make_images)
-    return 0
+    return Found(BENCHMARK, images, tables, settings=settings, make_images=cut if args.crop else None)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    text = "CUB-200-2011 -> a prepared data set."
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.cub", description=text)
-    add_arguments(parser, "CUB_200_2011: images, images.txt, image_class_labels.txt, classes.txt, bounding_boxes.txt")
-    parser.add_argument("--crop", action="store_true", help="cut the images to bounding_boxes.txt (default: whole)")
-    args = parser.parse_args(argv)
-    return exit_code(lambda: prepare(args))
+    root = "CUB_200_2011: images, images.txt, image_class_labels.txt, classes.txt, bounding_boxes.txt"
+    return prepare(new_parser("cub", __doc__, root, crop="cut the images to bounding_boxes.txt"), find, argv)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset.formats.manifest import Tables
 from dataset.sources.counts import Benchmark
 from dataset.sources.cuhk03_archive import extract, read_protocol
 from dataset.sources.layout import FOLDERS, open_root, read_splits
-from dataset.sources.published_set import add_arguments, write_data_set
-from runtime.errors import UserError, exit_code
+from dataset.sources.published_set import Found, new_parser, prepare
+from runtime.errors import UserError
 
 KINDS = ("labeled", "detected")
 PUBLISHED = {"labeled": (7_368, 1_400, 5_328), "detected": (7_365, 1_400, 5_332)}  # images: train, query, gallery
+PROTOCOL = "cuhk03_new_protocol_config_{}.mat"
 ARCHIVES = ("cuhk-03.mat", "cuhk03_release/cuhk-03.mat")
 
 
@@ -32,58 +32,49 @@ def benchmark(kind: str) -> Benchmark:
     return Benchmark(
         title=f"CUHK03 ({kind}, new protocol)",
         origin=f"CUHK03, {kind} boxes, new protocol (Li et al., CVPR 2014; Zhong et al., CVPR 2017)",
-        licence="not stated; given by its authors for research",
         published=images | {"train_identities": 767, "query_identities": 700, "gallery_identities": 700},
     )
 
 
-def find_form(root: Path, kind: str) -> tuple[Path | None, Path | None, Path]:
-    """(folder of the extracted form or None, archive or None, file of the protocol).
+def find_form(root: Path, kind: str) -> tuple[Path, Path | None]:
+    """The folder of the extracted form, and None; or `root`, and the archive.
 
     Raises:
         UserError: when --root has neither form.
     """
-    protocol = root / f"cuhk03_new_protocol_config_{kind}.mat"
     for base in (root, root / "cuhk03-np"):
         if all((base / kind / folder).is_dir() for folder in FOLDERS.values()):
-            return base / kind, None, protocol
-    archive = next((root / name for name in ARCHIVES if (root / name).is_file()), None)
+            return base / kind, None
+    for name in ARCHIVES:
+        if (root / name).is_file():
+            return root, root / name
+    wanted = f"neither {kind}/{{{','.join(FOLDERS.values())}}} nor cuhk-03.mat beside {PROTOCOL.format(kind)}"
+    raise UserError(f"--root {root}: there is {wanted} in it")
+
+
+def find(args: argparse.Namespace) -> Found:
+    """The split of either form."""
+    root, archive = find_form(open_root(args.root, ()), args.kind)
+    what, settings = benchmark(args.kind), {"kind": args.kind}
     if archive is None:
-        wanted = f"neither {kind}/{{{','.join(FOLDERS.values())}}} nor cuhk-03.mat beside {protocol.name}"
-        raise UserError(f"--root {root}: there is {wanted} in it")
-    return None, archive, protocol
+        tables, others = read_splits(root, "cuhk03")
+        return Found(what, root, tables, others, settings)
+    protocol = root / PROTOCOL.format(args.kind)
+    tables, odd = read_protocol(protocol)
 
+    def make_images(folder: Path, paths: list[str]) -> None:
+        print(f"{extract(archive, args.kind, folder, paths)} images extracted to {args.out}/images")
 
-def prepare(args: argparse.Namespace) -> int:
-    """Finds the form, reads the split, writes the data set."""
-    root = open_root(args.root, ())
-    extracted, archive, protocol = find_form(root, args.kind)
-    settings = {"kind": args.kind}
-    if extracted:
-        tables, others = read_splits(extracted, "cuhk03")
-        write_data_set(args, benchmark(args.kind), extracted, tables, others, settings)
-        return 0
-    split = read_protocol(protocol)
-
-    def make_images(folder: Path, tables: Tables) -> None:
-        written = extract(archive, args.kind, folder, tables)
-        print(f"{written} images extracted to {args.out}/images")
-
-    odd = f"note: camId of {protocol.name} differs from the names for {split.odd_cameras} images; names were used"
-    notes = (odd,) if split.odd_cameras else ()
-    what = benchmark(args.kind)
-    write_data_set(args, what, root, split.tables, None, settings, make_images, check_images=False, notes=notes)
-    return 0
+    note = f"note: camId of {protocol.name} differs from the names for {odd} images; names were used"
+    notes = (note,) if odd else ()
+    return Found(what, root, tables, settings=settings, notes=notes, make_images=make_images, problems={})
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    text = "CUHK03 with its new protocol -> a prepared data set."
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.cuhk03", description=text)
-    add_arguments(parser, "cuhk-03.mat and the protocol's file, or the folders of CUHK03-NP")
+    parser = new_parser("cuhk03", __doc__, "cuhk-03.mat and the protocol's file, or the folders of CUHK03-NP")
     parser.add_argument("--kind", required=True, choices=KINDS, help="hand-drawn boxes, or those of a detector")
-    args = parser.parse_args(argv)
-    return exit_code(lambda: prepare(args))
+    return prepare(parser, find, argv)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ import sys
 
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import FOLDERS, open_root, read_splits
-from dataset.sources.published_set import add_arguments, write_data_set
-from runtime.errors import exit_code
+from dataset.sources.published_set import Found, new_parser, prepare
 
 BENCHMARK = Benchmark(
     title="DukeMTMC-reID",
@@ -31,21 +30,17 @@ BENCHMARK = Benchmark(
 )
 
 
-def prepare(args: argparse.Namespace) -> int:
-    """Reads the names in the three folders, checks them, writes the data set."""
+def find(args: argparse.Namespace) -> Found:
+    """What the names in the three folders state."""
     root = open_root(args.root, tuple(FOLDERS.values()))
     tables, others = read_splits(root, "dukemtmc")
-    write_data_set(args, BENCHMARK, root, tables, others)
-    return 0
+    return Found(BENCHMARK, root, tables, others)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    text = "DukeMTMC-reID -> a prepared data set."
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.dukemtmc", description=text)
-    add_arguments(parser, "DukeMTMC-reID: bounding_box_train, query and bounding_box_test")
-    args = parser.parse_args(argv)
-    return exit_code(lambda: prepare(args))
+    root = "DukeMTMC-reID: bounding_box_train, query and bounding_box_test"
+    return prepare(new_parser("dukemtmc", __doc__, root), find, argv)
 
 
 if __name__ == "__main__":

@@ -15,26 +15,23 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.formats.writing import listed, next_step, refuse_overlap, write_with_images
-from dataset.loading.inspection import inspect_files
-from dataset.sources.image_check import refuse_broken
-from dataset.sources.layout import IMAGE_EXTENSIONS
+from dataset.formats.manifest import Row
+from dataset.formats.writing import LISTS, listed, next_step, refuse_overlap, write_with_images
+from dataset.sources.image_check import find_problems, leave_out
+from dataset.sources.layout import IMAGE_EXTENSIONS, open_root
+from dataset.sources.published_set import new_parser, report_left_out
 from runtime.errors import UserError, exit_code
 
-PRODUCTS = ("dataset.json", "train.csv", "test.csv")
 
-
-def find_images(images: Path, out: Path) -> tuple[dict[str, list[str]], Counter[str], int]:
-    """The images of every identity, the other files by extension, and the images outside of any identity's folder.
+def find_images(images: Path, out: Path) -> tuple[list[Row], Counter[str], int]:
+    """Rows (identity, path), the other files by extension, and the number of images outside of any identity's folder.
 
     Hidden files and folders and `__MACOSX` are passed over; links to folders are followed, each folder once.
 
     Raises:
-        UserError: when `images` is no folder.
+        UserError: for a folder that cannot be read, or a name that cannot be written as UTF-8.
     """
-    if not images.is_dir():
-        raise UserError(f"--images {images}: {'not a folder' if images.exists() else 'no such folder'}")
-    identities: dict[str, list[str]] = {}
+    rows: list[Row] = []
     others: Counter[str] = Counter()
     loose, visited = 0, set()
 
@@ -50,35 +47,20 @@ def find_images(images: Path, out: Path) -> tuple[dict[str, list[str]], Counter[
         children[:] = sorted(c for c in children if not c.startswith(".") and c != "__MACOSX")
         visible = sorted(f for f in files if not f.startswith("."))
         if Path(real) == out:
-            visible = [f for f in visible if f not in PRODUCTS]
+            visible = [f for f in visible if f not in ("dataset.json", *LISTS)]
         pictures = [f for f in visible if Path(f).suffix.lower() in IMAGE_EXTENSIONS]
-        others.update(Path(f).suffix.lower() or "(no extension)" for f in visible if f not in set(pictures))
+        others.update(Path(f).suffix.lower() or "(no extension)" for f in set(visible).difference(pictures))
         identity = Path(folder).relative_to(images).as_posix()
         if identity == ".":
             loose = len(pictures)
-        elif pictures:
-            identities[identity] = [f"{identity}/{f}" for f in pictures]
-    return dict(sorted(identities.items())), others, loose
-
-
-def drop_broken(images: Path, identities: dict[str, list[str]], skip: bool) -> tuple[dict[str, list[str]], int]:
-    """The identities without their broken images, and how many of those there were.
-
-    Raises:
-        UserError: naming the broken images, unless `skip`; and names that cannot be written as UTF-8.
-    """
-    paths = [path for group in identities.values() for path in group]
-    for path in paths:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{images}: the name {path!a} is not UTF-8; rename it") from None
-    problems = inspect_files([f"{images}/{path}" for path in paths], "headers").problems
-    if problems and not skip:
-        refuse_broken(images, {paths[i]: problem for i, problem in problems.items()}, len(paths))
-    broken = {paths[i] for i in problems}
-    kept = {name: [path for path in group if path not in broken] for name, group in identities.items()}
-    return {name: group for name, group in kept.items() if group}, len(broken)
+            continue
+        for path in (f"{identity}/{f}" for f in pictures):
+            try:
+                path.encode()
+            except UnicodeEncodeError:
+                raise UserError(f"{images}: the name {path!a} is not UTF-8; rename it") from None
+            rows.append((identity, path))
+    return sorted(rows), others, loose
 
 
 def split_identities(names: list[str], test_fraction: float, seed: int) -> tuple[set[str], set[str]]:
@@ -90,79 +72,71 @@ def split_identities(names: list[str], test_fraction: float, seed: int) -> tuple
     return set(order[count:]), set(order[:count])
 
 
-def prepare(args: argparse.Namespace) -> int:
+def prepare(args: argparse.Namespace) -> None:
     """Reads the tree, checks it, splits it, writes the data set."""
-    if not 0 <= args.test_fraction < 1:
-        raise UserError(f"--test_fraction {args.test_fraction}: it must be at least 0 and less than 1")
-    images, out = Path(args.images).resolve(), Path(args.out).resolve()
+    images, out = open_root(args.images, (), "--images"), Path(args.out).resolve()
     if args.copy:
-        refuse_overlap(out, images, "--images", "the images")
+        refuse_overlap(args.out, images)
     if out != images and out.is_relative_to(images):
         raise UserError(f"--out {out} lies in --images {images}: other data there would be taken for identities")
-    identities, others, loose = find_images(images, out)
-    if not identities:
+    rows, others, loose = find_images(images, out)
+    if not rows:
         where = "they lie directly in it, not in one folder per identity" if loose else "no JPEG or PNG in its folders"
         seen = f" (there are {listed(others)})" if others else ""
         raise UserError(f"--images {images}: no images of identities: {where}{seen}")
-    identities, broken = drop_broken(images, identities, args.skip_broken)
-    if len(identities) < 2:
-        raise UserError(f"--images {images}: {len(identities)} identities with images; at least 2 are needed")
+    broken = find_problems(images, [path for _, path in rows], args.check)
+    rows = leave_out(images, {"--images": rows}, broken, args.skip_broken)["--images"]
+    sizes = Counter(identity for identity, _ in rows)
+    if len(sizes) < 2:
+        raise UserError(f"--images {images}: {len(sizes)} identities with images; at least 2 are needed")
 
-    train, test = split_identities(list(identities), args.test_fraction, args.seed)
-    tables = {
-        name: [(identity, path) for identity, group in identities.items() if identity in chosen for path in group]
-        for name, chosen in (("train.csv", train), ("test.csv", test))
-        if chosen
-    }
-    single = {name for name, group in identities.items() if len(group) == 1}
+    train, test = split_identities(list(sizes), args.test_fraction, args.seed)
+    chosen = {"train.csv": train, "test.csv": test} if test else {"train.csv": train}
+    tables = {name: [row for row in rows if row[0] in identities] for name, identities in chosen.items()}
+    single = {identity for identity, size in sizes.items() if size == 1}
     counts = {
         "train_images": len(tables["train.csv"]),
         "train_identities": len(train),
         "test_images": len(tables.get("test.csv", ())),
         "test_identities": len(test),
         "identities_with_one_image": len(single),
-        "broken_images_left_out": broken,
+        "broken_images_left_out": len(broken),
         "images_without_identity_left_out": loose,
         "other_files_left_out": dict(sorted(others.items())),
         "split": {"test_fraction": args.test_fraction, "seed": args.seed},
     }
     info = {"name": args.name, "origin": f"class-per-folder tree {images.as_posix()}"}
     info |= {"licence": args.licence, "counts": counts}
-    write_with_images(out, images, tables, info, PRODUCTS, args.copy)
-    report(args.out, counts, test <= single, len(single & test))
-    return 0
+    write_with_images(out, images, tables, info, args.copy)
 
-
-def report(out: str, counts: dict, no_pairs: bool, single_test: int) -> None:
-    """Says what was made and what to do next."""
-    print(f"train.csv: {counts['train_images']} images of {counts['train_identities']} identities")
-    if counts["test_identities"]:
-        print(f"test.csv: {counts['test_images']} images of {counts['test_identities']} other identities")
-    if counts["identities_with_one_image"]:
-        print(f"identities with one image only: {counts['identities_with_one_image']} ({single_test} in test.csv)")
-    if counts["test_identities"] and no_pairs:
+    print(f"train.csv: {counts['train_images']} images of {len(train)} identities")
+    if test:
+        print(f"test.csv: {counts['test_images']} images of {len(test)} other identities")
+    if single:
+        print(f"identities with one image only: {len(single)} ({len(single & test)} in test.csv)")
+    if test and test <= single:
         print("warning: every test identity has one image only: nothing can be retrieved, the evaluation will refuse")
-    if counts["broken_images_left_out"]:
-        print(f"{counts['broken_images_left_out']} broken images left out")
-    if counts["images_without_identity_left_out"]:
-        print(f"{counts['images_without_identity_left_out']} images left out: they lie in --images itself, in no class")
-    if counts["other_files_left_out"]:
-        print(f"other files left out: {listed(counts['other_files_left_out'])}")
-    print(next_step(out))
+    if loose:
+        print(f"{loose} images left out: they lie in --images itself, in no class")
+    report_left_out(counts)
+    print(next_step(args.out))
+
+
+def fraction(text: str) -> float:
+    """A share of the identities, as argparse wants it."""
+    if not 0 <= float(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be at least 0 and less than 1")
+    return float(text)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.folder", description=__doc__.split("\n")[0])
+    parser = new_parser("folder", __doc__)
     parser.add_argument("--images", required=True, metavar="DIR", help="the tree of images, one folder per identity")
-    parser.add_argument("--out", required=True, metavar="data/NAME", help="folder of the prepared data set")
     parser.add_argument(
-        "--test_fraction", type=float, default=0.5, help="share of identities for test.csv (default 0.5; 0: no test)"
+        "--test_fraction", type=fraction, default=0.5, help="share of identities for test.csv (default 0.5; 0: no test)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the random split (default 0)")
-    parser.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
-    parser.add_argument("--skip_broken", action="store_true", help="leave broken images out (default: refuse)")
-    parser.add_argument("--name", help="name of the data set (default: the name of --out)")
     parser.add_argument("--licence", default="not stated", help="licence of the images, for dataset.json")
     args = parser.parse_args(argv)
     return exit_code(lambda: prepare(args))

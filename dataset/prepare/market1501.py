@@ -13,14 +13,12 @@ import sys
 from dataset.formats.manifest import Row
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import FOLDERS, open_root, read_folder, read_splits
-from dataset.sources.published_set import add_arguments, write_data_set
-from runtime.errors import exit_code
+from dataset.sources.published_set import Found, new_parser, prepare
 
 MULTI_QUERY = "gt_bbox"
 BENCHMARK = Benchmark(
     title="Market-1501",
     origin="Market-1501 (Zheng et al., ICCV 2015)",
-    licence="not stated; given by its authors for research",
     published={
         "train_images": 12_936,
         "train_identities": 751,
@@ -45,8 +43,8 @@ def multi_query(rows: list[Row], query: list[Row]) -> list[Row]:
     return sorted((row for row in rows if (row[0], row[2]) in asked), key=lambda row: (row[0], row[2], row[1]))
 
 
-def prepare(args: argparse.Namespace) -> int:
-    """Reads the names in the three folders, checks them, writes the data set."""
+def find(args: argparse.Namespace) -> Found:
+    """What the names in the three folders state, and in gt_bbox."""
     root = open_root(args.root, tuple(FOLDERS.values()))
     tables, others = read_splits(root, "market1501")
     if (root / MULTI_QUERY).is_dir():
@@ -56,17 +54,13 @@ def prepare(args: argparse.Namespace) -> int:
             tables["multi_query.csv"] = rows
     lack = f"no multi_query.csv: {args.root} has no {MULTI_QUERY} with boxes of the queries"
     notes = () if "multi_query.csv" in tables else (lack,)
-    write_data_set(args, BENCHMARK, root, tables, others, notes=notes)
-    return 0
+    return Found(BENCHMARK, root, tables, others, notes=notes)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    text = "Market-1501 -> a prepared data set."
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.market1501", description=text)
-    add_arguments(parser, "Market-1501-v15.09.15: bounding_box_train, query, bounding_box_test, and perhaps gt_bbox")
-    args = parser.parse_args(argv)
-    return exit_code(lambda: prepare(args))
+    root = "Market-1501-v15.09.15: bounding_box_train, query, bounding_box_test, and perhaps gt_bbox"
+    return prepare(new_parser("market1501", __doc__, root), find, argv)
 
 
 if __name__ == "__main__":

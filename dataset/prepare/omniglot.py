@@ -17,8 +17,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from dataset.formats import writing
-from dataset.formats.manifest import Tables
+from dataset.formats.writing import next_step, write_image, write_with_images
 from runtime.errors import UserError, exit_code
 
 ORIGIN = "Omniglot, https://github.com/brendenlake/omniglot"
@@ -35,6 +34,7 @@ class Drawing:
 
     archive: str
     member: str
+    role: str
     identity: str
     file: str
     drawer: str
@@ -45,6 +45,11 @@ class Drawing:
     def content(self) -> tuple[str, int, int]:
         """What an image is known by; its file name NNNN_DD.png has the number of the character among all 1 623."""
         return self.file, self.crc, self.size
+
+    @property
+    def path(self) -> str:
+        """Where it is extracted to, relative to the image root."""
+        return f"{self.role}/{self.identity}/{self.file}"
 
 
 def list_drawings(archive: str, role: str) -> list[Drawing]:
@@ -70,7 +75,7 @@ def list_drawings(archive: str, role: str) -> list[Drawing]:
             top, alphabet, character, file, drawer = match.groups()
             tops.add(top)
             identity = f"{alphabet}/{character}"
-            drawings.append(Drawing(archive, name, identity, file, drawer, info.CRC, info.file_size))
+            drawings.append(Drawing(archive, name, role, identity, file, drawer, info.CRC, info.file_size))
     if not drawings:
         layout = "TOP/ALPHABET/characterNN/NNNN_DD.png"
         raise UserError(f"--{role} {archive}: no images of the form {layout} in it; give images_{role}.zip")
@@ -99,24 +104,15 @@ def merge(archives: list[str], role: str) -> list[Drawing]:
     return [by_name[key] for key in sorted(by_name)]
 
 
-def image_path(role: str, drawing: Drawing) -> str:
-    """Path of an extracted drawing, relative to the image root."""
-    return f"{role}/{drawing.identity}/{drawing.file}"
-
-
-def extract(drawings: list[Drawing], role: str, root: Path) -> int:
-    """Writes the drawings that are not there yet, whole and with the right bytes; the number written."""
-    pending: dict[str, list[Drawing]] = {}
-    for drawing in drawings:
-        target = root / image_path(role, drawing)
-        # An interrupted run leaves at most short files, so what is there is compared by content.
-        if not target.is_file() or zlib.crc32(target.read_bytes()) != drawing.crc:
-            pending.setdefault(drawing.archive, []).append(drawing)
-    for folder in {(root / image_path(role, d)).parent for group in pending.values() for d in group}:
-        folder.mkdir(parents=True, exist_ok=True)
-    for archive, group in pending.items():
+def extract(sets: dict[str, list[Drawing]], folder: Path) -> int:
+    """Writes the drawings that are not there yet into `folder`, under their paths; the number written."""
+    archives: dict[str, list[Drawing]] = {}
+    for drawing in sets["background"] + sets["evaluation"]:
+        archives.setdefault(drawing.archive, []).append(drawing)
+    written = 0
+    for archive, drawings in archives.items():
         with zipfile.ZipFile(archive) as opened:
-            for drawing in group:
+            for drawing in drawings:
                 try:
                     data = opened.read(drawing.member)
                 except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
@@ -124,32 +120,12 @@ def extract(drawings: list[Drawing], role: str, root: Path) -> int:
                     raise UserError(f"{damage}; download the archive again") from error
                 if not data.startswith(PNG_START):
                     raise UserError(f"{archive}: its member {drawing.member} is no PNG image")
-                (root / image_path(role, drawing)).write_bytes(data)
-    return sum(map(len, pending.values()))
+                written += write_image(folder / drawing.path, data)
+    return written
 
 
-def is_complete(out: Path, tables: Tables, info: dict, sizes: dict[str, int]) -> bool:
-    """Whether `out` already holds exactly this data set; sizes: path of every image -> bytes.
-
-    Raises:
-        UserError: when `out` holds another data set.
-    """
-    if not out.exists():
-        return False
-    writing.refuse_foreign(out, sorted(writing.visible(out) - {"dataset.json", writing.IMAGES, *tables}))
-    if writing.other_info(out, info) or writing.other_list(out, tables):
-        raise UserError(f"--out {out}: it holds another data set; {writing.REMEDY}")
-    try:
-        images_there = all((out / writing.IMAGES / path).stat().st_size == size for path, size in sizes.items())
-    except OSError:  # one is missing
-        return False
-    return images_there and all((out / name).exists() for name in ("dataset.json", *tables))
-
-
-def prepare(args: argparse.Namespace) -> int:
+def prepare(args: argparse.Namespace) -> None:
     """Reads the tables of contents, checks them, extracts, writes the data set."""
-    out = Path(args.out)
-    writing.refuse_file(out)
     sets = {"background": merge(args.background, "background"), "evaluation": merge([args.evaluation], "evaluation")}
     shared = {d.content for d in sets["background"]} & {d.content for d in sets["evaluation"]}
     if shared:
@@ -157,41 +133,29 @@ def prepare(args: argparse.Namespace) -> int:
         raise UserError(f"{what}; give images_background*.zip and images_evaluation.zip")
 
     tables, counts, checksum = {}, {}, 0
-    for role, table in (("background", "train"), ("evaluation", "test")):
-        drawings = sets[role]
-        tables[f"{table}.csv"] = [(d.identity, image_path(role, d), d.drawer) for d in drawings]
+    for table, drawings in zip(("train", "test"), sets.values(), strict=True):
+        tables[f"{table}.csv"] = [(d.identity, d.path, d.drawer) for d in drawings]
         counts[f"{table}_images"] = len(drawings)
         counts[f"{table}_identities"] = len({d.identity for d in drawings})
         checksum = zlib.crc32(repr([d.content for d in drawings]).encode(), checksum)
     archives = ", ".join(Path(archive).name for archive in (*args.background, args.evaluation))
-    info = {"name": out.resolve().name, "origin": f"{ORIGIN}: {archives} (checksum of contents {checksum:08x})"}
-    info |= {"licence": LICENCE, "image_root": writing.IMAGES, "counts": counts}
+    origin = f"{ORIGIN}: {archives} (checksum of contents {checksum:08x})"
+    info = {"name": None, "origin": origin, "licence": LICENCE, "counts": counts}
 
-    sizes = {image_path(role, d): d.size for role, drawings in sets.items() for d in drawings}
-    if is_complete(out, tables, info, sizes):
-        print(f"{args.out} is complete already: nothing to do")
-        return 0
-    try:
-        written = sum(extract(drawings, role, out / writing.IMAGES) for role, drawings in sets.items())
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot extract: {error}") from error
-    writing.write_prepared(out, tables, info=info)
-    report(args.out, sets, written)
-    return 0
+    def make_images(folder: Path, paths: list[str]) -> None:
+        print(f"{extract(sets, folder)} images extracted to {args.out}/images")
 
-
-def report(out: str, sets: dict[str, list[Drawing]], written: int) -> None:
-    """Says what was made, how it compares with the published counts, and what to do next."""
-    for role, table in (("background", "train.csv"), ("evaluation", "test.csv")):
-        characters, published = {d.identity for d in sets[role]}, PUBLISHED_CHARACTERS[role]
-        print(f"{table}: {len(sets[role])} images of {len(characters)} characters")
-        if len(characters) != published or len(sets[role]) != published * DRAWERS:
+    write_with_images(args.out, Path(args.evaluation).resolve(), tables, info, make_images=make_images)
+    for role, table in (("background", "train"), ("evaluation", "test")):
+        images, characters = counts[f"{table}_images"], counts[f"{table}_identities"]
+        published = PUBLISHED_CHARACTERS[role]
+        print(f"{table}.csv: {images} images of {characters} characters")
+        if characters != published or images != published * DRAWERS:
             print(f"  the published {role} set has {published * DRAWERS} images of {published} characters")
     both = {d.identity for d in sets["background"]} & {d.identity for d in sets["evaluation"]}
     if both:
         print(f"  {len(both)} names ({min(both)} ...) stand in both sets, for different characters")
-    print(f"{written} images extracted to {out}/images")
-    print(writing.next_step(out))
+    print(next_step(args.out))
 
 
 def main(argv: list[str] | None = None) -> int:

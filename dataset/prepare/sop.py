@@ -9,21 +9,17 @@ Lifted Structured Feature Embedding, CVPR 2016.
 
 import argparse
 import sys
-from pathlib import Path
 
-from dataset.formats.manifest import Row
 from dataset.sources.counts import Benchmark, shared_identities
 from dataset.sources.layout import open_root
-from dataset.sources.published_set import add_arguments, write_data_set
+from dataset.sources.published_set import Found, new_parser, prepare
 from dataset.sources.word_lists import read_words
-from runtime.errors import UserError, exit_code
+from runtime.errors import UserError
 
 LISTS = {"train.csv": "Ebay_train.txt", "test.csv": "Ebay_test.txt"}
-COLUMNS = "image_id class_id super_class_id path"
 BENCHMARK = Benchmark(
     title="Stanford Online Products",
     origin="Stanford Online Products (Song et al., CVPR 2016)",
-    licence="not stated; given by its authors for research",
     published={
         "train_images": 59_551,
         "train_identities": 11_318,
@@ -33,39 +29,27 @@ BENCHMARK = Benchmark(
 )
 
 
-def read_list(path: Path) -> list[Row]:
-    """Rows (identity, path) of one list.
+def find(args: argparse.Namespace) -> Found:
+    """Both lists.
 
     Raises:
-        UserError: for another form, or an image that is named twice.
+        UserError: as `read_words`, and when they have a product in common.
     """
-    rows, seen = [], set()
-    for _, identity, _, image in read_words(path, COLUMNS, header=True):
-        if image in seen:
-            raise UserError(f"{path}: {image} stands twice in it")
-        seen.add(image)
-        rows.append((identity, image))
-    return rows
-
-
-def prepare(args: argparse.Namespace) -> int:
-    """Reads the lists, checks them, writes the data set."""
     root = open_root(args.root, tuple(LISTS.values()))
-    tables = {table: read_list(root / name) for table, name in LISTS.items()}
+    tables = {}
+    for table, name in LISTS.items():
+        words = read_words(root / name, "image_id class_id super_class_id path", once="path", header=True)
+        tables[table] = [(identity, path) for _, identity, _, path in words]
     if shared := shared_identities(tables):
         files = " and ".join(LISTS.values())
         raise UserError(f"{root}: class_id {shared[0]} is in {files}; these must have no class in common")
-    write_data_set(args, BENCHMARK, root, tables)
-    return 0
+    return Found(BENCHMARK, root, tables)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    text = "Stanford Online Products -> a prepared data set."
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.sop", description=text)
-    add_arguments(parser, "Stanford_Online_Products: Ebay_train.txt, Ebay_test.txt and the folders of images")
-    args = parser.parse_args(argv)
-    return exit_code(lambda: prepare(args))
+    root = "Stanford_Online_Products: Ebay_train.txt, Ebay_test.txt and the folders of images"
+    return prepare(new_parser("sop", __doc__, root), find, argv)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from runtime.progress import Progress
 JPEG = {"quality": 95, "subsampling": 0}  # a crop is compressed a second time: as little as possible is lost
 SLIP = 5  # pixels
 
+Box = tuple[float, float, float, float]  # x, y, width, height in pixels, x and y from 0
+
 
 def pixel_box(x: float, y: float, width: float, height: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Left, top, right, bottom in whole pixels, right and bottom exclusive, cut off at the image's border.
@@ -31,14 +33,13 @@ def pixel_box(x: float, y: float, width: float, height: float, size: tuple[int, 
     return left, top, right, bottom
 
 
-def refuse_boxes_outside(sizes: dict[str, tuple[int, int]], boxes: dict[str, tuple[float, ...]], where: Path) -> None:
+def refuse_boxes_outside(sizes: dict[str, tuple[int, int]], boxes: dict[str, Box], where: Path) -> None:
     """Finds out before anything is written whether the boxes are boxes of these images.
 
     A box that lies beyond the border by no more than SLIP pixels is a slip of its annotator's, and is cut off there.
 
     Args:
         sizes: path -> (W, H) of the image.
-        boxes: path -> x, y, width, height.
         where: the folder of the images, for the message.
 
     Raises:
@@ -57,39 +58,20 @@ def refuse_boxes_outside(sizes: dict[str, tuple[int, int]], boxes: dict[str, tup
         raise UserError(f"{where}: {len(bad)} of {len(sizes)} boxes do not lie in their images, {first}; {remedy}")
 
 
-def image_size(file: Path) -> tuple[int, int]:
-    """(W, H) of an image whose header can be read.
-
-    Raises:
-        UserError: when it cannot.
-    """
-    try:
-        with Image.open(file, formats=("JPEG", "PNG")) as image:
-            return image.size
-    except Exception as error:  # damaged headers reach Pillow as errors of many sorts
-        raise UserError(f"{file}: cannot be read ({error or type(error).__name__}); repair it") from error
-
-
-def crop_images(root: Path, folder: Path, boxes: dict[str, tuple[float, float, float, float]]) -> None:
-    """Writes the crop of every image to `folder`, under the path that it has in `root`.
+def crop_images(
+    images: Iterable[tuple[str, Path | BinaryIO]], total: int, boxes: dict[str, Box], folder: Path, where: Path
+) -> None:
+    """Writes the crop of every image to `folder`, under its path.
 
     Args:
-        boxes: path -> x, y, width, height.
+        images: path, and the file or its content; in any order.
+        total: how many these are.
+        where: the folder that they come from, for messages.
 
     Raises:
         UserError: for an image that cannot be read or a box outside of it.
     """
-    crop_each(((path, root / path) for path in boxes), folder, boxes, root)
-
-
-def crop_each(
-    images: Iterable[tuple[str, Path | BinaryIO]],
-    folder: Path,
-    boxes: dict[str, tuple[float, float, float, float]],
-    where: Path,
-) -> None:
-    """As `crop_images`, of images (path, file or its content) that come from `where`, in any order."""
-    progress = Progress("cropped", len(boxes), "images")
+    progress = Progress("cropped", total, "images")
     for done, (path, file) in enumerate(images, start=1):
         try:
             with Image.open(file, formats=("JPEG", "PNG")) as image:

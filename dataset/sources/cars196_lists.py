@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.sources.matlab import read_variables, whole_numbers
+from dataset.sources.box_crops import Box
+from dataset.sources.matlab import read_variables, strings, whole_numbers
+from dataset.sources.stored_images import find_archive
 from runtime.errors import UserError
 
 CLASSES = 196
@@ -24,8 +26,6 @@ WHOLE, TRAIN, TEST, LABELLED_TEST = (
 META = "cars_meta.mat"
 _NAME = re.compile(r"[0-9A-Za-z_-]+\.jpg")  # 00001.jpg; nothing that could lead out of a folder
 _CORNERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
-
-Box = tuple[float, float, float, float]  # x, y, width, height in pixels, x and y from 0
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,14 @@ class Cars:
     unlabelled: int = 0
 
 
-def read_cars(root: Path, folders: set[str]) -> Cars:
+def read_cars(root: Path) -> Cars:
     """The annotations that --root holds; of both forms, the one whose images are there.
-
-    Args:
-        folders: which of car_ims, cars_train, cars_test are there, as folders or archives.
 
     Raises:
         UserError: when there are none, or as `_read`.
     """
     whole, train, test, labelled = (_find(root, name) for name in (WHOLE, TRAIN, TEST, LABELLED_TEST))
-    if whole and ("car_ims" in folders or not train):
+    if whole and (not train or (root / "car_ims").is_dir() or find_archive(root, "car_ims")):
         meta = _find(root, META)
         return Cars(*_read(whole, ""), _names(meta or whole), _below(root, whole, meta), complete=True)
     if not train:
@@ -89,7 +86,7 @@ def _below(root: Path, *files: Path | None) -> tuple[str, ...]:
 
 def _annotations(path: Path) -> np.ndarray:
     """(N,) structures."""
-    return read_variables(path, ("annotations",))["annotations"].ravel()
+    return read_variables(path, "annotations")[0].ravel()
 
 
 def _read(path: Path, prefix: str) -> tuple[dict[str, int], dict[str, Box]]:
@@ -110,8 +107,7 @@ def _read(path: Path, prefix: str) -> tuple[dict[str, int], dict[str, Box]]:
     corners = np.stack([_numbers(path, found, field) for field in _CORNERS], axis=1)  # (N, 4)
     classes: dict[str, int] = {}
     boxes: dict[str, Box] = {}
-    for row, (cell, number) in enumerate(zip(found[named], numbers.tolist(), strict=True), start=1):
-        name = str(np.asarray(cell).ravel()[0]) if np.size(cell) else ""
+    for row, (name, number) in enumerate(zip(strings(found[named]), numbers.tolist(), strict=True), start=1):
         folder, _, last = name.rpartition("/")
         if folder != ("" if prefix else "car_ims") or not _NAME.fullmatch(last):
             like = "00001.jpg" if prefix else "car_ims/000001.jpg"
@@ -141,8 +137,7 @@ def _names(path: Path) -> dict[int, str]:
     Raises:
         UserError: when they are not 196, or not all different.
     """
-    cells = read_variables(path, ("class_names",))["class_names"].ravel()
-    names = [str(np.asarray(cell).ravel()[0]).strip() if np.size(cell) else "" for cell in cells]
+    names = [name.strip() for name in strings(read_variables(path, "class_names")[0])]
     different = len(set(names) - {""})
     if len(names) != CLASSES or different != CLASSES:
         what = f"class_names has {len(names)} names, {different} of them different"

@@ -1,4 +1,4 @@
-"""Counts what a prepared data set holds and compares it with what its authors published."""
+"""Counts what a prepared data set holds, and compares it with what its authors published."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Benchmark:
 
     title: str
     origin: str
-    licence: str
+    licence: str = "not stated; given by its authors for research"
     published: dict[str, int] = field(default_factory=dict)
     tracks: bool = False
 
@@ -35,9 +35,8 @@ def count(tables: Tables, tracks: bool = False) -> dict[str, int]:
     for name, rows in tables.items():
         stem = name.removesuffix(".csv")
         images = Counter(row[0] for row in rows)
-        junk, distractors = (
-            images.pop(label, 0) if stem == "gallery" and label not in asked else 0 for label in (JUNK, DISTRACTOR)
-        )
+        nobody = {JUNK, DISTRACTOR} - asked if stem == "gallery" else set()
+        junk, distractors = (images.pop(label, 0) if label in nobody else 0 for label in (JUNK, DISTRACTOR))
         counts[f"{stem}_images"], counts[f"{stem}_identities"] = len(rows), len(images)
         if tracks:
             counts[f"{stem}_tracks"] = len({row[3] for row in rows})
@@ -53,14 +52,12 @@ def count(tables: Tables, tracks: bool = False) -> dict[str, int]:
 def queries_without_match(tables: Tables) -> int:
     """Query images whose identity no other camera of the gallery has seen; the evaluation must skip them."""
     query, gallery = tables["query.csv"], tables["gallery.csv"]
-    cameras = defaultdict(set)
-    if any(len(rows[0]) < 3 for rows in (query, gallery)):  # no cameras: the same image is not a match of itself
-        for identity, path, *_ in gallery:
-            cameras[identity].add(path)
-        return sum(not cameras[row[0]] - {row[1]} for row in query)
-    for identity, _, camera, *_ in gallery:
-        cameras[identity].add(camera)
-    return sum(not cameras[row[0]] - {row[2]} for row in query)
+    # Where a list has no cameras, the image itself is what a query must not be matched with.
+    column = 2 if min(len(query[0]), len(gallery[0])) > 2 else 1
+    seen = defaultdict(set)
+    for row in gallery:
+        seen[row[0]].add(row[column])
+    return sum(not seen[row[0]] - {row[column]} for row in query)
 
 
 def shared_identities(tables: Tables) -> list[str]:
@@ -68,11 +65,6 @@ def shared_identities(tables: Tables) -> list[str]:
     train = {row[0] for row in tables.get("train.csv", ())}
     others = {row[0] for name, rows in tables.items() if name != "train.csv" for row in rows}
     return sorted(train & others - {JUNK, DISTRACTOR})
-
-
-def differences(counts: dict[str, int], published: dict[str, int]) -> dict[str, int]:
-    """The published counts that this data set does not have."""
-    return {name: value for name, value in published.items() if counts.get(name, 0) != value}
 
 
 def describe(tables: Tables, counts: dict[str, int]) -> list[str]:

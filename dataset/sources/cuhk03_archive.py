@@ -11,7 +11,6 @@ The lists (Zhong et al.: Re-ranking Person Re-identification with k-reciprocal E
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -20,7 +19,7 @@ from PIL import Image
 
 from dataset.formats.manifest import Row, Tables
 from dataset.formats.writing import write_image
-from dataset.sources.matlab import read_variables, whole_numbers
+from dataset.sources.matlab import read_variables, strings, whole_numbers
 from runtime.errors import UserError
 from runtime.progress import Progress
 
@@ -28,16 +27,8 @@ ARCHIVE_NAME = re.compile(r"([1-9])_([0-9]{3,})_([12])_([0-9]{2})\.png")  # pair
 FIELDS = ("train_idx", "query_idx", "gallery_idx", "labels", "filelist", "camId")
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """One of the lists: `tables` as they will be written, and how many cameras in it contradict its names."""
-
-    tables: Tables
-    odd_cameras: int
-
-
-def read_protocol(path: Path) -> Protocol:
-    """The split of cuhk03_new_protocol_config_<kind>.mat.
+def read_protocol(path: Path) -> tuple[Tables, int]:
+    """The split of cuhk03_new_protocol_config_<kind>.mat, and how many cameras in it contradict its names.
 
     The camera is the one that the file name states, 1 or 2: a person was seen by one pair of cameras only.
 
@@ -45,9 +36,8 @@ def read_protocol(path: Path) -> Protocol:
         UserError: for lists of different lengths, a number beyond them, names of another form, an image in two sets,
             or a person in training and test.
     """
-    found = read_variables(path, FIELDS)
-    cells = found["filelist"].ravel()
-    names = [str(np.asarray(cell).ravel()[0]) if np.size(cell) else "" for cell in cells]
+    found = dict(zip(FIELDS, read_variables(path, *FIELDS), strict=True))
+    names = strings(found["filelist"])
     labels = whole_numbers(found["labels"].ravel(), f"{path}: labels")
     cameras = whole_numbers(found["camId"].ravel(), f"{path}: camId")
     if not len(names) == len(labels) == len(cameras):
@@ -78,16 +68,15 @@ def read_protocol(path: Path) -> Protocol:
     both = {r[0] for r in tables["train.csv"]} & {r[0] for r in tables["query.csv"] + tables["gallery.csv"]}
     if both:
         raise UserError(f"{path}: label {min(both)} is in training and in test; download it again")
-    return Protocol(tables, odd)
+    return tables, odd
 
 
-def extract(archive: Path, kind: str, folder: Path, tables: Tables) -> int:
-    """Writes the images of the tables as PNG files that are not there yet; the number written.
+def extract(archive: Path, kind: str, folder: Path, names: list[str]) -> int:
+    """Writes images as PNG files that are not there yet; the number written. Sorted names are read fastest.
 
     Raises:
         UserError: when the archive is no HDF5 file, lacks one of the images, or holds no pixels where one must be.
     """
-    names = sorted(row[1] for rows in tables.values() for row in rows)
     progress, written = Progress("extracted", len(names), "images"), 0
     for done, (name, pixels) in enumerate(read_images(archive, kind, names), start=1):
         buffer = io.BytesIO()
@@ -99,7 +88,7 @@ def extract(archive: Path, kind: str, folder: Path, tables: Tables) -> int:
 
 
 def read_images(archive: Path, kind: str, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Each name with its pixels (H, W, 3) uint8, in the order given; sorted names read one pair after the other."""
+    """Each name with its pixels (H, W, 3) uint8, in the order given."""
     try:
         file = h5py.File(archive)
     except FileNotFoundError:

@@ -1,7 +1,6 @@
 """Looks at the images of a data set's lists before anything is written."""
 
 from pathlib import Path
-from typing import NoReturn
 
 from dataset.formats.manifest import Tables
 from dataset.loading.inspection import inspect_files
@@ -12,23 +11,13 @@ _NAMED = 10  # how many files an error lists
 _AT_ONCE = 20_000  # files that are looked at in one go, so that their full names are never all in memory
 
 
-def drop_broken(root: Path, tables: Tables, check: str, skip: bool) -> tuple[Tables, int]:
-    """The tables without the images that are missing or broken, and how many of those there were.
+def find_problems(root: Path, paths: list[str], check: str) -> dict[str, str]:
+    """Path of a missing or broken image -> what is wrong with it.
 
     Args:
         root: the folder that the paths start from.
         check: `headers`, `full` or `off`, as `inspect_files`.
-        skip: leave such images out; otherwise they are refused.
-
-    Raises:
-        UserError: as `leave_out`.
     """
-    paths = list(dict.fromkeys(row[1] for rows in tables.values() for row in rows))  # a query may be in the gallery
-    return leave_out(root, tables, find_problems(root, paths, check), skip)
-
-
-def find_problems(root: Path, paths: list[str], check: str) -> dict[str, str]:
-    """Path of a missing or broken image -> what is wrong with it; arguments as of `drop_broken`."""
     progress = Progress("looked at", len(paths), "images") if len(paths) > _AT_ONCE and check != "off" else None
     problems: dict[str, str] = {}
     for start in range(0, len(paths), _AT_ONCE):
@@ -40,31 +29,26 @@ def find_problems(root: Path, paths: list[str], check: str) -> dict[str, str]:
     return problems
 
 
-def refuse_broken(root: Path, problems: dict[str, str], images: int) -> NoReturn:
-    """Raises a `UserError` that names the first of the bad ones among so many images."""
-    names = "; ".join(f"{path}: {problem}" for path, problem in list(problems.items())[:_NAMED])
-    more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-    remedy = "repair or remove them, or leave them out with --skip_broken"
-    raise UserError(f"{root}: {len(problems)} of {images} images are broken ({remedy}): {names}{more}")
-
-
-def leave_out(root: Path, tables: Tables, problems: dict[str, str], skip: bool) -> tuple[Tables, int]:
-    """The tables without the images that have a problem, and how many of those there were.
+def leave_out(root: Path, tables: Tables, problems: dict[str, str], skip: bool) -> Tables:
+    """The tables without the images that have a problem.
 
     Raises:
         UserError: naming the first bad images, unless `skip`; and when none of a table would be left.
     """
     if not problems:
-        return tables, 0
+        return tables
     images = len({row[1] for rows in tables.values() for row in rows})
     if len(problems) == images:
-        first = next(iter(problems.items()))
-        what = f"none of {images} images can be used, the first: {first[0]}: {first[1]}"
+        path, problem = next(iter(problems.items()))
+        what = f"none of {images} images can be used, the first: {path}: {problem}"
         raise UserError(f"{root}: {what}; is this the folder that the paths start from?")
     if not skip:
-        refuse_broken(root, problems, images)
+        names = "; ".join(f"{path}: {problem}" for path, problem in list(problems.items())[:_NAMED])
+        more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        remedy = "repair or remove them, or leave them out with --skip_broken"
+        raise UserError(f"{root}: {len(problems)} of {images} images are broken ({remedy}): {names}{more}")
     kept = {name: [row for row in rows if row[1] not in problems] for name, rows in tables.items()}
     for name, rows in kept.items():
         if not rows:
             raise UserError(f"{root}: every image of {name} is broken; the first: {tables[name][0][1]}")
-    return kept, len(problems)
+    return kept

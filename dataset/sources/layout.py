@@ -73,10 +73,7 @@ def read_folder(root: Path, folder: str, form: str) -> tuple[list[Row], Counter[
     """
     names, others = list_images(root / folder)
     labels = parse_names(names, form, str(root / folder))
-    rows = []
-    for name, (identity, camera, sequence) in zip(names, labels, strict=True):
-        row = (identity, f"{folder}/{name}", camera)
-        rows.append((*row, sequence) if sequence else row)
+    rows = [(identity, f"{folder}/{name}", *rest) for name, (identity, *rest) in zip(names, labels, strict=True)]
     return rows, others
 
 

@@ -9,7 +9,7 @@ import scipy.io
 from runtime.errors import UserError
 
 
-def read_variables(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def read_variables(path: Path, *names: str) -> list[np.ndarray]:
     """The variables `names` of a file.
 
     Raises:
@@ -28,7 +28,12 @@ def read_variables(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         if name not in found:
             there = ", ".join(key for key in found if not key.startswith("_")) or "nothing"
             raise UserError(f"{path}: no variable {name} in it (it holds {there}); is it the right file?")
-    return {name: np.asarray(found[name]) for name in names}
+    return [np.asarray(found[name]) for name in names]
+
+
+def strings(cells: np.ndarray) -> list[str]:
+    """The text in each cell of an array; empty cells are empty strings."""
+    return [str(np.asarray(cell).ravel()[0]) if np.size(cell) else "" for cell in cells.ravel()]
 
 
 def whole_numbers(values: np.ndarray, what: str) -> np.ndarray:

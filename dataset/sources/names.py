@@ -8,7 +8,6 @@ from runtime.errors import UserError
 JUNK = "-1"  # identity of detections that take no part in the evaluation: bodies cut off, or no clear person
 DISTRACTOR = "0000"  # identity of people and background that match no query
 
-
 _END = r"(?:\.(?:jpg|jpeg|png))+"  # Market-1501 has some images named .jpg.jpg
 
 
@@ -18,53 +17,36 @@ class NameForm:
 
     Attributes:
         title: the data set.
-        module: the command that prepares it.
         example: a name.
-        pattern: of whole names; groups identity, camera and, where names state one, sequence.
+        stem: pattern of a name without its extension; groups identity, camera and, where names state one, sequence.
     """
 
     title: str
-    module: str
     example: str
-    pattern: re.Pattern[str]
+    stem: str
+
+    def match(self, name: str) -> re.Match[str] | None:
+        """What the whole name states; None when it has another form."""
+        return re.fullmatch(self.stem + _END, name, re.IGNORECASE)
 
 
-def _form(title: str, module: str, example: str, stem: str) -> NameForm:
-    return NameForm(title, f"dataset.prepare.{module}", example, re.compile(stem + _END, re.IGNORECASE))
-
-
-FORMS: dict[str, NameForm] = {
-    "market1501": _form(
+# By the command of dataset.prepare that makes the data set.
+FORMS = {
+    "market1501": NameForm(
         "Market-1501",
-        "market1501",
         "0001_c1s1_001051_00.jpg",
         r"(?P<identity>-1|[0-9]{4})_c(?P<camera>[0-9]+)(?P<sequence>s[0-9]+)_[0-9]+_[0-9]+",
     ),
-    "dukemtmc": _form(
-        "DukeMTMC-reID",
-        "dukemtmc",
-        "0001_c2_f0046182.jpg",
-        r"(?P<identity>[0-9]{4})_c(?P<camera>[0-9]+)_f[0-9]+",
+    "dukemtmc": NameForm(
+        "DukeMTMC-reID", "0001_c2_f0046182.jpg", r"(?P<identity>[0-9]{4})_c(?P<camera>[0-9]+)_f[0-9]+"
     ),
-    "cuhk03": _form(
-        "CUHK03 (new protocol)",
-        "cuhk03",
-        "0003_c1_21.png",
-        r"(?P<identity>[0-9]{4})_c(?P<camera>[12])_[0-9]+",
-    ),
-    "mars": _form(
-        "MARS",
-        "mars",
-        "0001C1T0001F001.jpg",
-        r"(?P<identity>00-1|[0-9]{4})C(?P<camera>[0-9]+)T[0-9]+F[0-9]+",
-    ),
+    "cuhk03": NameForm("CUHK03 (new protocol)", "0003_c1_21.png", r"(?P<identity>[0-9]{4})_c(?P<camera>[12])_[0-9]+"),
+    "mars": NameForm("MARS", "0001C1T0001F001.jpg", r"(?P<identity>00-1|[0-9]{4})C(?P<camera>[0-9]+)T[0-9]+F[0-9]+"),
 }
 
-Labels = tuple[str, str, str]  # identity, camera, sequence ("" where names state none)
 
-
-def parse_names(names: list[str], form: str, where: str) -> list[Labels]:
-    """What each file name states.
+def parse_names(names: list[str], form: str, where: str) -> list[tuple[str, ...]]:
+    """What each file name states: (identity, camera) or (identity, camera, sequence).
 
     A sequence is named with its identity (`0002_c1s1`): one of Market-1501 shows many people, and a value that they
     shared would link them for the sampler of batches.
@@ -79,17 +61,16 @@ def parse_names(names: list[str], form: str, where: str) -> list[Labels]:
     """
     wanted, labels, odd = FORMS[form], [], []
     for name in names:
-        if match := wanted.pattern.fullmatch(name):
-            found = match.groupdict()
-            sequence = f"{found['identity']}_c{found['camera']}{found['sequence']}" if found.get("sequence") else ""
-            labels.append((found["identity"], found["camera"], sequence))
-        else:
+        match = wanted.match(name)
+        if not match:
             odd.append(name)
+            continue
+        identity, camera, *sequence = match.groups()
+        labels.append((identity, camera, *(f"{identity}_c{camera}{each}" for each in sequence)))
     if odd:
-        other = next((each for each in FORMS.values() if each.pattern.fullmatch(odd[0])), None)
         remedy = "move other images away"
-        if other:
-            remedy = f"that is a name of {other.title}: use python -m {other.module}"
+        if other := next((command for command, each in FORMS.items() if each.match(odd[0])), None):
+            remedy = f"that is a name of {FORMS[other].title}: use python -m dataset.prepare.{other}"
         what = f"{len(odd)} of {len(names)} images have no name of {wanted.title} like {wanted.example}"
         raise UserError(f"{where}: {what}: {odd[0]!a}; {remedy}")
     return labels

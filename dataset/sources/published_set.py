@@ -1,103 +1,121 @@
-"""Published data sets to prepared ones: their options, what is counted and compared, and the report."""
+"""Published data sets to prepared ones: what all their commands do, from the options to the report."""
 
 import argparse
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dataset.formats.manifest import Tables
 from dataset.formats.writing import MakeImages, listed, next_step, refuse_overlap, write_with_images
 from dataset.loading.inspection import MODES
-from dataset.sources.counts import Benchmark, count, describe, differences, shared_identities
-from dataset.sources.image_check import drop_broken
+from dataset.sources.counts import Benchmark, count, describe, shared_identities
+from dataset.sources.image_check import find_problems, leave_out
+from runtime.errors import exit_code
 
-PRODUCTS = ("dataset.json", "train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv")
+
+@dataclass(frozen=True)
+class Found:
+    """What a command has found of its data set, before anything is written.
+
+    Attributes:
+        benchmark: what was published of it.
+        root: where the images are; with `make_images`, what they are made from.
+        tables: CSV file -> rows; their paths start at `root`, or with `make_images` at OUT/images.
+        others: files that are no images, by extension.
+        settings: what else tells this data set from another one of the same source; kept in the counts.
+        notes: what else the report is to say, line by line.
+        make_images: makes the images of the tables, where they are not used as they lie.
+        problems: missing and broken images by path; None when those at `root` are still to be looked at.
+    """
+
+    benchmark: Benchmark
+    root: Path
+    tables: Tables
+    others: Counter[str] = field(default_factory=Counter)
+    settings: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    make_images: MakeImages | None = None
+    problems: dict[str, str] | None = None
 
 
-def add_arguments(parser: argparse.ArgumentParser, root: str) -> None:
-    """The options that all preparations of published data sets have; `root` says what --root must be."""
-    parser.add_argument("--root", required=True, metavar="DIR", help=root)
+def new_parser(name: str, about: str, root: str = "", crop: str = "") -> argparse.ArgumentParser:
+    """The options of all these commands.
+
+    Args:
+        name: the module in dataset.prepare.
+        about: its docstring.
+        root: what --root must be; empty for a command that has another option instead.
+        crop: what --crop does; empty for a command that cannot crop.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m dataset.prepare.{name}", description=about.partition("\n")[0])
+    if root:
+        parser.add_argument("--root", required=True, metavar="DIR", help=root)
     parser.add_argument("--out", required=True, metavar="data/NAME", help="folder of the prepared data set")
-    parser.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
-    add_check(parser)
-
-
-def add_check(parser: argparse.ArgumentParser) -> None:
-    """How the images are looked at, and how the data set is called."""
+    own_images = parser.add_mutually_exclusive_group()  # crops are always written to OUT/images
+    own_images.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
+    if crop:
+        own_images.add_argument("--crop", action="store_true", help=f"{crop}, in OUT/images (default: whole)")
     parser.add_argument(
         "--check", choices=MODES, default="headers", help="how images are looked at: headers (default), full or off"
     )
     parser.add_argument("--skip_broken", action="store_true", help="leave broken images out (default: refuse)")
     parser.add_argument("--name", help="name of the data set (default: the name of --out)")
+    return parser
 
 
-def write_data_set(
-    args: argparse.Namespace,
-    benchmark: Benchmark,
-    root: Path,
-    tables: Tables,
-    others: Counter[str] | None = None,
-    settings: dict[str, Any] | None = None,
-    make_images: MakeImages | None = None,
-    check_images: bool = True,
-    notes: tuple[str, ...] = (),
-    broken: int = 0,
-) -> None:
+def prepare(
+    parser: argparse.ArgumentParser, find: Callable[[argparse.Namespace], Found], words: list[str] | None
+) -> int:
+    """Reads the command line, finds the data set that it names, and writes it; returns the exit code."""
+    args = parser.parse_args(words)
+    return exit_code(lambda: write_data_set(args, find(args)))
+
+
+def write_data_set(args: argparse.Namespace, found: Found) -> None:
     """Checks the images, writes the data set and says what was made.
-
-    Args:
-        args: the options of `add_arguments`.
-        root: where the images are; with `make_images`, where they are made from.
-        tables: CSV file -> rows; their paths start at `root`, or with `make_images` at OUT/images.
-        others: files that are no images, by extension, for the report.
-        settings: what else tells this data set from another one of the same source; kept in the counts.
-        make_images: makes the images of the tables, where they are not used as they lie.
-        check_images: look at the images at `root` first; False where `make_images` makes them from something else.
-        notes: what else the report is to say, line by line.
-        broken: images that are left out already, for the counts.
 
     Raises:
         UserError: for broken images, for an --out that holds something else, or when writing fails.
     """
-    copy = getattr(args, "copy", False)
-    if copy:
-        refuse_overlap(Path(args.out).resolve(), root)
-    tables, dropped = drop_broken(root, tables, args.check if check_images else "off", args.skip_broken)
+    benchmark, root, tables, problems = found.benchmark, found.root, found.tables, found.problems
+    if args.copy:
+        refuse_overlap(args.out, root)
+    if problems is None:
+        paths = list(dict.fromkeys(row[1] for rows in tables.values() for row in rows))  # a query may be in the gallery
+        problems = find_problems(root, paths, args.check)
+    tables = leave_out(root, tables, problems, args.skip_broken)
 
     counts: dict[str, Any] = count(tables, benchmark.tracks)
-    other_than_published = differences(counts, benchmark.published)
-    counts["broken_images_left_out"] = broken + dropped
-    counts["other_files_left_out"] = dict(sorted((others or {}).items()))
-    if other_than_published:
-        counts["published_but_different"] = other_than_published
-    counts |= settings or {}
+    different = {name: value for name, value in benchmark.published.items() if counts.get(name, 0) != value}
+    counts |= {"broken_images_left_out": len(problems), "other_files_left_out": dict(sorted(found.others.items()))}
+    if different:
+        counts["published_but_different"] = different
+    counts |= found.settings
     info = {"name": args.name, "origin": f"{benchmark.origin}: {root.as_posix()}"}
     info |= {"licence": benchmark.licence, "counts": counts}
-    write_with_images(args.out, root, tables, info, PRODUCTS, copy, make_images)
-    report(args.out, benchmark, tables, counts, notes)
+    write_with_images(args.out, root, tables, info, args.copy, found.make_images)
 
-
-def report(out: str, benchmark: Benchmark, tables: Tables, counts: dict[str, Any], notes: tuple[str, ...] = ()) -> None:
-    """Says what was made, how it differs from what was published, and what to do next."""
     for line in describe(tables, counts):
         print(line)
-    for name, value in counts.get("published_but_different", {}).items():
+    for name, value in different.items():
         what = name.replace("_", " ")
         print(f"differs from the published {benchmark.title}: {what}: {counts.get(name, 0)} here, {value} published")
     if shared := shared_identities(tables):
-        some = ", ".join(shared[:3])
-        print(
-            f"warning: {len(shared)} identities ({some} ...) are in train.csv and evaluated: the figures will flatter"
-        )
+        first = f"{len(shared)} identities ({', '.join(shared[:3])} ...)"
+        print(f"warning: {first} are in train.csv and evaluated: the figures will flatter")
     if missing := counts.get("queries_without_match"):
         print(f"warning: {missing} queries have no match in the gallery (of another camera): they will be skipped")
+    report_left_out(counts)
+    for note in found.notes:
+        print(note)
+    print(next_step(args.out) if "train.csv" in tables else "no train.csv: this data set is for evaluation only")
+
+
+def report_left_out(counts: dict[str, Any]) -> None:
+    """Says how many broken images and other files are not in the data set."""
     if counts["broken_images_left_out"]:
         print(f"{counts['broken_images_left_out']} broken images left out")
     if counts["other_files_left_out"]:
         print(f"other files left out: {listed(counts['other_files_left_out'])}")
-    for note in notes:
-        print(note)
-    if "train.csv" not in tables:
-        print("no train.csv: this data set is for evaluation only")
-        return
-    print(next_step(out))

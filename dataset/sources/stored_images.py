@@ -1,26 +1,31 @@
-"""Images in the folders of a data set, or in the archives beside them that its authors gave out."""
+"""Images in the folders of a data set, or in the tar archives beside them that its authors gave out.
+
+An archive is only read: names in it are compared with those that are wanted, and never used to write a file. So nothing
+is written outside of the folder for the images, whatever the archive says (absolute names, `..`, links).
+"""
 
 import io
+import tarfile
+import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataset.formats.writing import copy_images
-from dataset.sources.box_crops import image_size
-from dataset.sources.image_archives import (
-    ENDINGS,
-    extract_images,
-    find_archive,
-    look_at_images,
-    read_images,
-    refuse_missing,
-)
+from PIL import Image
+
+from dataset.formats.writing import copy_images, write_image
+from dataset.loading.inspection import inspect_file, strict_decoding
 from dataset.sources.image_check import find_problems
 from runtime.errors import UserError
+from runtime.progress import Progress
+
+ENDINGS = (".tgz", ".tar.gz", ".tar")
+_BLOCK = 1 << 20  # bytes
 
 
-def present(root: Path, folders: tuple[str, ...]) -> set[str]:
-    """Which of the folders are in `root`, as folders or as archives."""
-    return {name for name in folders if (root / name).is_dir() or find_archive(root, name)}
+def find_archive(root: Path, folder: str) -> Path | None:
+    """The archive of a folder, beside the place where the folder would be; None when there is none."""
+    return next((root / f"{folder}{end}" for end in ENDINGS if (root / f"{folder}{end}").is_file()), None)
 
 
 class StoredImages:
@@ -34,15 +39,19 @@ class StoredImages:
     def __init__(self, root: Path, folders: set[str]) -> None:
         """Raises a `UserError` when one of the `folders` is neither there nor in an archive."""
         self.root = root
-        self.archives = {folder: find_archive(root, folder) for folder in folders if not (root / folder).is_dir()}
-        for folder, archive in self.archives.items():
+        self.archives: dict[str, Path] = {}
+        for folder in sorted(folders):
+            if (root / folder).is_dir():
+                continue
+            archive = find_archive(root, folder)
             if archive is None:
                 forms = ", ".join(f"{folder}{end}" for end in ENDINGS)
                 raise UserError(f"--root {root}: there is no folder {folder} in it, and no archive of it ({forms})")
+            self.archives[folder] = archive
 
-    def split(self, paths: list[str]) -> tuple[list[str], dict[Path, set[str]]]:
+    def _split(self, paths: list[str]) -> tuple[list[str], dict[Path, set[str]]]:
         """The paths that are files, and those of every archive."""
-        archived: dict[Path, set[str]] = {archive: set() for archive in self.archives.values() if archive}
+        archived: dict[Path, set[str]] = {archive: set() for archive in self.archives.values()}
         files: list[str] = []
         for path in paths:
             archive = self.archives.get(path.split("/")[0])
@@ -54,30 +63,97 @@ class StoredImages:
 
     def look_at(self, paths: list[str], check: str, crop: bool) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
         """Problems of images by path, and, if they are to be cropped, the (W, H) of the others."""
-        files, archived = self.split(paths)
+        files, archived = self._split(paths)
         problems, sizes = find_problems(self.root, files, check), {}
         for archive, wanted in archived.items():
             if check != "off" or crop:
-                more = look_at_images(archive, wanted, check == "full")
+                more = _look_at_archive(archive, wanted, check == "full")
                 problems, sizes = problems | more[0], sizes | more[1]
-        if crop:
-            sizes |= {path: image_size(self.root / path) for path in files if path not in problems}
+        for path in files if crop else ():
+            if path not in problems:
+                sizes[path] = _size(self.root / path)
         return problems, sizes
 
     def contents(self, paths: list[str]) -> Iterator[tuple[str, Path | io.BytesIO]]:
         """Each image once, with its file or its content."""
-        files, archived = self.split(paths)
+        files, archived = self._split(paths)
         for path in files:
             yield path, self.root / path
         for archive, wanted in archived.items():
-            found = set()
-            for path, data in read_images(archive, wanted):
-                found.add(path)
+            for path, data in _read_all(archive, wanted):
                 yield path, io.BytesIO(data)
-            refuse_missing(archive, wanted, found)
 
     def write(self, folder: Path, paths: list[str]) -> int:
         """Copies or extracts images into `folder`, where they are not there yet; the number of those extracted."""
-        files, archived = self.split(paths)
+        files, archived = self._split(paths)
         copy_images(self.root, folder, files)
-        return sum(extract_images(archive, folder, wanted) for archive, wanted in archived.items())
+        written = 0
+        for archive, wanted in archived.items():
+            progress = Progress("extracted", len(wanted), "images")
+            for done, (path, data) in enumerate(_read_all(archive, wanted), start=1):
+                written += write_image(folder / path, data)
+                progress(done)
+        return written
+
+
+def _size(file: Path) -> tuple[int, int]:
+    """(W, H); a `UserError` when the header cannot be read."""
+    try:
+        with Image.open(file, formats=("JPEG", "PNG")) as image:
+            return image.size
+    except Exception as error:  # damaged headers reach Pillow as errors of many sorts
+        raise UserError(f"{file}: cannot be read ({error or type(error).__name__}); repair it") from error
+
+
+def _read(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    """The wanted images that are in the archive, in its order: (path, content of the file).
+
+    Raises:
+        UserError: when it is no tar archive, or damaged.
+    """
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                path = member.name.removeprefix("./")
+                if path in wanted and (file := tar.extractfile(member) if member.isfile() else None):
+                    yield path, file.read()
+                tar.members = []  # else it remembers all of them
+            while tar.fileobj.read(_BLOCK):  # the checksum of gzip stands at the end
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise UserError(f"{archive}: not a readable tar archive ({reason}); download it again") from error
+
+
+def _read_all(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    """As `_read`; at the end a `UserError` names the first image that was not found."""
+    missing = set(wanted)
+    for path, data in _read(archive, wanted):
+        missing.discard(path)
+        yield path, data
+    if missing:
+        what = f"{len(missing)} of {len(wanted)} images are not in it, the first: {min(missing)}"
+        raise UserError(
+            f"{archive}: {what}; download it again, or leave them out with --skip_broken and --check headers"
+        )
+
+
+def _look_at_archive(archive: Path, wanted: set[str], full: bool) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
+    """What is wrong with images of the archive, by path, and the (W, H) of the others; `full` decodes every image."""
+    problems, sizes = {}, {}
+    progress = Progress("looked at", len(wanted), f"images of {archive.name}")
+    with strict_decoding(), tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "image"
+        for done, (path, data) in enumerate(_read(archive, wanted), start=1):
+            copy.write_bytes(data)
+            _, problem = inspect_file(str(copy), full)
+            if problem:
+                problems[path] = problem
+            else:
+                sizes[path] = _size(copy)
+            copy.unlink()  # a file that is replaced is flushed to the disk by some file systems, at a high price
+            progress(min(done, len(wanted) - 1))
+        progress(len(wanted))
+    for path in sorted(wanted - problems.keys() - sizes.keys()):
+        problems[path] = f"not in {archive.name}"
+    return problems, sizes

@@ -1,5 +1,6 @@
 """Text files: whole, and of numbered lines, `1 31 bicycle.JPG`, as in Stanford Online Products and CUB-200-2011."""
 
+from collections import Counter
 from pathlib import Path
 
 from runtime.errors import UserError
@@ -15,15 +16,16 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read as text: {error}") from error
 
 
-def read_words(path: Path, columns: str, header: bool = False) -> list[list[str]]:
+def read_words(path: Path, columns: str, once: str, header: bool = False) -> list[list[str]]:
     """The words of every line; blank lines are left out, only the last column may hold spaces.
 
     Args:
         columns: their names, separated by spaces, for the check and for messages.
+        once: those of them in which no word may stand twice.
         header: the first line must name the columns.
 
     Raises:
-        UserError: naming the line that has another number of words.
+        UserError: naming the line that has another number of words, or the word that stands twice.
     """
     lines, names = read_text(path).splitlines(), columns.split()
     if header and (not lines or lines[0].split() != names):
@@ -38,18 +40,8 @@ def read_words(path: Path, columns: str, header: bool = False) -> list[list[str]
         rows.append([word.strip() for word in words])
     if not rows:
         raise UserError(f"{path}: no images in it")
+    for name in once.split():
+        word, times = Counter(row[names.index(name)] for row in rows).most_common(1)[0]
+        if times > 1:
+            raise UserError(f"{path}: {name} {word} stands twice in it")
     return rows
-
-
-def by_number(path: Path, columns: str) -> dict[str, list[str]]:
-    """Lines known by their first word -> the other words.
-
-    Raises:
-        UserError: as `read_words`, and for a number that stands twice.
-    """
-    found: dict[str, list[str]] = {}
-    for number, *words in read_words(path, columns):
-        if number in found:
-            raise UserError(f"{path}: {columns.split()[0]} {number} stands twice in it")
-        found[number] = words
-    return found
