@@ -8,7 +8,7 @@ Names and values are free. `snippet` says which video an episode is from; episod
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,7 +164,7 @@ def read_attributes(path: Path, names: np.ndarray) -> dict[str, np.ndarray]:
     return {column: np.array(value, dtype=object) for column, value in zip(columns[1:], values, strict=True)}
 
 
-def write_attributes(path: Path, columns: dict[str, Sequence[object]]) -> None:
+def write_attributes(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
     """Writes attributes of episodes that are named by their position, as `write_episodes` names them.
 
     Args:

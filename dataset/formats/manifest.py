@@ -5,6 +5,7 @@ Paths are relative to an image root and use forward slashes; the file is UTF-8. 
 """
 
 import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from runtime.files import replace_file
 COLUMNS = ("identity", "path", "camera", "sequence")
 
 Row = tuple[str, ...]  # identity, path[, camera[, sequence]]
-Tables = dict[str, list[Row]]  # file name -> its rows, all of one length
+Tables = Mapping[str, Sequence[Row]]  # file name -> its rows, all of one length
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,11 @@ def read_manifest(path: Path, image_root: Path) -> Manifest:
         first = seen.setdefault(row[1], number)
         if first != number:
             raise UserError(f"{path}: row {number}: {row[1]!r} is already in row {first}; name every image once")
-    fields = [np.array(column, dtype=object) for column in zip(*rows, strict=True)]
-    fields += [None] * (len(COLUMNS) - len(fields))
-    return Manifest(fields[0], fields[1], Path(image_root), path, fields[2], fields[3])
+    identities, paths, *others = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
+    return Manifest(identities, paths, Path(image_root), path, *others)
 
 
-def write_manifest(path: Path, rows: list[Row]) -> None:
+def write_manifest(path: Path, rows: Sequence[Row]) -> None:
     """Writes rows (identity, path[, camera[, sequence]]), all of one length, under the matching header."""
     width = len(rows[0])
     with replace_file(path) as file:

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ IMAGES = "images"
 _REMEDY = "choose another --out, or delete that folder first"
 _PART = ".part"  # of an image that is being written
 
-EpisodeList = tuple[str, list[tuple[str, str, list[str]]], dict[str, Sequence[object]]]  # name, episodes, attributes
+EpisodeList = tuple[str, list[tuple[str, str, list[str]]], Mapping[str, Sequence[object]]]  # name, episodes, attributes
 MakeImages = Callable[[Path, list[str]], None]  # (folder to make them in, their paths in it)
 
 

@@ -10,6 +10,7 @@ read out of the file names, so that the evaluation leaves out what a query's own
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dataset.formats.camera_names import CAMERA_IN_NAME
@@ -45,7 +46,7 @@ def read_list(option: str, file: str, root: Path, excluder: str | None) -> list[
     turned = sum("\\" in path for path in paths)
     if turned:
         print(f"{where}: {turned} of {len(paths)} paths had backslashes; they are written with forward slashes")
-    columns = [manifest.identities, list(seen)]
+    columns: list[Iterable[str]] = [manifest.identities, seen]
     if manifest.cameras is not None:
         columns.append(manifest.cameras)
     elif excluder:

@@ -57,8 +57,7 @@ def find(args: argparse.Namespace) -> Found:
     root, archive = find_form(open_root(args.root, ()), args.kind)
     what, settings = benchmark(args.kind), {"kind": args.kind}
     if archive is None:
-        tables, others = read_splits(root, "cuhk03")
-        return Found(what, root, tables, others, settings)
+        return Found(what, root, *read_splits(root, "cuhk03"), settings)
     protocol = root / PROTOCOL.format(args.kind)
     tables, odd = read_protocol(protocol)
 

@@ -20,6 +20,7 @@ from dataset.formats.writing import LISTS, listed, next_step, refuse_overlap, wr
 from dataset.sources.image_check import find_problems, leave_out
 from dataset.sources.layout import IMAGE_EXTENSIONS, open_root
 from dataset.sources.published_set import new_parser, report_left_out
+from runtime.arguments import number
 from runtime.errors import UserError, exit_code
 
 
@@ -85,7 +86,7 @@ def prepare(args: argparse.Namespace) -> None:
         seen = f" (there are {listed(others)})" if others else ""
         raise UserError(f"--images {images}: no images of identities: {where}{seen}")
     broken = find_problems(images, [path for _, path in rows], args.check)
-    rows = leave_out(images, {"--images": rows}, broken, args.skip_broken)["--images"]
+    rows = list(leave_out(images, {"--images": rows}, broken, args.skip_broken)["--images"])
     sizes = Counter(identity for identity, _ in rows)
     if len(sizes) < 2:
         raise UserError(f"--images {images}: {len(sizes)} identities with images; at least 2 are needed")
@@ -122,24 +123,15 @@ def prepare(args: argparse.Namespace) -> None:
     print(next_step(args.out))
 
 
-def fraction(text: str) -> float:
-    """A share of the identities, as argparse wants it."""
-    if not 0 <= float(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 0 and less than 1")
-    return float(text)
-
-
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = new_parser("folder", __doc__)
     parser.add_argument("--images", required=True, metavar="DIR", help="the tree of images, one folder per identity")
-    parser.add_argument(
-        "--test_fraction", type=fraction, default=0.5, help="share of identities for test.csv (default 0.5; 0: no test)"
-    )
+    share = "share of identities for test.csv (default 0.5; 0: no test)"
+    parser.add_argument("--test_fraction", type=number(float, 0, 0.99), default=0.5, metavar="X", help=share)
     parser.add_argument("--seed", type=int, default=0, help="of the random split (default 0)")
     parser.add_argument("--licence", default="not stated", help="licence of the images, for dataset.json")
-    args = parser.parse_args(argv)
-    return exit_code(lambda: prepare(args))
+    return exit_code(lambda: prepare(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ file in OUT/problems_<split>.csv, and left out.
 """
 
 import argparse
+import io
 import shlex
 import sys
 from collections.abc import Sequence
@@ -21,25 +22,37 @@ from dataset.vid.curate import Wishes, curate
 from dataset.vid.output_folder import OutputFolder
 from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS
 from dataset.vid.siamfc_crops import CONTEXT_AMOUNT, EXEMPLAR_SIZE, JPEG_QUALITY, SEARCH_SIZE, CropSettings
-from runtime.arguments import Parser
+from runtime.arguments import Parser, number
 from runtime.errors import UserError, exit_code
 from runtime.parallel import cores
 
-# Flag, default, lowest and highest value, meaning.
-_CROP_NUMBERS = (
-    ("context", CONTEXT_AMOUNT, 0, 100, "margin around a box, in parts of its width + height"),
-    ("exemplar_size", EXEMPLAR_SIZE, 1, 10_000, "pixels that the box with its margin takes in a crop"),
-    ("search_size", SEARCH_SIZE, 2, 10_000, "side of a crop in pixels"),
-    ("quality", JPEG_QUALITY, 1, 100, "of the JPEG files"),
-    ("min_box", 0, 0, 100_000, "objects with a side below this many pixels are left out"),
-)
-_CURATE_NUMBERS = (
-    ("seed", 0, 0, 2**63 - 1, "another seed gives other episodes"),
-    ("episodes", 10_000, 1, 10**6, "of each of the three evaluation sets"),
-    ("random_crops", RANDOM_CROPS, 1, 100, "of the second frame, in an episode of easy_val_eval"),
-    ("max_iou", MAX_IOU, 0.01, 1, "what a random crop's box and the positive's may have in common, exclusive"),
-)
-_WORKERS = ("workers", cores(), 1, 1024, "processes")
+# Of each command: flag, default, kind, lowest and highest value, meaning.
+_WORKERS = ("workers", cores(), int, 1, 1024, "processes")
+_NUMBERS = {
+    "crop": (
+        ("context", CONTEXT_AMOUNT, float, 0, 100, "margin around a box, in parts of its width + height"),
+        ("exemplar_size", EXEMPLAR_SIZE, int, 1, 10_000, "pixels that the box with its margin takes in a crop"),
+        ("search_size", SEARCH_SIZE, int, 2, 10_000, "side of a crop in pixels"),
+        ("quality", JPEG_QUALITY, int, 1, 100, "of the JPEG files"),
+        ("min_box", 0, float, 0, 100_000, "objects with a side below this many pixels are left out"),
+        _WORKERS,
+    ),
+    "curate": (
+        ("seed", 0, int, 0, 2**63 - 1, "another seed gives other episodes"),
+        ("episodes", 10_000, int, 1, 10**6, "of each of the three evaluation sets"),
+        ("random_crops", RANDOM_CROPS, int, 1, 100, "of the second frame, in an episode of easy_val_eval"),
+        (
+            "max_iou",
+            MAX_IOU,
+            float,
+            0.01,
+            1,
+            "what boxes of a random crop and of the positive may share, exclusive",
+        ),
+        _WORKERS,
+    ),
+    "index": (_WORKERS,),
+}
 
 
 def _folder(text: str) -> Path:
@@ -60,28 +73,21 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="{crop,curate,index}")
-    crop = commands.add_parser("crop", help="cut out all objects (reads the annotations first)")
-    curating = commands.add_parser("curate", help="make train.csv and the episodes")
-    index = commands.add_parser("index", help="only read the annotations: for statistics and lists without frames")
-    for command in (crop, index):
-        command.add_argument("--root", required=True, type=_folder, help="the archive, unpacked, as data/ILSVRC2015")
-        command.add_argument("--split", choices=SPLITS, help="only this one (default: those that are there)")
-        command.add_argument("--reindex", action="store_true", help="read the annotations again; crops are kept")
-    for command in (crop, curating, index):
+    for name, text in (
+        ("crop", "cut out all objects (reads the annotations first)"),
+        ("curate", "make train.csv and the episodes"),
+        ("index", "only read the annotations: for statistics and lists without frames"),
+    ):
+        command = commands.add_parser(name, help=text)
+        if name != "curate":
+            command.add_argument("--root", required=True, type=_folder, help="the unpacked archive, as data/ILSVRC2015")
+            command.add_argument("--split", choices=SPLITS, help="only this one (default: those that are there)")
+            command.add_argument("--reindex", action="store_true", help="read the annotations again; crops are kept")
         command.add_argument("--out", required=True, type=_folder, help="folder to make, such as data/imagenetvid")
-    ranges = {crop: (*_CROP_NUMBERS, _WORKERS), curating: (*_CURATE_NUMBERS, _WORKERS), index: (_WORKERS,)}
-    for command, numbers in ranges.items():
-        for name, default, *_, text in numbers:
-            kind = float if name in ("context", "min_box", "max_iou") else int
-            command.add_argument(
-                f"--{name}", type=kind, default=default, metavar="X" if kind is float else "N",
-                help=f"{text} (default %(default)s)",
-            )  # fmt: skip
-    arguments = parser.parse_args(argv)
-    for name, _, low, high, _ in ranges[{"crop": crop, "curate": curating, "index": index}[arguments.command]]:
-        if not low <= getattr(arguments, name) <= high:
-            raise UserError(f"--{name} is {getattr(arguments, name)}; it must be between {low} and {high}")
-    return arguments
+        for flag, default, kind, low, high, meaning in _NUMBERS[name]:
+            meaning = f"{meaning} (default %(default)s)"
+            command.add_argument(f"--{flag}", type=number(kind, low, high), default=default, metavar="N", help=meaning)
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -145,7 +151,8 @@ def _splits(root: Path, split: str | None) -> list[str]:
 def run() -> int:
     """Exit code of the command; after Ctrl-C it says how to go on."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # paths need not fit the terminal's encoding
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # paths need not fit the terminal's encoding
     code = exit_code(main)
     if code == 130:
         print("what is finished is kept: the same command goes on from there", file=sys.stderr)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dataset.formats.writing import next_step, write_image, write_with_images
+from runtime.arguments import Parser
 from runtime.errors import UserError, exit_code
 
 ORIGIN = "Omniglot, https://github.com/brendenlake/omniglot"
@@ -160,15 +161,13 @@ def prepare(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    text = "Omniglot's official archives -> a prepared data set with the published split (background / evaluation)."
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare.omniglot", description=text)
+    parser = Parser(prog="python -m dataset.prepare.omniglot", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--background", required=True, action="append", metavar="A.zip", help="images_background*.zip; may be repeated"
     )
     parser.add_argument("--evaluation", required=True, metavar="E.zip", help="images_evaluation.zip")
     parser.add_argument("--out", required=True, metavar="data/omniglot", help="folder of the prepared data set")
-    args = parser.parse_args(argv)
-    return exit_code(lambda: prepare(args))
+    return exit_code(lambda: prepare(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ files, byte for byte; an interrupted run goes on when it is started again.
 """
 
 import argparse
-import os
 import shutil
 import sys
 import time
@@ -16,15 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dataset.formats.manifest import Tables
 from dataset.formats.writing import write_prepared
 from dataset.vid.annotations import Snippet, read_snippets
 from dataset.vid.crop_writer import PARTIAL, object_crops, write_all_crops
 from dataset.vid.episode_sets import object_episodes, random_crop_episodes
 from dataset.vid.selection import query_gallery_rows, train_rows
 from dataset.vid.synthetic.render import RenderTask, render_snippet
+from runtime.arguments import Parser, number
 from runtime.errors import UserError, exit_code
 from runtime.json_files import read_json, write_json
-from runtime.parallel import run_parallel
+from runtime.parallel import cores, run_parallel
 from runtime.progress import Progress
 
 GENERATOR = 2  # raise it when the same settings give other files than before
@@ -37,44 +38,28 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads and checks the command line.
 
     Raises:
-        UserError: when a number is out of its range.
+        UserError: when an argument is unknown, missing or not what it should be.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m dataset.prepare.synthetic_vid",
         description="Renders short videos of look-alike objects and makes a prepared data set of them.",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder to make, such as data/synthetic_vid")
-    for name, default, text in (
-        ("seed", 0, "another seed gives other objects, videos and episodes"),
-        ("train_snippets", 150, "videos to train on"),
-        ("val_snippets", 60, "videos to validate on"),
-        ("frames", 8, "frames of each video"),
-        ("episodes", 500, "episodes of each of the three episode sets"),
-        ("workers", min(8, os.cpu_count() or 1), "processes"),
+    for name, default, low, high, text in (
+        ("seed", 0, 0, 2**63 - 1, "another seed gives other objects, videos and episodes"),
+        ("train_snippets", 150, 1, MAX_SNIPPETS, "videos to train on"),
+        ("val_snippets", 60, 1, MAX_SNIPPETS, "videos to validate on"),
+        ("frames", 8, MIN_FRAMES, 999_999, "frames of each video"),
+        ("episodes", 500, 1, 10**6, "episodes of each of the three episode sets"),
+        ("workers", min(8, cores()), 1, 256, "processes"),
     ):
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default %(default)s)")
-    parser.add_argument(
-        "--keep_frames", action="store_true", help=f"keep frames and annotations, in OUT/{FRAMES_FOLDER}"
-    )
-    parser.add_argument(
-        "--annotations_only",
-        action="store_true",
-        help=f"write nothing but the annotations, to OUT/{FRAMES_FOLDER}: input for dataset.prepare.imagenetvid index",
-    )
-    arguments = parser.parse_args(argv)
-    ranges = {
-        "seed": (0, 2**63 - 1),
-        "train_snippets": (1, MAX_SNIPPETS),
-        "val_snippets": (1, MAX_SNIPPETS),
-        "frames": (MIN_FRAMES, 999_999),
-        "episodes": (1, 10**6),
-        "workers": (1, 256),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(arguments, name)
-        if not low <= value <= high:
-            raise UserError(f"--{name} is {value}; it must be between {low} and {high}")
-    return arguments
+        text = f"{text} (default %(default)s)"
+        parser.add_argument(f"--{name}", type=number(int, low, high), default=default, metavar="N", help=text)
+    kept = f"keep frames and annotations, in OUT/{FRAMES_FOLDER}"
+    parser.add_argument("--keep_frames", action="store_true", help=kept)
+    only = f"write only the annotations, to OUT/{FRAMES_FOLDER}: input for dataset.prepare.imagenetvid index"
+    parser.add_argument("--annotations_only", action="store_true", help=only)
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -112,15 +97,12 @@ def already_prepared(out: Path, settings: dict[str, Any]) -> bool:
     Raises:
         UserError: when `out` holds anything else.
     """
-    try:
-        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-            return False
-        if not out.is_dir():
-            raise UserError(f"{out}: a file is in the place of the folder; give another --out")
-        if not (out / "settings.json").exists():
-            raise UserError(f"{out}: not empty and not made by this command; give another --out")
-    except OSError as error:
-        raise UserError(f"{out}: cannot be read: {error.strerror or error}") from error
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not out.is_dir():
+        raise UserError(f"{out}: a file is in the place of the folder; give another --out")
+    if not (out / "settings.json").exists():
+        raise UserError(f"{out}: not empty and not made by this command; give another --out")
     found = read_json(out / "settings.json")
     if found != settings:
         found = found if isinstance(found, dict) else {}
@@ -169,9 +151,14 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
     }
     if not settings["keep_frames"]:
         shutil.rmtree(root)
-    info = {"name": "synthetic_vid", "origin": f"rendered by dataset.prepare.synthetic_vid, seed {seed}"}
-    info |= {"licence": "none needed: computer-generated", "image_root": ".", "counts": counts}
-    tables = {"train.csv": rows, "query.csv": query, "gallery.csv": gallery}
+    info = {
+        "name": "synthetic_vid",
+        "origin": f"rendered by dataset.prepare.synthetic_vid, seed {seed}",
+        "licence": "none needed: computer-generated",
+        "image_root": ".",
+        "counts": counts,
+    }
+    tables: Tables = {"train.csv": rows, "query.csv": query, "gallery.csv": gallery}
     write_prepared(out, tables, [(each.name, each.episodes, each.attributes) for each in episode_sets], info)
     return counts
 

@@ -59,7 +59,7 @@ def read_protocol(path: Path) -> tuple[Tables, int]:
         if len(bad) or not len(numbers):
             what = f"has {bad[0]}, but filelist has {len(names)} names" if len(bad) else "is empty"
             raise UserError(f"{path}: {table}_idx {what}; download it again")
-        rows = [(f"{labels[i]:04d}", names[i], stated[i]) for i in (numbers - 1).tolist()]
+        rows: list[Row] = [(f"{labels[i]:04d}", names[i], stated[i]) for i in (numbers - 1).tolist()]
         for row in rows:
             if row[1] in used:
                 raise UserError(f"{path}: {row[1]} is in {used[row[1]]}_idx and again in {table}_idx")
@@ -98,9 +98,9 @@ def read_images(archive: Path, kind: str, names: list[str]) -> Iterator[tuple[st
     with file:
         if kind not in file:
             raise UserError(f"{archive}: there is no {kind!r} in it; is it CUHK03's cuhk-03.mat?")
-        known, cells = None, None
+        known, cells = "", np.empty(0)
         for name in names:
-            pair, person, _, column = ARCHIVE_NAME.fullmatch(name).groups()
+            pair, person, _, column = name.removesuffix(".png").split("_")
             try:
                 if pair != known:
                     known, cells = pair, file[file[kind][0, int(pair) - 1]][:]  # (10, people) references

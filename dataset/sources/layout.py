@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.formats.manifest import Row, Tables
@@ -47,7 +48,8 @@ def list_images(folder: Path) -> tuple[list[str], Counter[str]]:
     Raises:
         UserError: when it is no readable folder, or has no images.
     """
-    names, others = [], Counter()
+    names: list[str] = []
+    others: Counter[str] = Counter()
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -73,17 +75,18 @@ def read_folder(root: Path, folder: str, form: str) -> tuple[list[Row], Counter[
     """
     names, others = list_images(root / folder)
     labels = parse_names(names, form, str(root / folder))
-    rows = [(identity, f"{folder}/{name}", *rest) for name, (identity, *rest) in zip(names, labels, strict=True)]
+    rows: list[Row] = [(who, f"{folder}/{name}", *rest) for name, (who, *rest) in zip(names, labels, strict=True)]
     return rows, others
 
 
-def read_splits(root: Path, form: str) -> tuple[Tables, Counter[str]]:
+def read_splits(root: Path, form: str) -> tuple[dict[str, list[Row]], Counter[str]]:
     """train.csv, query.csv and gallery.csv of a data set in the three folders of FOLDERS.
 
     Raises:
         UserError: as `read_folder`, and for junk or distractors among the training images or the queries.
     """
-    tables, others = {}, Counter()
+    tables: dict[str, list[Row]] = {}
+    others: Counter[str] = Counter()
     for table, folder in FOLDERS.items():
         tables[table], more = read_folder(root, folder, form)
         nobody = [row[1] for row in tables[table] if row[0] in (JUNK, DISTRACTOR)] if table != "gallery.csv" else []
@@ -94,12 +97,12 @@ def read_splits(root: Path, form: str) -> tuple[Tables, Counter[str]]:
     return tables, others
 
 
-def split_classes(rows: list[tuple[int, Row]], last: int, where: str) -> Tables:
+def split_classes(rows: Sequence[tuple[int, Row]], last: int, where: str) -> Tables:
     """train.csv of the classes up to number `last`, test.csv of the others.
 
     Raises a `UserError` that begins with `where` when one of them would be empty.
     """
-    tables: Tables = {"train.csv": [], "test.csv": []}
+    tables: dict[str, list[Row]] = {"train.csv": [], "test.csv": []}
     for number, row in rows:
         tables["train.csv" if number <= last else "test.csv"].append(row)
     for table, members in tables.items():

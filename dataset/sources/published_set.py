@@ -12,6 +12,7 @@ from dataset.formats.writing import MakeImages, listed, next_step, refuse_overla
 from dataset.loading.inspection import MODES
 from dataset.sources.counts import Benchmark, count, describe, shared_identities
 from dataset.sources.image_check import find_problems, leave_out
+from runtime.arguments import Parser
 from runtime.errors import exit_code
 
 
@@ -49,7 +50,7 @@ def new_parser(name: str, about: str, root: str = "", crop: str = "") -> argpars
         root: what --root must be; empty for a command that has another option instead.
         crop: what --crop does; empty for a command that cannot crop.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m dataset.prepare.{name}", description=about.partition("\n")[0])
+    parser = Parser(prog=f"python -m dataset.prepare.{name}", description=about.partition("\n")[0])
     if root:
         parser.add_argument("--root", required=True, metavar="DIR", help=root)
     parser.add_argument("--out", required=True, metavar="data/NAME", help="folder of the prepared data set")
@@ -69,8 +70,12 @@ def prepare(
     parser: argparse.ArgumentParser, find: Callable[[argparse.Namespace], Found], words: list[str] | None
 ) -> int:
     """Reads the command line, finds the data set that it names, and writes it; returns the exit code."""
-    args = parser.parse_args(words)
-    return exit_code(lambda: write_data_set(args, find(args)))
+
+    def command() -> None:
+        args = parser.parse_args(words)
+        write_data_set(args, find(args))
+
+    return exit_code(command)
 
 
 def write_data_set(args: argparse.Namespace, found: Found) -> None:

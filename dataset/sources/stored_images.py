@@ -64,7 +64,8 @@ class StoredImages:
     def look_at(self, paths: list[str], check: str, crop: bool) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
         """Problems of images by path, and, if they are to be cropped, the (W, H) of the others."""
         files, archived = self._split(paths)
-        problems, sizes = find_problems(self.root, files, check), {}
+        problems = find_problems(self.root, files, check)
+        sizes: dict[str, tuple[int, int]] = {}
         for archive, wanted in archived.items():
             if check != "off" or crop:
                 more = _look_at_archive(archive, wanted, check == "full")
@@ -117,7 +118,7 @@ def _read(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
                 path = member.name.removeprefix("./")
                 if path in wanted and (file := tar.extractfile(member) if member.isfile() else None):
                     yield path, file.read()
-                tar.members = []  # else it remembers all of them
+                tar.members = []  # type: ignore[attr-defined]  # else it remembers all of them
             while tar.fileobj.read(_BLOCK):  # the checksum of gzip stands at the end
                 pass
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:

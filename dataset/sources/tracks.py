@@ -88,7 +88,7 @@ def track_rows(table: np.ndarray, names: list[str], folder: str, where: Path) ->
     for number, (first, last, identity, camera) in enumerate(table.tolist(), start=1):
         stated = JUNK_FOLDER if identity == -1 else f"{identity:04d}"
         label = JUNK if identity == -1 else stated
-        track = []
+        track: list[Row] = []
         for line in range(first, last + 1):
             name = names[line - 1]
             match = FORMS["mars"].match(name)

@@ -62,7 +62,7 @@ def test_usage(root, tmp_path, words, message):
 )
 def test_bad_numbers_of_crop(root, tmp_path, option):
     words = f"--{option}".split()
-    assert refused("crop", "--root", root, "--out", tmp_path / "out", *words).startswith(f"{words[0]} is ")
+    assert refused("crop", "--root", root, "--out", tmp_path / "out", *words).startswith(f"argument {words[0]}: ")
     assert not (tmp_path / "out").exists()
 
 
@@ -71,7 +71,7 @@ def test_bad_numbers_of_crop(root, tmp_path, option):
 )
 def test_bad_numbers_of_curate(cropped, option):
     before = contents(cropped)
-    assert refused("curate", "--out", cropped, option).startswith(option.split("=")[0])
+    assert refused("curate", "--out", cropped, option).startswith(f"argument {option.split('=')[0]}: ")
     assert contents(cropped) == before
 
 

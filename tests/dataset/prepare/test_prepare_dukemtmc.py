@@ -43,8 +43,8 @@ def test_published_lists(shared_data: Path) -> None:
         with open(shared_data / "reid_lists" / f"dukeMTMC_{part}.csv", newline="") as file:
             listed = list(csv.reader(file))
         labels = parse_names([path.split("/")[-1] for _, path in listed], "dukemtmc", part)
-        assert [identity for identity, _, _ in labels] == [identity for identity, _ in listed]
-        tables[f"{table}.csv"] = [(i, path, c) for (_, path), (i, c, _) in zip(listed, labels, strict=True)]
+        assert [identity for identity, _ in labels] == [identity for identity, _ in listed]
+        tables[f"{table}.csv"] = [(i, path, c) for (_, path), (i, c) in zip(listed, labels, strict=True)]
         assert {row[2] for row in tables[f"{table}.csv"]} == set("12345678")
     counts = count(tables)
     assert {name: counts[name] for name in BENCHMARK.published} == BENCHMARK.published

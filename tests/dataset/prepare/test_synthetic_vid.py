@@ -184,7 +184,7 @@ def test_bad_numbers(tmp_path, option):
 def test_exit_codes(tmp_path):
     done = run("--out", "out", "--train_snippets", "0", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --train_snippets is 0")
+    assert done.stderr.startswith("error: argument --train_snippets: 0: it must be")
     assert len(done.stderr.splitlines()) == 1
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0
