@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from helpers.metric_names import METRICS
 from PIL import Image
-from sklearn.decomposition import PCA
 
 import visualize
 from dataset.formats.manifest import Manifest
 from model.embedding.hdf5_file import write_embeddings
 from runtime.errors import UserError, exit_code
-from visualization.embedding.flat_positions import draw_images, flatten, neighbour_share, principal_components
+from visualization.embedding.flat_positions import check_umap, draw_images, flatten, neighbour_share
 from visualization.embedding.scatter import MARKERS, _pictured, choose_highlighted, look_of
 from visualization.kit.colours import PALETTE
 from visualization.sources.embedded_set import Lists, assemble_set
@@ -71,18 +70,6 @@ def test_a_large_identity_is_cut():
 def test_fewer_than_three_are_refused():
     with pytest.raises(UserError, match="at least 3"):
         draw_images(make_set(["a", "a", "b"]), 100, seed=0)
-    with pytest.raises(UserError, match="at least 3"):
-        flatten(np.ones((2, 3)), "euclidean", "pca")
-
-
-def test_principal_components_are_scikit_learn_s():
-    emb, _ = groups()
-    model = PCA(2)
-    expected = model.fit_transform(emb)
-    components, shares = principal_components(emb.astype(np.float64))
-    signs = np.sign((components * expected).sum(0))
-    np.testing.assert_allclose(components, expected * signs, atol=1e-4)
-    np.testing.assert_allclose(shares, model.explained_variance_ratio_, rtol=1e-5)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -138,7 +125,7 @@ def test_neighbour_share():
 def test_umap_is_optional(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(UserError, match="pip install umap-learn"):
-        flatten(groups()[0], "euclidean", "umap")
+        check_umap()
 
 
 def test_highlighted_are_the_largest_and_look_different():
@@ -152,7 +139,9 @@ def test_highlighted_are_the_largest_and_look_different():
 
 def test_thumbnails_do_not_share_a_square():
     positions = np.array([[0.1, 0.1], [0.45, 0.55], [0.9, 0.9], [2.5, 0.2]])
-    assert _pictured(positions, np.zeros(2), 1.0) == {(0, 0): 1, (2, 0): 3}
+    points, middles = _pictured(positions, np.zeros(2), 1.0)
+    assert points == [1, 3]
+    assert middles.tolist() == [[0.5, 0.5], [2.5, 0.5]]
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     # Named pairs need no set, unless there is one at hand: its mean is the centre.
     embedded = None if args.pair and args.model_dir else open_source(args)
-    if args.pair:
+    if embedded is None or args.pair:
         pairs = find_pairs(args.pair, embedded)
     else:
         pairs = choose_pairs(embedded, args.queries, args.show, args.match, args.seed)
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     explained = explain(pairs, orientations, checkpoint, params, metric, embedded)
     step = f"{step_of(checkpoint):,}"
     title = [f"what {'lowered' if args.lowered else 'raised'} the similarity", f"step {step}, {metric} distance"]
-    if not args.pair:
+    if embedded and not args.pair:
         task = embedded.task
         title[0] = f"{embedded.title}: {title[0]}"
         title[1] += f"; {len(task.queries):,} queries, {len(task.gallery):,} gallery images"

@@ -49,7 +49,7 @@ def explain(
         check_finite(checkpoint, found.emb)
         distances = EmbeddingDistances(found.emb[:, 0], found.emb[:, 1], metric)
         rows = np.arange(len(images))
-        apart = distances.in_units(distances.pairs(rows, rows))
+        apart = np.asarray(distances.in_units(distances.pairs(rows, rows)))
         for pair, *values in zip(pairs[len(explained) :], images, found.maps, apart, found.similarity, strict=False):
             explained.append(ExplainedPair(pair, *values))
     return explained

@@ -61,7 +61,7 @@ def draw_pairs(explained: list[ExplainedPair], title: list[str], *, lowered: boo
     across, down = _SIDE * max(1.0, width / height), _SIDE * max(1.0, height / width)
     figure = make_figure(4 * across + 0.5, len(explained) * (down + 0.72) + 0.2 * len(title) + 0.8)
     figure.suptitle("\n".join(plain(line) for line in title), fontsize=11, color=INK, x=0.01, ha="left")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.04)
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.04)
     grid = figure.subplots(len(explained), 4, squeeze=False)
     for row, each in zip(grid, explained, strict=True):
         for axes in row:
@@ -86,8 +86,8 @@ def _draw_map(axes: Axes, image: np.ndarray, values: np.ndarray) -> None:
     """An image (H, W, 3) in grey under the colours of a map (h, w) in [0, 1], whose cells share it out evenly."""
     height, width = image.shape[:2]
     axes.imshow(image @ _LUMA, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    look = {"cmap": _COLOURS, "vmin": 0, "vmax": 1, "alpha": _STRENGTH, "interpolation": "bilinear"}
-    axes.imshow(values, extent=(-0.5, width - 0.5, height - 0.5, -0.5), **look)
+    whole = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(values, _COLOURS, vmin=0, vmax=1, alpha=_STRENGTH, interpolation="bilinear", extent=whole)
 
 
 def _words(row: list[Axes], each: ExplainedPair, inches: float) -> None:
