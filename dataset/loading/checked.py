@@ -1,5 +1,6 @@
 """Manifests and episodes whose image files were looked at before anything is started."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,9 +53,10 @@ def load_episodes(csv: Path, image_root: Path, check: str = "headers", on_corrup
     episodes = read_episodes(csv, image_root)
     inspection = inspect_files(episodes.files(), check)
     skipped = _judge(inspection.problems, episodes.files(), csv, on_corrupt)
-    if not skipped:
+    bad = np.isin(np.arange(len(episodes.paths)), list(inspection.problems))
+    if not bad.any():
         return CheckedEpisodes(episodes, inspection.orientations)
-    episodes, used = _without(episodes, set(inspection.problems))
+    episodes, used = _without(episodes, bad)
     if not len(episodes):
         raise UserError(f"{csv}: every episode has an image that cannot be read; the first: {next(iter(skipped))}")
     return CheckedEpisodes(episodes, inspection.orientations[used], skipped)
@@ -72,20 +74,22 @@ def _judge(problems: dict[int, str], files: list[str], csv: Path, on_corrupt: st
     return {files[index]: problem for index, problem in sorted(problems.items())}
 
 
-def _without(episodes: Episodes, bad: set[int]) -> tuple[Episodes, np.ndarray]:
-    """The episodes that use none of the images in `bad`, and which images they use (indices into the old list)."""
-    parts = [episodes.negatives[a:b] for a, b in zip(episodes.offsets[:-1], episodes.offsets[1:], strict=True)]
-    keep = [
-        i
-        for i, negatives in enumerate(parts)
-        if bad.isdisjoint([episodes.anchors[i], episodes.positives[i], *negatives])
-    ]
-    chosen = [parts[i] for i in keep]
-    anchors, positives = episodes.anchors[keep], episodes.positives[keep]
-    negatives = np.concatenate(chosen) if chosen else np.empty(0, dtype=int)
-    used, new = np.unique(np.concatenate([anchors, positives, negatives]), return_inverse=True)
-    anchors, positives, negatives = np.split(new, [len(anchors), len(anchors) + len(positives)])
-    offsets = np.concatenate([[0], np.cumsum([len(n) for n in chosen], dtype=int)])
-    fields = (episodes.names[keep], episodes.paths[used], anchors, positives, negatives, offsets)
-    attributes = {name: values[keep] for name, values in episodes.attributes.items()}
-    return Episodes(*fields, episodes.image_root, episodes.source, attributes), used
+def _without(episodes: Episodes, bad: np.ndarray) -> tuple[Episodes, np.ndarray]:
+    """The episodes that use none of the `bad` (U,) images, and which images they use (indices into the old list)."""
+    keep = ~(bad[episodes.anchors] | bad[episodes.positives])
+    keep &= ~np.logical_or.reduceat(bad[episodes.negatives], episodes.offsets[:-1])
+    lengths = np.diff(episodes.offsets)
+    members = episodes.anchors[keep], episodes.positives[keep], episodes.negatives[np.repeat(keep, lengths)]
+    used, new = np.unique(np.concatenate(members), return_inverse=True)
+    anchors, positives, negatives = np.split(new, np.cumsum([len(indices) for indices in members[:-1]]))
+    kept = dataclasses.replace(
+        episodes,
+        names=episodes.names[keep],
+        paths=episodes.paths[used],
+        anchors=anchors,
+        positives=positives,
+        negatives=negatives,
+        offsets=np.concatenate([[0], np.cumsum(lengths[keep])]),
+        attributes={name: values[keep] for name, values in episodes.attributes.items()},
+    )
+    return kept, used

@@ -67,7 +67,8 @@ def inspect_files(files: list[str], mode: str = "headers") -> Inspection:
     """
     if mode not in MODES:
         raise UserError(f"image check {mode!r}: it must be one of {', '.join(MODES)}")
-    orientations, problems = np.ones(len(files), np.uint8), {}
+    orientations = np.ones(len(files), np.uint8)
+    problems: dict[int, str] = {}
     if mode == "off" or not files:
         return Inspection(orientations, problems)
 
@@ -105,15 +106,13 @@ def inspect_file(file: str, full: bool) -> tuple[int, str | None]:
 
     jpeg = head.startswith(JPEG_START)
     if not jpeg and not head.startswith(PNG_START):
-        return 1, f"not a JPEG or PNG{describe(head)}; convert it to one of them"
+        return 1, f"not a JPEG or PNG{_describe(head)}; convert it to one of them"
     # Bytes after the end marker are harmless and common, so a missing marker is a suspicion and not yet a finding.
     suspect = (JPEG_END if jpeg else PNG_END) not in tail
-    if (suspect or full) and (problem := decoding_problem(file, jpeg, suspect)):
-        return 1, problem
-    return read_header(file, exif=jpeg and b"Exif\0\0" in head)
+    return _open(file, jpeg, exif=jpeg and b"Exif\0\0" in head, decode=suspect or full, suspect=suspect)
 
 
-def describe(head: bytes) -> str:
+def _describe(head: bytes) -> str:
     """` but a GIF image`, or nothing when the first bytes are not recognised."""
     for offset, signature, name in SIGNATURES:
         if head.startswith(signature, offset):
@@ -124,36 +123,33 @@ def describe(head: bytes) -> str:
     return " but an XML or SVG text" if text.startswith((b"<?xml", b"<svg")) else ""
 
 
-def decoding_problem(file: str, jpeg: bool, suspect: bool) -> str | None:
-    """Decodes the whole image; None when that works."""
-    try:
-        with Image.open(file, formats=("JPEG", "PNG")) as image:
-            image.load()
-    except Exception as error:  # damaged data reaches Pillow's decoders as OSError, SyntaxError, struct.error, zlib ...
-        reason = str(error) or type(error).__name__
-        cut = suspect or "truncated" in reason.lower()
-        return f"truncated or damaged at its end ({reason})" if cut else f"damaged ({reason})"
-    # Pillow takes a PNG that ends before its IEND chunk for whole; TensorFlow's decoder refuses it.
-    if suspect and not jpeg and PNG_END not in Path(file).read_bytes():
-        return "truncated or damaged at its end (a PNG without its IEND chunk)"
-    return None
-
-
-def read_header(file: str, exif: bool) -> tuple[int, str | None]:
-    """Parses what comes before the pixels: the EXIF orientation 1..8, and the problem if that cannot be parsed.
+def _open(file: str, jpeg: bool, exif: bool, decode: bool, suspect: bool) -> tuple[int, str | None]:
+    """Parses what comes before the pixels, and decodes them as well if asked to: EXIF orientation and problem.
 
     A decoder fails on a broken header; damage behind it mostly gives wrong pixels and no error. An orientation that is
     absent or unreadable is 1, as in image viewers.
     """
     try:
         with Image.open(file, formats=("JPEG", "PNG")) as image:
-            try:
-                value = image.getexif().get(EXIF_ORIENTATION, 1) if exif else 1
-            except Exception:  # damaged metadata of a sound image raises the same variety of errors as damaged pixels
-                return 1, None
-    except Exception as error:  # as in decoding_problem
-        return 1, f"damaged ({str(error) or type(error).__name__})"
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1, None
+            if decode:
+                image.load()
+            orientation = _orientation(image) if exif else 1
+    except Exception as error:  # damaged data reaches Pillow's decoders as OSError, SyntaxError, struct.error, zlib ...
+        reason = str(error) or type(error).__name__
+        cut = decode and (suspect or "truncated" in reason.lower())
+        return 1, f"truncated or damaged at its end ({reason})" if cut else f"damaged ({reason})"
+    # Pillow takes a PNG that ends before its IEND chunk for whole; TensorFlow's decoder refuses it.
+    if suspect and not jpeg and PNG_END not in Path(file).read_bytes():
+        return 1, "truncated or damaged at its end (a PNG without its IEND chunk)"
+    return orientation, None
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # damaged metadata of a sound image raises the same variety of errors as damaged pixels
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 @contextmanager

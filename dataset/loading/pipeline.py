@@ -116,10 +116,7 @@ def embedding_batches(
         return tf.data.Dataset.range(first, last).map(load, parallel, deterministic=True).batch(batch_size)
 
     bounds = [start, *range((start // batch_size + 1) * batch_size, stop, batch_size), stop]
-    if start % batch_size:  # a smaller batch comes first
-        dataset = batches_of(start, bounds[1]).concatenate(batches_of(bounds[1], stop))
-    else:
-        dataset = batches_of(start, stop)
+    dataset = batches_of(start, bounds[1]).concatenate(batches_of(bounds[1], stop))  # the first may be a smaller one
     batches = iter(dataset.prefetch(params.prefetch_threads).with_options(options))
     for first, last in pairwise(bounds):
         try:

@@ -22,13 +22,14 @@ class TrainingSet:
 
     def summary(self) -> str:
         """One line for the start of a run: what there is, and what an epoch sees of it."""
-        seen = self.sampler.images_per_epoch()
-        origin = f" {self.sampler.origin()}" if self.sampler.origin() else ""
+        sampler, seen = self.sampler, self.sampler.images_per_epoch
+        origin = f" {sampler.origin}" if sampler.origin else ""
         skipped = f"; {len(self.images.skipped)} broken images left out" if self.images.skipped else ""
         return (
             f"data: {self.prepared.name} in {self.prepared.folder}, {len(self.images):,} images of "
-            f"{len(self.sampler.identities):,} identities ({self.sampler.shortage()}){origin}; an epoch is "
-            f"{self.sampler.epoch_length()} and sees {seen:,} images ({seen / len(self.images):.0%}){skipped}"
+            f"{len(sampler.identities):,} identities ({sampler.shortage}){origin}; an epoch is "
+            f"{sampler.steps_per_epoch} steps{sampler.epoch_has} and sees {seen:,} images "
+            f"({seen / len(self.images):.0%}){skipped}"
         )
 
 

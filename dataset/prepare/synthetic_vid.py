@@ -17,7 +17,8 @@ from typing import Any
 
 from dataset.formats.manifest import Tables
 from dataset.formats.writing import write_prepared
-from dataset.vid.annotations import Snippet, read_snippets
+from dataset.vid.annotations import Snippet
+from dataset.vid.archive import index_split
 from dataset.vid.crop_writer import PARTIAL, object_crops, write_all_crops
 from dataset.vid.episode_sets import object_episodes, random_crop_episodes
 from dataset.vid.selection import query_gallery_rows, train_rows
@@ -116,7 +117,7 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
     """Renders, crops, curates and writes everything below `out`; dataset.json comes last. Returns the counts."""
     seed, root = settings["seed"], out / FRAMES_FOLDER
     render(root, settings, workers)
-    train, val = _read(root, "train"), _read(root, "val")
+    train, val = _read(root, "train", workers), _read(root, "val", workers)
     rows = train_rows(train)
     query, gallery = query_gallery_rows(val, seed)
     episode_sets = [
@@ -176,11 +177,11 @@ def render(root: Path, settings: dict[str, Any], workers: int, pixels: bool = Tr
         progress(done)
 
 
-def _read(root: Path, split: str) -> list[Snippet]:
-    snippets, errors = read_snippets(root, split)
-    if errors:
-        raise errors[0]
-    return snippets
+def _read(root: Path, split: str, workers: int) -> list[Snippet]:
+    index = index_split(root, split, workers)
+    if index.problems:
+        raise UserError(str(index.problems[0]))
+    return list(index.snippets())
 
 
 if __name__ == "__main__":

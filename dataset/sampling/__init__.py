@@ -12,8 +12,6 @@ but the step.
 Needs no TensorFlow.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from runtime.errors import UserError
@@ -23,85 +21,48 @@ ORDER, DRAW = 0, 1
 
 
 class Sampler:
-    """What `make` gives; a way of sampling defines the first two methods, and the others where it is another.
+    """What `make` gives. A way of sampling defines `batch` and sets what its constructor has to.
 
     Attributes:
         identities: (I,) the different identities, sorted.
         codes: (N,) the position of every image's identity in `identities`.
         counts: (I,) images per identity.
-        batch_size: images in a batch.
+        batch_size: images in a batch; set by the way of sampling, as the next two.
         steps_per_epoch: batches in an epoch.
+        images_per_epoch: how many different images an epoch shows at least.
+        shortage, origin, epoch_has: words for the summary at the start: how many identities have too few images, which
+            sequences they come from (where batches depend on them), what an epoch has besides its steps.
     """
 
-    identities: np.ndarray
-    codes: np.ndarray
-    counts: np.ndarray
     batch_size: int
     steps_per_epoch: int
+    images_per_epoch: int
+
+    def __init__(self, labels: np.ndarray) -> None:
+        """Groups the images by their labels (N,)."""
+        self.identities, self.codes, self.counts = np.unique(labels, return_inverse=True, return_counts=True)
+        # The images of identity i, ascending: _images[_offsets[i] : _offsets[i] + counts[i]].
+        self._images = np.argsort(self.codes, kind="stable")
+        self._offsets = np.cumsum(self.counts) - self.counts
+        self.shortage = f"{int((self.counts == 1).sum())} of them with a single image"
+        self.origin = self.epoch_has = ""
 
     def batch(self, step: int) -> np.ndarray:
         """Indices of the images of batch `step` (step = 0, 1, ...): (batch_size,) int64."""
         raise NotImplementedError
 
-    def images_per_epoch(self) -> int:
-        """How many different images an epoch shows at least, for the summary at the start."""
-        raise NotImplementedError
-
-    def shortage(self) -> str:
-        """How many identities have too few images, in words, for the summary at the start."""
-        return f"{int((self.counts == 1).sum())} of them with a single image"
-
-    def epoch_length(self) -> str:
-        """How long an epoch is, in words, for the summary at the start."""
-        return f"{self.steps_per_epoch} steps"
-
-    def origin(self) -> str:
-        """The sequences that the identities come from, in words, where batches depend on them; else empty."""
-        return ""
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Images grouped by identity (CSR form): those of identity i are images[offsets[i] : offsets[i] + counts[i]].
-
-    Attributes:
-        identities: (I,) the different identities, sorted.
-        codes: (N,) the position of every image's identity in `identities`.
-        counts: (I,) images per identity.
-        images: (N,) indices of the images, identity after identity, ascending in each.
-        offsets: (I,) where each identity begins in `images`.
-    """
-
-    identities: np.ndarray
-    codes: np.ndarray
-    counts: np.ndarray
-    images: np.ndarray
-    offsets: np.ndarray
-
-
-def group(labels: np.ndarray) -> Groups:
-    """Groups images by their labels (N,)."""
-    identities, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
-    return Groups(identities, codes, counts, np.argsort(codes, kind="stable"), offsets)
-
-
-def check_triplets_exist(groups: Groups) -> None:
-    """A triplet needs two images of one identity and one of another.
-
-    Raises:
-        UserError: when there is none.
-    """
-    if len(groups.identities) < 2:
-        raise UserError(
-            f"the training set has {len(groups.identities)} identities; triplets need at least 2: "
-            f"add images of another identity"
-        )
-    if groups.counts.max() < 2:
-        raise UserError(
-            "no identity of the training set has 2 images, so that there is no triplet; "
-            "add images, or look whether the identities in train.csv are right"
-        )
+    def _check_triplets_exist(self) -> None:
+        """Raises a UserError unless there are two images of one identity and one of another."""
+        if len(self.identities) < 2:
+            raise UserError(
+                f"the training set has {len(self.identities)} identities; triplets need at least 2: "
+                f"add images of another identity"
+            )
+        if self.counts.max() < 2:
+            raise UserError(
+                "no identity of the training set has 2 images, so that there is no triplet; "
+                "add images, or look whether the identities in train.csv are right"
+            )
 
 
 def generator(seed: int, stream: int, number: int) -> np.random.Generator:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.sampling import DRAW, Sampler, epoch_order, generator, group
+from dataset.sampling import DRAW, Sampler, epoch_order, generator
 from dataset.sampling._sequences import apart, batches_apart, linked, together
 from runtime.errors import UserError
 
@@ -47,8 +47,7 @@ class PKSampler(Sampler):
         Raises:
             UserError: when there are fewer than P identities, or fewer than P without siblings among them.
         """
-        self._groups = groups = group(labels)
-        self.identities, self.codes, self.counts = groups.identities, groups.codes, groups.counts
+        super().__init__(labels)
         if len(self.identities) < batch_p:
             raise UserError(
                 f"batch_p is {batch_p}, but the training set has only {len(self.identities)} identities; "
@@ -57,19 +56,20 @@ class PKSampler(Sampler):
         self._p, self._k, self._seed = batch_p, batch_k, seed
         self.batch_size = batch_p * batch_k
         self.steps_per_epoch = -(-len(self.identities) // batch_p)
+        self.images_per_epoch = int(np.minimum(self.counts, batch_k).sum())  # the last batch's filling may show others
+        self.shortage = f"{int((self.counts < batch_k).sum())} of them with fewer than K = {batch_k}"
         siblings = linked(self.codes, sequences)  # (I,)
         separate = int(siblings.max()) + 1
-        self._origin = ""
         if separate == len(self.identities):
             order = functools.partial(epoch_order, separate, batch_p, seed)
             if same_snippet_negatives:
-                self._origin = "(no two share a sequence: same_snippet_negatives changes nothing)"
+                self.origin = "(no two share a sequence: same_snippet_negatives changes nothing)"
         elif same_snippet_negatives:
             order = functools.partial(together, siblings, batch_p, seed)
-            self._origin = f"of {separate:,} separate sequences, those of one together"
+            self.origin = f"of {separate:,} separate sequences, those of one together"
         elif separate >= batch_p:
             order = functools.partial(apart, siblings, batch_p, seed)
-            self._origin = f"of {separate:,} separate sequences, one of each in a batch"
+            self.origin = f"of {separate:,} separate sequences, one of each in a batch"
             self.steps_per_epoch = batches_apart(siblings, batch_p)
         else:
             raise UserError(
@@ -83,19 +83,7 @@ class PKSampler(Sampler):
         epoch, position = divmod(int(step), self.steps_per_epoch)
         chosen = self._order(epoch)[position * self._p : (position + 1) * self._p]  # (P,)
         picks = _draw_images(self.counts[chosen], self._k, generator(self._seed, DRAW, step))  # (P, K)
-        return self._groups.images[self._groups.offsets[chosen][:, None] + picks].reshape(-1)
-
-    def images_per_epoch(self) -> int:
-        """How many different images an epoch shows at least (the last batch's filling may show others)."""
-        return int(np.minimum(self.counts, self._k).sum())
-
-    def shortage(self) -> str:
-        """How many identities have fewer than K images."""
-        return f"{int((self.counts < self._k).sum())} of them with fewer than K = {self._k}"
-
-    def origin(self) -> str:
-        """How batches treat identities that share a sequence; empty where none do."""
-        return self._origin
+        return self._images[self._offsets[chosen][:, None] + picks].reshape(-1)
 
 
 def _draw_images(counts: np.ndarray, k: int, random: np.random.Generator) -> np.ndarray:

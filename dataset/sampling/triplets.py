@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.sampling import DRAW, Sampler, check_triplets_exist, epoch_order, generator, group
+from dataset.sampling import DRAW, Sampler, epoch_order, generator
 from runtime.errors import UserError
 
 
@@ -39,11 +39,10 @@ class TripletSampler(Sampler):
         Raises:
             UserError: when T < 1, or there are fewer than T anchors, or no triplet at all.
         """
-        self._groups = groups = group(labels)
-        self.identities, self.codes, self.counts = groups.identities, groups.codes, groups.counts
+        super().__init__(labels)
         if batch_triples < 1:
             raise UserError("batch_p x batch_k is less than 3, which makes no triple; raise batch_p or batch_k")
-        check_triplets_exist(groups)
+        self._check_triplets_exist()
         self.anchors = np.flatnonzero(self.counts[self.codes] >= 2)
         if len(self.anchors) < batch_triples:
             raise UserError(
@@ -52,10 +51,12 @@ class TripletSampler(Sampler):
                 f"lower batch_p or batch_k"
             )
         self._rank = np.empty(len(self.codes), np.int64)  # where an image comes in its identity's group
-        self._rank[groups.images] = np.arange(len(self.codes)) - groups.offsets[self.codes[groups.images]]
+        self._rank[self._images] = np.arange(len(self.codes)) - self._offsets[self.codes[self._images]]
         self._t, self._seed = batch_triples, seed
         self.batch_size = 3 * batch_triples
         self.steps_per_epoch = -(-len(self.anchors) // batch_triples)
+        self.images_per_epoch = len(self.anchors)  # at least: chance decides on other negatives
+        self.epoch_has = f" with {len(self.anchors):,} triples"
         # `batch` runs in a thread of tf.data: `use` puts a new dictionary in the old one's place and changes none.
         self._given: dict[int, np.ndarray] = {}
         self._drawn = functools.lru_cache(maxsize=2)(lambda epoch: self._in_order(epoch, self._draw(epoch)))
@@ -86,29 +87,21 @@ class TripletSampler(Sampler):
         last = list(self._given.items())[-1:]
         self._given = {key: value for key, value in last if key != epoch} | {epoch: self._in_order(epoch, triples)}
 
-    def images_per_epoch(self) -> int:
-        """How many different images an epoch shows at least: the anchors (chance decides on other negatives)."""
-        return len(self.anchors)
-
-    def epoch_length(self) -> str:
-        """The steps and triples of an epoch."""
-        return f"{self.steps_per_epoch} steps with {len(self.anchors):,} triples"
-
     def _in_order(self, epoch: int, triples: np.ndarray) -> np.ndarray:
         """The triples of an epoch (A, 3), by anchor, to those of its batches: (steps_per_epoch * T, 3)."""
         return triples[epoch_order(len(self.anchors), self._t, self._seed, epoch)]
 
     def _draw(self, epoch: int) -> np.ndarray:
         """Random triples for all anchors, in their order: (A, 3)."""
-        random, groups = generator(self._seed, DRAW, epoch), self._groups
+        random = generator(self._seed, DRAW, epoch)
         identity = self.codes[self.anchors]
-        start, count = groups.offsets[identity], self.counts[identity]  # (A,)
+        start, count = self._offsets[identity], self.counts[identity]  # (A,)
         # Positions in `groups.images`: each draw is from a range without the forbidden part, then stepped over it.
         positive = random.integers(0, count - 1)
         positive += positive >= self._rank[self.anchors]
         negative = random.integers(0, len(self.codes) - count)
         negative += np.where(negative >= start, count, 0)
-        return np.stack([self.anchors, groups.images[start + positive], groups.images[negative]], axis=1)
+        return np.stack([self.anchors, self._images[start + positive], self._images[negative]], axis=1)
 
     def _check(self, triples: np.ndarray) -> None:
         """Raises a ValueError unless these are triples of these images."""

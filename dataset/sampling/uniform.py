@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.sampling import Sampler, check_triplets_exist, epoch_order, group
+from dataset.sampling import Sampler, epoch_order
 from runtime.errors import UserError
 
 
@@ -31,9 +31,8 @@ class UniformSampler(Sampler):
         Raises:
             UserError: when there are fewer than B images, or no triplet among them.
         """
-        groups = group(labels)
-        self.identities, self.codes, self.counts = groups.identities, groups.codes, groups.counts
-        check_triplets_exist(groups)
+        super().__init__(labels)
+        self._check_triplets_exist()
         if len(labels) < batch_size:
             raise UserError(
                 f"a batch of sampling 'uniform' is batch_p x batch_k = {batch_size} images, but the training set has "
@@ -41,13 +40,10 @@ class UniformSampler(Sampler):
             )
         self.batch_size = batch_size
         self.steps_per_epoch = -(-len(labels) // batch_size)
+        self.images_per_epoch = len(labels)
         self._order = functools.lru_cache(maxsize=2)(lambda epoch: epoch_order(len(labels), batch_size, seed, epoch))
 
     def batch(self, step: int) -> np.ndarray:
         """Indices of the images of batch `step` (step = 0, 1, ...): (B,) int64."""
         epoch, position = divmod(int(step), self.steps_per_epoch)
         return self._order(epoch)[position * self.batch_size : (position + 1) * self.batch_size].copy()
-
-    def images_per_epoch(self) -> int:
-        """How many different images an epoch shows: all."""
-        return len(self.codes)

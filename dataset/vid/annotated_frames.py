@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.loading.inspection import inspect_files
-from dataset.vid.annotations import AnnotationError, Frame, parse_frame
+from dataset.vid.annotations import Frame, parse_frame
 from runtime.errors import UserError
 
 PICTURES = (".jpeg", ".jpg", ".png")
@@ -61,10 +61,9 @@ def read_annotated_frames(
         if index in broken:
             faults.append(f"{images[name]}: {broken[index]}")
             continue
-        try:
-            frame, problems = parse_frame(texts[name])
-        except AnnotationError as error:
-            faults.append(str(error))
+        frame, problems = parse_frame(texts[name])
+        if not frame:
+            faults.append(str(problems[0]))
             continue
         lines += [f"object left out: {problem}" for problem in problems]
         if fault := _picture_fault(images[name], frame):
@@ -75,22 +74,15 @@ def read_annotated_frames(
         read.append(AnnotatedFrame(images[name], frame))
     if not read:
         raise UserError(f"{annotations}: none of the {len(names)} frames can be used; the first: {faults[0]}")
-    frames, others = _of_one_size(read)
-    faults += others
+    (width, height), _ = Counter((f.frame.width, f.frame.height) for f in read).most_common(1)[0]  # the first of equals
+    frames = []
+    for f in read:
+        if (f.frame.width, f.frame.height) == (width, height):
+            frames.append(f)
+        else:
+            size = f"{f.frame.width}x{f.frame.height}"
+            faults.append(f"{f.picture}: the picture is {size}, most are {width}x{height}")
     return frames, lines + [f"frame left out: {fault}" for fault in faults]
-
-
-def _of_one_size(frames: list[AnnotatedFrame]) -> tuple[list[AnnotatedFrame], list[str]]:
-    """The frames of the most frequent size (the first of equals), and a line for each of the others."""
-    sizes = [(f.frame.width, f.frame.height) for f in frames]
-    (w, h), _ = Counter(sizes).most_common(1)[0]
-    kept = [f for f, size in zip(frames, sizes, strict=True) if size == (w, h)]
-    faults = [
-        f"{f.picture}: the picture is {size[0]}x{size[1]}, most are {w}x{h}"
-        for f, size in zip(frames, sizes, strict=True)
-        if size != (w, h)
-    ]
-    return kept, faults
 
 
 def _files(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:

@@ -7,12 +7,10 @@ ROOT/Data/VID/...                                       the same tree with .JPEG
 
 import itertools
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-
-from runtime.errors import UserError
 
 SPLITS = ("train", "val")
 
@@ -27,26 +25,12 @@ class Problem(NamedTuple):
     kind: str
     problem: str
 
+    def __str__(self) -> str:
+        return f"{self.file}: {self.problem}"
 
-class AnnotationError(UserError):
-    """One annotation file, or one object in it, cannot be used; a caller that walks many may count it and go on.
 
-    Attributes:
-        file: the file.
-        kind: what is wrong, in words that all errors of the kind share.
-        problem: what is wrong with this one. The message is both, `file: problem`.
-    """
-
-    def __init__(self, file: Path, kind: str, problem: str = "") -> None:
-        self.file, self.kind, self.problem = Path(file), kind, (problem or kind)[:_LONGEST]
-        super().__init__(f"{file}: {self.problem}")
-
-    def as_problem(self) -> Problem:
-        """The same to be kept and counted."""
-        return Problem(str(self.file), self.kind, self.problem)
-
-    def __reduce__(self) -> tuple:
-        return AnnotationError, (self.file, self.kind, self.problem)
+class _UnusableError(Exception):
+    """A frame or an object cannot be used; the arguments are kind and problem, as in `Problem`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,139 +101,78 @@ class Snippet:
         return self.folder.rpartition("/")[2]
 
 
-def annotation_files(root: Path, split: str) -> Iterator[Path]:
-    """The annotation files of one split, sorted by folder and name, read a folder at a time.
-
-    Raises:
-        UserError: when ROOT/Annotations/VID/<split> is no folder.
-    """
-    top = Path(root) / "Annotations" / "VID" / split
-    if not top.is_dir():
-        raise UserError(f"{top}: no such folder; give the folder that holds Annotations/VID and Data/VID")
-    yield from _xml_files(top)
-
-
-def _xml_files(folder: Path) -> Iterator[Path]:
-    try:
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read: {error.strerror or error}") from error
-    for entry in entries:
-        if entry.is_dir():
-            yield from _xml_files(entry)
-        elif entry.suffix == ".xml":
-            yield entry
-
-
-def read_frame(root: Path, path: Path) -> Frame:
-    """Reads one annotation file that `annotation_files(root, ...)` gave; every object in it must be usable.
-
-    Split, snippet and frame name come from the path, which also leads to the image; the file must agree on its name.
-
-    Raises:
-        AnnotationError: naming the file and what is malformed or missing in it.
-    """
-    split, *folders = Path(path).relative_to(Path(root) / "Annotations" / "VID").parent.parts
-    if not folders:
-        raise AnnotationError(path, "not in the folder of a snippet")
-    frame, problems = parse_frame(path, split, "/".join(folders))
-    if problems:
-        raise problems[0]
-    return frame
-
-
-def parse_frame(path: Path, split: str = "", folder: str = "") -> tuple[Frame, list[AnnotationError]]:
+def parse_frame(path: Path, split: str = "", folder: str = "") -> tuple[Frame | None, list[Problem]]:
     """Reads one annotation file, leaving out objects that cannot be used.
 
     Returns:
-        The frame with its usable objects, and an error for each of the others.
-
-    Raises:
-        AnnotationError: when the frame itself cannot be used: malformed XML, a size or name that is missing or wrong,
-            two objects of one trackid.
+        The frame with its usable objects, and a problem for each of the others. None and the one problem when the frame
+        itself cannot be used: malformed XML, a size or name that is missing or wrong, two objects of one trackid.
     """
-    path = Path(path)
+    problems: list[Problem] = []
     try:
-        tree = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise AnnotationError(path, "malformed XML", f"malformed XML: {error}") from error
-    except (ValueError, LookupError) as error:  # an encoding that is unknown, or not the file's
-        raise AnnotationError(path, "malformed XML", f"malformed XML: {error}") from error
-    except OSError as error:
-        raise AnnotationError(path, "cannot be read", f"cannot be read: {error.strerror or error}") from error
-
-    filename = _text(path, tree, "filename")
-    if path.stem not in (filename, Path(filename).stem):  # with or without a suffix
-        problem = f"its filename is {filename!r}; it belongs to another frame"
-        raise AnnotationError(path, "another frame's name", problem)
-    width, height = (int(_number(path, tree, f"size/{side}", minimum=1)) for side in ("width", "height"))
-    objects, problems = [], []
-    for element in tree.iterfind("object"):
-        try:
-            objects.append(_read_object(path, element))
-        except AnnotationError as error:
-            problems.append(error)
-    objects.sort(key=lambda o: o.trackid)
-    for first, second in itertools.pairwise(objects):
-        if first.trackid == second.trackid:
-            raise AnnotationError(path, "a trackid twice in a frame", f"two objects with trackid {first.trackid}")
+        tree = _read_xml(path)
+        filename = _text(tree, "filename")
+        if path.stem not in (filename, Path(filename).stem):  # with or without a suffix
+            raise _UnusableError("another frame's name", f"its filename is {filename!r}; it belongs to another frame")
+        width, height = (int(_number(tree, f"size/{side}", minimum=1)) for side in ("width", "height"))
+        objects = []
+        for element in tree.iterfind("object"):
+            try:
+                objects.append(_read_object(element))
+            except _UnusableError as error:
+                problems.append(_problem(path, error))
+        objects.sort(key=lambda o: o.trackid)
+        for first, second in itertools.pairwise(objects):
+            if first.trackid == second.trackid:
+                raise _UnusableError("a trackid twice in a frame", f"two objects with trackid {first.trackid}")
+    except _UnusableError as error:
+        return None, [_problem(path, error)]
     return Frame(split, folder, path.stem, width, height, tuple(objects)), problems
 
 
-def _read_object(path: Path, element: ElementTree.Element) -> VideoObject:
-    trackid = _number(path, element, "trackid", minimum=0)
-    if trackid != int(trackid):
-        raise AnnotationError(path, "unusable trackid", f"trackid is {trackid:g}; it must be a whole number")
+def _problem(path: Path, error: _UnusableError) -> Problem:
+    kind, problem = error.args
+    return Problem(str(path), kind, problem[:_LONGEST])
+
+
+def _read_xml(path: Path) -> ElementTree.Element:
     try:
-        return _read_fields(path, element, int(trackid))
-    except AnnotationError as error:
-        raise AnnotationError(path, error.kind, f"trackid {trackid:g}: {error.problem}") from None
+        return ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # also an encoding that is unknown, or another
+        raise _UnusableError("malformed XML", f"malformed XML: {error}") from error
+    except OSError as error:
+        raise _UnusableError("cannot be read", f"cannot be read: {error.strerror or error}") from error
 
 
-def _read_fields(path: Path, element: ElementTree.Element, trackid: int) -> VideoObject:
-    xmin, ymin, xmax, ymax = (_number(path, element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
-    if not (xmin < xmax and ymin < ymax):
-        sides = f"x {xmin:g} to {xmax:g}, y {ymin:g} to {ymax:g}"
-        raise AnnotationError(path, "empty box", f"its box is empty: {sides}")
-    occluded, generated = (_number(path, element, flag) for flag in ("occluded", "generated"))
-    category = _text(path, element, "name")
-    return VideoObject(trackid, category, xmin, ymin, xmax, ymax, occluded != 0, generated != 0)
+def _read_object(element: ElementTree.Element) -> VideoObject:
+    trackid = _number(element, "trackid", minimum=0)
+    if trackid != int(trackid):
+        raise _UnusableError("unusable trackid", f"trackid is {trackid:g}; it must be a whole number")
+    try:
+        xmin, ymin, xmax, ymax = (_number(element, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
+        if not (xmin < xmax and ymin < ymax):
+            raise _UnusableError("empty box", f"its box is empty: x {xmin:g} to {xmax:g}, y {ymin:g} to {ymax:g}")
+        occluded, generated = (_number(element, flag) != 0 for flag in ("occluded", "generated"))
+        category = _text(element, "name")
+    except _UnusableError as error:
+        kind, problem = error.args
+        raise _UnusableError(kind, f"trackid {trackid:g}: {problem}") from None
+    return VideoObject(int(trackid), category, xmin, ymin, xmax, ymax, occluded, generated)
 
 
-def _text(path: Path, element: ElementTree.Element, field: str) -> str:
+def _text(element: ElementTree.Element, field: str) -> str:
     text = (element.findtext(field) or "").strip()
     if not text:
-        raise AnnotationError(path, f"no {field.rpartition('/')[2]}", f"{element.tag} without {field}")
+        raise _UnusableError(f"no {field.rpartition('/')[2]}", f"{element.tag} without {field}")
     return text
 
 
-def _number(path: Path, element: ElementTree.Element, field: str, minimum: int = -_LARGEST) -> float:
-    text, name = _text(path, element, field), field.rpartition("/")[2]
+def _number(element: ElementTree.Element, field: str, minimum: int = -_LARGEST) -> float:
+    text, kind = _text(element, field), f"unusable {field.rpartition('/')[2]}"
     try:
         value = float(text)
     except ValueError:
-        raise AnnotationError(path, f"unusable {name}", f"{field} is {text!r}; it must be a number") from None
+        raise _UnusableError(kind, f"{field} is {text!r}; it must be a number") from None
     if not minimum <= value <= _LARGEST:  # NaN fails the comparison
-        problem = f"{field} is {value:g}; it must be between {minimum:,} and {_LARGEST:,}"
-        raise AnnotationError(path, f"unusable {name}", problem)
+        raise _UnusableError(kind, f"{field} is {value:g}; it must be between {minimum:,} and {_LARGEST:,}")
     return value
-
-
-def read_snippets(root: Path, split: str) -> tuple[list[Snippet], list[AnnotationError]]:
-    """All snippets of one split in sorted order, and an error for every file left out of them.
-
-    Raises:
-        UserError: when there is no annotation file at all.
-    """
-    frames: dict[str, list[Frame]] = {}
-    errors: list[AnnotationError] = []
-    for path in annotation_files(root, split):
-        try:
-            frame = read_frame(root, path)
-        except AnnotationError as error:
-            errors.append(error)
-        else:
-            frames.setdefault(frame.folder, []).append(frame)
-    if not frames and not errors:
-        raise UserError(f"{Path(root) / 'Annotations' / 'VID' / split}: no .xml files in it")
-    return [Snippet(split, folder, tuple(members)) for folder, members in frames.items()], errors

@@ -1,6 +1,5 @@
 """Reads the annotations of a split into its index, and cuts a crop of every object."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,13 +29,7 @@ def up_to_date_index(folder: OutputFolder, split: str, workers: int, anew: bool 
             return index
         print(f"{split}: other files than when its annotations were read; reading them again")
     folder.record_file(split).unlink(missing_ok=True)  # it belongs to the old index
-    progress: list[Progress] = []
-
-    def report(done: int, total: int) -> None:
-        progress or progress.append(Progress(f"{split}: read the annotations of", total, "snippets"))
-        progress[0](done)
-
-    index = index_split(folder.root, split, workers, report)
+    index = index_split(folder.root, split, workers, show_progress=True)
     folder.write_problems(split, index.problems)
     write_index(file, index)  # last: with it, this is done
     return index
@@ -64,17 +57,15 @@ def crop_split(folder: OutputFolder, index: SplitIndex, workers: int) -> None:
 
     top = root / "Data" / "VID" / split
     problems = [*index.problems, *counts.problems, *without_annotation(folder, index)]
-    left_out = count_problems(problems) | small_boxes(small, settings.min_box)
-    missing = sorted(
-        problem.file.removeprefix(f"{top}/").rpartition(".")[0] for problem in counts.problems
-    )  # <folder>/<frame>
+    chosen = small_boxes(small, settings.min_box)
+    missing = sorted(Path(problem.file).relative_to(top).with_suffix("").as_posix() for problem in counts.problems)
     crops = counts.written + counts.existing
     folder.write_problems(split, problems)
-    record = {"frames": index.frame_count, "crops": crops, "left_out": left_out, "missing_frames": missing}
-    write_json(folder.record_file(split), record)
+    record = {"frames": index.frame_count, "crops": crops, "left_out": count_problems(problems) | chosen}
+    write_json(folder.record_file(split), record | {"missing_frames": missing})  # <folder>/<frame>
     frames = index.frame_count - len(missing)
     print(f"{split}: {crops:,} crops of {frames:,} frames, {counts.existing:,} of them from before")
-    tell_problems(folder, split, problems, small_boxes(small, settings.min_box))
+    tell_problems(folder, split, problems, chosen)
     if not crops:
         raise NoCropsError(
             f"{top}: none of its {index.frame_count:,} frames gave a crop; is the archive unpacked there?"
@@ -97,21 +88,14 @@ def without_annotation(folder: OutputFolder, index: SplitIndex) -> list[Problem]
         except OSError as error:
             problems.append(Problem(str(path), "folder cannot be read", str(error.strerror or error)))
             continue
-        problems += [
-            Problem(f"{path / stem}.JPEG", "no annotation", f"there is no {where / stem}.xml")
-            for stem in sorted(missing)
-        ]
-    return [Problem(*map(_printable, problem)) for problem in problems]
-
-
-def _printable(text: str) -> str:
-    """A file name need not be UTF-8; lists and terminals want it."""
-    return text.encode("utf-8", "backslashreplace").decode()
+        for stem in sorted(missing):
+            problems.append(Problem(f"{path / stem}.JPEG", "no annotation", f"there is no {where / stem}.xml"))
+    # A file name need not be UTF-8; lists and terminals want it.
+    return [Problem(*(text.encode("utf-8", "backslashreplace").decode() for text in problem)) for problem in problems]
 
 
 def _stems(folder: Path, suffix: str) -> set[str]:
-    with os.scandir(folder) as entries:
-        return {entry.name.removesuffix(suffix) for entry in entries if entry.name.endswith(suffix)}
+    return {file.stem for file in folder.iterdir() if file.suffix == suffix}
 
 
 def tell_disk(folder: OutputFolder, split: str, crops: int) -> None:
@@ -138,7 +122,7 @@ def tell_problems(
     for kind, number in kinds.items():
         print(f"  {kind}: {number:,}")
         for problem in [problem for problem in problems if problem.kind == kind][:_EXAMPLES]:
-            print(f"    {problem.file}: {problem.problem}")
+            print(f"    {problem}")
     print(f"{split}: when annotations have been mended, give --reindex; images are looked at again in any case")
 
 

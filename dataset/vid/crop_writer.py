@@ -19,21 +19,25 @@ _FRAMES_PER_TASK = 16  # amortises the hand-over to a process and keeps the prog
 
 @dataclass(frozen=True, slots=True)
 class FrameCrops:
-    """What to cut from one image.
+    """What to cut from one frame.
 
     Attributes:
-        image: the frame.
-        size: its (width, height) as annotated.
+        root: the VID root.
+        frame: the frame; its size is compared with that of its image.
         out: the output folder.
-        crops: windows, and the files below `out` to write them to.
+        boxes: boxes, and the files below `out` to write their crops to.
         settings: size and quality of the files.
     """
 
-    image: Path
-    size: tuple[int, int]
+    root: Path
+    frame: Frame
     out: Path
-    crops: tuple[tuple[Box, str], ...]
+    boxes: tuple[tuple[Box, str], ...]
     settings: CropSettings = DEFAULT
+
+    @property
+    def image(self) -> Path:
+        return self.frame.image_file(self.root)
 
 
 @dataclass
@@ -44,28 +48,22 @@ class CropCounts:
     existing: int = 0
     problems: list[Problem] = field(default_factory=list)
 
-    def add(self, other: "CropCounts") -> None:
-        self.written += other.written
-        self.existing += other.existing
-        self.problems += other.problems
-
 
 def object_crops(root: Path, out: Path, frame: Frame, settings: CropSettings = DEFAULT) -> FrameCrops:
     """The crops of all objects of a frame."""
-    crops = tuple((settings.window(o.box), crop_path(frame, o.trackid)) for o in frame.objects)
-    return FrameCrops(frame.image_file(root), (frame.width, frame.height), Path(out), crops, settings)
+    return FrameCrops(root, frame, out, tuple((o.box, crop_path(frame, o.trackid)) for o in frame.objects), settings)
 
 
 def write_crops(task: FrameCrops) -> CropCounts:
     """Writes the crops of one image that are not there yet; the image is decoded once, or not at all."""
-    missing = [(window, task.out / path) for window, path in task.crops if not _is_there(task.out / path)]
-    counts = CropCounts(existing=len(task.crops) - len(missing))
-    if task.crops and not missing:
+    missing = [(task.settings.window(box), task.out / path) for box, path in task.boxes if _is_missing(task.out / path)]
+    counts = CropCounts(existing=len(task.boxes) - len(missing))
+    if task.boxes and not missing:
         return counts
     try:
         with Image.open(task.image) as file:
-            if file.size != task.size:
-                have, want = (f"{width}x{height}" for width, height in (file.size, task.size))
+            have, want = f"{file.width}x{file.height}", f"{task.frame.width}x{task.frame.height}"
+            if have != want:
                 problem = f"the image is {have}, its annotation says {want}"
                 counts.problems.append(Problem(str(task.image), "image of another size than annotated", problem))
                 return counts
@@ -77,7 +75,9 @@ def write_crops(task: FrameCrops) -> CropCounts:
         counts.problems.append(Problem(str(task.image), "no JPEG", "no such file"))
         return counts
     except Exception as error:  # damaged data reaches Pillow's decoders as OSError, SyntaxError, struct.error, zlib ...
-        counts.problems.append(Problem(str(task.image), "unreadable JPEG", _reason(task.image, error)))
+        # The problem names the image already.
+        problem = f"cannot be read as an image: {error}".replace(f" {str(task.image)!r}", "")
+        counts.problems.append(Problem(str(task.image), "unreadable JPEG", problem))
         return counts
     colour = None if all(is_inside(image, window) for window, _ in missing) else mean_colour(image)
     for window, path in missing:
@@ -86,16 +86,12 @@ def write_crops(task: FrameCrops) -> CropCounts:
     return counts
 
 
-def _reason(image: Path, error: Exception) -> str:
-    return f"cannot be read as an image: {error}".replace(f" {str(image)!r}", "")  # the problem names it already
-
-
-def _is_there(path: Path) -> bool:
-    """True for a crop that an earlier run finished; after a power cut a file can be there without its content."""
+def _is_missing(path: Path) -> bool:
+    """Whether no earlier run finished this crop; after a power cut a file can be there without its content."""
     try:
-        return path.stat().st_size > 0
+        return path.stat().st_size == 0
     except OSError:
-        return False
+        return True
 
 
 def _save(image: Image.Image, path: Path, task: FrameCrops) -> None:
@@ -123,16 +119,16 @@ def write_all_crops(
         UserError: when a crop cannot be written. An image that cannot be read is one of the `problems` instead.
     """
     total, done = CropCounts(), 0
-    for images, counts in run_parallel(_write_lot, lots(tasks, _FRAMES_PER_TASK), workers):
-        total.add(counts)
-        done += images
+    for lot in run_parallel(_write_lot, lots(tasks, _FRAMES_PER_TASK), workers):
+        for counts in lot:
+            total.written += counts.written
+            total.existing += counts.existing
+            total.problems += counts.problems
+        done += len(lot)
         if progress:
             progress(done)
     return total
 
 
-def _write_lot(lot: Sequence[FrameCrops]) -> tuple[int, CropCounts]:
-    total = CropCounts()
-    for task in lot:
-        total.add(write_crops(task))
-    return len(lot), total
+def _write_lot(lot: Sequence[FrameCrops]) -> list[CropCounts]:
+    return [write_crops(task) for task in lot]

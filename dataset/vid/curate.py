@@ -1,5 +1,6 @@
 """Makes a prepared data set of indices and crops: training list, episodes, their random crops, statistics."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,9 +59,8 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
             notes.append(f"{split}: its annotations have not been read, so that there is no {lists}")
     uncropped = [split for split in indices if not folder.record_file(split).exists()]
     notes += [f"{split}: its crops have not all been made; run the command crop" for split in uncropped]
-    write_json(
-        folder.path / "statistics.json", {"settings": vars(wishes), "splits": statistics, "sets": sets, "notes": notes}
-    )
+    made = {"settings": vars(wishes), "splits": statistics, "sets": sets, "notes": notes}
+    write_json(folder.path / "statistics.json", made)
     _report(sets, notes)
     if uncropped:
         print(f"\n{folder.path}: lists written; not ready for training until crop, and then curate, have been run")
@@ -97,16 +97,15 @@ def _write_train(folder: OutputFolder, index: SplitIndex, notes: list[str]) -> d
     return made
 
 
-def _episode_sets(indices: dict[str, SplitIndex], wishes: Wishes) -> list[EpisodeSet]:
+def _episode_sets(indices: dict[str, SplitIndex], wishes: Wishes) -> Iterator[EpisodeSet]:
     number, seed = wishes.episodes, wishes.seed
-    sets = []
     if "train" in indices:
-        sets.append(object_episodes(indices["train"].snippets(), "train_eval", number, seed))
+        yield object_episodes(indices["train"].snippets(), "train_eval", number, seed)
     if "val" in indices:
-        sets.append(object_episodes(indices["val"].snippets(), "val_eval", number, seed))
+        val = indices["val"]
+        yield object_episodes(val.snippets(), "val_eval", number, seed)
         easy = (number, seed, wishes.random_crops, wishes.max_iou)
-        sets.append(random_crop_episodes(indices["val"].snippets(), "easy_val_eval", *easy))
-    return sets
+        yield random_crop_episodes(val.snippets(), "easy_val_eval", *easy)
 
 
 def _write_episodes(folder: OutputFolder, episodes: EpisodeSet, workers: int, notes: list[str]) -> dict[str, Any]:
@@ -116,7 +115,7 @@ def _write_episodes(folder: OutputFolder, episodes: EpisodeSet, workers: int, no
             notes.append(f"{episodes.name}: {dropped} episodes left out, since the images of their frames are gone")
     if episodes.shortfall:
         notes.append(episodes.shortfall)
-    write_prepared(folder.path, {}, [(episodes.name, episodes.episodes, episodes.attributes)])
+    write_prepared(folder.path, {}, [(episodes.name, episodes.episodes, dict(episodes.attributes))])
     return {"asked": episodes.asked, "episodes": len(episodes.episodes), "snippets": episodes.snippets}
 
 
@@ -136,7 +135,7 @@ def _cut_random_crops(folder: OutputFolder, episodes: EpisodeSet, workers: int) 
             f"{frames}: no such folder; the random crops are cut from it: run crop with its --root of today"
         )
     broken = {problem.file for problem in counts.problems}
-    return episodes.without({path for task in tasks if str(task.image) in broken for _, path in task.crops})
+    return episodes.without({path for task in tasks if str(task.image) in broken for _, path in task.boxes})
 
 
 def _report(sets: dict[str, dict[str, Any]], notes: list[str]) -> None:

@@ -1,11 +1,12 @@
 """Episodes from annotations: an object of one frame, sought among the objects or random crops of another.
 
-Every choice comes from a seed and from names, never from the order in which snippets arrive.
+Every choice comes from a seed and from names. Snippets come in the order of their folders, as an index has them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,12 +14,21 @@ from dataset.vid.annotations import Frame, Snippet
 from dataset.vid.crop_writer import FrameCrops
 from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS, random_boxes, random_kind
 from dataset.vid.seeds import generator
-from dataset.vid.selection import by_folder, snippet_class, tracks
+from dataset.vid.selection import snippet_class, tracks
 from dataset.vid.siamfc_crops import DEFAULT, Box, CropSettings, crop_path
 
 MIN_CANDIDATES = 3  # the positive included
 
 Usable = Callable[[Frame, int], bool]  # (frame, trackid): whether that object can be a positive
+
+
+class Pair(NamedTuple):
+    """One object in two frames of a snippet, the anchor in the first, the positive in the second; their positions."""
+
+    trackid: int
+    first: Frame
+    second: Frame
+    positions: tuple[int, int]
 
 
 @dataclass
@@ -38,24 +48,26 @@ class EpisodeSet:
     episodes: list[tuple[str, str, list[str]]] = field(default_factory=list)
     shortfall: str = ""
     snippets: int = 0
-    attributes: dict[str, list] = field(default_factory=lambda: {"snippet": [], "category": [], "gap": []})
+    attributes: dict[str, list[str | int]] = field(default_factory=lambda: {"snippet": [], "category": [], "gap": []})
     random_crops: dict[str, tuple[Frame, Box]] = field(default_factory=dict)
 
-    def add(self, pair: "Pair", negatives: list[str]) -> None:
+    def add(self, pair: Pair, negatives: list[str]) -> None:
         """Adds the episode of a pair."""
-        self.episodes.append((pair.anchor_path, pair.positive_path, negatives))
-        for name, value in (("snippet", pair.first.snippet), ("category", pair.category), ("gap", pair.gap)):
-            self.attributes[name].append(value)
+        trackid, first, second, positions = pair
+        self.episodes.append((crop_path(first, trackid), crop_path(second, trackid), negatives))
+        # Their distance by their names, where these are numbers: frames between them may have been left out.
+        names = first.name, second.name
+        one, other = map(int, names) if all(name.isdecimal() for name in names) else positions
+        self.attributes["snippet"].append(first.snippet)
+        self.attributes["category"].append(next(o.category for o in second.objects if o.trackid == trackid))
+        self.attributes["gap"].append(abs(other - one))
 
     def random_crop_tasks(self, root: Path, out: Path, settings: CropSettings = DEFAULT) -> list[FrameCrops]:
         """The random crops to cut, one task a frame."""
         frames: dict[Frame, list[tuple[Box, str]]] = {}
         for path, (frame, box) in sorted(self.random_crops.items()):
-            frames.setdefault(frame, []).append((settings.window(box), path))
-        return [
-            FrameCrops(frame.image_file(root), (frame.width, frame.height), Path(out), tuple(crops), settings)
-            for frame, crops in frames.items()
-        ]
+            frames.setdefault(frame, []).append((box, path))
+        return [FrameCrops(root, frame, out, tuple(boxes), settings) for frame, boxes in frames.items()]
 
     def without(self, broken: set[str]) -> int:
         """Drops the episodes that need one of these paths. Returns how many."""
@@ -74,12 +86,12 @@ def object_episodes(snippets: Iterable[Snippet], name: str, count: int, seed: in
     another frame, which has at least 3 objects; the others, occluded or not, are the negatives. Snippets take turns,
     and no (anchor, positive) pair comes twice.
     """
-    snippets = [snippet for snippet in by_folder(snippets) if snippet_class(snippet) == "multiple_bboxes"]
+    pairs = [_Pairs(s, MIN_CANDIDATES) for s in snippets if snippet_class(s) == "multiple_bboxes"]
+    needed = f"multiple_bboxes snippets with an object seen twice, once among {MIN_CANDIDATES} or more objects"
     result = EpisodeSet(name, count)
-    for pair in _take_turns([_Pairs(s, MIN_CANDIDATES) for s in snippets], generator(seed, name), result):
+    for pair in _take_turns(result, pairs, seed, needed):
         others = [o.trackid for o in pair.second.objects if o.trackid != pair.trackid]
         result.add(pair, [crop_path(pair.second, trackid) for trackid in others])
-    _explain(result, f"multiple_bboxes snippets with an object seen twice, once among {MIN_CANDIDATES} or more objects")
     return result
 
 
@@ -101,44 +113,15 @@ def random_crop_episodes(
     def has_room(frame: Frame, trackid: int) -> bool:
         return bool(random_boxes(frame, trackid, crops, max_iou))
 
-    snippets = [snippet for snippet in by_folder(snippets) if snippet_class(snippet) != "missing_bbox"]
+    pairs = [_Pairs(s, 1, has_room) for s in snippets if snippet_class(s) != "missing_bbox"]
+    needed = f"snippets with an object seen twice, once with room for {crops} random crops"
     result = EpisodeSet(name, count)
-    for pair in _take_turns([_Pairs(s, 1, has_room) for s in snippets], generator(seed, name), result):
+    for pair in _take_turns(result, pairs, seed, needed):
         boxes = random_boxes(pair.second, pair.trackid, crops, max_iou)
         negatives = [crop_path(pair.second, pair.trackid, random_kind(i, max_iou)) for i in range(len(boxes))]
         result.random_crops |= {path: (pair.second, box) for path, box in zip(negatives, boxes, strict=True)}
         result.add(pair, negatives)
-    _explain(result, f"snippets with an object seen twice, once with room for {crops} random crops")
     return result
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One object in two frames: the anchor in the first, the positive in the second."""
-
-    trackid: int
-    first: Frame
-    second: Frame
-    positions: tuple[int, int]
-
-    @property
-    def anchor_path(self) -> str:
-        return crop_path(self.first, self.trackid)
-
-    @property
-    def positive_path(self) -> str:
-        return crop_path(self.second, self.trackid)
-
-    @property
-    def category(self) -> str:
-        return next(o.category for o in self.second.objects if o.trackid == self.trackid)
-
-    @property
-    def gap(self) -> int:
-        """How many frames apart they are, by their names where these are numbers: frames may have been left out."""
-        names = self.first.name, self.second.name
-        first, second = map(int, names) if all(name.isdecimal() for name in names) else self.positions
-        return abs(second - first)
 
 
 class _Pairs:
@@ -147,27 +130,21 @@ class _Pairs:
     `usable` may be slow, so that it is asked only for positives that are drawn.
     """
 
-    def __init__(self, snippet: Snippet, min_candidates: int, usable: Usable | None = None):
+    def __init__(self, snippet: Snippet, min_candidates: int, usable: Usable | None = None) -> None:
         self.frames, self.usable = snippet.frames, usable
         enough = [len(frame.objects) >= min_candidates for frame in snippet.frames]
         self.positions = tracks(snippet)  # trackid -> positions of the frames where it is seen
         self.seconds = {trackid: [p for p in seen if enough[p]] for trackid, seen in self.positions.items()}
         self.drawn: set[tuple[int, int, int]] = set()
+        self.left = sum(len(self.seconds[trackid]) * (len(seen) - 1) for trackid, seen in self.positions.items())
         self._find_firsts()
-        self.left = sum(
-            len(self.seconds[trackid]) - (first in allowed)
-            for trackid, seen in self.positions.items()
-            for allowed in [set(self.seconds[trackid])]
-            for first in seen
-        )
 
     def _find_firsts(self) -> None:
         """The frames that can be the first one, in order, and for each the track ids that can be the anchor."""
         self.firsts: dict[int, list[int]] = {}
         for trackid, seen in self.positions.items():
-            seconds = self.seconds[trackid]
             for first in seen:
-                if len(seconds) > 1 or (seconds and seconds[0] != first):
+                if self.seconds[trackid] not in ([], [first]):
                     self.firsts.setdefault(first, []).append(trackid)
         self.order = sorted(self.firsts)
 
@@ -190,24 +167,24 @@ class _Pairs:
         return None
 
 
-def _take_turns(pairs: Sequence[_Pairs], rng: np.random.Generator, result: EpisodeSet) -> Iterator[Pair]:
-    """As many pairs as are asked for: one from every snippet in random order, then another from every one, and on."""
+def _take_turns(result: EpisodeSet, pairs: list[_Pairs], seed: int, needed: str) -> Iterator[Pair]:
+    """As many pairs as are asked for: one from every snippet in random order, then another from every one, and on.
+
+    At last it notes in `result` how many snippets gave one, and why there are fewer; `needed` is what a snippet needs.
+    """
+    rng = generator(seed, result.name)
     made, gave = 0, set()
     while made < result.asked and (able := [i for i, p in enumerate(pairs) if p.left]):
         for i in rng.permutation(len(able)):
             if made == result.asked:
                 break
-            pair = pairs[able[i]].draw(rng)
-            if pair:
+            if pair := pairs[able[i]].draw(rng):
                 gave.add(able[i])
                 made += 1
                 yield pair
     result.snippets = len(gave)
-
-
-def _explain(result: EpisodeSet, needed: str) -> None:
-    if len(result.episodes) < result.asked:
+    if made < result.asked:
         result.shortfall = (
-            f"{result.name}: {len(result.episodes)} of {result.asked} episodes: there are {result.snippets} {needed}, "
+            f"{result.name}: {made} of {result.asked} episodes: there are {result.snippets} {needed}, "
             f"and all their pairs are used"
         )

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import dataclasses
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ class OutputFolder:
 
     def index_file(self, split: str) -> Path:
         """The annotations of a split."""
-        return self.path / "index" / f"{split}.h5"
+        return self.path / "index" / f"{split}.npz"
 
     def record_file(self, split: str) -> Path:
         """What became of the crops of a split: written when all of them have been looked at."""
@@ -47,22 +46,23 @@ class OutputFolder:
     @property
     def root(self) -> Path:
         """The folder of the archive."""
-        return Path(self._settings()["root"])
+        return self._settings()[0]
 
     @property
     def crop_settings(self) -> CropSettings:
         """How its crops are made; the defaults as long as there are none."""
-        return CropSettings(**(self._settings()["crops"] or {}))
+        return self._settings()[1] or CropSettings()
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> tuple[Path, CropSettings | None]:
+        """The folder of the archive, and how crops are made once there are some."""
         settings = read_json(self.settings_json)
         if not isinstance(settings, dict) or settings.get("made_by") != MADE_BY:
             raise UserError(f"{self.settings_json}: not made by this command; give another --out")
-        root, crops = settings.get("root"), settings.get("crops", ())
-        names = {field.name for field in dataclasses.fields(CropSettings)}
-        if not isinstance(root, str) or not (crops is None or (isinstance(crops, dict) and set(crops) == names)):
-            raise UserError(f"{self.settings_json}: damaged, or of another version; give another --out")
-        return settings
+        try:
+            crops = settings["crops"]
+            return Path(settings["root"]), None if crops is None else CropSettings(**crops)
+        except (KeyError, TypeError):
+            raise UserError(f"{self.settings_json}: damaged, or of another version; give another --out") from None
 
     def check(self) -> None:
         """Raises a UserError unless the folder is one that `settle` made."""
@@ -80,22 +80,21 @@ class OutputFolder:
         Raises:
             UserError: when the folder holds something else, or was made with other settings.
         """
-        root = Path(root).resolve()
+        root, made = Path(root).resolve(), None
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: a file is in the place of the folder; give another --out")
-        settings: dict[str, Any] = {"made_by": MADE_BY, "root": str(root), "crops": None}
         if self.settings_json.exists():
-            settings = self._settings()
-            if Path(settings["root"]) != root and Path(settings["root"]).exists():
-                raise UserError(f"{self.path}: made from {settings['root']}, not from {root}; give another --out")
+            made_from, made = self._settings()
+            if made_from != root and made_from.exists():
+                raise UserError(f"{self.path}: made from {made_from}, not from {root}; give another --out")
         elif self.path.exists() and any(not self._is_left_over(entry) for entry in self.path.iterdir()):
             raise UserError(f"{self.path}: not empty and not made by this command; give another --out")
-        wanted = dataclasses.asdict(crops) if crops else None
-        if wanted and settings["crops"] and settings["crops"] != wanted:
-            names = [name for name in wanted if wanted[name] != settings["crops"].get(name)]
-            differences = ", ".join(f"{name} {settings['crops'].get(name)} instead of {wanted[name]}" for name in names)
+        if crops and made and crops != made:
+            pairs = zip(vars(crops).items(), vars(made).values(), strict=True)
+            differences = ", ".join(f"{name} {old} instead of {new}" for (name, new), old in pairs if old != new)
             raise UserError(f"{self.path}: its crops were made with other settings ({differences}); give another --out")
-        return settings | {"root": str(root), "crops": wanted or settings["crops"]}
+        settings = made or crops
+        return {"made_by": MADE_BY, "root": str(root), "crops": vars(settings) if settings else None}
 
     def _is_left_over(self, entry: Path) -> bool:
         """Whether a run that was killed at its very start left this."""
@@ -132,8 +131,7 @@ class OutputFolder:
         missing = set(self.record(split)["missing_frames"]) if self.record_file(split).exists() else set()
         frames = np.ones(index.frame_count, bool)
         if missing:
-            folders = np.repeat(index.folders, np.diff(index.snippet_first)).tolist()
-            pairs = zip(folders, index.names.tolist(), strict=True)
+            pairs = zip(index.folders[index.snippet_of_frame].tolist(), index.names.tolist(), strict=True)
             frames[:] = [f"{folder.decode()}/{name.decode()}" not in missing for folder, name in pairs]
         return index.select(frames, large_enough(index, self.crop_settings.min_box))
 

@@ -13,11 +13,6 @@ _DRAWS = 80  # boxes drawn for each one wanted; enough unless hardly any box is 
 _BLOCK = 16  # of them at a time: the first one nearly always has enough
 
 
-def iou(box: Box, other: Box) -> float:
-    """Intersection over union of two boxes."""
-    return float(_ious(np.array([box]), other)[0])
-
-
 def random_boxes(frame: Frame, trackid: int, count: int = RANDOM_CROPS, max_iou: float = MAX_IOU) -> list[Box]:
     """`count` boxes of an object's size (each side within 1.4 times), centred in the frame, with IoU < `max_iou`.
 
@@ -33,7 +28,7 @@ def random_boxes(frame: Frame, trackid: int, count: int = RANDOM_CROPS, max_iou:
         drawn = rng.uniform((0, 0, -1, -1), high, (_BLOCK, 4))
         centres, half = drawn[:, :2], size * 1.4 ** drawn[:, 2:] / 2  # (n, 2) each
         candidates = np.concatenate([centres - half, centres + half], axis=1)  # (n, 4)
-        boxes += map(tuple, candidates[_ious(candidates, target) < max_iou].tolist())
+        boxes += map(tuple, candidates[ious(candidates, target) < max_iou].tolist())
         if len(boxes) >= count:
             return boxes[:count]
     return []
@@ -44,7 +39,7 @@ def random_kind(number: int, max_iou: float = MAX_IOU) -> str:
     return f"random.{number}" if max_iou == MAX_IOU else f"random_{max_iou!r}.{number}"
 
 
-def _ious(boxes: np.ndarray, other: Box) -> np.ndarray:
+def ious(boxes: np.ndarray, other: Box) -> np.ndarray:
     """IoU of each of N boxes with another one: (N, 4) -> (N,)."""
     width = np.minimum(boxes[:, 2], other[2]) - np.maximum(boxes[:, 0], other[0])
     height = np.minimum(boxes[:, 3], other[3]) - np.maximum(boxes[:, 1], other[1])

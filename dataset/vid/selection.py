@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from dataset.formats.manifest import Row
 from dataset.vid.annotations import Snippet
 from dataset.vid.seeds import generator
 from dataset.vid.siamfc_crops import crop_path
@@ -34,18 +35,14 @@ def tracks(snippet: Snippet) -> dict[int, list[int]]:
     return dict(sorted(tracks.items()))
 
 
-def by_folder(snippets: Iterable[Snippet]) -> list[Snippet]:
-    return sorted(snippets, key=lambda snippet: snippet.folder)
-
-
-def train_rows(snippets: Iterable[Snippet]) -> list[tuple[str, str, str, str]]:
+def train_rows(snippets: Iterable[Snippet]) -> list[Row]:
     """Rows (identity, path, camera, sequence): every crop of an object that is not occluded in its frame.
 
     The identity is <snippet>/<trackid>, the sequence the snippet, the camera empty. Objects with a single such crop
     are left out: they cannot give a positive pair.
     """
-    rows = []
-    for snippet in by_folder(snippets):
+    rows: list[Row] = []
+    for snippet in snippets:
         for trackid, positions in tracks(snippet).items():
             if len(positions) >= 2:
                 identity = f"{snippet.name}/{trackid}"
@@ -54,7 +51,7 @@ def train_rows(snippets: Iterable[Snippet]) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def query_gallery_rows(snippets: Iterable[Snippet], seed: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def query_gallery_rows(snippets: Iterable[Snippet], seed: int) -> tuple[list[Row], list[Row]]:
     """Rows (identity, path) of a retrieval set, for objects seen both early and late in their snippet.
 
     Returns:
@@ -62,8 +59,9 @@ def query_gallery_rows(snippets: Iterable[Snippet], seed: int) -> tuple[list[tup
         gallery: all its crops from the last two thirds. Crops of occluded objects are left out of both.
     """
     rng = generator(seed, "query")
-    query, gallery = [], []
-    for snippet in by_folder(snippets):
+    query: list[Row] = []
+    gallery: list[Row] = []
+    for snippet in snippets:
         for trackid, positions in tracks(snippet).items():
             early = [p for p in positions if 3 * p < len(snippet.frames)]
             late = [p for p in positions if 3 * p >= len(snippet.frames)]

@@ -17,24 +17,21 @@ _MANY = 10  # frames with more objects than this are counted together
 
 def split_statistics(index: SplitIndex) -> dict[str, Any]:
     """Counts over the frames and objects of an index; a track is one object of one snippet."""
-    per_frame = np.diff(index.frame_first)  # (F,) objects
-    classes = [class_of(numbers.tolist()) for numbers in np.split(per_frame, index.snippet_first[1:-1]) if len(numbers)]
-    snippet_of_frame = np.repeat(np.arange(len(index.folders)), np.diff(index.snippet_first))
-    snippet_of_object = np.repeat(snippet_of_frame, per_frame)  # (O,)
+    per_frame = index.objects_in  # (F,)
+    classes = [class_of(part.tolist()) for part in np.split(per_frame, np.cumsum(index.frames_in)[:-1]) if len(part)]
+    snippet_of_object = index.snippet_of_frame[index.frame_of_object]  # (O,)
     tracks, first = np.unique(np.stack([snippet_of_object, index.trackids], 1), axis=0, return_index=True)
-    frame_of_object = np.repeat(np.arange(index.frame_count), per_frame)
-    width, height = index.sizes[frame_of_object].T
+    width, height = index.sizes[index.frame_of_object].T
     x0, y0, x1, y1 = index.boxes.T
     categories = {}
-    for code, name in enumerate(index.category_names):
-        of = index.categories == code
-        if of.any():
-            categories[name] = {
-                "snippets": len(np.unique(snippet_of_object[of])),
-                "tracks": int((index.categories[first] == code).sum()),
-                "objects": int(of.sum()),
-                "occluded": int(index.occluded[of].sum()),
-            }
+    for name in np.unique(index.categories):
+        of = index.categories == name
+        categories[name.decode()] = {
+            "snippets": len(np.unique(snippet_of_object[of])),
+            "tracks": int((index.categories[first] == name).sum()),
+            "objects": int(of.sum()),
+            "occluded": int(index.occluded[of].sum()),
+        }
     numbers = Counter(np.minimum(per_frame, _MANY).tolist())
     return {
         "snippets": len(index.folders),

@@ -27,8 +27,7 @@ REAL = """<annotation>
 \t</object>
 </annotation>
 """
-
-
+OBJECT = REAL[REAL.index("\t<object>") : REAL.index("</annotation>")]
 FOLDER = "ILSVRC2015_VID_train_0002/ILSVRC2015_train_00555002"
 
 

@@ -125,54 +125,39 @@ def random_instances(rng: np.random.Generator, category: Category, count: int, a
     return chosen
 
 
-def paint(canvas: np.ndarray, instance: Instance, pose: Pose, light: tuple[float, float]) -> np.ndarray:
+def paint(canvas: np.ndarray, instance: Instance, pose: Pose, light: tuple[float, float] | None) -> np.ndarray:
     """Paints an object on a picture.
 
     Args:
         canvas: (H, W, 3) float in [0, 1]; changed in place.
-        light: direction of the light in the picture; its length is the strength of the shading.
+        light: direction of the light in the picture; its length is the strength of the shading. None paints nothing.
 
     Returns:
-        (H, W) float: coverage of every pixel by the object.
+        (H, W) float: coverage of every pixel by the object; edges are one pixel soft.
     """
-    coverage = np.zeros(canvas.shape[:2])
-    placed = _place(canvas.shape[:2], pose)
-    if placed is None:
-        return coverage
-    part, dx, dy, u, v, pixel = placed
-    alpha, colour = _texture(instance, u, v, pixel)  # (h, w), (h, w, 3)
-    shading = 1 + light[0] * dx + light[1] * dy  # (h, w)
-    patch = canvas[part]
-    patch += alpha[..., None] * (np.clip(colour * shading[..., None], 0, 1) - patch)
-    coverage[part] = alpha
-    return coverage
-
-
-def cover(shape: tuple[int, int], instance: Instance, pose: Pose) -> np.ndarray:
-    """What `paint` returns for a picture of `shape` (H, W), without painting: (H, W) float."""
-    coverage = np.zeros(shape)
-    placed = _place(shape, pose)
-    if placed is not None:
-        part, *_, u, v, pixel = placed
-        coverage[part] = _alpha(instance.category, *_polar(instance.category, u, v), pixel)
-    return coverage
-
-
-def _place(shape: tuple[int, int], pose: Pose) -> tuple | None:
-    """Where an object can be seen: slices of the picture, offsets from its centre in radii, and points of its plane.
-
-    None when it is outside. The last value is about one pixel, in units of the object's plane.
-    """
-    height, width = shape
+    height, width = canvas.shape[:2]
+    coverage = np.zeros((height, width))
     reach = pose.radius + 1
     x0, x1 = max(0, math.floor(pose.x - reach)), min(width, math.ceil(pose.x + reach) + 1)
     y0, y1 = max(0, math.floor(pose.y - reach)), min(height, math.ceil(pose.y + reach) + 1)
     if x0 >= x1 or y0 >= y1:
-        return None
+        return coverage
     dx = (np.arange(x0, x1) - pose.x)[None, :] / pose.radius  # (1, w)
     dy = (np.arange(y0, y1) - pose.y)[:, None] / pose.radius  # (h, 1)
-    u, v = _to_object(dx, dy, pose)  # (h, w) each
-    return (slice(y0, y1), slice(x0, x1)), dx, dy, u, v, 1 / (pose.radius * pose.squeeze)
+    u, v = _to_object(dx, dy, pose)  # (h, w) each, as all that follows
+    # Polar coordinates in the object's plane, its height stretched to its width.
+    stretched = v / instance.category.aspect
+    r, t = np.hypot(u, stretched), np.arctan2(stretched, u)
+    inside = _outline(instance.category, t) - r  # > 0 inside
+    pixel = 1 / (pose.radius * pose.squeeze)  # about one pixel, in units of the object's plane
+    alpha = np.clip(inside * instance.category.aspect / pixel + 0.5, 0, 1)
+    coverage[y0:y1, x0:x1] = alpha
+    if light:
+        shading = 1 + light[0] * dx + light[1] * dy
+        colour = _colour(instance, u, v, r, t, inside, pixel)  # (h, w, 3)
+        patch = canvas[y0:y1, x0:x1]
+        patch += alpha[..., None] * (np.clip(colour * shading[..., None], 0, 1) - patch)
+    return coverage
 
 
 def footprint(instance: Instance, pose: Pose) -> tuple[float, np.ndarray]:
@@ -203,23 +188,10 @@ def _outline(category: Category, t: np.ndarray) -> np.ndarray:
     return (1 + category.depth * np.cos(category.lobes * t)) / (1 + category.depth)
 
 
-def _polar(category: Category, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Radius and angle of points of an object's plane, its height stretched to its width."""
-    w = v / category.aspect
-    return np.hypot(u, w), np.arctan2(w, u)
-
-
-def _alpha(category: Category, r: np.ndarray, t: np.ndarray, pixel: float) -> np.ndarray:
-    return np.clip((_outline(category, t) - r) * category.aspect / pixel + 0.5, 0, 1)
-
-
-def _texture(instance: Instance, u: np.ndarray, v: np.ndarray, pixel: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage (h, w) and colour (h, w, 3) of an object at points of its plane; edges are one pixel soft."""
-    category = instance.category
-    r, t = _polar(category, u, v)
-    inside = _outline(category, t) - r  # > 0 inside
-    alpha = _alpha(category, r, t, pixel)
-
+def _colour(
+    instance: Instance, u: np.ndarray, v: np.ndarray, r: np.ndarray, t: np.ndarray, inside: np.ndarray, pixel: float
+) -> np.ndarray:
+    """Colour (h, w, 3) of an object at points of its plane, (h, w) each; see `paint`. Edges are one pixel soft."""
     kind = PATTERNS[instance.pattern]
     if kind == "stripes":
         phase = instance.frequency * (u * math.cos(instance.direction) + v * math.sin(instance.direction))
@@ -231,25 +203,18 @@ def _texture(instance: Instance, u: np.ndarray, v: np.ndarray, pixel: float) -> 
         phase, slope = turns * t / (2 * math.pi), turns / (2 * math.pi) / np.maximum(r, 0.1)
     wave = np.abs(2 * (phase - np.floor(phase)) - 1)  # triangle wave in [0, 1], share of values above x is 1 - x
     second = np.clip((wave - (1 - instance.share)) / (2 * slope * pixel) + 0.5, 0, 1)
-    body, pattern = _base_colours(category)
+    category, away = instance.category, instance.mark_distance
+    body = np.array(colorsys.hsv_to_rgb(category.hue, 0.45, 0.90))
+    pattern = np.array(colorsys.hsv_to_rgb((category.hue + 0.12) % 1, 0.75, 0.45))
     colour = body + second[..., None] * (pattern - body)
 
-    turns = instance.mark_turn + 2 * math.pi * np.arange(instance.marks) / instance.marks
     accent = np.array(colorsys.hsv_to_rgb(instance.accent, 0.9, 0.95))
-    for turn in turns:
-        distance = np.hypot(
-            u - instance.mark_distance * math.cos(turn), v - instance.mark_distance * math.sin(turn) * category.aspect
-        )
+    for turn in instance.mark_turn + 2 * math.pi * np.arange(instance.marks) / instance.marks:
+        distance = np.hypot(u - away * math.cos(turn), v - away * math.sin(turn) * category.aspect)
         mark = np.clip((instance.mark_radius - distance) / pixel + 0.5, 0, 1)
         colour = colour + mark[..., None] * (accent - colour)
 
     if instance.rim:
         rim = np.clip((instance.rim - inside) / pixel + 0.5, 0, 1)
         colour = colour + rim[..., None] * (instance.rim_light - colour)
-    return alpha, colour
-
-
-def _base_colours(category: Category) -> tuple[np.ndarray, np.ndarray]:
-    body = colorsys.hsv_to_rgb(category.hue, 0.45, 0.90)
-    pattern = colorsys.hsv_to_rgb((category.hue + 0.12) % 1, 0.75, 0.45)
-    return np.array(body), np.array(pattern)
+    return colour

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from dataset.vid.annotations import SPLITS, Frame, VideoObject
-from dataset.vid.synthetic.objects import CATEGORIES, Instance, Pose, cover, footprint, paint, random_instances
+from dataset.vid.synthetic.objects import CATEGORIES, Instance, Pose, footprint, paint, random_instances
 from runtime.errors import UserError
 
 WIDTH, HEIGHT = 192, 144  # of a frame, pixels
@@ -54,14 +54,14 @@ def render_snippet(task: RenderTask) -> None:
     scene = Scene(rng, task.frames)
     folder = snippet_folder(task.split, task.number)
     for index in range(task.frames):
-        pixels, objects = scene.frame(index) if task.pixels else (None, scene.objects(index))
+        pixels, objects = scene.frame(index, task.pixels)
         frame = Frame(task.split, folder, f"{index:06d}", WIDTH, HEIGHT, tuple(objects))
         annotation = Path(task.root) / "Annotations" / "VID" / task.split / folder / f"{frame.name}.xml"
         image = frame.image_file(task.root)
         try:
-            for path in (annotation, image) if task.pixels else (annotation,):
-                path.parent.mkdir(parents=True, exist_ok=True)
+            annotation.parent.mkdir(parents=True, exist_ok=True)
             if pixels is not None:
+                image.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(image, "JPEG", quality=_JPEG_QUALITY)
             annotation.write_text(annotation_xml(frame), encoding="utf-8", newline="\n")
         except OSError as error:
@@ -103,15 +103,16 @@ class Scene:
         self.background = clutter(rng, 2 * WIDTH, 2 * HEIGHT, 120)
         self.pan = Sway(rng, period=(6, 14))
 
-    def frame(self, index: int) -> tuple[np.ndarray, list[VideoObject]]:
-        """Frame `index`: pixels (HEIGHT, WIDTH, 3) uint8, and its annotated objects."""
-        rng = self.rng
-        left, top = (self.pan(index) + 1) / 2 * (WIDTH, HEIGHT)
-        window = (left, top, left + WIDTH, top + HEIGHT)
-        view = self.background.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=window)
-        canvas = np.asarray(view) / 255.0  # (H, W, 3)
-        angle, strength = rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 0.35)
-        light = strength * math.cos(angle), strength * math.sin(angle)
+    def frame(self, index: int, draw: bool = True) -> tuple[np.ndarray | None, list[VideoObject]]:
+        """Frame `index`: pixels (HEIGHT, WIDTH, 3) uint8, or None without `draw`, and its annotated objects."""
+        rng, light, canvas = self.rng, None, np.zeros((HEIGHT, WIDTH, 3))
+        if draw:
+            left, top = (self.pan(index) + 1) / 2 * (WIDTH, HEIGHT)
+            window = (left, top, left + WIDTH, top + HEIGHT)
+            view = self.background.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=window)
+            canvas = np.asarray(view) / 255.0
+            angle, strength = rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 0.35)
+            light = strength * math.cos(angle), strength * math.sin(angle)
         poses = [motion.pose(index) for motion in self.motions]
         visible: list[np.ndarray] = []
         for instance, pose in zip(self.instances, poses, strict=True):
@@ -119,25 +120,10 @@ class Scene:
             visible.append(coverage)
         for occluder in self.occluders:
             _hide(visible, occluder.paint(canvas, index))
-        return _expose(rng, canvas), self._annotate(poses, visible)
-
-    def objects(self, index: int) -> list[VideoObject]:
-        """The annotated objects of frame `index`, the same that `frame` gives, without drawing it."""
-        poses = [motion.pose(index) for motion in self.motions]
-        visible: list[np.ndarray] = []
-        for instance, pose in zip(self.instances, poses, strict=True):
-            _hide(visible, coverage := cover((HEIGHT, WIDTH), instance, pose))
-            visible.append(coverage)
-        for occluder in self.occluders:
-            _hide(visible, occluder.cover(index)[0])
-        return self._annotate(poses, visible)
-
-    def _annotate(self, poses: list[Pose], visible: list[np.ndarray]) -> list[VideoObject]:
-        return [
-            annotated
-            for trackid, (instance, pose, seen) in enumerate(zip(self.instances, poses, visible, strict=True))
-            if (annotated := _annotate(trackid, instance, pose, float(seen.sum())))
-        ]
+        pixels = _expose(rng, canvas) if draw else None
+        every = enumerate(zip(self.instances, poses, visible, strict=True))
+        objects = [_annotate(trackid, instance, pose, float(seen.sum())) for trackid, (instance, pose, seen) in every]
+        return pixels, [annotated for annotated in objects if annotated]
 
 
 def _hide(visible: list[np.ndarray], coverage: np.ndarray) -> None:
@@ -151,8 +137,8 @@ def _annotate(trackid: int, instance: Instance, pose: Pose, seen: float) -> Vide
     hidden = 1 - seen / area
     if hidden >= _ABSENT_FROM:
         return None
-    sides = np.clip(np.rint(box), 0, (WIDTH - 1, HEIGHT - 1, WIDTH - 1, HEIGHT - 1)).tolist()
-    return VideoObject(trackid, instance.category.name, *sides, occluded=hidden > _OCCLUDED_FROM, generated=False)
+    x0, y0, x1, y1 = np.clip(np.rint(box), 0, (WIDTH - 1, HEIGHT - 1, WIDTH - 1, HEIGHT - 1)).tolist()
+    return VideoObject(trackid, instance.category.name, x0, y0, x1, y1, hidden > _OCCLUDED_FROM, generated=False)
 
 
 def _expose(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
@@ -213,8 +199,9 @@ class Occluder:
 
     def __init__(self, rng: np.random.Generator):
         blob = rng.uniform() < 0.5
-        self.size = tuple(int(s) for s in (rng.integers(24, 44, 2) if blob else (rng.integers(12, 22), 2 * HEIGHT)))
-        picture = clutter(rng, *self.size, 25)
+        width, height = rng.integers(24, 44, 2).tolist() if blob else (int(rng.integers(12, 22)), 2 * HEIGHT)
+        self.size = width, height
+        picture = clutter(rng, width, height, 25)
         mask = Image.new("L", self.size, 255)
         if blob:
             mask = Image.new("L", (4 * self.size[0], 4 * self.size[1]), 0)
@@ -224,22 +211,17 @@ class Occluder:
         self.path = Sway(rng, (8, 20))
 
     def paint(self, canvas: np.ndarray, index: int) -> np.ndarray:
-        """Paints on `canvas` (H, W, 3) in place. Returns the coverage (H, W)."""
-        coverage, where, part = self.cover(index)
-        patch = canvas[where]
-        patch += self.mask[part][..., None] * (self.picture[part] - patch)
-        return coverage
-
-    def cover(self, index: int) -> tuple[np.ndarray, tuple[slice, slice], tuple[slice, slice]]:
-        """The coverage (H, W) in frame `index`, the part of the frame that it is in, and which part of the mask."""
+        """Paints on `canvas` (H, W, 3) in place, for frame `index`. Returns the coverage (H, W)."""
         w, h = self.size
         at = (self.path(index) + 1) / 2 * (WIDTH, HEIGHT)
         x, y = (int(v) for v in np.rint(at - np.array(self.size) / 2))
-        coverage = np.zeros((HEIGHT, WIDTH))
         x0, x1, y0, y1 = max(0, x), min(WIDTH, x + w), max(0, y), min(HEIGHT, y + h)
-        part = slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)
-        coverage[y0:y1, x0:x1] = self.mask[part]
-        return coverage, (slice(y0, y1), slice(x0, x1)), part
+        mask = self.mask[y0 - y : y1 - y, x0 - x : x1 - x]
+        coverage = np.zeros((HEIGHT, WIDTH))
+        coverage[y0:y1, x0:x1] = mask
+        patch = canvas[y0:y1, x0:x1]
+        patch += mask[..., None] * (self.picture[y0 - y : y1 - y, x0 - x : x1 - x] - patch)
+        return coverage
 
 
 def clutter(rng: np.random.Generator, width: int, height: int, shapes: int) -> Image.Image:

@@ -21,17 +21,15 @@ def made_up(split: str, snippets: int) -> SplitIndex:
     return SplitIndex(
         split=split,
         folders=np.array([f"{part}ILSVRC2015_{split}_{i:08d}".encode() for i in range(snippets)]),
-        snippet_first=np.arange(snippets + 1) * FRAMES,
+        frames_in=np.full(snippets, FRAMES),
         names=np.array([f"{i:06d}".encode() for i in range(FRAMES)] * snippets),
         sizes=np.tile(np.array([[1280, 720]], np.int32), (frames, 1)),
-        frame_first=np.arange(frames + 1) * OBJECTS,
+        objects_in=np.full(frames, OBJECTS),
         trackids=np.tile(np.arange(OBJECTS), frames),
-        categories=np.zeros(objects, np.int32),
+        categories=np.full(objects, b"n02084071"),
         boxes=np.concatenate([corners, corners + random.integers(30, 400, (objects, 2))], axis=1).astype(float),
         occluded=random.random(objects) < 0.2,
         generated=np.zeros(objects, bool),
-        category_names=("n02084071",),
-        problems=(),
     )
 
 

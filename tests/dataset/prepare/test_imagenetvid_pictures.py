@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from dataset.prepare.imagenetvid import main
-from dataset.vid.annotations import read_frame
+from dataset.vid.annotations import parse_frame
 from dataset.vid.random_boxes import random_boxes
 
 FOLDER = "ILSVRC2015_VID_train_0003/ILSVRC2015_train_01000001"
@@ -78,7 +78,7 @@ def test_random_crops_keep_their_distance(tmp_path):
         snippet, file = positive.split("/")[2:]
         truth, trackid = frames[snippet, file.split(".")[0]], int(file.split(".")[1])
         pixels = pixels_of(picture(root, "val", truth.folder, truth.name))
-        frame = read_frame(root, annotation(root, "val", truth.folder, truth.name))
+        frame, _ = parse_frame(annotation(root, "val", truth.folder, truth.name), "val", truth.folder)
         for path, box in zip(negatives, random_boxes(frame, trackid, 3, limit), strict=True):
             assert iou(box, truth.objects[trackid].box) < limit
             assert np.abs(pixels_of(out / path) - oracle(pixels, box)).mean() <= 2

@@ -142,12 +142,12 @@ def test_damaged_records(root, tmp_path):
     run("crop", "--root", root, "--out", out, "--split", "val")
     (out / "crops_val.json").write_text('{"missing_frames": 5, "left_out": {}}')
     assert "run crop again" in refused("curate", "--out", out)
-    index = (out / "index" / "val.h5").read_bytes()
-    (out / "index" / "val.h5").write_bytes(index[:1000])
+    index = (out / "index" / "val.npz").read_bytes()
+    (out / "index" / "val.npz").write_bytes(index[:1000])
     for words in (["crop", "--root", root], ["curate"]):
         assert "--reindex" in refused(*words, "--out", out)
     run("crop", "--root", root, "--out", out, "--split", "val", "--reindex")
-    assert (out / "index" / "val.h5").read_bytes() == index
+    assert (out / "index" / "val.npz").read_bytes() == index
     run("curate", "--out", out, "--episodes", "4")
 
 

@@ -153,7 +153,7 @@ def test_spoilt(root, uninterrupted, tmp_path):
     (out / crops[40]).write_bytes(b"")
     shutil.rmtree((out / crops[-1]).parent)
     (out / ".partial").mkdir()
-    for left in (".partial/7.jpg", ".settings.json.7.tmp", "index/.val.h5.7.tmp", ".crops_val.json.7.tmp"):
+    for left in (".partial/7.jpg", ".settings.json.7.tmp", "index/.val.npz.7.tmp", ".crops_val.json.7.tmp"):
         (out / left).write_bytes(b"half")
     stamp = (out / crops[4]).stat().st_mtime_ns
     crop(root, out)
@@ -167,7 +167,7 @@ def test_killed_at_the_very_start(root, uninterrupted, tmp_path):
     out.mkdir()
     (out / ".settings.json.7.tmp").write_bytes(b"{")
     main(["index", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1"])
-    assert sorted(contents(out)) == [".lock", "index/val.h5", "problems_val.csv", "settings.json"]
+    assert sorted(contents(out)) == [".lock", "index/val.npz", "problems_val.csv", "settings.json"]
 
 
 def test_snippets_that_came_later(tmp_path, capsys):

@@ -15,7 +15,7 @@ from dataset.formats.episodes import read_episodes
 from dataset.formats.manifest import read_manifest
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.synthetic_vid import main
-from dataset.vid.annotations import read_snippets
+from dataset.vid.archive import index_split
 from dataset.vid.synthetic.objects import CATEGORIES, Pose, difference, footprint, paint, random_instances
 from model.evaluation.sets import find_evaluation_sets
 from runtime.errors import UserError
@@ -100,8 +100,9 @@ def test_the_layout_is_that_of_imagenet_vid(prepared):
     assert (prepared / "vid" / "Data" / "VID" / "train" / folder / "000004.JPEG").is_file()
     assert (prepared / "vid" / "Annotations" / "VID" / "train" / folder / "000004.xml").is_file()
     for split, number in (("train", 3), ("val", 4)):
-        snippets, errors = read_snippets(prepared / "vid", split)
-        assert errors == []
+        index = index_split(prepared / "vid", split, workers=1)
+        snippets = list(index.snippets())
+        assert index.problems == ()
         assert [len(snippet.frames) for snippet in snippets] == [5] * number
         for snippet in snippets:
             objects = [o for frame in snippet.frames for o in frame.objects]

@@ -1,8 +1,14 @@
+"""PK batches, and what all ways of sampling have in common."""
+
+import hashlib
+
 import numpy as np
 import pytest
 from helpers.identity_labels import labels_of
 
 from dataset.sampling.pk import PKSampler
+from dataset.sampling.triplets import TripletSampler
+from dataset.sampling.uniform import UniformSampler
 from model.configuration.loading import check_params
 from runtime import plugins
 from runtime.errors import UserError
@@ -37,14 +43,35 @@ def test_an_epoch_goes_over_all_identities(identities):
     assert len(set(orders)) == 3 or identities == 4
 
 
-def test_pure_function_of_seed_and_step():
+def linked_pairs(together):
+    """Makes a sampler of 20 identities, two of each sequence."""
+    sequences = np.repeat(np.arange(10), 10).astype(str).astype(object)
+    return lambda labels, seed: PKSampler(labels, 4, 3, seed, sequences, together)
+
+
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [
+        (lambda labels, seed: PKSampler(labels, 4, 3, seed), 12),
+        (linked_pairs(together=False), 12),
+        (linked_pairs(together=True), 12),
+        (lambda labels, seed: UniformSampler(labels, 12, seed), 12),
+        (lambda labels, seed: TripletSampler(labels, 6, seed), 18),
+    ],
+    ids=["pk", "apart", "together", "uniform", "triplets"],
+)
+def test_pure_function_of_seed_and_step(make, size):
     labels = labels_of([5] * 20)
-    one, two = PKSampler(labels, 4, 3, seed=7), PKSampler(labels, 4, 3, seed=7)
-    forward = [one.batch(step) for step in range(30)]
-    for step in reversed(range(30)):
-        assert (two.batch(step) == forward[step]).all()
-    other = PKSampler(labels, 4, 3, seed=8)
+    one, two, other = make(labels, 7), make(labels, 7), make(labels, 8)
+    forward = [one.batch(step) for step in range(40)]
+    for step in reversed(range(40)):
+        np.testing.assert_array_equal(two.batch(step), forward[step])
     assert any((other.batch(step) != forward[step]).any() for step in range(3))
+    assert len({batch.tobytes() for batch in forward}) == 40
+    last = make(labels, 2**31 - 1).batch(10**9)
+    assert (last.shape, last.dtype) == ((size,), np.int64)
+    one.batch(0)[:] = -1  # a batch may be changed by who asked for it
+    np.testing.assert_array_equal(one.batch(0), forward[0])
 
 
 def test_images_of_an_identity_are_equally_likely():
@@ -63,34 +90,96 @@ def test_cyclic_padding_repeats_evenly():
             assert sorted(np.unique(images, return_counts=True)[1]) == [2, 2, 3]
 
 
-def test_too_few_identities():
-    with pytest.raises(UserError, match=r"batch_p is 5.*only 4 identities"):
-        PKSampler(labels_of([3] * 4), 5, 2, seed=0)
-
-
-def test_large_seeds_and_steps():
-    sampler = PKSampler(labels_of([3] * 9), 4, 2, seed=2**31 - 1)
-    assert len(sampler.batch(10**9)) == 8
-
-
-def test_draws_stay_as_they_are():
-    # Printed by the first version of this sampler: a run that was started with it goes on with the same batches.
-    sampler = PKSampler(labels_of([5, 1, 3, 2, 4]), 2, 3, seed=7)
-    assert sampler.batch(0).tolist() == [6, 7, 8, 9, 10, 9]
-    assert sampler.batch(2).tolist() == [5, 5, 5, 2, 0, 4]
-    assert sampler.batch(1000).tolist() == [10, 9, 10, 5, 5, 5]
-
-
-def test_made_from_the_parameters():
-    params = check_params({"batch_p": 3, "batch_k": 4, "seed": 5}, "x")
-    sampler = plugins.load("dataset.sampling", params.sampling).make(labels_of([5, 1, 3, 2, 4]), params)
-    assert (sampler.batch_size, sampler.steps_per_epoch) == (12, 2)
-    np.testing.assert_array_equal(sampler.batch(3), PKSampler(labels_of([5, 1, 3, 2, 4]), 3, 4, seed=5).batch(3))
-    assert sampler.images_per_epoch() == 14
-    assert sampler.shortage() == "3 of them with fewer than K = 4"
+@pytest.mark.parametrize(
+    ("values", "numbers", "shortage", "epoch_has"),
+    [
+        ({"sampling": "pk"}, (12, 2, 14), "3 of them with fewer than K = 4", ""),
+        ({"sampling": "uniform"}, (12, 2, 15), "1 of them with a single image", ""),
+        ({"sampling": "triplets"}, (12, 4, 14), "1 of them with a single image", " with 14 triples"),
+    ],
+)
+def test_made_from_the_parameters(values, numbers, shortage, epoch_has):
+    params = check_params({"batch_p": 3, "batch_k": 4, "seed": 5} | values, "x")
+    labels = labels_of([5, 1, 3, 2, 4])[::-1]
+    sampler = plugins.load("dataset.sampling", params.sampling).make(labels, params)
+    assert (sampler.batch_size, sampler.steps_per_epoch, sampler.images_per_epoch) == numbers
+    assert (sampler.shortage, sampler.origin, sampler.epoch_has) == (shortage, "", epoch_has)
+    np.testing.assert_array_equal(sampler.identities[sampler.codes], labels)
+    np.testing.assert_array_equal(sampler.counts, [5, 1, 3, 2, 4])
+    assert len(sampler.batch(3)) == 12
 
 
 def test_the_choices_are_ways_of_sampling():
-    names = plugins.choices("dataset.sampling")
-    assert names == ["pk", "triplets", "uniform"]
-    assert all(callable(plugins.load("dataset.sampling", name).make) for name in names)
+    assert plugins.choices("dataset.sampling") == ["pk", "triplets", "uniform"]
+
+
+NO_TRIPLET = [
+    ([9], r"1 identities; triplets need at least 2"),
+    ([1] * 9, r"no identity of the training set has 2 images"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "counts", "message"),
+    [
+        (lambda labels: PKSampler(labels, 5, 2, seed=0), [3] * 4, r"batch_p is 5.*only 4 identities"),
+        *((lambda labels: UniformSampler(labels, 8, seed=0), *case) for case in NO_TRIPLET),
+        *((lambda labels: TripletSampler(labels, 2, seed=0), *case) for case in NO_TRIPLET),
+        (lambda labels: UniformSampler(labels, 8, seed=0), [4, 3], r"= 8 images.*only 7; lower batch_p or batch_k"),
+        (lambda labels: TripletSampler(labels, 0, seed=0), [4, 4], r"raise batch_p or batch_k"),
+        (
+            lambda labels: TripletSampler(labels, 5, seed=0),
+            [4, 1, 1, 1],
+            r"= 5 triples, but only 4 images can be anchors.*lower batch_p or batch_k",
+        ),
+    ],
+)
+def test_no_batch_or_no_triplet(make, counts, message):
+    with pytest.raises(UserError, match=message):
+        make(labels_of(counts))
+
+
+def unlinked(labels):
+    """Sequences that link nothing: none, empty ones, one of each identity, several of each identity."""
+    several = np.array([f"{label}-{i % 3}" for i, label in enumerate(labels)], dtype=object)
+    some = np.where(np.arange(len(labels)) % 2, several, "")
+    return [None, np.full(len(labels), "", dtype=object), labels.copy(), several, some]
+
+
+# Printed by the first version of this sampler, which knew of no sequences: a run that was started with it goes on with
+# the same batches. Counts, P, K, seed, steps of an epoch, batches.
+BEFORE = [
+    ([5, 1, 3, 2, 4], 2, 3, 7, 3, {0: [6, 7, 8, 9, 10, 9], 2: [5, 5, 5, 2, 0, 4], 1000: [10, 9, 10, 5, 5, 5]}),
+    ([3] * 11, 4, 2, 5, 3, {0: [18, 20, 4, 5, 7, 6, 22, 23], 1000: [19, 18, 9, 10, 25, 26, 13, 14]}),
+    ([2] * 9, 9, 2, 0, 1, {1000: [2, 3, 4, 5, 10, 11, 12, 13, 16, 17, 6, 7, 8, 9, 14, 15, 0, 1]}),
+    (
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 30],
+        4,
+        3,
+        1,
+        3,
+        {0: [7, 6, 9, 12, 13, 11, 3, 4, 5, 40, 39, 38], 1000: [3, 4, 5, 10, 13, 14, 25, 26, 27, 32, 28, 35]},
+    ),
+]
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(("counts", "p", "k", "seed", "steps", "batches"), BEFORE)
+def test_unlinked_identities_give_the_batches_of_before(counts, p, k, seed, steps, batches, together):
+    labels = labels_of(counts)
+    for sequences in unlinked(labels):
+        sampler = PKSampler(labels, p, k, seed, sequences, together)
+        assert sampler.steps_per_epoch == steps
+        assert {step: sampler.batch(step).tolist() for step in batches} == batches
+        assert sampler.origin == ("(no two share a sequence: same_snippet_negatives changes nothing)" * together)
+
+
+def test_many_unlinked_identities_give_the_batches_of_before():
+    random = np.random.default_rng(0)
+    counts = random.integers(1, 9, 524)
+    labels = random.permutation(labels_of(counts))
+    for sequences in unlinked(labels):
+        sampler = PKSampler(labels, 18, 4, 3, sequences)
+        batches = np.concatenate([sampler.batch(step) for step in range(200)]).astype("<i8")
+        digest = hashlib.sha256(batches.tobytes()).hexdigest()
+        assert digest == "228131f4f218fdfc9d4f41af2e1d44f8b463b283fb349f4b16fddc0a4578ddd3"

@@ -92,20 +92,6 @@ def test_together_every_batch_has_siblings_where_no_identity_is_alone():
     assert all(len(set(own[batch])) == 4 for epoch in range(20) for batch in epoch_of(apart, epoch, 4))
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_pure_function_of_seed_and_step(together):
-    labels, sequences = data_of(SHAPES["sizes of ImageNet VID"][0])
-    one, two = (PKSampler(labels, 5, K, 7, sequences, together) for _ in range(2))
-    forward = [one.batch(step) for step in range(40)]
-    for step in reversed(range(40)):
-        np.testing.assert_array_equal(two.batch(step), forward[step])
-    other = PKSampler(labels, 5, K, 8, sequences, together)
-    assert any((other.batch(step) != forward[step]).any() for step in range(3))
-    epochs = {epoch_of(one, epoch, 5).tobytes() for epoch in range(20)}
-    assert len(epochs) == 20
-    assert len(PKSampler(labels, 5, K, 2**31 - 1, sequences, together).batch(10**9)) == 5 * K
-
-
 def test_the_order_of_the_images_names_nothing():
     """Which sequence comes first in the list does not decide where it comes in an epoch."""
     labels, sequences = data_of([2] * 6)

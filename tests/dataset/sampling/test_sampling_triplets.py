@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 from helpers.identity_labels import labels_of
 
-from dataset.sampling import triplets
 from dataset.sampling.triplets import TripletSampler
-from model.configuration.loading import check_params
-from runtime.errors import UserError
 
 
 def epoch_of(sampler, epoch):
@@ -47,16 +44,6 @@ def test_an_epoch_has_a_triple_for_each_anchor(counts):
         for batch in epoch:
             assert len(set(batch[:, 0])) == 5
     assert len({epoch.tobytes() for epoch in epochs}) == 20
-
-
-def test_pure_function_of_seed_and_step():
-    labels = labels_of([5] * 8)
-    one, two = TripletSampler(labels, 6, seed=7), TripletSampler(labels, 6, seed=7)
-    forward = [one.batch(step) for step in range(30)]
-    for step in reversed(range(30)):
-        np.testing.assert_array_equal(two.batch(step), forward[step])
-    other = TripletSampler(labels, 6, seed=8)
-    assert any((other.batch(step) != forward[step]).any() for step in range(3))
 
 
 def test_positives_and_negatives_are_equally_likely():
@@ -138,7 +125,7 @@ def test_triples_of_other_images(change, message):
 def test_batches_from_a_thread_are_random_or_given_never_mixed():
     labels = labels_of([50] * 4)
     sampler = TripletSampler(labels, 100, seed=0)
-    random, given = sampler.batch(0), None
+    random = sampler.batch(0)
     results, done = [], threading.Event()
 
     def read():
@@ -154,32 +141,3 @@ def test_batches_from_a_thread_are_random_or_given_never_mixed():
     given = sampler.batch(0)
     assert results
     assert all((batch == random).all() or (batch == given).all() for batch in results)
-
-
-def test_made_from_the_parameters():
-    params = check_params({"sampling": "triplets", "batch_p": 4, "batch_k": 2, "seed": 5}, "x")
-    sampler = triplets.make(labels_of([5, 1, 7, 1]), params)
-    assert (sampler.batch_size, sampler.steps_per_epoch, sampler.images_per_epoch()) == (6, 6, 12)
-    assert sampler.shortage() == "2 of them with a single image"
-    assert sampler.epoch_length() == "6 steps with 12 triples"
-    np.testing.assert_array_equal(sampler.identities, ["id0", "id1", "id2", "id3"])
-    np.testing.assert_array_equal(sampler.counts, [5, 1, 7, 1])
-
-
-@pytest.mark.parametrize(
-    ("counts", "batch_triples", "message"),
-    [
-        ([4, 1, 1, 1], 5, r"= 5 triples, but only 4 images can be anchors.*lower batch_p or batch_k"),
-        ([9], 2, r"1 identities; triplets need at least 2"),
-        ([1] * 9, 2, r"no identity of the training set has 2 images"),
-        ([4, 4], 0, r"raise batch_p or batch_k"),
-    ],
-)
-def test_no_batch_or_no_triplet(counts, batch_triples, message):
-    with pytest.raises(UserError, match=message):
-        TripletSampler(labels_of(counts), batch_triples, seed=0)
-
-
-def test_large_seeds_and_steps():
-    sampler = TripletSampler(labels_of([3] * 9), 8, seed=2**31 - 1)
-    assert len(sampler.batch(10**9)) == 24

@@ -1,88 +1,93 @@
-"""Annotation files: parsed field by field, walked in sorted order, refused with their name when malformed."""
+"""Annotation files: parsed field by field; what is malformed costs the frame or one object, and is told."""
 
 import pytest
-from helpers.real_annotation import FOLDER, REAL, put
+from helpers.real_annotation import FOLDER, OBJECT, REAL, put
 
-from dataset.vid.annotations import AnnotationError, Frame, VideoObject, annotation_files, read_frame, read_snippets
+from dataset.vid.annotations import Frame, VideoObject, parse_frame
 from dataset.vid.synthetic.render import annotation_xml
-from runtime.errors import UserError
+
+BOX = VideoObject(0, "n02691156", 592, 334, 659, 375, occluded=False, generated=True)
 
 
-def test_reads_a_real_file(tmp_path):
-    frame = read_frame(tmp_path, put(tmp_path, REAL))
-    box = VideoObject(0, "n02691156", 592, 334, 659, 375, occluded=False, generated=True)
-    assert frame == Frame("train", FOLDER, "000000", 1280, 720, (box,))
+def test_reads_a_real_file_which_is_as_ours_are_written(tmp_path):
+    frame, problems = parse_frame(put(tmp_path, REAL), "train", FOLDER)
+    assert (frame, problems) == (Frame("train", FOLDER, "000000", 1280, 720, (BOX,)), [])
     assert frame.snippet == "ILSVRC2015_train_00555002"
     assert frame.image_file(tmp_path) == tmp_path / "Data" / "VID" / "train" / FOLDER / "000000.JPEG"
+    assert annotation_xml(frame) == REAL
 
 
-def test_the_written_form_is_the_real_one(tmp_path):
-    assert annotation_xml(read_frame(tmp_path, put(tmp_path, REAL))) == REAL
+@pytest.mark.parametrize("trackids", [[], [13, 12, 0]])
+def test_objects_are_sorted_by_trackid(tmp_path, trackids):
+    objects = "".join(OBJECT.replace("<trackid>0<", f"<trackid>{trackid}<") for trackid in trackids)
+    frame, _ = parse_frame(put(tmp_path, REAL.replace(OBJECT, objects)))
+    assert [o.trackid for o in frame.objects] == sorted(trackids)
 
 
-def test_frame_without_objects(tmp_path):
-    text = REAL[: REAL.index("\t<object>")] + "</annotation>"
-    assert read_frame(tmp_path, put(tmp_path, text)).objects == ()
-
-
-def test_objects_are_sorted_by_trackid(tmp_path):
-    one = REAL[REAL.index("\t<object>") : REAL.index("</annotation>")]
-    text = REAL.replace("</annotation>", one.replace("<trackid>0<", "<trackid>12<") + "</annotation>")
-    text = text.replace("<trackid>0<", "<trackid>13<")
-    assert [o.trackid for o in read_frame(tmp_path, put(tmp_path, text)).objects] == [12, 13]
-
-
-@pytest.mark.parametrize("field", ["filename", "width", "height", "trackid", "name", "xmin", "xmax", "ymin", "ymax"])
-def test_a_missing_field_is_named(tmp_path, field):
-    text = "\n".join(line for line in REAL.splitlines() if f"<{field}>" not in line)
-    with pytest.raises(AnnotationError, match=rf"000000\.xml.*{field}"):
-        read_frame(tmp_path, put(tmp_path, text))
+def check_fault(path, kind, message, costs_the_frame):
+    frame, (problem,) = parse_frame(path)
+    assert (problem.file, problem.kind) == (str(path), kind)
+    assert message in problem.problem
+    assert "\n" not in str(problem)
+    assert len(problem.problem) <= 300
+    assert frame is None if costs_the_frame else frame.objects == ()
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    "field", ["filename", "width", "height", "trackid", "name", "xmin", "xmax", "ymin", "ymax", "occluded", "generated"]
+)
+def test_a_missing_field_is_named(tmp_path, field):
+    text = "\n".join(line for line in REAL.splitlines() if f"<{field}>" not in line)
+    check_fault(put(tmp_path, text), f"no {field}", field, field in ("filename", "width", "height"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "message"),
     [
-        ("</annotation>", "", "malformed XML"),
-        (REAL, "", "malformed XML"),
-        ("<xmin>592<", "<xmin>left<", "xmin is 'left'"),
-        ("<xmin>592<", "<xmin>nan<", "xmin is nan"),
-        ("<xmax>659<", "<xmax>inf<", "xmax is inf"),
-        ("<xmin>592<", "<xmin>659<", "box is empty"),
-        ("<ymax>375<", "<ymax>300<", "box is empty"),
-        ("<width>1280<", "<width>0<", "size/width is 0"),
-        ("<trackid>0<", "<trackid>0.5<", "whole number"),
-        ("<trackid>0<", "<trackid>-1<", "trackid is -1"),
-        ("<filename>000000<", "<filename>000007<", "another frame"),
-        ("</annotation>", REAL[REAL.index("\t<object>") :], "two objects with trackid 0"),
+        ("</annotation>", "", "malformed XML", "malformed XML: no element found"),
+        (REAL, "", "malformed XML", "malformed XML"),
+        (REAL, "\x00\x01", "malformed XML", "malformed XML"),
+        (REAL, '<?xml version="1.0" encoding="klingon"?><annotation/>', "malformed XML", "klingon"),
+        ("<filename>000000<", "<filename>000007<", "another frame's name", "'000007'; it belongs to another frame"),
+        ("<filename>000000<", f"<filename>{'7' * 999}<", "another frame's name", "7777"),
+        ("<width>1280<", "<width>wide<", "unusable width", "size/width is 'wide'; it must be a number"),
+        ("<width>1280<", "<width>1e12<", "unusable width", "it must be between 1 and 1,000,000"),
+        ("<height>720<", "<height>0<", "unusable height", "size/height is 0"),
+        ("</annotation>", OBJECT + "</annotation>", "a trackid twice in a frame", "two objects with trackid 0"),
     ],
 )
-def test_a_malformed_file_is_named(tmp_path, old, new, message):
-    path = put(tmp_path, REAL.replace(old, new))
-    with pytest.raises(AnnotationError, match=message) as caught:
-        read_frame(tmp_path, path)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_a_fault_of_the_frame(tmp_path, old, new, kind, message):
+    check_fault(put(tmp_path, REAL.replace(old, new)), kind, message, costs_the_frame=True)
 
 
-def test_walks_both_layouts_in_order_and_counts_what_it_leaves_out(tmp_path):
-    for folder in ("ILSVRC2015_VID_train_0001/b", "ILSVRC2015_VID_train_0000/z", "ILSVRC2015_VID_train_0000/c"):
-        for name in ("000010", "000002"):
-            put(tmp_path, REAL, folder=folder, name=name)
-    bad = put(tmp_path, "<annotation>", folder="ILSVRC2015_VID_train_0000/z", name="000005")
-    put(tmp_path, REAL, split="val", folder="v")
-    (bad.parent / "notes.txt").write_text("not an annotation")
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "message"),
+    [
+        ("<occluded>0<", "<occluded>perhaps<", "unusable occluded", "trackid 0: occluded is 'perhaps'"),
+        ("<trackid>0<", "<trackid>99999999999999999999<", "unusable trackid", "trackid is 1e+20"),
+        ("<trackid>0<", "<trackid>0.5<", "unusable trackid", "whole number"),
+        ("<trackid>0<", "<trackid>-1<", "unusable trackid", "trackid is -1"),
+        ("<xmin>592<", "<xmin>left<", "unusable xmin", "xmin is 'left'"),
+        ("<xmin>592<", "<xmin>nan<", "unusable xmin", "xmin is nan"),
+        ("<xmax>659<", "<xmax>inf<", "unusable xmax", "xmax is inf"),
+        ("<xmax>659<", "<xmax>1e300<", "unusable xmax", "xmax is 1e+300"),
+        ("<xmin>592<", "<xmin>659<", "empty box", "its box is empty: x 659 to 659"),
+        ("<ymax>375<", "<ymax>300<", "empty box", "y 334 to 300"),
+        ("<name>n02691156<", "<name> <", "no name", "trackid 0: object without name"),
+    ],
+)
+def test_a_fault_of_an_object(tmp_path, old, new, kind, message):
+    check_fault(put(tmp_path, REAL.replace(old, new)), kind, message, costs_the_frame=False)
 
-    snippets, errors = read_snippets(tmp_path, "train")
-    assert [snippet.name for snippet in snippets] == ["c", "z", "b"]
-    assert [[frame.name for frame in snippet.frames] for snippet in snippets] == [["000002", "000010"]] * 3
-    assert [str(bad) in str(error) for error in errors] == [True]
-    assert [snippet.folder for snippet in read_snippets(tmp_path, "val")[0]] == ["v"]
-    assert len(list(annotation_files(tmp_path, "train"))) == 7
+
+def test_other_encodings(tmp_path):
+    """A file may be UTF-16 when it says so; one that is no UTF-8 and says nothing is malformed."""
+    path = put(tmp_path, REAL)
+    path.write_bytes(REAL.encode("utf-16"))
+    assert parse_frame(path)[0].objects == (BOX,)
+    path.write_bytes(REAL.replace("ILSVRC_2015", "\xe9").encode("latin-1"))
+    check_fault(path, "malformed XML", "malformed XML", costs_the_frame=True)
 
 
-def test_nothing_to_walk(tmp_path):
-    with pytest.raises(UserError, match="no such folder"):
-        read_snippets(tmp_path, "train")
-    (tmp_path / "Annotations" / "VID" / "val").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"no \.xml files"):
-        read_snippets(tmp_path, "val")
+def test_a_file_that_cannot_be_read(tmp_path):
+    check_fault(tmp_path, "cannot be read", "Is a directory", costs_the_frame=True)

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from dataset.vid.annotations import Frame, VideoObject
-from dataset.vid.crop_writer import PARTIAL, FrameCrops, object_crops, write_all_crops, write_crops
+from dataset.vid.crop_writer import PARTIAL, object_crops, write_all_crops, write_crops
 from dataset.vid.siamfc_crops import crop_path, crop_window, cut
 from runtime.errors import UserError
 
@@ -96,11 +96,6 @@ def test_letters(split, folder, letter):
     assert crop_path(frame, 5) == f"crops/{letter}/s/000003.05.crop.x.jpg"
 
 
-def test_unknown_folder():
-    with pytest.raises(UserError, match="ILSVRC2015_VID_train_0004"):
-        crop_path(Frame("train", "ILSVRC2015_VID_train_0004/s", "000003", WIDTH, HEIGHT, ()), 5)
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_many_images_and_a_broken_one(tmp_path, picture, workers):
     frames = [frame_of(tmp_path, picture, "val", f"s{i:02d}") for i in range(40)]
@@ -120,7 +115,6 @@ def test_many_images_and_a_broken_one(tmp_path, picture, workers):
 def test_folder_that_cannot_be_written(tmp_path, picture):
     frame = frame_of(tmp_path, picture)
     (tmp_path / "out").write_text("a file")
-    crops = ((crop_window(BOXES["inside"]), "x.jpg"),)
-    task = FrameCrops(frame.image_file(tmp_path), (WIDTH, HEIGHT), tmp_path / "out", crops)
+    task = object_crops(tmp_path, tmp_path / "out", frame)
     with pytest.raises(UserError, match="cannot write"):
         write_all_crops([task], workers=1)

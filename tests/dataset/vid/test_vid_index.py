@@ -1,5 +1,6 @@
 """The index of annotations: what is read back is what the files say, in every form that it is cut and joined."""
 
+import contextlib
 import dataclasses
 import random
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.real_annotation import FOLDER, REAL, put
-from helpers.vid_tree import Object, annotation, make_root, put_frame, read_root
+from helpers.vid_tree import Object, annotation, edit, make_root, put_frame, read_root
 
-from dataset.vid.annotations import Frame, Problem, Snippet, read_snippets
+from dataset.vid.annotations import Frame, Problem, Snippet
 from dataset.vid.archive import index_split, listing
 from dataset.vid.index import SplitIndex, join, make_index, read_index, write_index
 from runtime.errors import UserError
@@ -28,48 +29,47 @@ def index(root) -> SplitIndex:
 def same(one: SplitIndex, other: SplitIndex) -> bool:
     for field in dataclasses.fields(SplitIndex):
         a, b = getattr(one, field.name), getattr(other, field.name)
-        if isinstance(a, np.ndarray):
-            if not np.array_equal(a, b) or a.dtype.kind != b.dtype.kind:
-                return False
-        elif a != b:
+        if not np.array_equal(a, b) or getattr(a, "dtype", 0) != getattr(b, "dtype", 0):
             return False
     return True
 
 
+def check_read_again(index: SplitIndex, folder: Path) -> None:
+    write_index(folder / "i.npz", index)
+    assert same(read_index(folder / "i.npz"), index)
+
+
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_it_gives_what_the_files_say(root, tmp_path, split):
-    write_index(tmp_path / "i.h5", index_split(root, split, workers=1))
-    index = read_index(tmp_path / "i.h5")
-    expected, errors = read_snippets(root, split)
-    assert errors == []
-    assert [(s.split, s.folder, s.name) for s in index.snippets()] == [(s.split, s.folder, s.name) for s in expected]
-    assert [list(s.frames) for s in index.snippets()] == [list(s.frames) for s in expected]
-    assert list(index.frames()) == [frame for snippet in expected for frame in snippet.frames]
+    write_index(tmp_path / "i.npz", index_split(root, split, workers=1))
+    index = read_index(tmp_path / "i.npz")
     truth = [frame for frame in read_root(root).values() if frame.split == split]
-    assert [(f.name, f.width, f.height) for f in index.frames()] == [(f.name, *f.size) for f in truth]
+    assert [(f.split, f.folder, f.name, f.width, f.height) for f in index.frames()] == [
+        (split, f.folder, f.name, *f.size) for f in truth
+    ]
     for frame, own in zip(index.frames(), truth, strict=True):
-        assert {o.trackid: (o.box, o.category, o.occluded, o.generated) for o in frame.objects} == {
-            o.trackid: (o.box, o.category, o.occluded, o.generated) for o in own.objects.values()
-        }
+        assert [(o.trackid, o.box, o.category, o.occluded, o.generated) for o in frame.objects] == [
+            (o.trackid, o.box, o.category, o.occluded, o.generated) for o in own.objects.values()
+        ]
+    assert [(s.split, s.folder, s.name, len(s.frames)) for s in index.snippets()] == [
+        (split, folder, folder.rpartition("/")[2], 6) for folder in sorted({f.folder for f in truth})
+    ]
     assert index.listed == listing(root, split)
     assert index.problems == ()
 
 
 def test_frames_are_a_sequence(index):
     frames = next(index.snippets()).frames
-    assert len(frames) == 6
     assert frames[5] == list(frames)[5]
-    for position in (6, -1):
-        with pytest.raises(IndexError):
-            frames[position]
+    with pytest.raises(IndexError):
+        frames[6]
 
 
 def test_equal_annotations_give_equal_bytes(root, index, tmp_path):
-    write_index(tmp_path / "one.h5", index)
-    write_index(tmp_path / "two.h5", index_split(root, "train", workers=2))
-    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
-    write_index(tmp_path / "three.h5", read_index(tmp_path / "one.h5"))
-    assert (tmp_path / "three.h5").read_bytes() == (tmp_path / "one.h5").read_bytes()
+    write_index(tmp_path / "one.npz", index)
+    write_index(tmp_path / "two.npz", index_split(root, "train", workers=2))
+    write_index(tmp_path / "three.npz", read_index(tmp_path / "one.npz"))
+    assert len({file.read_bytes() for file in tmp_path.iterdir()}) == 1
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -89,82 +89,58 @@ def test_select(index, seed):
             expected.append((snippet.folder, kept))
     selected = index.select(frames, objects)
     assert [(s.folder, list(s.frames)) for s in selected.snippets()] == expected
-    everything = np.ones(index.frame_count, bool), np.ones(len(index.trackids), bool)
-    assert same(index.select(*everything), index)
+    assert same(index.select(np.full_like(frames, True), np.full_like(objects, True)), index)
 
 
 def test_join(root):
     """Lots that know different categories, one of them empty, are what they are when they are read at once."""
-    snippets, _ = read_snippets(root, "val")
+    snippets = list(index_split(root, "val", workers=1).snippets())
     problems = [Problem(f"{i}.xml", "kind", "problem") for i in range(3)]
     parts = [make_index("val", snippets[i : i + 1], problems[i : i + 1]) for i in range(len(snippets))]
     parts.insert(2, make_index("val", [], []))
-    assert len({part.category_names for part in parts}) > 1
+    assert len({frozenset(part.categories) for part in parts}) > 2
     assert same(join(parts), make_index("val", snippets, problems))
 
 
 def test_frames_without_any_object(tmp_path):
     frames = tuple(Frame("val", "s", f"{i}", 10, 20, ()) for i in range(3))
     index = make_index("val", [Snippet("val", "s", frames)], [])
-    write_index(tmp_path / "i.h5", index)
-    assert same(read_index(tmp_path / "i.h5"), index)
-    assert list(read_index(tmp_path / "i.h5").frames()) == list(frames)
+    check_read_again(index, tmp_path)
+    assert list(index.frames()) == list(frames)
 
 
 def test_damaged_files(index, tmp_path, monkeypatch):
-    file = tmp_path / "i.h5"
+    """Damage anywhere is told, unless it is where the zip file says nothing of the content: a date, for example."""
+    file, rng = tmp_path / "i.npz", random.Random(0)
     with pytest.raises(UserError, match="no such file"):
         read_index(file)
     write_index(file, index)
     data = file.read_bytes()
     for broken in (b"", b"text", data[:200], data[: len(data) // 2], data[:-1]):
         file.write_bytes(broken)
-        with pytest.raises(UserError, match=r"i\.h5: damaged.*--reindex"):
+        with pytest.raises(UserError, match=r"i\.npz: damaged.*--reindex"):
             read_index(file)
+    harmless = 0
+    for _ in range(300):
+        changed = bytearray(data)
+        changed[rng.randrange(len(data))] ^= rng.randrange(1, 256)
+        file.write_bytes(changed)
+        with contextlib.suppress(UserError):
+            assert same(read_index(file), index)
+            harmless += 1
+    assert harmless < 100
     file.write_bytes(data)
     monkeypatch.setattr("dataset.vid.index.FORMAT", 99)
-    with pytest.raises(UserError, match=r"not an index of annotations that this version reads.*--reindex"):
+    with pytest.raises(UserError, match="of another version; make it anew with --reindex"):
         read_index(file)
-
-
-def test_damage_anywhere_is_no_crash(index, tmp_path):
-    """A single byte is enough: the HDF5 library reads such files wrongly, or ends the process."""
-    file, rng = tmp_path / "i.h5", random.Random(0)
-    write_index(file, index)
-    data = file.read_bytes()
-    for _ in range(150):
-        broken = bytearray(data)
-        broken[rng.randrange(len(broken))] ^= rng.randrange(1, 256)
-        file.write_bytes(broken)
-        with pytest.raises(UserError, match=r"i\.h5: damaged.*--reindex"):
-            read_index(file)
-
-
-OBJECT = REAL[REAL.index("\t<object>") : REAL.index("</annotation>")]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "kind", "frames", "objects"),
     [
         ("</annotation>", "", "malformed XML", 1, 1),
-        (REAL, "", "malformed XML", 1, 1),
-        (REAL, "\x00\x01", "malformed XML", 1, 1),
-        (REAL, '<?xml version="1.0" encoding="klingon"?><annotation/>', "malformed XML", 1, 1),
-        ("\t<filename>000000</filename>\n", "", "no filename", 1, 1),
-        ("<filename>000000<", "<filename>000007<", "another frame's name", 1, 1),
-        ("<width>1280<", "<width>wide<", "unusable width", 1, 1),
-        ("<width>1280<", "<width>1e12<", "unusable width", 1, 1),
-        ("<height>720<", "<height>0<", "unusable height", 1, 1),
-        ("</annotation>", OBJECT + "</annotation>", "a trackid twice in a frame", 1, 1),
-        ("\t\t<occluded>0</occluded>\n", "", "no occluded", 2, 1),
-        ("<occluded>0<", "<occluded>perhaps<", "unusable occluded", 2, 1),
-        ("\t\t<trackid>0</trackid>\n", "", "no trackid", 2, 1),
-        ("<trackid>0<", "<trackid>99999999999999999999<", "unusable trackid", 2, 1),
+        ("<filename>000001<", "<filename>000007<", "another frame's name", 1, 1),
         ("<trackid>0<", "<trackid>0.5<", "unusable trackid", 2, 1),
-        ("<xmax>659<", "<xmax>592<", "empty box", 2, 1),
-        ("<xmax>659<", "<xmax>1e300<", "unusable xmax", 2, 1),
-        ("<xmin>592<", "<xmin>nan<", "unusable xmin", 2, 1),
-        ("<name>n02691156<", "<name> <", "no name", 2, 1),
         ("<name>n02691156<", "<name>n02084071<", "trackid of another category", 2, 1),
     ],
 )
@@ -172,15 +148,11 @@ def test_a_fault_costs_its_frame_or_its_object(tmp_path, old, new, kind, frames,
     """Beside a sound frame, which comes first."""
     put(tmp_path, REAL, name="000000")
     path = put(tmp_path, REAL, name="000001")
-    text = REAL.replace("<filename>000000<", "<filename>000001<") if "filename" not in old else REAL
-    assert old in text or old == REAL
-    path.write_text(new if old == REAL else text.replace(old, new, 1))
+    edit(path, old, new)
     index = index_split(tmp_path, "train", workers=1)
     assert [(problem.file, problem.kind) for problem in index.problems] == [(str(path), kind)]
-    assert index.problems[0].problem
     assert (index.frame_count, len(index.trackids)) == (frames, objects)
-    write_index(tmp_path / "i.h5", index)
-    assert same(read_index(tmp_path / "i.h5"), index)
+    check_read_again(index, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -232,17 +204,7 @@ def test_names_that_are_no_text(tmp_path):
     files = [problem.file for problem in index.problems if problem.kind == "unprintable name"]
     assert sorted(files) == sorted([f"{folder}/00\\udcff.xml", f"{folder}/00\\n.xml", f"{folder.parent}/\\udcfe"])
     assert index.frame_count == 1
-    write_index(tmp_path / "i.h5", index)
-    assert same(read_index(tmp_path / "i.h5"), index)
-
-
-def test_other_encodings(tmp_path):
-    """A file may be UTF-16 when it says so; one that is no UTF-8 and says nothing is malformed."""
-    put(tmp_path, REAL, name="000000").write_bytes(REAL.encode("utf-16"))
-    text = REAL.replace("<filename>000000<", "<filename>000001<").replace("ILSVRC_2015", "\xe9")
-    put(tmp_path, REAL, name="000001").write_bytes(text.encode("latin-1"))
-    index = index_split(tmp_path, "train", workers=1)
-    assert [(Path(problem.file).stem, problem.kind) for problem in index.problems] == [("000001", "malformed XML")]
+    check_read_again(index, tmp_path)
 
 
 def test_nothing_usable(tmp_path):
@@ -256,7 +218,8 @@ def test_nothing_usable(tmp_path):
         index_split(tmp_path, "train", workers=1)
 
 
-def test_progress_starts_at_nothing(root):
-    reports = []
-    index_split(root, "val", 1, lambda done, total: reports.append((done, total)))
-    assert reports == [(0, 5), (4, 5), (5, 5)]
+def test_progress_is_told_on_demand(root, capsys):
+    index_split(root, "val", 1)
+    assert capsys.readouterr().out == ""
+    index_split(root, "val", 1, show_progress=True)
+    assert capsys.readouterr().out.startswith("val: read the annotations of 5 of 5 snippets in 0:0")
