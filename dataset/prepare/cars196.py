@@ -18,7 +18,7 @@ from dataset.sources.box_crops import crop_images, refuse_boxes_outside
 from dataset.sources.cars196_lists import LABELLED_TEST, META, Cars, read_cars
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root, split_classes
-from dataset.sources.published_set import Found, new_parser, prepare
+from dataset.sources.published_set import Command, Found
 from dataset.sources.stored_images import StoredImages
 
 TRAIN_CLASSES = 98
@@ -92,12 +92,14 @@ def find(args: argparse.Namespace) -> Found:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    root = "cars_annos.mat and car_ims, or cars_train_annos.mat (here or in devkit) and cars_train, cars_test; "
-    root += "images in folders or in archives (.tgz, .tar)"
-    return prepare(new_parser("cars196", __doc__, root, crop="cut the images to their boxes"), find, argv)
-
+main = Command(
+    "cars196",
+    __doc__,
+    find,
+    "cars_annos.mat and car_ims, or cars_train_annos.mat (here or in devkit) and cars_train, cars_test; images in "
+    "folders or in archives (.tgz, .tar)",
+    crop="cut the images to their boxes",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,7 +17,7 @@ from dataset.formats.camera_names import CAMERA_IN_NAME
 from dataset.formats.manifest import Row, Tables, read_manifest
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root
-from dataset.sources.published_set import Found, new_parser, prepare
+from dataset.sources.published_set import Command, Found
 from runtime.errors import UserError
 
 LISTS = {
@@ -102,16 +102,12 @@ def find(args: argparse.Namespace) -> Found:
     return Found(Benchmark("these lists", f"lists {lists} of images in", args.licence), root, tables)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = new_parser("csv", __doc__)
-    for name, meaning in LISTS.items():
-        parser.add_argument(f"--{name}", metavar="LIST.csv", help=f"list of {meaning}")
-    parser.add_argument("--image_root", required=True, metavar="DIR", help="the folder that the paths start from")
-    parser.add_argument("--excluder", choices=CAMERA_IN_NAME, help="read cameras out of file names of this form")
-    parser.add_argument("--licence", default="not stated", help="licence of the images, for dataset.json")
-    return prepare(parser, find, argv)
-
+main = Command("csv", __doc__, find)
+for _name, _meaning in LISTS.items():
+    main.add_argument(f"--{_name}", metavar="LIST.csv", help=f"list of {_meaning}")
+main.add_argument("--image_root", required=True, metavar="DIR", help="the folder that the paths start from")
+main.add_argument("--excluder", choices=CAMERA_IN_NAME, help="read cameras out of file names of this form")
+main.add_argument("--licence", default="not stated", help="licence of the images, for dataset.json")
 
 if __name__ == "__main__":
     sys.exit(main())

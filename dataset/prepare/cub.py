@@ -16,7 +16,7 @@ from dataset.formats.manifest import Row, Tables
 from dataset.sources.box_crops import Box, crop_images
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root, split_classes
-from dataset.sources.published_set import Found, new_parser, prepare
+from dataset.sources.published_set import Command, Found
 from dataset.sources.word_lists import read_words
 from runtime.errors import UserError
 
@@ -89,11 +89,13 @@ def find(args: argparse.Namespace) -> Found:
     return Found(BENCHMARK, images, tables, settings=settings, make_images=cut if args.crop else None)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    root = "CUB_200_2011: images, images.txt, image_class_labels.txt, classes.txt, bounding_boxes.txt"
-    return prepare(new_parser("cub", __doc__, root, crop="cut the images to bounding_boxes.txt"), find, argv)
-
+main = Command(
+    "cub",
+    __doc__,
+    find,
+    "CUB_200_2011: images, images.txt, image_class_labels.txt, classes.txt, bounding_boxes.txt",
+    crop="cut the images to bounding_boxes.txt",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,7 +16,7 @@ from pathlib import Path
 from dataset.sources.counts import Benchmark
 from dataset.sources.cuhk03_archive import extract, read_protocol
 from dataset.sources.layout import FOLDERS, open_root, read_splits
-from dataset.sources.published_set import Found, new_parser, prepare
+from dataset.sources.published_set import Command, Found
 from runtime.errors import UserError
 
 KINDS = ("labeled", "detected")
@@ -69,12 +69,8 @@ def find(args: argparse.Namespace) -> Found:
     return Found(what, root, tables, settings=settings, notes=notes, make_images=make_images, problems={})
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = new_parser("cuhk03", __doc__, "cuhk-03.mat and the protocol's file, or the folders of CUHK03-NP")
-    parser.add_argument("--kind", required=True, choices=KINDS, help="hand-drawn boxes, or those of a detector")
-    return prepare(parser, find, argv)
-
+main = Command("cuhk03", __doc__, find, "cuhk-03.mat and the protocol's file, or the folders of CUHK03-NP")
+main.add_argument("--kind", required=True, choices=KINDS, help="hand-drawn boxes, or those of a detector")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,7 +13,7 @@ import sys
 
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import FOLDERS, open_root, read_splits
-from dataset.sources.published_set import Found, new_parser, prepare
+from dataset.sources.published_set import Command, Found
 
 BENCHMARK = Benchmark(
     title="DukeMTMC-reID",
@@ -37,11 +37,7 @@ def find(args: argparse.Namespace) -> Found:
     return Found(BENCHMARK, root, tables, others)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    root = "DukeMTMC-reID: bounding_box_train, query and bounding_box_test"
-    return prepare(new_parser("dukemtmc", __doc__, root), find, argv)
-
+main = Command("dukemtmc", __doc__, find, "DukeMTMC-reID: bounding_box_train, query and bounding_box_test")
 
 if __name__ == "__main__":
     sys.exit(main())

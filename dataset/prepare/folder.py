@@ -19,8 +19,8 @@ from dataset.formats.manifest import Row
 from dataset.formats.writing import LISTS, listed, next_step, refuse_overlap, write_with_images
 from dataset.sources.image_check import find_problems, leave_out
 from dataset.sources.layout import IMAGE_EXTENSIONS, open_root
-from dataset.sources.published_set import new_parser, report_left_out
-from runtime.arguments import number
+from dataset.sources.published_set import add_output, report_left_out
+from runtime.arguments import Parser, number
 from runtime.errors import UserError, exit_code
 
 
@@ -125,8 +125,9 @@ def prepare(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = new_parser("folder", __doc__)
+    parser = Parser(prog="python -m dataset.prepare.folder", description=__doc__.partition("\n")[0])
     parser.add_argument("--images", required=True, metavar="DIR", help="the tree of images, one folder per identity")
+    add_output(parser)
     share = "share of identities for test.csv (default 0.5; 0: no test)"
     parser.add_argument("--test_fraction", type=number(float, 0, 0.99), default=0.5, metavar="X", help=share)
     parser.add_argument("--seed", type=int, default=0, help="of the random split (default 0)")

@@ -13,7 +13,7 @@ import sys
 from dataset.formats.manifest import Row
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import FOLDERS, open_root, read_folder, read_splits
-from dataset.sources.published_set import Found, new_parser, prepare
+from dataset.sources.published_set import Command, Found
 
 MULTI_QUERY = "gt_bbox"
 BENCHMARK = Benchmark(
@@ -57,11 +57,12 @@ def find(args: argparse.Namespace) -> Found:
     return Found(BENCHMARK, root, tables, others, notes=notes)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    root = "Market-1501-v15.09.15: bounding_box_train, query, bounding_box_test, and perhaps gt_bbox"
-    return prepare(new_parser("market1501", __doc__, root), find, argv)
-
+main = Command(
+    "market1501",
+    __doc__,
+    find,
+    "Market-1501-v15.09.15: bounding_box_train, query, bounding_box_test, and perhaps gt_bbox",
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,7 +16,7 @@ from dataset.formats.manifest import Row
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root
 from dataset.sources.names import DISTRACTOR, JUNK
-from dataset.sources.published_set import Found, new_parser, prepare
+from dataset.sources.published_set import Command, Found
 from dataset.sources.tracks import read_names, read_queries, read_tracks, track_rows
 from runtime.errors import UserError
 
@@ -65,10 +65,7 @@ def find(args: argparse.Namespace) -> Found:
     return Found(BENCHMARK, root, tables)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    return prepare(new_parser("mars", __doc__, "the folder that holds bbox_train, bbox_test and info"), find, argv)
-
+main = Command("mars", __doc__, find, "the folder that holds bbox_train, bbox_test and info")
 
 if __name__ == "__main__":
     sys.exit(main())

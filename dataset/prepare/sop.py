@@ -12,7 +12,7 @@ import sys
 
 from dataset.sources.counts import Benchmark, shared_identities
 from dataset.sources.layout import open_root
-from dataset.sources.published_set import Found, new_parser, prepare
+from dataset.sources.published_set import Command, Found
 from dataset.sources.word_lists import read_words
 from runtime.errors import UserError
 
@@ -46,11 +46,9 @@ def find(args: argparse.Namespace) -> Found:
     return Found(BENCHMARK, root, tables)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    root = "Stanford_Online_Products: Ebay_train.txt, Ebay_test.txt and the folders of images"
-    return prepare(new_parser("sop", __doc__, root), find, argv)
-
+main = Command(
+    "sop", __doc__, find, "Stanford_Online_Products: Ebay_train.txt, Ebay_test.txt and the folders of images"
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -41,18 +41,38 @@ class Found:
     problems: dict[str, str] | None = None
 
 
-def new_parser(name: str, about: str, root: str = "", crop: str = "") -> argparse.ArgumentParser:
-    """The options of all these commands.
+class Command(Parser):
+    """The command line of a published data set; called with its words, it prepares the data set.
 
     Args:
         name: the module in dataset.prepare.
         about: its docstring.
+        find: gives what the options lead to.
         root: what --root must be; empty for a command that has another option instead.
         crop: what --crop does; empty for a command that cannot crop.
     """
-    parser = Parser(prog=f"python -m dataset.prepare.{name}", description=about.partition("\n")[0])
-    if root:
-        parser.add_argument("--root", required=True, metavar="DIR", help=root)
+
+    def __init__(
+        self, name: str, about: str, find: Callable[[argparse.Namespace], Found], root: str = "", crop: str = ""
+    ) -> None:
+        super().__init__(prog=f"python -m dataset.prepare.{name}", description=about.partition("\n")[0])
+        self._find = find
+        if root:
+            self.add_argument("--root", required=True, metavar="DIR", help=root)
+        add_output(self, crop)
+
+    def __call__(self, words: list[str] | None = None) -> int:
+        """Finds the data set and writes it; returns the exit code."""
+
+        def prepare() -> None:
+            args = self.parse_args(words)
+            write_data_set(args, self._find(args))
+
+        return exit_code(prepare)
+
+
+def add_output(parser: argparse.ArgumentParser, crop: str = "") -> None:
+    """The options about what is written."""
     parser.add_argument("--out", required=True, metavar="data/NAME", help="folder of the prepared data set")
     own_images = parser.add_mutually_exclusive_group()  # crops are always written to OUT/images
     own_images.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
@@ -63,19 +83,6 @@ def new_parser(name: str, about: str, root: str = "", crop: str = "") -> argpars
     )
     parser.add_argument("--skip_broken", action="store_true", help="leave broken images out (default: refuse)")
     parser.add_argument("--name", help="name of the data set (default: the name of --out)")
-    return parser
-
-
-def prepare(
-    parser: argparse.ArgumentParser, find: Callable[[argparse.Namespace], Found], words: list[str] | None
-) -> int:
-    """Reads the command line, finds the data set that it names, and writes it; returns the exit code."""
-
-    def command() -> None:
-        args = parser.parse_args(words)
-        write_data_set(args, find(args))
-
-    return exit_code(command)
 
 
 def write_data_set(args: argparse.Namespace, found: Found) -> None:

@@ -244,23 +244,3 @@ def make_cub(folder: Path, train: int = 3, test: int = 3, images: int = 3) -> Pa
     for name, lines in lists.items():
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
     return folder
-
-
-def read_tables(out: Path) -> dict[str, list[tuple[str, ...]]]:
-    """The rows of every list of a prepared data set, after a look at its form: header, no path twice."""
-    tables = {}
-    for file in sorted(out.glob("*.csv")):
-        header, *lines = file.read_text(encoding="utf-8").splitlines()
-        assert header in ("identity,path", "identity,path,camera", "identity,path,camera,sequence")
-        tables[file.name] = [tuple(line.split(",")) for line in lines]
-        assert {len(row) for row in tables[file.name]} == {header.count(",") + 1}
-        assert len({row[1] for row in tables[file.name]}) == len(lines)
-    return tables
-
-
-def linked_identities(rows: list[tuple[str, ...]]) -> set[str]:
-    """Sequences that several identities share: the sampler of batches would take these for objects of one video."""
-    owners: dict[str, set[str]] = {}
-    for identity, _, _, sequence in rows:
-        owners.setdefault(sequence, set()).add(identity)
-    return {sequence for sequence, identities in owners.items() if len(identities) > 1}

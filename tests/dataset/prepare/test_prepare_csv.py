@@ -1,29 +1,26 @@
 """Preparing lists of images as other tools keep them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.commands import command
-from helpers.reid_trees import make_dukemtmc, make_market1501, person, read_tables, save
+from helpers.preparing import Preparation
+from helpers.reid_trees import make_dukemtmc, make_market1501, person, save
 
 from dataset.formats.prepared import open_prepared
+from dataset.prepare import dukemtmc, market1501
 from dataset.prepare.csv import main
 from model.evaluation.sets import find_evaluation_sets
-from runtime.json_files import read_json
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Path:
+def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
     """Images of 4 identities, in folders with a space and an umlaut."""
     root = tmp_path / "my images"
     for identity in range(4):
         for number in range(3):
             save(root / f"größe {identity}" / f"{number}.jpg", person(identity, 1, number))
-    return root
+    return Preparation(main, capsys, root, tmp_path / "out", option="--image_root")
 
 
 def rows_of(*identities: int) -> list[str]:
@@ -35,85 +32,73 @@ def write(file: Path, *lines: str) -> Path:
     return file
 
 
-def test_train_and_test(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_and_test(prepare: Preparation, tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", *rows_of(0, 1))
     test = write(tmp_path / "test.csv", "identity,path", *rows_of(2, 3))
-    out = tmp_path / "out"
     for _ in range(2):
-        code = run("--train", train, "--test", test, "--image_root", images, "--out", out, "--licence", "CC0")
-        assert code == 0
-    tables = read_tables(out)
+        assert "published" not in prepare("--train", train, "--test", test, "--licence", "CC0")
+    tables, info = prepare.tables(), prepare.info()
     assert [",".join(row) for row in tables["train.csv"]] == rows_of(0, 1)
     assert [",".join(row) for row in tables["test.csv"]] == rows_of(2, 3)
-    info = read_json(out / "dataset.json")
-    assert (info["licence"], info["image_root"]) == ("CC0", images.as_posix())
+    assert (info["licence"], info["image_root"]) == ("CC0", prepare.root.as_posix())
     assert info["counts"]["train_identities"] == 2
-    assert [each.kind for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["all_vs_all"]
-    assert "published" not in capsys.readouterr().out
+    assert [each.kind for each in find_evaluation_sets(open_prepared(str(prepare.out)).folder)] == ["all_vs_all"]
 
 
-def test_copied_images_may_be_moved(images: Path, tmp_path: Path) -> None:
-    train = write(tmp_path / "train.csv", *rows_of(0, 1))
-    assert run("--train", train, "--image_root", images, "--out", tmp_path / "out", "--copy") == 0
-    (tmp_path / "out").rename(tmp_path / "moved")
-    for row in read_tables(tmp_path / "moved")["train.csv"]:
-        assert (tmp_path / "moved" / "images" / row[1]).read_bytes() == (images / row[1]).read_bytes()
+def test_copied_images_may_be_moved(prepare: Preparation, tmp_path: Path) -> None:
+    prepare("--train", write(tmp_path / "train.csv", *rows_of(0, 1)), "--copy")
+    prepare.out = prepare.out.rename(tmp_path / "moved")
+    for row in prepare.tables()["train.csv"]:
+        assert (prepare.out / "images" / row[1]).read_bytes() == (prepare.root / row[1]).read_bytes()
 
 
-@pytest.mark.parametrize(("excluder", "make"), [("market1501", make_market1501), ("duke", make_dukemtmc)])
-def test_cameras_of_file_names(tmp_path: Path, capsys: pytest.CaptureFixture[str], excluder: str, make: object) -> None:
+@pytest.mark.parametrize(
+    ("excluder", "make", "own_main", "other"),
+    [("market1501", make_market1501, market1501.main, "duke"), ("duke", make_dukemtmc, dukemtmc.main, "mars")],
+)
+def test_cameras_of_file_names(
+    tmp_path: Path, capsys, excluder: str, make: Callable[..., Path], own_main: Callable[..., int], other: str
+) -> None:
     """The older tools' lists of a data set become what its own preparation makes."""
-    root, options = make(tmp_path / "tree", train=2, test=2, cameras=2, images=2), []
+    root, lists = make(tmp_path / "tree", train=2, test=2, cameras=2, images=2), []
     for name, folder in (("train", "bounding_box_train"), ("query", "query"), ("gallery", "bounding_box_test")):
         files = sorted(f.name for f in (root / folder).iterdir() if f.suffix == ".jpg")
-        options += [f"--{name}", write(tmp_path / f"{name}.csv", *(f"{f.split('_')[0]},{folder}/{f}" for f in files))]
-    out = tmp_path / "out"
-    assert run(*options, "--image_root", root, "--excluder", excluder, "--out", out) == 0
-    module = "market1501" if excluder == "market1501" else "dukemtmc"
-    done = command("-m", f"dataset.prepare.{module}", "--root", root, "--out", tmp_path / "own")
-    assert done.returncode == 0, done.stderr
-    own = read_tables(tmp_path / "own")
-    for name, rows in read_tables(out).items():
-        assert rows == [row[:3] for row in own[name]]
-    other = "duke" if excluder == "market1501" else "mars"
-    assert run(*options, "--image_root", root, "--excluder", other, "--out", tmp_path / "other") == 2
-    assert "no camera in the name of" in capsys.readouterr().err
+        lists += [f"--{name}", write(tmp_path / f"{name}.csv", *(f"{f.split('_')[0]},{folder}/{f}" for f in files))]
+    prepare = Preparation(main, capsys, root, tmp_path / "out", *lists, option="--image_root")
+    own = Preparation(own_main, capsys, root, tmp_path / "own")
+    assert "no camera in the name of" in prepare.refused("--excluder", other)
+    prepare("--excluder", excluder)
+    own()
+    for name, rows in prepare.tables().items():
+        assert rows == [row[:3] for row in own.tables()[name]]
 
 
-def test_own_cameras_are_kept(images: Path, tmp_path: Path) -> None:
+def test_own_cameras_are_kept(prepare: Preparation, tmp_path: Path) -> None:
     query = write(tmp_path / "q.csv", "identity,path,camera", "p2,größe 2/0.jpg,left")
     gallery = write(tmp_path / "g.csv", "identity,path,camera", "p2,größe 2/1.jpg,right", "p3,größe 3/1.jpg,left")
-    words = ("--query", query, "--gallery", gallery, "--image_root", images, "--out", tmp_path / "out")
-    assert run(*words, "--excluder", "mars") == 0
-    assert read_tables(tmp_path / "out")["query.csv"] == [("p2", "größe 2/0.jpg", "left")]
+    prepare("--query", query, "--gallery", gallery, "--excluder", "mars")
+    assert prepare.tables()["query.csv"] == [("p2", "größe 2/0.jpg", "left")]
 
 
-def test_backslashes(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = [line.replace("/", "\\") for line in rows_of(0)] + rows_of(1)
-    train = write(tmp_path / "train.csv", *lines)
-    assert run("--train", train, "--image_root", images, "--out", tmp_path / "out") == 0
-    assert [",".join(row) for row in read_tables(tmp_path / "out")["train.csv"]] == rows_of(0, 1)
-    assert "3 of 6 paths had backslashes; they are written with forward slashes" in capsys.readouterr().out
+def test_backslashes(prepare: Preparation, tmp_path: Path) -> None:
+    train = write(tmp_path / "train.csv", *(line.replace("/", "\\") for line in rows_of(0)), *rows_of(1))
+    assert "3 of 6 paths had backslashes; they are written with forward slashes" in prepare("--train", train)
+    assert [",".join(row) for row in prepare.tables()["train.csv"]] == rows_of(0, 1)
 
 
-def test_broken_images(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (images / "größe 0" / "1.jpg").write_bytes(b"GIF89a")
+def test_broken_images(prepare: Preparation, tmp_path: Path) -> None:
+    (prepare.root / "größe 0" / "1.jpg").write_bytes(b"GIF89a")
     train = write(tmp_path / "train.csv", *rows_of(0, 1), "p9,gone.jpg")
-    words = ("--train", train, "--image_root", images, "--out", tmp_path / "out")
-    assert run(*words) == 2
-    error = capsys.readouterr().err
+    error = prepare.refused("--train", train)
     assert "2 of 7 images are broken" in error
     assert "größe 0/1.jpg: not a JPEG or PNG but a GIF image" in error
     assert "gone.jpg: no such file" in error
-    assert run(*words, "--skip_broken") == 0
-    assert len(read_tables(tmp_path / "out")["train.csv"]) == 5
-    assert "for evaluation only" not in capsys.readouterr().out
+    assert "for evaluation only" not in prepare("--train", train, "--skip_broken")
+    assert len(prepare.tables()["train.csv"]) == 5
 
 
-def test_evaluation_only(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    test = write(tmp_path / "test.csv", *rows_of(2, 3))
-    assert run("--test", test, "--image_root", images, "--out", tmp_path / "out") == 0
-    assert "for evaluation only" in capsys.readouterr().out
+def test_evaluation_only(prepare: Preparation, tmp_path: Path) -> None:
+    assert "for evaluation only" in prepare("--test", write(tmp_path / "test.csv", *rows_of(2, 3)))
 
 
 @pytest.mark.parametrize(
@@ -134,32 +119,28 @@ def test_evaluation_only(images: Path, tmp_path: Path, capsys: pytest.CaptureFix
     ],
 )
 def test_lists_that_are_refused(
-    images: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    train: list[str],
-    test: list[str] | None,
-    message: str,
+    prepare: Preparation, tmp_path: Path, train: list[str], test: list[str] | None, message: str
 ) -> None:
-    words = ["--train", write(tmp_path / "train.csv", *train), "--image_root", images, "--out", tmp_path / "out"]
+    words = ["--train", write(tmp_path / "train.csv", *train)]
     words += ["--test", write(tmp_path / "test.csv", *test)] if test else []
-    assert run(*words) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert message in prepare.refused(*words)
+    assert not prepare.out.exists()
 
 
-def test_options_that_are_refused(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    some = write(tmp_path / "some.csv", *rows_of(0, 1))
-    for words, message in (
-        ((), "no list given"),
-        (("--query", some), "no --gallery"),
-        (("--gallery", some), "no --query"),
-        (("--train", tmp_path / "gone.csv"), "gone.csv: no such file"),
-        (("--train", tmp_path), "cannot be read"),
-    ):
-        assert run(*words, "--image_root", images, "--out", tmp_path / "out") == 2
-        assert message in capsys.readouterr().err
-    assert run("--train", some, "--image_root", tmp_path / "gone", "--out", tmp_path / "out") == 2
-    assert "--image_root" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no list given"),
+        (["--query", "some.csv"], "no --gallery"),
+        (["--gallery", "some.csv"], "no --query"),
+        (["--train", "gone.csv"], "gone.csv: no such file"),
+        (["--train", "."], "cannot be read"),
+        (["--train", "some.csv", "--image_root", "gone"], "--image_root"),
+    ],
+)
+def test_options_that_are_refused(
+    prepare: Preparation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    write(tmp_path / "some.csv", *rows_of(0, 1))
+    monkeypatch.chdir(tmp_path)
+    assert message in prepare.refused(*words)

@@ -4,64 +4,53 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.reid_trees import HEIGHT, WIDTH, make_cub, read_tables
+from helpers.preparing import Preparation
+from helpers.reid_trees import HEIGHT, WIDTH, make_cub
 from PIL import Image
 
 from dataset.prepare.cub import main
 from dataset.sources.box_crops import pixel_box
-from runtime.json_files import read_json
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    return make_cub(tmp_path / "CUB_200_2011", train=2, test=3, images=2)
+def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
+    tree = make_cub(tmp_path / "CUB_200_2011", train=2, test=3, images=2)
+    return Preparation(main, capsys, tree, tmp_path / "out")
 
 
-def test_prepared_data_set(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--root", tree, "--out", tmp_path / "out") == 0
-    tables = read_tables(tmp_path / "out")
+def test_prepared_data_set(prepare: Preparation) -> None:
+    assert "train images: 4 here, 5864 published" in prepare()
+    tables, info = prepare.tables(), prepare.info()
     assert {row[0] for row in tables["train.csv"]} == {"001.Painted_Bird_1", "002.Painted_Bird_2"}
     assert {row[0] for row in tables["test.csv"]} == {f"{n}.Painted_Bird_{n}" for n in (101, 102, 103)}
-    info = read_json(tmp_path / "out" / "dataset.json")
-    assert info["image_root"] == (tree / "images").as_posix()
+    assert info["image_root"] == (prepare.root / "images").as_posix()
     assert (info["counts"]["train_images"], info["counts"]["test_images"]) == (4, 6)
-    assert "train images: 4 here, 5864 published" in capsys.readouterr().out
 
 
-def test_the_class_number_decides_not_the_order(tree: Path, tmp_path: Path) -> None:
+def test_the_class_number_decides_not_the_order(prepare: Preparation) -> None:
     """Class 100 is the last one of training, 101 the first of test."""
-    for name in ("images", "image_class_labels", "classes"):
-        file = tree / f"{name}.txt"
-        lines = [line.replace("002.", "100.") for line in file.read_text().splitlines()]
-        lines = [
-            line[:-1] + "100"
-            if name == "image_class_labels" and line.endswith(" 2")
-            else "100 " + line[2:]
-            if name == "classes" and line.startswith("2 ")
-            else line
-            for line in lines
-        ]
+    for name, old, new in (
+        ("images", "002.", "100."),
+        ("image_class_labels", " 2\n", " 100\n"),
+        ("classes", "2 002.", "100 100."),
+    ):
+        file = prepare.root / f"{name}.txt"
+        lines = file.read_text().replace(old, new).splitlines()
         file.write_text("\n".join(reversed(lines)) + "\n")
-    (tree / "images" / "002.Painted_Bird_2").rename(tree / "images" / "100.Painted_Bird_2")
-    assert run("--root", tree, "--out", tmp_path / "out") == 0
-    tables = read_tables(tmp_path / "out")
-    assert {row[0] for row in tables["train.csv"]} == {"001.Painted_Bird_1", "100.Painted_Bird_2"}
+    (prepare.root / "images" / "002.Painted_Bird_2").rename(prepare.root / "images" / "100.Painted_Bird_2")
+    prepare()
+    assert {row[0] for row in prepare.tables()["train.csv"]} == {"001.Painted_Bird_1", "100.Painted_Bird_2"}
 
 
-def test_crops(tree: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert run("--root", tree, "--out", out, "--crop") == 0
-    tables = read_tables(out)
-    assert read_json(out / "dataset.json")["image_root"] == "images"
+def test_crops(prepare: Preparation) -> None:
+    prepare("--crop")
+    tables, tree = prepare.tables(), prepare.root
+    assert prepare.info()["image_root"] == "images"
     numbers = dict(line.split()[::-1] for line in (tree / "images.txt").read_text().splitlines())
     boxes = {line.split()[0]: line.split()[1:] for line in (tree / "bounding_boxes.txt").read_text().splitlines()}
     grey = 0
     for _, path in tables["train.csv"] + tables["test.csv"]:
-        with Image.open(tree / "images" / path) as whole, Image.open(out / "images" / path) as crop:
+        with Image.open(tree / "images" / path) as whole, Image.open(prepare.out / "images" / path) as crop:
             assert crop.size == (WIDTH, HEIGHT)
             assert crop.mode == whole.mode
             grey += crop.mode == "L"
@@ -69,20 +58,18 @@ def test_crops(tree: Path, tmp_path: Path) -> None:
             cut = np.asarray(whole, float)[y : y + HEIGHT, x : x + WIDTH]
             assert np.abs(np.asarray(crop, float) - cut).mean() < 4  # compressed once more
     assert grey == 1
-    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
-    assert run("--root", tree, "--out", out, "--crop") == 0
-    assert {file: file.read_bytes() for file in before} == before
-    assert run("--root", tree, "--out", out) == 2  # the whole images are another data set
+    before = prepare.files()
+    prepare("--crop")
+    assert prepare.files() == before
+    assert "choose another --out" in prepare.refused()  # the whole images are another data set
 
 
-def test_broken_images_are_not_cropped(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cut = next((tree / "images" / "001.Painted_Bird_1").iterdir())
-    cut.write_bytes(b"")
-    assert run("--root", tree, "--out", tmp_path / "out", "--crop") == 2
-    assert "empty file" in capsys.readouterr().err
-    assert run("--root", tree, "--out", tmp_path / "out", "--crop", "--skip_broken") == 0
-    assert len(read_tables(tmp_path / "out")["train.csv"]) == 3
-    assert read_json(tmp_path / "out" / "dataset.json")["counts"]["broken_images_left_out"] == 1
+def test_broken_images_are_not_cropped(prepare: Preparation) -> None:
+    next((prepare.root / "images" / "001.Painted_Bird_1").iterdir()).write_bytes(b"")
+    assert "empty file" in prepare.refused("--crop")
+    prepare("--crop", "--skip_broken")
+    assert len(prepare.tables()["train.csv"]) == 3
+    assert prepare.info()["counts"]["broken_images_left_out"] == 1
 
 
 @pytest.mark.parametrize(
@@ -114,28 +101,20 @@ def test_boxes_without_a_pixel(box: tuple[float, ...]) -> None:
         ("image_class_labels", "3 2\n", "2 1\n", "image_id 2 stands twice"),
         ("classes", "2 002.Painted_Bird_2\n", "", "no class 2"),
         ("bounding_boxes", "3 ", "30 ", "no box for image 3"),
-        ("bounding_boxes", ".0\n", "\n", None),
         ("bounding_boxes", "24.0 48.0", "wide high", "no numbers"),
         ("bounding_boxes", "24.0 48.0", "0.0 48.0", "has no pixel"),
         ("bounding_boxes", "24.0 48.0", "inf nan", "no numbers"),
     ],
 )
-def test_lists_that_do_not_fit(
-    tree: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    file: str,
-    old: str,
-    new: str,
-    message: str | None,
-) -> None:
-    text = (tree / f"{file}.txt").read_text()
+def test_lists_that_do_not_fit(prepare: Preparation, file: str, old: str, new: str, message: str) -> None:
+    text = (prepare.root / f"{file}.txt").read_text()
     assert old in text
-    (tree / f"{file}.txt").write_text(text.replace(old, new))
-    code = run("--root", tree, "--out", tmp_path / "out", "--crop")
-    error = capsys.readouterr().err
-    assert code == (2 if message else 0)
-    if message:
-        assert message in error
-        assert error.count("\n") == 1
-    assert (tmp_path / "out" / "dataset.json").exists() == (message is None)
+    (prepare.root / f"{file}.txt").write_text(text.replace(old, new))
+    assert message in prepare.refused("--crop")
+    assert not (prepare.out / "dataset.json").exists()
+
+
+def test_boxes_may_be_whole_numbers(prepare: Preparation) -> None:
+    file = prepare.root / "bounding_boxes.txt"
+    file.write_text(file.read_text().replace(".0\n", "\n"))
+    prepare("--crop")

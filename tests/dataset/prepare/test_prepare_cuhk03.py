@@ -6,21 +6,17 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from helpers.reid_trees import make_cuhk03, make_cuhk03_np, person, read_tables
+from helpers.preparing import Preparation
+from helpers.reid_trees import make_cuhk03, make_cuhk03_np, person
 from PIL import Image
 
 from dataset.prepare.cuhk03 import main
-from runtime.json_files import read_json
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
     """4 + 3 persons, 3 images of each in 2 cameras."""
-    return make_cuhk03(tmp_path / "cuhk03")
+    return Preparation(main, capsys, make_cuhk03(tmp_path / "cuhk03"), tmp_path / "out", "--kind", "labeled")
 
 
 def config(tree: Path) -> dict[str, np.ndarray]:
@@ -33,51 +29,41 @@ def rewrite(tree: Path, **fields: object) -> None:
 
 
 @pytest.mark.parametrize(("kind", "train"), [("labeled", 24), ("detected", 23)])
-def test_archive(tree: Path, tmp_path: Path, kind: str, train: int) -> None:
-    out = tmp_path / "out"
-    assert run("--root", tree, "--kind", kind, "--out", out) == 0
-    tables = read_tables(out)
+def test_archive(prepare: Preparation, kind: str, train: int) -> None:
+    prepare("--kind", kind)
+    tables, info = prepare.tables(), prepare.info()
     assert {name: len(rows) for name, rows in tables.items()} == {"train.csv": train, "query.csv": 6, "gallery.csv": 12}
-    info = read_json(out / "dataset.json")
     assert info["image_root"] == "images"
     assert info["counts"]["kind"] == kind
     # Person 5 is the third of pair 1, its first image in camera 1 is a query: the pixels are those that were stored.
     assert ("0005", "1_003_1_01.png", "1") in tables["query.csv"]
     shift = 50 if kind == "detected" else 0
     for name, label, camera, index in (("1_003_1_01.png", 5, 1, 0), ("2_001_2_07.png", 2, 2, 1)):
-        np.testing.assert_array_equal(Image.open(out / "images" / name), person(label, camera, index + shift))
+        np.testing.assert_array_equal(Image.open(prepare.out / "images" / name), person(label, camera, index + shift))
 
 
-def test_repeating_writes_nothing_and_the_other_kind_is_refused(
-    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    assert run("--root", tree, "--kind", "labeled", "--out", out) == 0
-    (out / "images" / "1_003_1_01.png").unlink()
-    (out / "images" / "1_003_1_02.png").write_bytes(b"of an interrupted run")
-    capsys.readouterr()
-    assert run("--root", tree, "--kind", "labeled", "--out", out) == 0
-    assert "2 images extracted" in capsys.readouterr().out
-    assert run("--root", tree, "--kind", "detected", "--out", out) == 2
-    assert "choose another --out" in capsys.readouterr().err
+def test_repeating_writes_nothing_and_the_other_kind_is_refused(prepare: Preparation) -> None:
+    prepare()
+    (prepare.out / "images" / "1_003_1_01.png").unlink()
+    (prepare.out / "images" / "1_003_1_02.png").write_bytes(b"of an interrupted run")
+    assert "2 images extracted" in prepare()
+    assert "choose another --out" in prepare.refused("--kind", "detected")
 
 
-def test_extracted_form_has_the_same_split(tree: Path, tmp_path: Path) -> None:
-    extracted = make_cuhk03_np(tmp_path / "with" / "cuhk03-np")
-    assert run("--root", extracted.parent, "--kind", "labeled", "--out", tmp_path / "np") == 0
-    assert run("--root", tree, "--kind", "labeled", "--out", tmp_path / "mat") == 0
-    of_np, of_mat = read_tables(tmp_path / "np"), read_tables(tmp_path / "mat")
+def test_extracted_form_has_the_same_split(prepare: Preparation, tmp_path: Path) -> None:
+    prepare()
+    of_mat = prepare.tables()
+    extracted, prepare.out = make_cuhk03_np(tmp_path / "with" / "cuhk03-np"), tmp_path / "np"
+    prepare("--root", extracted.parent, "--out", prepare.out)
+    of_np = prepare.tables()
     for name, rows in of_mat.items():
         assert sorted((row[0], row[2]) for row in rows) == sorted((row[0], row[2]) for row in of_np[name])
-    assert read_json(tmp_path / "np" / "dataset.json")["image_root"] == (extracted / "labeled").as_posix()
+    assert prepare.info()["image_root"] == (extracted / "labeled").as_posix()
 
 
-def test_cameras_that_contradict_the_names_are_told(
-    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rewrite(tree, camId=np.ones_like(config(tree)["camId"]))
-    assert run("--root", tree, "--kind", "labeled", "--out", tmp_path / "out") == 0
-    assert "differs from the names for 21 images" in capsys.readouterr().out
+def test_cameras_that_contradict_the_names_are_told(prepare: Preparation) -> None:
+    rewrite(prepare.root, camId=np.ones_like(config(prepare.root)["camId"]))
+    assert "differs from the names for 21 images" in prepare()
 
 
 def not_an_archive(tree: Path) -> None:
@@ -95,10 +81,10 @@ def with_an_empty_cell(tree: Path) -> None:
         cells[0, 2] = file.create_dataset("#refs#/none", data=np.zeros(2, np.uint64)).ref
 
 
-def with_another_list(tree: Path, **fields: object) -> None:
+def with_name(tree: Path, name: str) -> None:
     names = np.empty((42, 1), object)
     names[:, 0] = [str(cell[0]) for cell in config(tree)["filelist"].ravel()]
-    names[3, 0] = fields["name"]
+    names[3, 0] = name
     rewrite(tree, filelist=names)
 
 
@@ -115,17 +101,12 @@ def with_another_list(tree: Path, **fields: object) -> None:
         (lambda t: rewrite(t, query_idx=config(t)["gallery_idx"]), "is in query_idx and again in gallery_idx"),
         (lambda t: rewrite(t, labels=np.ones((42, 1))), "label 0001 is in training and in test"),
         (lambda t: rewrite(t, labels=np.ones((41, 1))), "42 names, 41 labels, 42 cameras"),
-        (lambda t: with_another_list(t, name="0001_c1_1.png"), "name 4 of filelist is '0001_c1_1.png'"),
-        (lambda t: with_another_list(t, name="1_999_1_01.png"), "cannot read the image 1_999_1_01.png"),
-        (lambda t: with_another_list(t, name="9_001_1_01.png"), "cannot read the image 9_001_1_01.png"),
+        (lambda t: with_name(t, "0001_c1_1.png"), "name 4 of filelist is '0001_c1_1.png'"),
+        (lambda t: with_name(t, "1_999_1_01.png"), "cannot read the image 1_999_1_01.png"),
+        (lambda t: with_name(t, "9_001_1_01.png"), "cannot read the image 9_001_1_01.png"),
     ],
 )
-def test_what_does_not_fit_is_refused(
-    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: object, message: str
-) -> None:
-    spoil(tree)
-    assert run("--root", tree, "--kind", "labeled", "--out", tmp_path / "out") == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "out" / "dataset.json").exists()
+def test_what_does_not_fit_is_refused(prepare: Preparation, spoil: object, message: str) -> None:
+    spoil(prepare.root)
+    assert message in prepare.refused()
+    assert not (prepare.out / "dataset.json").exists()

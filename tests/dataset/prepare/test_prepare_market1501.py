@@ -1,134 +1,129 @@
-"""Preparing Market-1501."""
+"""Preparing Market-1501 and DukeMTMC-reID, which have the same three folders."""
 
 import csv
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.reid_trees import linked_identities, make_dukemtmc, make_market1501, read_tables
+from helpers.preparing import Preparation, linked_identities
+from helpers.reid_trees import make_dukemtmc, make_market1501
 from PIL import Image
 
 from dataset.formats.camera_names import CAMERA_IN_NAME
 from dataset.formats.prepared import open_prepared
-from dataset.prepare.market1501 import BENCHMARK, main
+from dataset.prepare import dukemtmc, market1501
 from dataset.sources.counts import count
 from dataset.sources.layout import FOLDERS
 from dataset.sources.names import FORMS, parse_names
 from model.evaluation.sets import find_evaluation_sets
-from runtime.json_files import read_json
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """4 + 4 identities, 3 cameras, 3 images each, 4 of junk and 4 distractors, in a folder with a space."""
-    return make_market1501(tmp_path / "my Market")
+def market(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
+    """4 + 4 identities, 3 cameras, 2 images each, 4 of junk and 4 distractors, in a folder with a space."""
+    tree = make_market1501(tmp_path / "my Market", images=2)
+    return Preparation(market1501.main, capsys, tree, tmp_path / "out")
 
 
-def test_prepared_data_set(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "out"
-    assert run("--root", tree, "--out", out) == 0
-    tables = read_tables(out)
+def test_prepared_data_set(market: Preparation) -> None:
+    said, tables, info = market(), market.tables(), market.info()
     assert {name: len(rows) for name, rows in tables.items()} == {
-        "train.csv": 36,
+        "train.csv": 24,
         "query.csv": 12,
-        "gallery.csv": 44,
-        "multi_query.csv": 36,
+        "gallery.csv": 32,
+        "multi_query.csv": 24,
     }
     for name, folder in FOLDERS.items():
         assert [row[1] for row in tables[name]] == sorted(
-            f"{folder}/{f.name}" for f in (tree / folder).iterdir() if f.suffix == ".jpg"
+            f"{folder}/{f.name}" for f in (market.root / folder).iterdir() if f.suffix == ".jpg"
         )
         for identity, path, camera, sequence in tables[name]:  # the name read by position
             stem = Path(path).name
             where = stem.index("_c") + 2
-            assert (identity, camera) == (stem[: where - 2], stem[where])
-            assert sequence == stem[: where + 3]
+            assert (identity, camera, sequence) == (stem[: where - 2], stem[where], stem[: where + 3])
         assert not linked_identities(tables[name])
     assert [row[0] for row in tables["gallery.csv"]].count("-1") == 4
     assert [row[0] for row in tables["gallery.csv"]].count("0000") == 4
     assert any(row[1].endswith(".jpg.jpg") for row in tables["gallery.csv"])
 
-    info = read_json(out / "dataset.json")
-    assert info["image_root"] == tree.as_posix()
-    assert info["counts"]["train_identities"] == info["counts"]["gallery_identities"] == 4
-    assert info["counts"]["gallery_junk_images"] == info["counts"]["gallery_distractor_images"] == 4
-    assert info["counts"]["other_files_left_out"] == {".db": 1}
-    assert info["counts"]["published_but_different"] == BENCHMARK.published
-    assert info["counts"]["queries_without_match"] == 0
-    assert [each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["query_gallery"]
-    said = capsys.readouterr().out
-    assert "train images: 36 here, 12936 published" in said
+    counts = info["counts"]
+    assert info["image_root"] == market.root.as_posix()
+    assert counts["train_identities"] == counts["gallery_identities"] == 4
+    assert counts["gallery_junk_images"] == counts["gallery_distractor_images"] == 4
+    assert counts["other_files_left_out"] == {".db": 1}
+    assert counts["published_but_different"] == market1501.BENCHMARK.published
+    assert counts["queries_without_match"] == 0
+    assert [each.name for each in find_evaluation_sets(open_prepared(str(market.out)).folder)] == ["query_gallery"]
+    assert "train images: 24 here, 12936 published" in said
     assert "other files left out: 1 .db" in said
 
 
-def test_multi_query_rows_stand_together(tree: Path, tmp_path: Path) -> None:
-    for file in (tree / "query").glob("0001_c1*"):  # a pair of identity and camera that no query asks for
+def test_prepared_duke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = make_dukemtmc(tmp_path / "duke", train=3, test=4, cameras=2, images=3, extra=2)
+    prepare = Preparation(dukemtmc.main, capsys, tree, tmp_path / "out")
+    assert "gallery images: 26 here, 17661 published" in prepare()
+    tables, counts = prepare.tables(), prepare.info()["counts"]
+    assert {name: len(rows) for name, rows in tables.items()} == {"train.csv": 18, "query.csv": 8, "gallery.csv": 26}
+    assert tables["query.csv"][0] == ("0001", "query/0001_c1_f0046000.jpg", "1")
+    assert (counts["train_identities"], counts["query_identities"], counts["gallery_identities"]) == (3, 4, 6)
+
+
+def test_multi_query_rows_stand_together(market: Preparation) -> None:
+    for file in (market.root / "query").glob("0001_c1*"):  # a pair of identity and camera that no query asks for
         file.unlink()
-    assert run("--root", tree, "--out", tmp_path / "out") == 0
-    tables = read_tables(tmp_path / "out")
-    pairs = [(row[0], row[2]) for row in tables["multi_query.csv"]]
-    assert len(pairs) == 33
-    assert set(pairs) == {(row[0], row[2]) for row in tables["query.csv"]}
+    market()
+    pairs = [(row[0], row[2]) for row in market.tables()["multi_query.csv"]]
+    assert len(pairs) == 22
+    assert set(pairs) == {(row[0], row[2]) for row in market.tables()["query.csv"]}
     assert pairs == sorted(pairs)
 
 
-def test_without_multi_query(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.rmtree(tree / "gt_bbox")
-    assert run("--root", tree, "--out", tmp_path / "out") == 0
-    assert "multi_query.csv" not in read_tables(tmp_path / "out")
-    assert "no multi_query.csv" in capsys.readouterr().out
+def test_without_multi_query(market: Preparation) -> None:
+    shutil.rmtree(market.root / "gt_bbox")
+    assert "no multi_query.csv" in market()
+    assert "multi_query.csv" not in market.tables()
 
 
-def test_repeating_completes_and_other_content_is_refused(
-    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    assert run("--root", tree, "--out", out, "--copy") == 0
-    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
-    (out / "dataset.json").unlink()  # as if it had been interrupted
-    (out / "gallery.csv").unlink()
-    next((out / "images" / "query").iterdir()).unlink()
-    assert run("--root", tree, "--out", out, "--copy") == 0
-    assert {file: file.read_bytes() for file in before} == before
-    next((tree / "query").iterdir()).unlink()
-    assert run("--root", tree, "--out", out, "--copy") == 2
-    assert "choose another --out" in capsys.readouterr().err
-    assert {file: file.read_bytes() for file in before} == before
+def test_repeating_completes_and_other_content_is_refused(market: Preparation) -> None:
+    market("--copy")
+    before = market.files()
+    (market.out / "dataset.json").unlink()  # as if it had been interrupted
+    (market.out / "gallery.csv").unlink()
+    next((market.out / "images" / "query").iterdir()).unlink()
+    market("--copy")
+    assert market.files() == before
+    next((market.root / "query").iterdir()).unlink()
+    assert "choose another --out" in market.refused("--copy")
+    assert market.files() == before
 
 
-def test_out_may_be_the_tree(tree: Path) -> None:
+def test_out_may_be_the_tree(market: Preparation) -> None:
+    market.out = market.root
     for _ in range(2):
-        assert run("--root", tree, "--out", tree) == 0
-    assert read_json(tree / "dataset.json")["image_root"] == "."
-    assert run("--root", tree, "--out", tree, "--copy") == 2
+        market("--out", market.root)
+    assert market.info()["image_root"] == "."
+    assert "--copy needs an --out apart from the images" in market.refused("--out", market.root, "--copy")
 
 
-def test_broken_images(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cut = sorted((tree / "query").iterdir())[0]
+def test_broken_images(market: Preparation) -> None:
+    cut = sorted((market.root / "query").iterdir())[0]
     cut.write_bytes(cut.read_bytes()[:-40])
-    assert run("--root", tree, "--out", tmp_path / "out") == 2
-    error = capsys.readouterr().err
+    error = market.refused()
     assert f"query/{cut.name}: truncated" in error
     assert "--skip_broken" in error
-    assert not (tmp_path / "out").exists()
-    assert run("--root", tree, "--out", tmp_path / "out", "--skip_broken") == 0
-    assert len(read_tables(tmp_path / "out")["query.csv"]) == 11
-    assert read_json(tmp_path / "out" / "dataset.json")["counts"]["broken_images_left_out"] == 1
+    assert not market.out.exists()
+    assert "1 broken images left out" in market("--skip_broken")
+    assert len(market.tables()["query.csv"]) == 11
+    assert market.info()["counts"]["broken_images_left_out"] == 1
 
 
-def test_queries_without_a_match_and_shared_identities_are_told(
-    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_queries_without_a_match_and_shared_identities_are_told(market: Preparation) -> None:
     for camera in (2, 3):
-        for file in (tree / "bounding_box_test").glob(f"0001_c{camera}*"):
+        for file in (market.root / "bounding_box_test").glob(f"0001_c{camera}*"):
             file.unlink()
-    Image.new("RGB", (8, 16)).save(tree / "bounding_box_train" / "0003_c1s1_000001_00.jpg")
-    assert run("--root", tree, "--out", tmp_path / "out") == 0
-    said = capsys.readouterr().out
+    Image.new("RGB", (8, 16)).save(market.root / "bounding_box_train" / "0003_c1s1_000001_00.jpg")
+    said = market()
     assert "1 queries have no match" in said  # that of camera 1; the others find its images
     assert "1 identities (0003 ...) are in train.csv" in said
 
@@ -143,28 +138,29 @@ def test_queries_without_a_match_and_shared_identities_are_told(
         (lambda tree: (tree / "query" / "-1_c1s1_000001_00.jpg").touch(), "junk or distractors"),
     ],
 )
-def test_unusable_trees(
-    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: object, message: str
+def test_unusable_trees(market: Preparation, spoil: Callable[[Path], object], message: str) -> None:
+    spoil(market.root)
+    assert message in market.refused()
+    assert not market.out.exists()
+
+
+def test_the_folder_above_is_pointed_down(market: Preparation) -> None:
+    assert f"did you mean --root {market.root}?" in market.refused("--root", market.root.parent)
+
+
+@pytest.mark.parametrize(
+    ("make", "main", "other"),
+    [
+        (make_dukemtmc, market1501.main, "DukeMTMC-reID: use python -m dataset.prepare.dukemtmc"),
+        (make_market1501, dukemtmc.main, "Market-1501: use python -m dataset.prepare.market1501"),
+    ],
+)
+def test_names_of_the_other_data_set(
+    make: Callable[..., Path], main: Callable[[list[str]], int], other: str, tmp_path: Path, capsys
 ) -> None:
-    spoil(tree)
-    assert run("--root", tree, "--out", tmp_path / "out") == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
+    tree = make(tmp_path / "tree", train=1, test=1, cameras=2, images=1)
+    assert other in Preparation(main, capsys, tree, tmp_path / "out").refused()
     assert not (tmp_path / "out").exists()
-
-
-def test_the_folder_above_is_pointed_down(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--root", tree.parent, "--out", tmp_path / "out") == 2
-    assert f"did you mean --root {tree}?" in capsys.readouterr().err
-
-
-def test_names_of_duke_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tree = make_dukemtmc(tmp_path / "duke", train=2, test=2, cameras=2, images=1)
-    assert run("--root", tree, "--out", tmp_path / "out") == 2
-    error = capsys.readouterr().err
-    assert "DukeMTMC-reID: use python -m dataset.prepare.dukemtmc" in error
-    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -175,22 +171,28 @@ def test_an_example_has_one_form_only(form: str) -> None:
     excluder = "duke" if form == "dukemtmc" else form
     if excluder in CAMERA_IN_NAME:
         assert CAMERA_IN_NAME[excluder].search(name)[1] == camera
-        others = [key for key in CAMERA_IN_NAME if key != excluder and CAMERA_IN_NAME[key].search(name)]
-        assert not others
+        assert [key for key in CAMERA_IN_NAME if CAMERA_IN_NAME[key].search(name)] == [excluder]
 
 
-def test_published_lists(shared_data: Path) -> None:
+@pytest.mark.parametrize(
+    ("lists", "form", "benchmark", "cameras"),
+    [
+        ("market1501", "market1501", market1501.BENCHMARK, "123456"),
+        ("dukeMTMC", "dukemtmc", dukemtmc.BENCHMARK, "12345678"),
+    ],
+)
+def test_published_lists(shared_data: Path, lists: str, form: str, benchmark: object, cameras: str) -> None:
     """The real names give the published counts, and the identities of the older tools' lists."""
     tables = {}
     for table, part in (("train", "train"), ("query", "query"), ("gallery", "test")):
-        with open(shared_data / "reid_lists" / f"market1501_{part}.csv", newline="") as file:
+        with open(shared_data / "reid_lists" / f"{lists}_{part}.csv", newline="") as file:
             listed = list(csv.reader(file))
-        labels = parse_names([path.split("/")[-1] for _, path in listed], "market1501", part)
-        assert [identity for identity, _, _ in labels] == [identity for identity, _ in listed]
-        rows = [(identity, path, c, s) for (_, path), (identity, c, s) in zip(listed, labels, strict=True)]
-        assert {row[2] for row in rows} == set("123456")
-        assert not linked_identities(rows)
+        labels = parse_names([path.split("/")[-1] for _, path in listed], form, part)
+        assert [identity for identity, *_ in labels] == [identity for identity, _ in listed]
+        rows = [(identity, path, *rest) for (_, path), (identity, *rest) in zip(listed, labels, strict=True)]
+        assert {row[2] for row in rows} == set(cameras)
+        assert form == "dukemtmc" or not linked_identities(rows)
         tables[f"{table}.csv"] = rows
     counts = count(tables)
-    assert {name: counts[name] for name in BENCHMARK.published} == BENCHMARK.published
+    assert {name: counts[name] for name in benchmark.published} == benchmark.published
     assert counts["queries_without_match"] == 0

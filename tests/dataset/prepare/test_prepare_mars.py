@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.io
 from helpers.peak_memory import run_measured
-from helpers.reid_trees import linked_identities, make_mars, read_tables
+from helpers.preparing import Preparation, linked_identities
+from helpers.reid_trees import make_mars
 
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.mars import BENCHMARK, main
@@ -14,22 +15,20 @@ from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json
 
 
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
-
-
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """4 + 4 identities, 3 cameras, 2 tracks of 3 images each, 3 tracks of junk and 3 of distractors."""
-    return make_mars(tmp_path / "MARS")
+def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
+    """4 + 4 identities, 3 cameras, 2 tracks of 3 images each, 3 tracks of junk and 3 of distractors; no images."""
+    tree = make_mars(tmp_path / "MARS", pictures=False)
+    return Preparation(main, capsys, tree, tmp_path / "out", "--check", "off")
 
 
-def test_prepared_data_set(tree: Path, tmp_path: Path) -> None:
-    assert run("--root", tree, "--out", tmp_path / "out") == 0
-    tables = read_tables(tmp_path / "out")
+def test_prepared_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare = Preparation(main, capsys, make_mars(tmp_path / "MARS"), tmp_path / "out")
+    prepare()
+    tables, counts = prepare.tables(), prepare.info()["counts"]
     assert {name: len(rows) for name, rows in tables.items()} == {"train.csv": 72, "query.csv": 36, "gallery.csv": 90}
     for rows in tables.values():
-        assert all((tree / row[1]).is_file() for row in rows)
+        assert all((prepare.root / row[1]).is_file() for row in rows)
         assert not linked_identities(rows)
         tracks: dict[str, list[str]] = {}
         for identity, path, camera, sequence in rows:
@@ -43,32 +42,27 @@ def test_prepared_data_set(tree: Path, tmp_path: Path) -> None:
     assert [row[0] for row in tables["gallery.csv"]].count("-1") == 9
     # All queries are in the gallery as well, under the same sequence.
     assert set(tables["query.csv"]) < set(tables["gallery.csv"])
-    counts = read_json(tmp_path / "out" / "dataset.json")["counts"]
     assert (counts["train_tracks"], counts["query_tracks"], counts["gallery_tracks"]) == (24, 12, 30)
     assert (counts["gallery_junk_tracks"], counts["queries_without_match"]) == (3, 0)
-    assert [each.name for each in find_evaluation_sets(open_prepared(str(tmp_path / "out")).folder)] == [
-        "query_gallery"
-    ]
+    assert [each.name for each in find_evaluation_sets(open_prepared(str(prepare.out)).folder)] == ["query_gallery"]
+
+    (prepare.root / "bbox_train" / "0002" / "0002C1T0001F002.jpg").unlink()
+    prepare.out = tmp_path / "other"
+    assert "0002C1T0001F002.jpg: no such file" in prepare.refused("--out", prepare.out)
+    prepare("--out", prepare.out, "--skip_broken")
+    assert len(prepare.tables()["train.csv"]) == 71
 
 
-def test_queries_are_the_tracks_of_query_idx(tree: Path, tmp_path: Path) -> None:
+def test_queries_are_the_tracks_of_query_idx(prepare: Preparation) -> None:
     """Row n of the table, counted from 1, is the sequence ..._t<n>."""
-    scipy.io.savemat(tree / "info" / "query_IDX.mat", {"query_IDX": np.array([[7, 30]], np.uint16)})
-    table = scipy.io.loadmat(tree / "info" / "tracks_test_info.mat")["track_test_info"]
-    names = (tree / "info" / "test_name.txt").read_text().split()
-    assert run("--root", tree, "--out", tmp_path / "out") == 0
-    rows = read_tables(tmp_path / "out")["query.csv"]
+    write_queries(prepare.root, 7, 30)
+    table = scipy.io.loadmat(prepare.root / "info" / "tracks_test_info.mat")["track_test_info"]
+    names = (prepare.root / "info" / "test_name.txt").read_text().split()
+    prepare()
+    rows = prepare.tables()["query.csv"]
     expected = [names[i - 1] for row in (7, 30) for i in range(table[row - 1, 0], table[row - 1, 1] + 1)]
     assert [row[1].split("/")[-1] for row in rows] == expected
     assert [row[3][-6:] for row in rows] == ["t00007"] * 3 + ["t00030"] * 3
-
-
-def test_missing_images(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tree / "bbox_train" / "0002" / "0002C1T0001F002.jpg").unlink()
-    assert run("--root", tree, "--out", tmp_path / "out") == 2
-    assert "0002C1T0001F002.jpg: no such file" in capsys.readouterr().err
-    assert run("--root", tree, "--out", tmp_path / "out", "--skip_broken") == 0
-    assert len(read_tables(tmp_path / "out")["train.csv"]) == 71
 
 
 def change(tree: Path, part: str, row: int, column: int, value: int) -> None:
@@ -114,16 +108,10 @@ def write_v73(tree: Path) -> None:
         (lambda t: (t / "info" / "test_name.txt").write_text("a\nb\na\n"), "'a' stands twice"),
     ],
 )
-def test_lists_and_tables_that_do_not_fit(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: object, message: str
-) -> None:
-    tree = make_mars(tmp_path / "MARS", pictures=False)
-    spoil(tree)
-    assert run("--root", tree, "--out", tmp_path / "out", "--check", "off") == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+def test_lists_and_tables_that_do_not_fit(prepare: Preparation, spoil: object, message: str) -> None:
+    spoil(prepare.root)
+    assert message in prepare.refused()
+    assert not prepare.out.exists()
 
 
 @pytest.mark.slow

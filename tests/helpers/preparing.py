@@ -1,0 +1,81 @@
+"""Commands of dataset.prepare, called in this process, and what they write."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.json_files import read_json
+
+
+class Preparation:
+    """One command with its usual words; of an option that is given again, the later value counts.
+
+    Attributes:
+        root: the raw tree, which a test may spoil.
+        out: the folder to write.
+    """
+
+    def __init__(
+        self,
+        main: Callable[[list[str]], int],
+        capsys: pytest.CaptureFixture[str],
+        root: Path,
+        out: Path,
+        *words: object,
+        option: str = "--root",
+    ) -> None:
+        self._main, self._capsys, self.root, self.out = main, capsys, root, out
+        self._words = (option, root, "--out", out, *words)
+
+    def __call__(self, *words: object) -> str:
+        """What it prints; it must end well."""
+        code, said, error = self._run(words)
+        assert code == 0, error
+        return said
+
+    def refused(self, *words: object) -> str:
+        """Its error, which must be one line."""
+        code, _, error = self._run(words)
+        assert code == 2
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        return error
+
+    def _run(self, words: tuple[object, ...]) -> tuple[int, str, str]:
+        self._capsys.readouterr()
+        code = self._main([str(word) for word in (*self._words, *words)])
+        return code, *self._capsys.readouterr()
+
+    def tables(self) -> dict[str, list[tuple[str, ...]]]:
+        """The rows of every list, after a look at its form."""
+        return read_tables(self.out)
+
+    def info(self) -> dict[str, Any]:
+        """dataset.json"""
+        return read_json(self.out / "dataset.json")
+
+    def files(self) -> dict[Path, bytes]:
+        """Every file that was written."""
+        return {file: file.read_bytes() for file in self.out.rglob("*") if file.is_file()}
+
+
+def read_tables(out: Path) -> dict[str, list[tuple[str, ...]]]:
+    """The rows of every list of a prepared data set, after a look at its form: header, no path twice."""
+    tables = {}
+    for file in sorted(out.glob("*.csv")):
+        header, *lines = file.read_text(encoding="utf-8").splitlines()
+        assert header in ("identity,path", "identity,path,camera", "identity,path,camera,sequence")
+        tables[file.name] = [tuple(line.split(",")) for line in lines]
+        assert {len(row) for row in tables[file.name]} == {header.count(",") + 1}
+        assert len({row[1] for row in tables[file.name]}) == len(lines)
+    return tables
+
+
+def linked_identities(rows: list[tuple[str, ...]]) -> set[str]:
+    """Sequences that several identities share: the sampler of batches would take these for objects of one video."""
+    owners: dict[str, set[str]] = {}
+    for identity, _, _, sequence in rows:
+        owners.setdefault(sequence, set()).add(identity)
+    return {sequence for sequence, identities in owners.items() if len(identities) > 1}
