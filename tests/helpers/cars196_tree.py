@@ -1,15 +1,12 @@
-"""Small trees in the official forms of Cars196, and their preparation; see reid_trees.py for the others."""
+"""Small trees in the official forms of Cars196; see reid_trees.py for the others."""
 
 import shutil
 import tarfile
 from pathlib import Path
 
 import numpy as np
-import pytest
 import scipy.io
 from helpers.reid_trees import HEIGHT, WIDTH, person, save
-
-from dataset.prepare.cars196 import main
 
 # With a slash, as one of the real names has.
 CARS196_NAMES = [f"Make {n // 7} Model C/V {n % 7} Sedan {1991 + n % 22}" for n in range(1, 197)]
@@ -92,16 +89,3 @@ def change(file: Path, **columns: object) -> None:
         for row in rows if callable(value) else rows[:1] if value is not None else []:
             row[name] = value(row[name]) if callable(value) else value
     save_annotations(file, {file.stem: rows}, {file.stem: tuple(kept)})
-
-
-def run(*arguments: object) -> int:
-    """Prepares Cars196; the exit code."""
-    return main([str(argument) for argument in arguments])
-
-
-def error_of(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line on stderr."""
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    return error
