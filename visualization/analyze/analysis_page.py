@@ -1,51 +1,47 @@
 """The page of `visualize.py analyze`: metrics of all queries and of each class, and which classes are confused."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from pathlib import Path
 
 from model.evaluation.by_class.analysis import Analysis
 from model.evaluation.by_class.summary import class_cells, class_head, counts_text, overall_rows, pair_cells
 from visualization.kit.colours import INK, PALETTE
 from visualization.kit.html_page import render_page
+from visualization.kit.thumbnails import as_jpeg, open_small
+from visualization.sources.embedded_set import EmbeddedSet
 
 MOST_CLASSES = 1000  # of the table of all: more are in the JSON alone
+_SIDE = 112  # pixels of the longer side of an example
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """The images of the examples.
-
-    Attributes:
-        queries, gallery: the paths of all Q queries and G gallery images.
-        query, image: from such a number to a small JPEG, None where the image cannot be opened; None where it is not
-            known where the images are.
-    """
-
-    queries: Sequence[str]
-    gallery: Sequence[str]
-    query: Callable[[int], bytes | None] | None = None
-    image: Callable[[int], bytes | None] | None = None
-
-
-def render_analysis(
-    analysis: Analysis, title: str, facts: dict[str, str], pictures: Pictures, classes: int, pairs: int
-) -> str:
-    """The page as HTML that needs no network, and no script but to sort the tables.
+def render_analysis(analysis: Analysis, embedded: EmbeddedSet, classes: int, pairs: int) -> tuple[str, list[Path]]:
+    """The page as HTML that needs no network, and no script but to sort the tables; and images that cannot be opened.
 
     Args:
-        title, facts: what it is of, the facts by name.
-        pictures: of the examples.
+        analysis: of the set.
+        embedded: the set.
         classes: most hardest classes shown.
         pairs: most pairs shown, and most confusions in one direction.
     """
-    return render_page(
+    missing: set[Path] = set()
+
+    def thumbnail(file: Path) -> bytes | None:
+        picture = open_small(file, _SIDE)
+        if picture is None:
+            missing.add(file)
+            return None
+        return as_jpeg(picture)
+
+    page = render_page(
         "analyze/analysis.html.jinja",
-        title=title,
-        facts=facts,
+        title=embedded.title,
+        facts=embedded.facts,
         analysis=analysis,
+        query=embedded.query,
+        gallery=embedded.gallery,
+        thumbnail=thumbnail,
         classes=classes,
         pairs=pairs,
-        pictures=pictures,
         overall=overall_rows(analysis),
         counted=counts_text(analysis.counts).splitlines(),
         tenths=count_tenths(one.metrics["recall@1"] for one in analysis.classes),
@@ -57,6 +53,7 @@ def render_analysis(
         bar=PALETTE[1],  # sky blue, and a line that stands out from it
         line=INK,
     )
+    return page, sorted(missing)
 
 
 def count_tenths(shares: Iterable[float]) -> list[int]:

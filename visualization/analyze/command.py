@@ -8,9 +8,8 @@ from model.evaluation.by_class.summary import as_json, as_text
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import write_json
-from visualization.analyze.analysis_page import Pictures, render_analysis
+from visualization.analyze.analysis_page import render_analysis
 from visualization.kit.printable import printable
-from visualization.kit.thumbnails import Thumbnails
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_source
 from visualization.sources.output import check_output_file
@@ -36,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
         if file.suffix.lower() == ".html":
             _write_page(file, analysis, embedded, args)
         else:
-            _write_json(file, analysis, embedded)
+            paths = embedded.query.paths, embedded.gallery.paths
+            write_json(file, as_json(analysis, embedded.title, embedded.facts, *paths))
         print(f"wrote {printable(file)}")
     return 0
 
@@ -58,19 +58,11 @@ def _outputs(args: argparse.Namespace) -> list[Path]:
     return [check_output_file(args, file, _NAMES[0], _SUFFIXES) for file in files]
 
 
-def _write_json(file: Path, analysis: Analysis, embedded: EmbeddedSet) -> None:
-    write_json(file, as_json(analysis, embedded.title, embedded.facts, embedded.query.paths, embedded.gallery.paths))
-
-
 def _write_page(file: Path, analysis: Analysis, embedded: EmbeddedSet, args: argparse.Namespace) -> None:
-    sides = (embedded.query, embedded.gallery)
-    thumbnails = [None if points.files is None else Thumbnails(points.files) for points in sides]
-    pictures = Pictures(embedded.query.paths, embedded.gallery.paths, *thumbnails)
-    page = render_analysis(analysis, embedded.title, embedded.facts, pictures, args.classes, args.pairs)
+    page, missing = render_analysis(analysis, embedded, args.classes, args.pairs)
     with replace_file(file) as out:
         out.write(page)
-    failed = sorted({path for side in thumbnails if side for path in side.failed})
-    if failed:
-        print(f"{len(failed):,} of the examples' images cannot be opened, the first is {printable(failed[0])}")
-    elif None in thumbnails and args.pairs and analysis.pairs:
+    if missing:
+        print(f"{len(missing):,} of the examples' images cannot be opened, the first is {printable(missing[0])}")
+    elif args.pairs and analysis.pairs and None in (embedded.query.files, embedded.gallery.files):
         print("no pictures on the page: it is not known where the images are; --image_root says")

@@ -1,7 +1,6 @@
 """Image files made small, whatever they are: huge, grey, with 16 bits, turned by EXIF, transparent."""
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,26 +45,3 @@ def as_jpeg(image: Image.Image) -> bytes:
     data = io.BytesIO()
     image.save(data, "JPEG", quality=_QUALITY)
     return data.getvalue()
-
-
-SIDE = 112  # pixels of the longer side
-
-
-class Thumbnails:
-    """Called with a file's number, gives it as a small JPEG, upright; None where it cannot be opened.
-
-    Attributes:
-        failed: the files that could not be opened so far.
-    """
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
-        self.failed: set[Path] = set()
-
-    def __call__(self, number: int) -> bytes | None:
-        file = self._files[number]
-        picture = open_small(Path(file), SIDE)
-        if picture is None:
-            self.failed.add(file)
-            return None
-        return as_jpeg(picture)

@@ -1,7 +1,6 @@
 """Runs `visualize.py rankings`."""
 
 import argparse
-import math
 
 from runtime.errors import UserError
 from visualization.kit.card_page import write_cards
@@ -28,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         chosen = choose_queries(metrics, args.queries, args.show, args.seed)
     if len(chosen) * (args.top + 2) > _MOST_IMAGES:
         most = _MOST_IMAGES // len(chosen) - 2
-        fewer = math.floor(_MOST_IMAGES / (args.top + 2))
+        fewer = _MOST_IMAGES // (args.top + 2)
         remedies = [f"set --top to {most:,} at most"] if most > 0 else []
         remedies += [f"show {fewer:,} queries at most: --queries N --show random"] if fewer else []
         what = f"{len(chosen):,} queries with {args.top:,} images each are more than a page can hold"

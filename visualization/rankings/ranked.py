@@ -5,13 +5,14 @@ are shown is it found out which images are at the top.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from operator import attrgetter
 
 import numpy as np
 
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.match_ranks import TILE_COLUMNS, rank_matches
 from model.metrics.ranking.per_query import compute_per_query
+from model.metrics.ranking.retrieval import Task
 from visualization.sources.embedded_set import EmbeddedSet
 
 _BLOCK = 64  # queries whose whole rows of distances are held at a time
@@ -32,7 +33,8 @@ class QueryMetrics:
     margins: np.ndarray
 
 
-class Ranked(NamedTuple):
+@dataclass(frozen=True)
+class Ranked:
     """A gallery image in a ranking: its position in the gallery, its rank from 1, its distance, whether it matches."""
 
     index: int
@@ -131,47 +133,41 @@ def _rankings(embedded: EmbeddedSet, rows: np.ndarray, top: int) -> list[Ranking
     task, distances, lists = embedded.task, _distances(embedded, rows), embedded.task.lists.select(rows)
     ranks = rank_matches(distances, lists)
     aps = compute_per_query(ranks)["map"]
-    width = distances.shape[1]
-    starts = range(0, width, TILE_COLUMNS)
-    rough = np.concatenate(
-        [distances.tile(np.arange(len(rows)), slice(s, min(s + TILE_COLUMNS, width))) for s in starts], axis=1
-    )  # (q, G)
+    width, numbers = distances.shape[1], np.arange(len(rows))
+    tiles = [distances.tile(numbers, slice(s, min(s + TILE_COLUMNS, width))) for s in range(0, width, TILE_COLUMNS)]
+    rough = np.concatenate(tiles, axis=1)  # (q, G)
     found = []
     for number, row in enumerate(rows):
         part = slice(lists.offsets[number], lists.offsets[number + 1])
         out = slice(lists.left_out_offsets[number], lists.left_out_offsets[number + 1])
-        rough[number, lists.columns[part]] = rough[number, lists.left_out[out]] = np.inf
         columns = lists.columns[part]
-        exact = distances.pairs(np.full(len(columns), number), columns)
-        matches = [
-            Ranked(int(task.gallery[columns[place]]), int(rank), distances.in_units(exact[place]), True)
-            for place, rank in zip(np.lexsort((columns, exact)), ranks.ranks[part], strict=True)
-        ]
-        taken = {match.rank: match for match in matches}
-        others = _nearest(distances, rough[number], number, top)
-        entries: list[Ranked] = []
-        wrong = 0
-        for rank in range(1, top + 1):
-            if rank in taken:
-                entries.append(taken[rank])
-            elif wrong < len(others):
-                column, distance = others[wrong]
-                entries.append(Ranked(int(task.gallery[column]), rank, distances.in_units(distance), False))
-                wrong += 1
-        nearest_wrong = None
-        if others:
-            rank = next(rank for rank in range(1, len(taken) + 2) if rank not in taken)
-            column, distance = others[0]
-            nearest_wrong = Ranked(int(task.gallery[column]), rank, distances.in_units(distance), False)
-        query = int(task.queries[row])
-        found.append(
-            Ranking(query, float(aps[number]), len(matches), tuple(entries), matches[0], matches[-1], nearest_wrong)
-        )
+        rough[number, columns] = rough[number, lists.left_out[out]] = np.inf
+        right = _ranked(task, distances, number, columns, ranks.ranks[part], True)
+        near = _nearest(distances, rough[number], number, top)
+        # Before the last of these stand others of them and matches: they have the ranks that no match has.
+        free = np.setdiff1d(np.arange(1, len(columns) + top + 1), ranks.ranks[part])[:top]
+        wrong = _ranked(task, distances, number, near, free, False)
+        first = sorted((entry for entry in (*right, *wrong) if entry.rank <= top), key=attrgetter("rank"))
+        nearest = wrong[0] if wrong else None
+        query, ap = int(task.queries[row]), float(aps[number])
+        found.append(Ranking(query, ap, len(right), tuple(first), right[0], right[-1], nearest))
     return found
 
 
-def _nearest(distances: EmbeddingDistances, rough: np.ndarray, row: int, count: int) -> list[tuple[int, float]]:
-    """The nearest columns of a row and their exact distances, in the distances' own unit; equals by column.
+def _ranked(
+    task: Task, distances: EmbeddingDistances, row: int, columns: np.ndarray, ranks: np.ndarray, right: bool
+) -> list[Ranked]:
+    """Columns of a row with ascending ranks, as many as there are of both: the nearest first, equals by column."""
+    exact = distances.pairs(np.full(len(columns), row), columns)
+    order = np.lexsort((columns, exact))
+    return [
+        Ranked(int(task.gallery[columns[place]]), int(rank), float(distances.in_units(exact[place])), right)
+        for place, rank in zip(order, ranks, strict=False)
+    ]
+
+
+def _nearest(distances: EmbeddingDistances, rough: np.ndarray, row: int, count: int) -> np.ndarray:
+    """The nearest columns of a row, and what single precision cannot tell from them.
 
     Args:
         distances: of all.
@@ -181,11 +177,8 @@ def _nearest(distances: EmbeddingDistances, rough: np.ndarray, row: int, count: 
     """
     count = min(count, int(np.isfinite(rough).sum()))
     if not count:
-        return []
+        return np.empty(0, np.int64)
     near = np.argpartition(rough, count - 1)[:count]
     farthest = distances.pairs(np.full(count, row), near).max()  # none of the nearest can be farther than this
     limit = farthest + distances.slack(np.array([row]), np.array([farthest]))[0]
-    near = np.flatnonzero(rough <= np.nextafter(rough.dtype.type(limit), rough.dtype.type(np.inf)))
-    exact = distances.pairs(np.full(len(near), row), near)
-    order = np.lexsort((near, exact))[:count]
-    return [(int(near[place]), float(exact[place])) for place in order]
+    return np.flatnonzero(rough <= np.nextafter(rough.dtype.type(limit), rough.dtype.type(np.inf)))
