@@ -92,18 +92,18 @@ def test_the_ranking_is_that_of_sorting_all_distances(together, excluder, top):
 def test_the_choice_of_queries():
     _, _, embedded = random_set(3, True, "diagonal")
     figures = rank_queries(embedded)
-    order = sorted(range(len(figures.rows)), key=lambda i: (-figures.aps[i], -figures.margins[i], figures.rows[i]))
+    order = sorted(range(len(figures.aps)), key=lambda i: (-figures.aps[i], -figures.margins[i], i))
     assert [row for _, row in choose_queries(figures, 4, "best", 0)] == order[:4]
     assert [row for _, row in choose_queries(figures, 4, "worst", 0)] == order[::-1][:4]
     mixed = choose_queries(figures, 12, "mixed", 0)
     assert [kind for kind, _ in mixed] == ["worst"] * 4 + ["best"] * 4 + ["random"] * 4
     assert len({row for _, row in mixed}) == 12
     assert [kind for kind, _ in choose_queries(figures, 1, "mixed", 0)] == ["worst"]
-    assert len(choose_queries(figures, 999, "mixed", 0)) == len(figures.rows)
-    assert [row for _, row in choose_queries(figures, 1, "all", 0)] == figures.rows.tolist()
+    assert len(choose_queries(figures, 999, "mixed", 0)) == len(figures.aps)
+    assert [row for _, row in choose_queries(figures, 1, "all", 0)] == list(range(len(figures.aps)))
 
     # Random ones are the same whatever the figures are: seen from checkpoint to checkpoint.
-    others = type(figures)(figures.rows, figures.aps[::-1], figures.margins)
+    others = type(figures)(figures.aps[::-1], figures.margins)
     again = choose_queries(others, 12, "mixed", 0)
     assert [c for c in again if c[0] == "random"] == [c for c in mixed if c[0] == "random"]
 
@@ -264,7 +264,7 @@ def test_right_and_wrong_differ_without_colour():
 
 def test_nothing_is_wider_than_its_place():
     for font in (font_of(13), font_of(20, bold=True)):
-        for text in ("short", "W" * 300, ODD * 20, "a b " * 90, ""):
+        for text in ("short", "W" * 300, ODD * 20, "a b " * 90, "not UTF-8 \udcff", ""):
             assert font.getlength(fit(text, font, 100)) <= 100
             assert all(font.getlength(line) <= 100 for line in wrap(text, font, 100))
     assert fit("a\tb\nc", font, 100) == "a b c"

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     )
     metrics = rank_queries(embedded)
     chosen = choose_queries(metrics, args.queries or 1, "worst" if args.queries else "all", 0)
-    rankings = find_rankings(embedded, metrics.rows, args.top)
+    rankings = find_rankings(embedded, range(len(metrics.aps)), args.top)
     page = lay_out_rankings(
         embedded,
         [(kind, rankings[row]) for kind, row in chosen],

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from runtime.errors import UserError
 from visualization.kit.cards import LEGEND, Card, Page, Verdict, box_of
 from visualization.kit.colours import RIGHT, WRONG
-from visualization.kit.printable import shorten
+from visualization.kit.printable import printable, shorten
 
 SIDE = 120  # of the square as large as an image is shown, in pixels
 _PAPER, _INK, _FAINT, _EMPTY = "#ffffff", "#1c1c1c", "#555555", "#e4e4e4"
@@ -138,7 +138,7 @@ def font_of(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def fit(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     """The text on one line, its middle left out as far as it is wider than `width` pixels."""
-    text = " ".join(text.split())
+    text = " ".join(printable(text).split())
     letters = len(text)
     while letters > 1 and font.getlength(shorten(text, letters)) > width:
         letters -= 1
@@ -148,7 +148,7 @@ def fit(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 def wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
     """Lines no wider than `width` pixels, broken at spaces; a longer word is shortened."""
     lines: list[str] = []
-    for word in text.split():
+    for word in printable(text).split():
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and font.getlength(longer) <= width:
             lines[-1] = longer

@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 from PIL import Image
 
 from visualization.kit.cards import Card, Page, Section, Verdict
-from visualization.kit.printable import printable
 from visualization.rankings.ranked import Ranked, Ranking
 from visualization.sources.embedded_set import EmbeddedSet, Points
 
@@ -104,7 +103,7 @@ def _card(
         marks.append("hardest negative")
     if not extremes and gap:
         marks.append("first match")
-    camera = "" if embedded.gallery.cameras is None else f", camera {printable(embedded.gallery.cameras[entry.index])}"
+    camera = "" if embedded.gallery.cameras is None else f", camera {embedded.gallery.cameras[entry.index]}"
     full = f"rank {entry.rank}, distance {entry.distance:.6g}: {path}, identity {identity}{camera}"
     full += "".join(f", {mark}" for mark in [role, *marks] if mark)
     lines = (
@@ -117,9 +116,8 @@ def _card(
 
 
 def _names(points: Points, index: int) -> tuple[str, str, str]:
-    """The file's name, its path, and the identity, all printable."""
-    path = points.paths[index]
-    return printable(PurePosixPath(path).name), printable(path), printable(points.identities[index])
+    """The file's name, its path, and the identity."""
+    return PurePosixPath(points.paths[index]).name, points.paths[index], points.identities[index]
 
 
 def _digits(distance: float) -> str:

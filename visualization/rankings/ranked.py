@@ -4,6 +4,7 @@ All queries are ranked as evaluate.py ranks them: in blocks, without a matrix of
 are shown is it found out which images are at the top.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -20,15 +21,13 @@ _BLOCK = 64  # queries whose whole rows of distances are held at a time
 
 @dataclass(frozen=True)
 class QueryMetrics:
-    """How well each of n queries is answered.
+    """How well each of a task's n queries is answered.
 
     Attributes:
-        rows: (n,) their numbers among the task's queries, ascending.
         aps: (n,) average precision (`map`'s).
         margins: (n,) distance to the nearest image of another identity less that to the nearest of their own.
     """
 
-    rows: np.ndarray
     aps: np.ndarray
     margins: np.ndarray
 
@@ -66,24 +65,18 @@ class Ranking:
     nearest_wrong: Ranked | None
 
 
-def rank_queries(embedded: EmbeddedSet, rows: np.ndarray | None = None) -> QueryMetrics:
-    """Ranks queries over the whole gallery.
-
-    Args:
-        embedded: the set.
-        rows: (n,) which of the task's queries, ascending; None for all.
-    """
-    rows = np.arange(len(embedded.task.queries)) if rows is None else np.asarray(rows)
-    distances, lists = _distances(embedded, rows), embedded.task.lists.select(rows)
-    nearest_wrong = np.full(len(rows), np.inf)
+def rank_queries(embedded: EmbeddedSet) -> QueryMetrics:
+    """Ranks all of the task's queries over the whole gallery."""
+    distances = embedded.distances()
+    nearest_wrong = np.full(len(embedded.task.queries), np.inf)
 
     def see(tile: np.ndarray, block: np.ndarray, first: int) -> None:
         nearest_wrong[block] = np.minimum(nearest_wrong[block], tile.min(1))
 
-    ranks = rank_matches(distances, lists, see=see)
+    ranks = rank_matches(distances, embedded.task.lists, see=see)
     nearest_right = ranks.distances[ranks.offsets[:-1]]
     both = np.array([[distances.in_units(d) for d in pair] for pair in zip(nearest_wrong, nearest_right, strict=True)])
-    return QueryMetrics(rows, compute_per_query(ranks)["map"], both[:, 0] - both[:, 1])
+    return QueryMetrics(compute_per_query(ranks)["map"], both[:, 0] - both[:, 1])
 
 
 def choose_queries(metrics: QueryMetrics, count: int, show: str, seed: int) -> list[tuple[str, int]]:
@@ -99,19 +92,19 @@ def choose_queries(metrics: QueryMetrics, count: int, show: str, seed: int) -> l
         seed: of the random choice.
     """
     if show == "all":
-        return [("", int(row)) for row in metrics.rows]
-    count = min(count, len(metrics.rows))
+        return [("", row) for row in range(len(metrics.aps))]
+    count = min(count, len(metrics.aps))
     numbers = {"best": (count, 0, 0), "worst": (0, count, 0), "random": (0, 0, count)}
     third = count // 3
     best, worst, random = numbers.get(show, ((count - third) // 2, count - third - (count - third) // 2, third))
-    drawn = np.random.default_rng(seed).permutation(len(metrics.rows))[:random]
-    order = np.lexsort((metrics.rows, -metrics.margins, -metrics.aps))
+    drawn = np.random.default_rng(seed).permutation(len(metrics.aps))[:random]
+    order = np.lexsort((-metrics.margins, -metrics.aps))
     order = order[~np.isin(order, drawn)]
     kinds = {"worst": order[::-1][:worst], "best": order[:best], "random": np.sort(drawn)}
-    return [(kind, int(metrics.rows[place])) for kind, places in kinds.items() for place in places]
+    return [(kind, int(place)) for kind, places in kinds.items() for place in places]
 
 
-def find_rankings(embedded: EmbeddedSet, rows: np.ndarray | list[int], top: int) -> list[Ranking]:
+def find_rankings(embedded: EmbeddedSet, rows: Sequence[int] | np.ndarray, top: int) -> list[Ranking]:
     """The rankings of some of the task's queries, by their numbers, in that order.
 
     Ranks are those of the evaluation: a non-match at the distance of a match stands before it.
@@ -119,25 +112,19 @@ def find_rankings(embedded: EmbeddedSet, rows: np.ndarray | list[int], top: int)
     rows, inverse = np.unique(np.asarray(rows, np.int64), return_inverse=True)
     found: list[Ranking] = []
     for start in range(0, len(rows), _BLOCK):
-        found += _rankings(embedded, rows[start : start + _BLOCK], top)
+        found += _rankings(embedded.with_queries(rows[start : start + _BLOCK]), top)
     return [found[place] for place in inverse]
 
 
-def _distances(embedded: EmbeddedSet, rows: np.ndarray) -> EmbeddingDistances:
-    task = embedded.task
-    query = embedded.query.emb[task.queries[rows]]
-    return EmbeddingDistances(query, task.of_gallery(embedded.gallery.emb), embedded.metric)
-
-
-def _rankings(embedded: EmbeddedSet, rows: np.ndarray, top: int) -> list[Ranking]:
-    task, distances, lists = embedded.task, _distances(embedded, rows), embedded.task.lists.select(rows)
+def _rankings(embedded: EmbeddedSet, top: int) -> list[Ranking]:
+    task, distances, lists = embedded.task, embedded.distances(), embedded.task.lists
     ranks = rank_matches(distances, lists)
     aps = compute_per_query(ranks)["map"]
-    width, numbers = distances.shape[1], np.arange(len(rows))
+    width, numbers = distances.shape[1], np.arange(len(task.queries))
     tiles = [distances.tile(numbers, slice(s, min(s + TILE_COLUMNS, width))) for s in range(0, width, TILE_COLUMNS)]
     rough = np.concatenate(tiles, axis=1)  # (q, G)
     found = []
-    for number, row in enumerate(rows):
+    for number, query in enumerate(task.queries):
         part = slice(lists.offsets[number], lists.offsets[number + 1])
         out = slice(lists.left_out_offsets[number], lists.left_out_offsets[number + 1])
         columns = lists.columns[part]
@@ -148,9 +135,8 @@ def _rankings(embedded: EmbeddedSet, rows: np.ndarray, top: int) -> list[Ranking
         free = np.setdiff1d(np.arange(1, len(columns) + top + 1), ranks.ranks[part])[:top]
         wrong = _ranked(task, distances, number, near, free, False)
         first = sorted((entry for entry in (*right, *wrong) if entry.rank <= top), key=attrgetter("rank"))
-        nearest = wrong[0] if wrong else None
-        query, ap = int(task.queries[row]), float(aps[number])
-        found.append(Ranking(query, ap, len(right), tuple(first), right[0], right[-1], nearest))
+        nearest, ap = wrong[0] if wrong else None, float(aps[number])
+        found.append(Ranking(int(query), ap, len(right), tuple(first), right[0], right[-1], nearest))
     return found
 
 

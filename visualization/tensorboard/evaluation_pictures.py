@@ -60,37 +60,32 @@ class EvaluationPictures:
             title=printable(self._title),
             facts={"run": printable(self._run.name), "step": f"{step:,}"},
         )
+        looked_at = self._drawn(embedded)
         if "rankings" in self._shown:
-            yield "rankings", self._rankings(embedded)
+            yield "rankings", self._rankings(looked_at)
         if self._projector:
             self._projector.write(embedded, f"step {step}")
-        if "distances" not in self._shown:
-            return
-        rows, note = self._drawn(embedded)
-        if note:
-            embedded = replace(embedded.with_queries(rows), title=f"{embedded.title}: {note}")
-        yield "distances", histogram_figure.picture_distances(embedded)
+        if "distances" in self._shown:
+            yield "distances", histogram_figure.picture_distances(looked_at)
 
-    def _drawn(self, embedded: EmbeddedSet) -> tuple[np.ndarray, str]:
-        """The queries that are looked at, the same ones for every checkpoint, and words on it if they are not all."""
+    def _drawn(self, embedded: EmbeddedSet) -> EmbeddedSet:
+        """The queries that are looked at, the same ones for every checkpoint; the title tells if they are not all."""
         queries = len(embedded.task.queries)
         most = max(1, MOST_PAIRS // max(1, len(embedded.task.gallery)))
         if queries <= most:
-            return np.arange(queries), ""
+            return embedded
         rows = np.sort(np.random.default_rng(self._params.seed).permutation(queries)[:most])
-        return rows, f"{most:,} queries, drawn from {queries:,}"
+        title = f"{embedded.title}: {most:,} queries, drawn from {queries:,}"
+        return replace(embedded.with_queries(rows), title=title)
 
     def _rankings(self, embedded: EmbeddedSet) -> np.ndarray:
-        rows, note = self._drawn(embedded)
-        metrics = rank_queries(embedded, rows)
-        chosen = choose_queries(metrics, self._params.eval_picture_queries, "mixed", self._params.seed)
+        chosen = choose_queries(rank_queries(embedded), self._params.eval_picture_queries, "mixed", self._params.seed)
         rankings = find_rankings(embedded, [row for _, row in chosen], TOP)
         page = lay_out_rankings(
             embedded,
             [(kind, ranking) for (kind, _), ranking in zip(chosen, rankings, strict=True)],
             FilePictures(embedded, 2 * SIDE),
             title=f"Rankings: {embedded.title}",
-            notes=[f"Best and worst of {note}."] if note else [],
         )
         return np.asarray(draw_cards(page, SIDE))
 
