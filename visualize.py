@@ -16,7 +16,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in COMMANDS:
         folder = importlib.import_module(f"visualization.{name}")
-        command = commands.add_parser(name, help=folder.__doc__.splitlines()[0], description=folder.__doc__)
+        words = folder.__doc__ or ""
+        command = commands.add_parser(name, help=words.splitlines()[0], description=words)
         folder.add_arguments(command)
         command.set_defaults(command=name)
     return parser.parse_args(argv)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import process
 from helpers.metric_names import METRICS
 from PIL import Image
 
@@ -241,17 +240,6 @@ def test_no_positives_is_told(tmp_path, capsys):
     write_embeddings(tmp_path / "x.h5", np.eye(2), images, {})
     assert distances("--query_embeddings", tmp_path / "x.h5") == 2
     assert "none of the 2 queries" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", ["distances", "embedding", "attention"])
-def test_without_matplotlib(files, name):
-    code = (
-        "import sys; sys.modules['matplotlib.backends.backend_agg'] = None; import visualize\n"
-        "from runtime.errors import exit_code; sys.exit(exit_code(visualize.main))"
-    )
-    done = process("-c", code, name, "--query_embeddings", files / "test.h5")
-    assert done.returncode == 2
-    assert re.fullmatch("error: .*pip install matplotlib\n", done.stderr)
 
 
 def test_bins_have_a_divisor_for_each_picture():

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     folder = RunFolder(args.model_dir) if args.model_dir else None
     params = folder.load_trained_params(args.set) if folder else load_params(Path(args.params), args.set)
     out = check_output_file(args, args.out, "data.html")
-    data = load_batches_of(params, folder and folder.folder, args.step, args.batches)
+    data = load_batches_of(params, folder.folder if folder else None, args.step, args.batches)
     if data.sampler.batch_size * args.batches > _MOST_IMAGES:
         raise UserError(
             f"--batches {args.batches}: {data.sampler.batch_size * args.batches:,} images are more than a page can "

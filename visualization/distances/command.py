@@ -5,14 +5,13 @@ import argparse
 from visualization.distances.histogram_figure import NOTES, draw_distances, metrics_of
 from visualization.distances.histograms import count_distances
 from visualization.kit.figure_page import write_figure
-from visualization.kit.plotting import make_figure, pixels_of
+from visualization.kit.plotting import pixels_of
 from visualization.sources.opening import open_source
 from visualization.sources.output import check_output_file
 
 
 def run(args: argparse.Namespace) -> int:
     out = check_output_file(args, args.out, "distances.png", (".png", ".html"))
-    make_figure(1, 1)  # whether it can be drawn is known before anything is embedded
     embedded = open_source(args)
     histograms = count_distances(embedded, args.fpr)
     pixels = pixels_of(draw_distances(embedded, histograms, log=args.log), dots=150)

@@ -24,11 +24,7 @@ NOTES = [
 
 
 def picture_distances(embedded: EmbeddedSet) -> np.ndarray:
-    """The histograms of a set, for TensorBoard: (H, W, 3) uint8, the same bits for the same embeddings.
-
-    Raises:
-        UserError: when matplotlib is not installed.
-    """
+    """The histograms of a set, for TensorBoard: (H, W, 3) uint8, the same bits for the same embeddings."""
     return pixels_of(draw_distances(embedded, count_distances(embedded)))
 
 
@@ -39,9 +35,6 @@ def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log
         embedded: the set.
         histograms: of it.
         log: densities on a logarithmic scale, which shows their tails.
-
-    Raises:
-        UserError: when matplotlib is not installed.
     """
     h = histograms
     figure = make_figure(9, 7)

@@ -4,41 +4,25 @@ import io
 import re
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.patches import Rectangle
 from PIL import Image
-
-from runtime.errors import UserError
-
-try:
-    from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.font_manager import findfont, get_font
-    from matplotlib.patches import Rectangle
-except ImportError as error:  # the evaluator goes on without pictures, a command says what is missing
-    Axes = Figure = None
-    _MISSING: ImportError | None = error
-else:
-    _MISSING = None
 
 
 def make_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, whose parts arrange themselves.
-
-    Raises:
-        UserError: when matplotlib is not installed.
-    """
-    if _MISSING:
-        raise UserError(f"this picture needs matplotlib ({_MISSING}): pip install matplotlib") from _MISSING
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    """An empty figure of so many inches, whose parts arrange themselves."""
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def pixels_of(figure: Figure, dots: int = 100) -> np.ndarray:
     """The drawn figure, at so many dots an inch: (H, W, 3) uint8."""
     figure.set_dpi(dots)
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[:, :, :3].copy()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
 def png_of(pixels: np.ndarray) -> bytes:

@@ -52,7 +52,8 @@ def render_tracks(
 
 def _faulty_and_sound(trackids: Sequence[Sequence[int]], tracks: Tracks) -> tuple[list[int], list[int]]:
     """Matchings with a wrong match or a missing one, and the others."""
-    faulty, sound = [], []
+    faulty: list[int] = []
+    sound: list[int] = []
     for i, matching in enumerate(tracks.matchings):
         first, second = trackids[matching.first], trackids[matching.second]
         right = {first[row] for row, column in matching.pairs if first[row] == second[column]}
