@@ -7,10 +7,9 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= runs/demo
 BIN = $(VENV)/bin
-# They are run from top to bottom, as they stand in the repository.
-NOTEBOOKS = --nbmake --nbmake-timeout=600 notebooks
-# Two processes: much of a test's time is one core's, importing TensorFlow.
-TWO = -n 2 --dist worksteal
+# The notebooks are run from top to bottom, as they stand in the repository: one after the other in the first of two
+# processes, beside tests in the second.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=600 notebooks tests
 
 .PHONY: setup demo test test-all lint bench
 
@@ -45,12 +44,10 @@ lint: $(VENV)/dev-installed
 	$(BIN)/lint-imports --no-logo --no-cache
 
 test: lint
-	$(BIN)/python -m pytest $(NOTEBOOKS)
-	$(BIN)/python -m pytest $(TWO) -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(BIN)/python -m pytest $(NOTEBOOKS)
-	$(BIN)/python -m pytest $(TWO)
+	$(PYTEST)
 
 $(VENV)/bench-installed: $(VENV)/dev-installed benchmarks/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt

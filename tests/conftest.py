@@ -11,6 +11,8 @@ from helpers.tiny import make_dataset, make_run
 
 from model.run.run_folder import RunFolder
 
+# Commands run within this process as well: on the CPU, whose results are the same everywhere.
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 # TensorFlow warns, when a test session ends, of every checkpoint that was refused in it.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 

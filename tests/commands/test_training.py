@@ -11,9 +11,9 @@ import time
 import keras
 import numpy as np
 import pytest
-from helpers.commands import ROOT, command, environment, process
+from helpers.commands import ROOT, command, environment
 from helpers.tiny import make_dataset, make_run
-from helpers.training_results import TWO_DEVICES, assert_same_bits, checkpoint_values, events
+from helpers.training_results import assert_same_bits, checkpoint_values, events
 
 from model.configuration.loading import check_params
 from model.losses.objective import Objective
@@ -251,7 +251,7 @@ def test_two_devices_equal_one(dataset, tmp_path, strategy):
     one = make_run(tmp_path / "one", dataset, **options)
     two = make_run(tmp_path / "two", dataset, distribution="mirrored", **options)
     assert command("train.py", "--model_dir", one).returncode == 0
-    done = process("-c", TWO_DEVICES, "--model_dir", two)
+    done = command("train.py", "--model_dir", two)
     assert done.returncode == 0, done.stderr
     assert "on 2 devices" in done.stdout
     for a, b in zip(*(read_json_lines(run / "metrics.jsonl") for run in (one, two)), strict=True):
@@ -269,7 +269,7 @@ def test_two_devices_equal_one(dataset, tmp_path, strategy):
 
 def test_a_batch_that_devices_cannot_share(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset, distribution="mirrored", batch_p=3, batch_k=3)
-    done = process("-c", TWO_DEVICES, "--model_dir", run)
+    done = command("train.py", "--model_dir", run)
     assert done.returncode == 2
     assert "9 images cannot be shared by 2 devices" in done.stderr
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import command, process
+from helpers.commands import command
 from helpers.tiny import make_dataset, make_run
 from helpers.train_several import setting, train_several
-from helpers.training_results import TWO_DEVICES, checkpoint_values
+from helpers.training_results import checkpoint_values
 from PIL import Image
 
 from model.run.triples_file import load_triples
@@ -122,7 +122,7 @@ def test_two_devices_equal_one_with_every_part(single, tmp_path, name):
     # Each device has a copy of memory and centres, which a second start must restore on both.
     for last in [2, 4] if name == "terms" else [PAIRS[name].get("train_iterations", 4)]:
         words = setting(distribution="mirrored", train_iterations=last)
-        done = process("-c", TWO_DEVICES, "--model_dir", two, *words)
+        done = command("train.py", "--model_dir", two, *words)
         assert done.returncode == 0, done.stderr
         assert "on 2 devices" in done.stdout
     lines = [read_json_lines(run / "metrics.jsonl") for run in (one, two)]

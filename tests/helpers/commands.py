@@ -66,8 +66,8 @@ def start(*words: object, **options: object) -> "subprocess.Popen[str]":
 
 
 def environment() -> dict[str, str]:
-    """The environment of commands: one that works without a terminal and without a GPU."""
-    return os.environ | {"PYTHONUNBUFFERED": "1", "CUDA_VISIBLE_DEVICES": "-1"}
+    """The environment of commands, whose output is read while they run. (conftest.py has hidden all GPUs.)"""
+    return os.environ | {"PYTHONUNBUFFERED": "1"}
 
 
 @contextlib.contextmanager
@@ -95,10 +95,12 @@ def _to_stderr(message: Warning, category: type[Warning], filename: str, lineno:
 
 
 def _reset_tensorflow() -> None:
-    """Networks of earlier commands, names given, precision, and determinism of ops: as in a new process."""
+    """Networks of earlier commands, names given, precision, determinism, devices' meetings: as in a new process."""
     if "keras" in sys.modules:
         import keras
-        from tensorflow.python.framework.config import disable_op_determinism  # not public; there is no other way
+        import tensorflow as tf
+        from tensorflow.python.framework.config import disable_op_determinism  # not public, as what follows
 
+        tf.distribute.MirroredStrategy._collective_key_base += 10**5
         keras.backend.clear_session(free_memory=False)  # Python collects it soon enough
         disable_op_determinism()

@@ -5,6 +5,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+# Where training is "mirrored" it finds two devices; everything else uses the first of them alone.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
 
 def checkpoint_values(run: Path, step: int) -> dict[str, np.ndarray]:
     """All tensors of a checkpoint by name."""
@@ -30,13 +35,3 @@ def events(folder: Path) -> dict[str, list[tuple[int, str]]]:
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append((event.step, value.metadata.plugin_data.plugin_name))
     return found
-
-
-TWO_DEVICES = """
-import sys, tensorflow as tf
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-import train
-from runtime.errors import exit_code
-sys.exit(exit_code(train.main))
-"""

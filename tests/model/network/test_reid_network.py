@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.commands import command, process
+from helpers.commands import command
 from helpers.reid_params import params_of
 from helpers.tiny import make_run
 from helpers.train_several import setting, train_several
-from helpers.training_results import TWO_DEVICES, checkpoint_values
+from helpers.training_results import checkpoint_values
 
 from model.losses.auxiliary import Classification
 from model.losses.objective import Objective
@@ -193,7 +193,7 @@ def test_two_devices_train_bnneck_as_one_does(neck, tmp_path):
     two = tmp_path / "two"
     two.mkdir()
     shutil.copy(neck / "params.json", two)
-    done = process("-c", TWO_DEVICES, "--model_dir", two, *setting(distribution="mirrored"))
+    done = command("train.py", "--model_dir", two, *setting(distribution="mirrored"))
     assert done.returncode == 0, done.stderr
     assert "on 2 devices" in done.stdout
     timed = {"images_per_second", "data_wait_share"}
