@@ -33,7 +33,7 @@ class RunFolder:
         self.train_events = self.folder / "train"
         self.train_log = self.folder / "train.log"
         self.metrics = self.folder / "metrics.jsonl"
-        self.detailed_log = self.folder / "detailed.h5"
+        self.detailed_log = self.folder / "detailed"
         self.triples = self.folder / "triples"
         self.results = self.folder / "results.jsonl"
         self.best_json = self.folder / "best.json"

@@ -5,6 +5,7 @@ has, the optimizer, the step, and the state of Keras's seed generators, which Ke
 by itself.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -50,6 +51,7 @@ class TrainingCheckpoints:
             optimizer=optimizer,
             step=self._step,
         )
+        self.before_saving: list[Callable[[], None]] = []  # what writes down the steps that a checkpoint makes final
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=keep)
 
     @property
@@ -71,6 +73,8 @@ class TrainingCheckpoints:
             if kind.is_floating and not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
                 name = getattr(variable, "path", variable.name)
                 raise NonFiniteError(f"{name} is not finite at step {step}", self.latest)
+        for write in self.before_saving:
+            write()
         self._step.assign(step)
         try:
             self._manager.save(checkpoint_number=step)

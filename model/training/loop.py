@@ -1,5 +1,6 @@
 """The training loop, from top to bottom."""
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
     log.line(learner.summary(params))
     checkpoints, start = resume_or_begin(run, params, data, learner, log, fresh=fresh)
     record = Record(run, params, data, learner, start, log)
+    checkpoints.before_saving.append(record.write)
     mining = params.triplet_mining == "hard"
     hard = HardTriples(run.triples, learner.embedder, params, data, checkpoints, log) if mining else None
     batches = feed(learner.strategy, data, params, start, total, hard)
@@ -49,7 +51,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
     phase: Phase | None = None
     whitened_last = params.whitening in ("end", "both")
     ended: str | None = None  # why training is over before its last step
-    with StopRequest() as stop:
+    with contextlib.closing(record), StopRequest() as stop:
         step = start  # the number of steps done
         while step < total and not stop.requested:
             ended = supervisor.look(step)
@@ -78,7 +80,6 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
         checkpoints.save(step)  # nothing of the finished steps is lost
 
     supervisor.ended()
-    record.close()
     if step < total and not ended:
         log.line(f"stopped by {stop.requested} at step {step} of {total}; the same command goes on from there")
         return

@@ -39,8 +39,8 @@ class Record:
         if params.detailed_log:
             files, size = data.images.manifest.files(), data.sampler.batch_size
             self._detailed = DetailedLog(run.detailed_log, files, start, size, params.embedding_size)
-            for note in self._detailed.notes:
-                log.line(note)
+            if self._detailed.note:
+                log.line(self._detailed.note)
         self._meter = Meter()
 
     def add(self, step: int, images: tf.Tensor, result: StepResult, *, waited: float, compiled: bool) -> None:
@@ -68,11 +68,15 @@ class Record:
         if compiled:
             self._meter = Meter()  # the next reading leaves out the compilation
 
+    def write(self) -> None:
+        """Writes what waits in memory: before a checkpoint, from where it would not be computed again."""
+        if self._detailed:
+            self._detailed.write()
+
     def close(self) -> None:
         """Closes the files."""
+        self.write()
         self._monitor.close()
-        if self._detailed:
-            self._detailed.close()
 
     def _pictures(self, step: int, images: tf.Tensor, result: StepResult) -> None:
         """The first batch since the start, and now and then the hardest triplets of a batch."""

@@ -65,7 +65,7 @@ def test_every_strategy_trains_on_every_sampling(fitting, strategy, sampling):
     lines = read_json_lines(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2]
     assert all(np.isfinite(value) for line in lines for value in line.values())
-    log = read_detailed_log(run / "detailed.h5")
+    log = read_detailed_log(run / "detailed")
     assert log.emb.shape == (2, 6 if sampling == "triplets" else 8, 8)
     identities = np.array([Path(path).parent.name for path in log.paths])[log.images]
     if sampling == "pk":
@@ -140,7 +140,7 @@ def test_two_devices_equal_one_with_every_part(single, tmp_path, name):
     assert (
         max(np.abs(first[key] - value).max() for key, value in values[0].items() if key.startswith("backbone/")) > 1e-2
     )
-    logs = [read_detailed_log(run / "detailed.h5") for run in (one, two)]
+    logs = [read_detailed_log(run / "detailed") for run in (one, two)]
     np.testing.assert_array_equal(logs[0].images, logs[1].images)
     np.testing.assert_allclose(logs[0].anchor_losses, logs[1].anchor_losses, atol=1e-3)
     if name == "terms":

@@ -95,7 +95,7 @@ def test_the_memory_holds_the_last_batches(runs, dataset):
     values = checkpoint_values(runs["terms"], STEPS)
     held = {name.split("/")[1]: value for name, value in values.items() if name.startswith("memory/")}
     assert held["_added"] == (STEPS - TERMS["memory_start_step"]) * 8
-    log = read_detailed_log(runs["terms"] / "detailed.h5")
+    log = read_detailed_log(runs["terms"] / "detailed")
     size = TERMS["memory_size"]
     newest = {row.tobytes() for row in log.emb.reshape(-1, 8)[-size:]}
     assert {row.tobytes() for row in held["_embeddings"]} == newest
@@ -163,16 +163,24 @@ def test_the_detailed_log_has_every_step(runs, name):
 def test_the_detailed_log_has_the_sampler_s_images(runs):
     params = RunFolder(runs["terms"]).load_params()
     data = load_training_set(params)
-    log = read_detailed_log(runs["terms part"] / "detailed.h5")
+    log = read_detailed_log(runs["terms part"] / "detailed")
     assert log.images.tolist() == [data.sampler.batch(step).tolist() for step in range(STEPS)]
-    assert log.paths.tolist() == data.images.manifest.files()
+    assert log.paths == data.images.manifest.files()
 
 
 @pytest.mark.parametrize("kind", ["terms", "hard"])
 def test_the_detailed_log_of_a_resumed_run_is_that_of_a_whole_one(runs, kind):
-    whole, part = (read_detailed_log(runs[name] / "detailed.h5") for name in (kind, f"{kind} part"))
+    whole, part = (read_detailed_log(runs[name] / "detailed") for name in (kind, f"{kind} part"))
     for name in ("steps", "losses", "emb", "anchor_losses", "images"):
         assert getattr(whole, name).tobytes() == getattr(part, name).tobytes(), name
+
+
+def test_the_detailed_log_is_written_with_each_checkpoint(runs):
+    """Also with those where an epoch of hard triples begins."""
+    last = {"terms": [STEPS], "terms part": [ENDED, STEPS], "hard": [EPOCH, HARD_STEPS]}
+    for name, steps in last.items():
+        files = sorted((runs[name] / "detailed").glob("*.npz"))
+        assert [int(file.stem) for file in files] == steps
 
 
 # Hard triples
@@ -204,7 +212,7 @@ def test_hard_triples_are_the_hardest_of_their_checkpoint(runs):
 
 @pytest.mark.parametrize("name", ["hard", "hard part"])
 def test_batches_are_the_mined_triples(runs, name):
-    log = read_detailed_log(runs[name] / "detailed.h5")
+    log = read_detailed_log(runs[name] / "detailed")
     for epoch, batches in enumerate((log.images[:EPOCH], log.images[EPOCH:])):
         known = {tuple(triple) for triple in load_triples(runs[name] / "triples", epoch).tolist()}
         seen = [tuple(triple) for triple in batches.reshape(-1, 3).tolist()]

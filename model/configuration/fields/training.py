@@ -78,7 +78,7 @@ class TrainingParams(Fields):
         500, description="Steps between pictures of the hardest triplets in TensorBoard; null for none."
     )
     detailed_log: bool = Field(
-        False, description="Keep every batch's embeddings, losses and images in `detailed.h5`; large."
+        False, description="Keep every batch's embeddings, losses and images in `detailed/`; large."
     )
     csv_log: bool = Field(
         False, description="Write metrics.csv and results.csv too: what is in metrics.jsonl and results.jsonl."

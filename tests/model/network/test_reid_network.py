@@ -181,7 +181,7 @@ def test_bnneck_trains_and_is_evaluated(neck, tmp_path):
 
 def test_what_is_logged_is_what_the_triplet_loss_saw(neck):
     """Pooled ReLU features are not negative; half of what batch norm makes of them would be."""
-    log = read_detailed_log(neck / "detailed.h5")
+    log = read_detailed_log(neck / "detailed")
     assert log.emb.shape == (4, 8, 16)
     assert log.emb.min() >= 0
     norms = np.linalg.norm(log.emb, axis=2).mean(axis=1)
