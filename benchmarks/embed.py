@@ -77,7 +77,8 @@ def measure(
         for vectors in embedder.batches(part, np.ones(len(part), np.uint8), batch_size=batch_size):
             assert np.isfinite(vectors).all()
             partial.append(vectors)
-        partial.remove()
+        partial.close()
+        (folder / "partial").unlink()
 
     pairs = []
     for number, first in enumerate([*range(0, len(files) - block + 1, block)] * repeats):

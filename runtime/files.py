@@ -30,7 +30,8 @@ def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        reason = os.strerror(error.errno) if error.errno else error  # h5py's own text is of many lines
+        raise UserError(f"cannot write {path}: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
 

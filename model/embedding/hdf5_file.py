@@ -6,10 +6,13 @@ these are several. Attributes: what made it. Files of older tools may have `emb`
 """
 
 import contextlib
+import glob
+import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,8 @@ import h5py
 import numpy as np
 
 from dataset.formats.manifest import Manifest
-from model.embedding.disk_errors import ErrorKeepingFile
 from runtime.errors import UserError
-
-_BLOCK_BYTES = 2**25  # looked at together
+from runtime.files import replace_file
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,16 @@ class Contents:
     attributes: dict[str, Any]
 
     @property
-    def dtype(self) -> type:
+    def dtype(self) -> type[np.floating]:
         return np.float16 if self.half else np.float32
+
+    @property
+    def most_bytes(self) -> int:
+        """What the file takes at most: the embeddings, and strings with all that HDF5 needs to find them."""
+        variants = len(self.types)
+        values = len(self.paths) * self.dimensions * (1 + variants if variants > 1 else 1)
+        text = sum(len(text.encode()) + 64 for strings in (self.paths, self.identities) for text in strings)
+        return values * np.dtype(self.dtype).itemsize + text * 5 // 4 + 2**17
 
 
 # Of rows start .. start + n - 1: (start, emb (n, D), emb_aug (A, n, D) or None where there is one variant).
@@ -84,21 +93,20 @@ def write_blocks(file: Path, contents: Contents, blocks: Iterable[Block]) -> Non
         UserError: when it cannot be written, or an embedding is too large for half precision.
     """
     file = Path(file)
-    temporary = file.with_name(f".{file.name}.tmp")
-    try:
-        with open(temporary, "w+b", buffering=0) as written:
-            with ErrorKeepingFile(written) as disk, h5py.File(disk, "w") as h5:
-                _fill(h5, contents, blocks, disk.check)
-            os.fsync(written.fileno())
-        temporary.replace(file)
-    except OSError as error:
-        raise UserError(f"cannot write {file}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    for half in file.parent.glob(f".{glob.escape(file.name)}.*.tmp"):  # of a process that was killed
+        half.unlink()
+    with replace_file(file, "wb") as written:
+        # HDF5 crashes when a disk is full, so that all the space it may need is taken before.
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            os.posix_fallocate(written.fileno(), 0, contents.most_bytes)
+        h5py.File(empty := io.BytesIO(), "w").close()
+        written.write(empty.getvalue())
+        written.flush()
+        with h5py.File(written.name, "r+") as h5:
+            _fill(h5, contents, blocks)
 
 
-def _fill(h5: h5py.File, contents: Contents, blocks: Iterable[Block], check: Callable[[], None]) -> None:
-    """Writes all there is; calls `check` where much was written, so that a full disk ends it."""
+def _fill(h5: h5py.File, contents: Contents, blocks: Iterable[Block]) -> None:
     text = h5py.string_dtype("utf-8")
     count, variants = len(contents.paths), len(contents.types)
     h5.create_dataset("path", data=contents.paths, dtype=text)
@@ -108,25 +116,12 @@ def _fill(h5: h5py.File, contents: Contents, blocks: Iterable[Block], check: Cal
     emb = h5.create_dataset("emb", (count, contents.dimensions), contents.dtype)
     if variants > 1:
         emb_aug = h5.create_dataset("emb_aug", (variants, count, contents.dimensions), contents.dtype)
-    check()
     for start, block, each in blocks:
         stop = start + len(block)
         emb[start:stop] = _stored(block, contents, start)
-        if variants > 1:
+        if each is not None:
             for number, values in enumerate(each):
                 emb_aug[number, start:stop] = _stored(values, contents, start)
-        check()
-
-
-def write_embeddings(file: Path, emb: np.ndarray, manifest: Manifest, attributes: dict[str, Any]) -> None:
-    """Writes embeddings (N, D) of the images of a list, float32, one variant.
-
-    Raises:
-        UserError: when it cannot be written.
-    """
-    emb = np.asarray(emb, np.float32)
-    contents = Contents(manifest.paths, manifest.identities, emb.shape[1], ("original",), False, attributes)
-    write_blocks(file, contents, [(0, emb, None)])
 
 
 def _stored(values: np.ndarray, contents: Contents, start: int) -> np.ndarray:
@@ -159,10 +154,11 @@ def read_embeddings(file: Path, *, variants: bool = True) -> Embeddings:
         emb_aug, types = None, _strings(file, h5, "augmentation_types", None)
         if variants and "emb_aug" in h5:
             emb_aug = _numbers(file, h5, "emb_aug", ("variants", "images", "dimensions"))
-            if emb_aug.shape[1:] != emb.shape:
-                raise UserError(f"{file}: 'emb' is {_by(emb.shape)}, but 'emb_aug' {_by(emb_aug.shape)}")
-            if types is not None and len(types) != len(emb_aug):
-                raise UserError(f"{file}: 'emb_aug' has {len(emb_aug)} variants, 'augmentation_types' {len(types)}")
+            expected = (len(emb_aug) if types is None else len(types), *emb.shape)
+            if emb_aug.shape != expected:
+                raise UserError(
+                    f"{file}: 'emb_aug' is of shape {emb_aug.shape}; beside the others it must be {expected}"
+                )
         attributes = dict(h5.attrs)
     for values in (emb, *(() if emb_aug is None else emb_aug)):
         _check_finite(file, values, paths)
@@ -183,26 +179,23 @@ def embeddings_of(file: Path, manifest: Manifest) -> tuple[Embeddings, bool]:
     remedy = f"embed that list again: embed.py --dataset {manifest.source} --filename {file}"
     if "shard" in embeddings.attributes:
         remedy = f"it is shard {embeddings.attributes['shard']}: join all of them with embed.py merge"
-    told = [
+    common = min(len(embeddings), len(manifest))
+    differing = []  # (row, what, ours, theirs), the first of each
+    for name, ours, theirs in (
         ("path", embeddings.paths, manifest.paths),
         ("identity", embeddings.identities, manifest.identities),
-    ]
-    common = min(len(embeddings), len(manifest))
-    firsts = {}
-    for name, ours, theirs in told:
-        if ours is not None and (different := np.flatnonzero(ours[:common] != theirs[:common])).size:
-            firsts[name] = int(different[0]), ours, theirs
+    ):
+        if ours is not None and (rows := np.flatnonzero(ours[:common] != theirs[:common])).size:
+            differing.append((int(rows[0]), name, ours[rows[0]], theirs[rows[0]]))
     where = ""
-    if firsts:
-        name = min(firsts, key=lambda name: firsts[name][0])
-        row, ours, theirs = firsts[name]
-        where = f"row {row + 1} has {name} {ours[row]!r}, but {manifest.source} has {theirs[row]!r} there"
+    if differing:
+        row, name, our, their = min(differing, key=itemgetter(0))
+        where = f"row {row + 1} has {name} {our!r}, but {manifest.source} has {their!r} there"
     if len(embeddings) != len(manifest):
         counts = f"{len(embeddings):,} embeddings, but {manifest.source} lists {len(manifest):,} images"
-        fewer = (
-            " (with broken images left out? then remove these from the list)" if len(embeddings) < len(manifest) else ""
-        )
-        raise UserError(f"{file}: {counts}{fewer}{'; the first that differs: ' + where if where else ''}; {remedy}")
+        if len(embeddings) < len(manifest):
+            counts += " (with broken images left out? then remove these from the list)"
+        raise UserError(f"{file}: {counts}{'; the first that differs: ' + where if where else ''}; {remedy}")
     if where:
         raise UserError(f"{file}: {where}; {remedy}")
     return embeddings, embeddings.paths is not None
@@ -225,7 +218,8 @@ def opened(file: Path) -> Iterator[h5py.File]:
     try:
         h5 = h5py.File(file, "r")
     except OSError as error:
-        raise UserError(f"{file}: {_why_unreadable(Path(file), error)}") from error
+        reason = "not a whole HDF5 file: empty, cut short, or not written by embed.py; embed the images again"
+        raise UserError(f"{file}: {os.strerror(error.errno) if error.errno else reason}") from error
     with h5:
         try:
             yield h5
@@ -234,50 +228,24 @@ def opened(file: Path) -> Iterator[h5py.File]:
             raise UserError(f"{file}: a damaged HDF5 file ({reason}); embed the images again") from error
 
 
-def _why_unreadable(file: Path, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file; embed.py --filename writes it"
-    if file.is_dir():
-        return "is a folder, not a file of embeddings"
-    if isinstance(error, (PermissionError, BlockingIOError)):
-        return f"cannot be read: {'permission denied' if isinstance(error, PermissionError) else 'it is being written'}"
-    with open(file, "rb") as stream:
-        start = stream.read(8)
-    if not start:
-        return "an empty file; embed the images again"
-    if start == b"\x89HDF\r\n\x1a\n"[: len(start)]:
-        return "an HDF5 file that was cut short or damaged; copy it again, or embed the images again"
-    return "not a readable HDF5 file; embeddings are what embed.py writes"
-
-
-def _dataset(file: Path, h5: h5py.File, name: str) -> h5py.Dataset | None:
-    found = h5.get(name)
-    if found is not None and not isinstance(found, h5py.Dataset):
-        raise UserError(f"{file}: {name!r} is a group in it, not a dataset; was it written by embed.py?")
-    return found
-
-
 def _numbers(file: Path, h5: h5py.File, name: str, axes: tuple[str, ...]) -> np.ndarray:
     """A dataset of numbers with these axes, none of them empty, as float32."""
-    found = _dataset(file, h5, name)
-    if found is None:
+    found = h5.get(name)
+    if not isinstance(found, h5py.Dataset):
         have = ", ".join(sorted(h5)) or "nothing"
         raise UserError(f"{file}: no dataset {name!r} in it, but {have}; was it written by embed.py?")
-    if found.shape is None or found.dtype.kind not in "fiu":
-        raise UserError(f"{file}: {name!r} holds no numbers but {found.dtype}; was it written by embed.py?")
-    if len(found.shape) != len(axes):
-        raise UserError(f"{file}: {name!r} is of shape {found.shape}; it must be ({', '.join(axes)})")
-    if 0 in found.shape:
-        raise UserError(f"{file}: {name!r} is empty: {_by(found.shape)} ({', '.join(axes)})")
+    if found.dtype.kind not in "fiu" or len(found.shape or ()) != len(axes) or 0 in found.shape:
+        must = f"numbers ({', '.join(axes)}), at least one"
+        raise UserError(f"{file}: {name!r} is {found.dtype} of shape {found.shape}; it must be {must}")
     return found.astype(np.float32)[:]  # converted as it is read: there is no second array
 
 
 def _strings(file: Path, h5: h5py.File, name: str, count: int | None) -> np.ndarray | None:
     """A dataset of `count` strings: (count,) object; None where there is none."""
-    found = _dataset(file, h5, name)
+    found = h5.get(name)
     if found is None:
         return None
-    if h5py.check_string_dtype(found.dtype) is None or found.shape is None or len(found.shape) != 1:
+    if h5py.check_string_dtype(found.dtype) is None or len(found.shape or ()) != 1:
         raise UserError(f"{file}: {name!r} is no list of strings; was it written by embed.py?")
     if count is not None and len(found) != count:
         raise UserError(f"{file}: {count:,} embeddings, but {len(found):,} values of {name!r}; embed the images again")
@@ -285,16 +253,8 @@ def _strings(file: Path, h5: h5py.File, name: str, count: int | None) -> np.ndar
 
 
 def _check_finite(file: Path, values: np.ndarray, paths: np.ndarray | None) -> None:
-    size = max(1, _BLOCK_BYTES // (4 * values.shape[1]))
-    for start in range(0, len(values), size):
-        bad = ~np.isfinite(values[start : start + size]).all(axis=1)
-        if bad.any():
-            row = start + int(bad.argmax())
-            of = "" if paths is None else f" ({paths[row]})"
-            raise UserError(
-                f"{file}: the embedding of row {row + 1}{of} is not finite; embed with an earlier checkpoint"
-            )
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(f"{n:,}" for n in shape)
+    bad = ~np.isfinite(values.sum(axis=1, dtype=np.float64))  # which no sum of finite float32 reaches
+    if bad.any():
+        row = int(bad.argmax())
+        of = "" if paths is None else f" ({paths[row]})"
+        raise UserError(f"{file}: the embedding of row {row + 1}{of} is not finite; embed with an earlier checkpoint")

@@ -1,6 +1,7 @@
 """Embedding a list into a file: goes on after a kill, stops cleanly, and writes the file when all is there."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -87,11 +88,14 @@ def embed_to_file(job: Job, out: Path, say: Callable[[str], None] | None) -> str
         "kind of device": "GPU" if any("GPU" in name for name in job.devices) else "CPU",
         "version": versions(),
     }
-    types, dimensions = job.augmentation.names, job.params.embedding_size
+    manifest, types, dimensions = job.images.manifest, job.augmentation.names, job.params.embedding_size
+    paths, identities = manifest.paths[start:stop], manifest.identities[start:stop]
+    contents = Contents(paths, identities, dimensions, types, job.half, _attributes(job, whole))
     partial_file = out.with_name(f".{out.name}.partial")
     with closing(PartialEmbeddings(partial_file, origin, stop - start, len(types), dimensions)) as partial:
         if partial.note:
             tell(partial.note)
+        _check_space(out, (stop - start - partial.done) * len(types) * dimensions * 4 + contents.most_bytes)
         stopped = _embed_rest(job, embedder, partial, quiet=say is None)
         if stopped:
             tell(
@@ -99,18 +103,18 @@ def embed_to_file(job: Job, out: Path, say: Callable[[str], None] | None) -> str
                 f"the same command goes on after them"
             )
             return stopped
-        manifest = job.images.manifest
-        contents = Contents(
-            manifest.paths[start:stop],
-            manifest.identities[start:stop],
-            dimensions,
-            types,
-            job.half,
-            _attributes(job, whole),
-        )
         write_blocks(out, contents, _aggregated(partial, job.aggregator))
-        partial.remove()
+    partial_file.unlink()
     return None
+
+
+def _check_space(out: Path, needed: int) -> None:
+    """Raises a UserError when the disk has no room for what is still to be written, before hours are spent."""
+    free = shutil.disk_usage(out.absolute().parent).free
+    if free < needed:
+        raise UserError(
+            f"cannot write {out}: embedding takes {needed / 2**20:,.1f} MB there, and {free / 2**20:,.1f} MB are free"
+        )
 
 
 def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings, quiet: bool) -> str | None:

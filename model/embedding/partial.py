@@ -6,7 +6,6 @@ The file is a line of JSON, which says what the rows depend on, and then rows of
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from runtime.errors import UserError
 from runtime.versions import find_versions
 
 _BLOCK_BYTES = 2**25  # read together
-_SYNC_SECONDS = 10.0  # rows that a power failure may cost; being killed costs none that were appended
 # The parameters that reading images and the network in inference depend on; all others have done their work when there
 # is a checkpoint, or say how fast it goes.
 _WITH_EFFECT = (
@@ -50,6 +48,7 @@ class PartialEmbeddings:
     """The rows that are there, kept or new.
 
     Attributes:
+        done: number of rows there are.
         note: what became of rows that were there before, in a line for the user; None without such rows.
     """
 
@@ -62,77 +61,53 @@ class PartialEmbeddings:
             rows, variants, dimensions: N, A and D when it is complete.
 
         Raises:
-            UserError: when the file cannot be read or written.
+            UserError: when the file cannot be written.
         """
-        self._path, self._rows, self._row_shape = Path(file), rows, (variants, dimensions)
-        self._row_bytes = 4 * variants * dimensions
+        self._path, self._row_shape, self._row_bytes = Path(file), (variants, dimensions), 4 * variants * dimensions
         header = (json.dumps(origin, sort_keys=True) + "\n").encode()
-        self.note, self._header_bytes = None, len(header)
-        try:
-            self._file = open(self._path, "a+b", buffering=0)  # noqa: SIM115  closed by close()
-            self._file.seek(0)
-            before = self._file.readline()
-            end = self._file.seek(0, os.SEEK_END)
-            if before == header:
-                self._done = min(rows, (end - len(header)) // self._row_bytes)
-                self._file.truncate(len(header) + self._done * self._row_bytes)  # half a row is none
-                if self._done:
-                    self.note = f"{self._done:,} of {rows:,} images are embedded already: going on after them"
-            else:
-                if end > len(before) > 0:
-                    self.note = f"embeddings of an earlier run are dropped: {_difference(before, origin)}"
-                self._done = 0
-                self._file.truncate(0)
-                self._write(header)
-        except OSError as error:
-            raise UserError(f"cannot write {file}: {error.strerror or error}") from error
-        self._synced = time.monotonic()
-
-    @property
-    def done(self) -> int:
-        """Number of rows there are."""
-        return self._done
+        self.done, self.note, self._header_bytes = 0, None, len(header)
+        self._file = open(self._path, "a+b", buffering=0)  # noqa: SIM115  closed by close()
+        self._file.seek(0)
+        before = self._file.readline()
+        end = self._file.seek(0, os.SEEK_END)
+        if before == header:
+            self.done = min(rows, (end - len(header)) // self._row_bytes)
+            self._file.truncate(len(header) + self.done * self._row_bytes)  # half a row is none
+            if self.done:
+                self.note = f"{self.done:,} of {rows:,} images are embedded already: going on after them"
+        else:
+            if end > len(before) > 0:
+                self.note = f"embeddings of an earlier run are dropped: {_difference(before, origin)}"
+            self._file.truncate(0)
+            self._write(header)
 
     def append(self, rows: np.ndarray) -> None:
         """Adds rows, (n, A, D) float32.
 
         Raises:
-            ValueError: for another shape.
             UserError: when they cannot be written.
         """
-        if rows.shape[1:] != self._row_shape:
-            raise ValueError(f"rows of shape {rows.shape[1:]}; they must be {self._row_shape}")
-        try:
-            self._write(np.ascontiguousarray(rows, np.float32).tobytes())
-            if time.monotonic() - self._synced > _SYNC_SECONDS:
-                os.fsync(self._file.fileno())
-                self._synced = time.monotonic()
-        except OSError as error:
-            raise UserError(f"cannot write {self._path}: {error.strerror or error}") from error
-        self._done += len(rows)
+        self._write(rows.tobytes())
+        self.done += len(rows)
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """All rows in order: (number of the first, rows (n, A, D)), a bounded number at a time."""
         size = max(1, _BLOCK_BYTES // self._row_bytes)
-        with open(self._path, "rb") as file:
-            file.seek(self._header_bytes)
-            for start in range(0, self._done, size):
-                count = min(size, self._done - start)
-                yield start, np.fromfile(file, np.float32, count * self._row_bytes // 4).reshape(-1, *self._row_shape)
+        rows = np.memmap(self._path, np.float32, "r", self._header_bytes, (self.done, *self._row_shape))
+        for start in range(0, self.done, size):
+            yield start, np.array(rows[start : start + size])
 
     def close(self) -> None:
         self._file.close()
 
-    def remove(self) -> None:
-        """Closes and deletes the file, when its rows have another place."""
-        self.close()
-        self._path.unlink(missing_ok=True)
-
     def _write(self, data: bytes) -> None:
         """All of it, although the system may take a part only."""
         view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise UserError(f"cannot write {self._path}: {error.strerror}") from error
 
 
 def fingerprint_of(checkpoint: Path, images: CheckedImages, params: Params, batch_size: int) -> dict[str, Any]:
@@ -147,7 +122,7 @@ def fingerprint_of(checkpoint: Path, images: CheckedImages, params: Params, batc
     manifest = images.manifest
     values = params.model_dump(include=set(_WITH_EFFECT))
     return {
-        "checkpoint": _digest(block for file in _files_of(checkpoint) for block in _blocks_of(file)),
+        "checkpoint": _digest(file.read_bytes() for file in _files_of(checkpoint)),
         "list": _digest([*map(_text, (manifest.identities, manifest.paths)), images.orientations.tobytes()]),
         "params": _digest([json.dumps(values, sort_keys=True).encode()]),
         "batch_size": batch_size,
@@ -161,12 +136,6 @@ def versions() -> str:
 
 def _files_of(checkpoint: Path) -> list[Path]:
     return sorted(file for file in checkpoint.parent.iterdir() if file.name.startswith(f"{checkpoint.name}."))
-
-
-def _blocks_of(file: Path) -> Iterator[bytes]:
-    with open(file, "rb") as stream:
-        while block := stream.read(2**20):
-            yield block
 
 
 def _text(strings: np.ndarray) -> bytes:

@@ -4,6 +4,7 @@ A shard's file has two attributes more than that of a whole list: `shard`, such 
 of the number of images of the whole list and of what its embeddings depend on.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from model.embedding.hdf5_file import Block, Contents, opened, write_blocks
 from runtime.errors import UserError
 
 _BLOCK_BYTES = 2**25  # copied together
+# What the keys of shard_of mean to a user.
 _MEANINGS = {
     "checkpoint": "checkpoint",
     "list": "list of images",
     "params": "parameters",
-    "images": "list of images",
     "batch_size": "batch size",
 }
 
@@ -55,18 +56,12 @@ def parse_shard(text: str) -> Shard:
 
 @dataclass(frozen=True)
 class _Part:
-    """What a shard's file holds, except the embeddings."""
+    """What a shard's file holds, except the embeddings; `common` is what it must have in common with the others."""
 
     file: Path
     shard: Shard
-    whole: dict[str, Any]  # what the attribute shard_of says
-    rows: int
-    dtype: np.dtype
-    dimensions: int
-    types: tuple[str, ...]
-    paths: np.ndarray
-    identities: np.ndarray
-    attributes: dict[str, Any]
+    common: dict[str, Any]
+    contents: Contents
 
 
 def merge(out: Path, files: list[Path]) -> tuple[int, int]:
@@ -84,18 +79,19 @@ def merge(out: Path, files: list[Path]) -> tuple[int, int]:
     parts = sorted((_read_part(Path(file)) for file in files), key=lambda part: part.shard.number)
     first = parts[0]
     for part in parts[1:]:
-        _check_same(first, part)
+        if differs := [what for what, value in first.common.items() if part.common[what] != value]:
+            raise UserError(f"{first.file} and {part.file} do not belong together: another {differs[0]}")
     _check_complete(parts)
-    contents = Contents(
-        np.concatenate([part.paths for part in parts]),
-        np.concatenate([part.identities for part in parts]),
-        first.dimensions,
-        first.types,
-        first.dtype == np.float16,
-        {name: value for name, value in first.attributes.items() if name not in ("shard", "shard_of")},
+    contents = dataclasses.replace(
+        first.contents,
+        paths=np.concatenate([part.contents.paths for part in parts]),
+        identities=np.concatenate([part.contents.identities for part in parts]),
+        attributes={
+            name: value for name, value in first.contents.attributes.items() if name not in ("shard", "shard_of")
+        },
     )
     write_blocks(out, contents, _blocks(parts))
-    return len(contents.paths), first.dimensions
+    return len(contents.paths), contents.dimensions
 
 
 def _read_part(file: Path) -> _Part:
@@ -104,40 +100,21 @@ def _read_part(file: Path) -> _Part:
         if not {"shard", "shard_of"} <= set(attributes):
             raise UserError(f"{file}: it is no shard, but embeddings of a whole list; merge takes what --shard wrote")
         emb, paths, identities = h5["emb"], h5["path"].asstr()[:], h5["identity"].asstr()[:]
-        shard, whole = _shard_of(file, attributes)
         types = tuple(h5["augmentation_types"].asstr()[:])
-        start, stop = shard.rows(whole["images"])
+        try:
+            shard, whole = parse_shard(attributes["shard"]), json.loads(attributes["shard_of"])
+            start, stop = shard.rows(whole["images"])
+        except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"{file}: its attributes 'shard' and 'shard_of' are damaged; make it again") from error
         expected = (stop - start, *emb.shape[1:])
-        several = len(types) > 1
-        if emb.shape != expected or (several and h5["emb_aug"].shape != (len(types), *expected)):
+        if emb.shape != expected or (len(types) > 1 and h5["emb_aug"].shape != (len(types), *expected)):
             raise UserError(
                 f"{file}: {emb.shape[0]} embeddings in shard {shard}, which has {stop - start}; make it again"
             )
-        return _Part(file, shard, whole, len(emb), emb.dtype, emb.shape[1], types, paths, identities, attributes)
-
-
-def _shard_of(file: Path, attributes: dict[str, Any]) -> tuple[Shard, dict[str, Any]]:
-    try:
-        shard, whole = parse_shard(attributes["shard"]), json.loads(attributes["shard_of"])
-        shard.rows(whole["images"])
-    except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{file}: its attributes 'shard' and 'shard_of' are damaged; make it again") from error
-    return shard, whole
-
-
-def _check_same(first: _Part, part: _Part) -> None:
-    """Raises a UserError unless both are shards of one whole."""
-    differs = [meaning for key, meaning in _MEANINGS.items() if first.whole.get(key) != part.whole.get(key)]
-    for what, one, two in (
-        ("number of parts", first.shard.of, part.shard.of),
-        ("augmentation", first.types, part.types),
-        ("aggregator", first.attributes.get("aggregator"), part.attributes.get("aggregator")),
-        ("precision", first.dtype, part.dtype),
-    ):
-        if one != two:
-            differs.append(what)
-    if differs:
-        raise UserError(f"{first.file} and {part.file} do not belong together: another {differs[0]}")
+        common = {meaning: whole.get(key) for key, meaning in _MEANINGS.items()}
+        common |= {"number of parts": shard.of, "augmentation": types, "aggregator": attributes.get("aggregator")}
+        contents = Contents(paths, identities, emb.shape[1], types, emb.dtype == np.float16, attributes)
+        return _Part(file, shard, common | {"precision": contents.half}, contents)
 
 
 def _check_complete(parts: list[_Part]) -> None:
@@ -159,11 +136,10 @@ def _blocks(parts: list[_Part]) -> Iterator[Block]:
     """The embeddings of all parts in order, a bounded number at a time."""
     before = 0
     for part in parts:
-        several = len(part.types) > 1
-        row_bytes = part.dtype.itemsize * part.dimensions * (1 + len(part.types) * several)
-        size = max(1, _BLOCK_BYTES // row_bytes)
+        count, several = len(part.contents.paths), len(part.contents.types) > 1
+        size = max(1, count * _BLOCK_BYTES // part.contents.most_bytes)
         with opened(part.file) as h5:
-            for start in range(0, part.rows, size):
+            for start in range(0, count, size):
                 rows = slice(start, start + size)
                 yield before + start, h5["emb"][rows], h5["emb_aug"][:, rows] if several else None
-        before += part.rows
+        before += count

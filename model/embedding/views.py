@@ -44,9 +44,9 @@ class TestTimeAugmentation:
     @property
     def names(self) -> tuple[str, ...]:
         """(A,) the variants' names, in their order: each followed by its mirror image."""
-        plain = {"avgpool": ("avgpool",), "center": ("crop_center",), "five": tuple(_PLACES)}.get(
-            self.crops, ("original",)
-        )
+        plain = {None: ("original",), "avgpool": ("avgpool",), "center": ("crop_center",), "five": tuple(_PLACES)}[
+            self.crops
+        ]
         if not self.flip:
             return plain
         return tuple(each for name in plain for each in (name, "flip" if name == "original" else f"{name}_flip"))

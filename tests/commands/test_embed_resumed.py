@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from contextlib import closing
 
 import h5py
 import numpy as np
@@ -199,44 +199,28 @@ def test_a_lock_that_its_holder_deletes_lets_in_one_alone(tmp_path, monkeypatch)
     others[0].close()
 
 
-def test_rows_are_kept_as_they_are(tmp_path):
+def test_rows_are_kept_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("model.embedding.partial._BLOCK_BYTES", 100)
     rows = np.random.default_rng(0).normal(size=(10, 2, 3)).astype(np.float32)
     file = tmp_path / "p"
 
     def opened(origin):
-        return PartialEmbeddings(file, origin, 10, 2, 3)
+        return closing(PartialEmbeddings(file, origin, 10, 2, 3))
 
-    first = opened({"a": 1})
-    assert (first.done, first.note) == (0, None)
-    first.append(rows[:4])
-    first.append(rows[4:7])
-    first.close()
+    with opened({"a": 1}) as first:
+        assert (first.done, first.note) == (0, None)
+        first.append(rows[:4])
+        first.append(rows[4:7])
     for extra in (0, 1, 23):  # 24 bytes are a row
         with open(file, "ab") as stream:
             stream.write(bytes(extra))
-        again = opened({"a": 1})
-        assert again.done == 7
-        assert again.note.startswith("7 of 10 images")
-        again.close()
-    again = opened({"a": 1})
-    again.append(rows[7:])
-    assert [start for start, _ in again.blocks()] == [0]
-    np.testing.assert_array_equal(np.concatenate([block for _, block in again.blocks()]), rows)
-    with pytest.raises(ValueError, match="rows of shape"):
-        again.append(rows[:, :1])
-    again.close()
-    other = opened({"a": 2})
-    assert (other.done, other.note) == (0, "embeddings of an earlier run are dropped: they are of another a")
-    other.remove()
-    assert not Path(file).exists()
-
-
-def test_blocks_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("model.embedding.partial._BLOCK_BYTES", 100)
-    partial = PartialEmbeddings(tmp_path / "p", {}, 10, 2, 3)
-    rows = np.arange(60, dtype=np.float32).reshape(10, 2, 3)
-    partial.append(rows)
-    blocks = list(partial.blocks())
+        with opened({"a": 1}) as again:
+            assert again.done == 7
+            assert again.note.startswith("7 of 10 images")
+    with opened({"a": 1}) as again:
+        again.append(rows[7:])
+        blocks = list(again.blocks())
     assert [(start, len(block)) for start, block in blocks] == [(0, 4), (4, 4), (8, 2)]
     np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), rows)
-    partial.close()
+    with opened({"a": 2}) as other:
+        assert (other.done, other.note) == (0, "embeddings of an earlier run are dropped: they are of another a")

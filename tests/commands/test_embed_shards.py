@@ -98,8 +98,8 @@ def test_damaged_parts(thirds, tmp_path, capsys):
     out, bad = tmp_path / "o.h5", tmp_path / "bad.h5"
     with open(thirds[1], "rb") as file:
         bad.write_bytes(file.read()[:-50])
-    assert f"{bad}: an HDF5 file that was cut short" in refused(capsys, out, thirds[0], bad, thirds[2])
-    assert "no such file" in refused(capsys, out, thirds[0], tmp_path / "nowhere.h5")
+    assert f"{bad}: not a whole HDF5 file" in refused(capsys, out, thirds[0], bad, thirds[2])
+    assert "No such file" in refused(capsys, out, thirds[0], tmp_path / "nowhere.h5")
     with open(thirds[1], "rb") as file:
         bad.write_bytes(file.read())
     with h5py.File(bad, "r+") as file:

@@ -9,7 +9,9 @@ import pytest
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score
 
+from dataset.formats.manifest import Manifest
 from evaluate import main
+from model.embedding.hdf5_file import Contents, write_blocks
 from runtime.errors import exit_code
 
 NAMES = {
@@ -68,6 +70,13 @@ class EmbeddingFiles:
         assert text.err.startswith("error: ")
         assert text.err.count("\n") == 1
         return text.err
+
+
+def write_embeddings(file: Path, emb: np.ndarray, manifest: Manifest, attributes: dict) -> None:
+    """Writes embeddings (N, D) of the images of a list, float32, one variant, as embed.py would."""
+    emb = np.asarray(emb, np.float32)
+    contents = Contents(manifest.paths, manifest.identities, emb.shape[1], ("original",), False, attributes)
+    write_blocks(file, contents, [(0, emb, None)])
 
 
 def average_precisions(files: EmbeddingFiles, metric: str = "euclidean") -> list[float | None]:

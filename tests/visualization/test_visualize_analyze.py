@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.commands import ROOT, command, environment
+from helpers.embedding_files import write_embeddings
 from PIL import Image
 from scipy.spatial.distance import cdist
 
 import visualize
 from dataset.formats.manifest import Manifest, write_manifest
-from model.embedding.hdf5_file import read_embeddings, write_embeddings
+from model.embedding.hdf5_file import read_embeddings
 from model.evaluation.by_class.analysis import RANKING_METRICS
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError

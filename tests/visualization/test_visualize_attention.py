@@ -229,9 +229,10 @@ def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, attention, m
     assert "Größe &lt;1&gt; $.jpg" in page
     assert re.findall(r'(?:src|href)="(.{15})', page) == ["data:image/png;"]
 
+    from helpers.embedding_files import write_embeddings
+
     from dataset.formats.manifest import read_manifest
     from model.embedding.embedder import Embedder
-    from model.embedding.hdf5_file import write_embeddings
     from model.run.restore import restore_model
     from model.run.run_folder import RunFolder
 

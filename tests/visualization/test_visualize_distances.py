@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.embedding_files import write_embeddings
 from helpers.metric_names import METRICS
 from PIL import Image
 
 import visualize
 from dataset.formats.manifest import Manifest, write_manifest
-from model.embedding.hdf5_file import write_embeddings
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import exit_code
 from visualization.distances import histograms as module

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.embedding_files import write_embeddings
 from helpers.metric_names import METRICS
 from PIL import Image
 
 import visualize
 from dataset.formats.manifest import Manifest
-from model.embedding.hdf5_file import write_embeddings
 from runtime.errors import UserError, exit_code
 from visualization.embedding.flat_positions import check_umap, draw_images, flatten, neighbour_share
 from visualization.embedding.scatter import MARKERS, _pictured, choose_highlighted, look_of

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.embedding_files import write_embeddings
 from PIL import Image
 
 import visualize
 from dataset.formats.manifest import Manifest, write_manifest
-from model.embedding.hdf5_file import write_embeddings
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
 from visualization.kit.card_page import render_cards

@@ -1,17 +1,16 @@
 """What embed.py must not replace, a disk that is full, and Ctrl-C while the file is written."""
 
+import contextlib
 import os
+import re
 import resource
+import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from helpers.commands import ROOT, environment
 
 from embed import main
-from model.embedding.disk_errors import ErrorKeepingFile
 from model.embedding.hdf5_file import Contents, write_blocks
 from runtime.errors import UserError, exit_code
 from runtime.files import check_output
@@ -24,17 +23,7 @@ def words(trained, csv, out):
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "RUN/params.json",
-        "RUN/params.resolved.json",
-        "RUN/checkpoints/ckpt-4.index",
-        "RUN/checkpoints/ckpt-4.data-00000-of-00001",
-        "RUN/checkpoints/checkpoint",
-        "DATA/dataset.json",
-        "DATA/train.csv",
-        "DATA/images/id 0/0.jpg",
-    ],
+    "name", ["RUN/params.json", "RUN/checkpoints/ckpt-4.index", "DATA/train.csv", "DATA/images/id 0/0.jpg"]
 )
 @pytest.mark.parametrize("merging", [False, True])
 def test_inputs_are_not_replaced(trained, dataset, tmp_path, capsys, name, merging):
@@ -59,18 +48,23 @@ def test_what_may_be_replaced(trained, dataset, tmp_path):
         check_output(out, "--filename", "x.h5", only=("HDF5", b"\x89HDF"))
 
 
-def test_full_disk_in_the_end(trained, dataset, tmp_path):
+@contextlib.contextmanager
+def largest_file(size):
+    """As a disk that is full; its error has another number."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, -1))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+
+
+def test_full_disk_in_the_end(trained, dataset, tmp_path, capsys):
     """Room for the partial file, 10 kB, but not for the whole one."""
     out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
     line = [*words(trained, dataset / "test.csv", out), *VARIANTS, "--quiet"]
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (12 * 1024, 12 * 1024))
-
-    command = [sys.executable, "embed.py", *line]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, preexec_fn=limit)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: cannot write {out}: File too large\n"
+    with largest_file(12 * 1024):
+        assert exit_code(lambda: main(line)) == 2
+    assert capsys.readouterr() == ("", f"error: cannot write {out}: File too large\n")
     assert [file.name for file in tmp_path.iterdir()] == [partial.name]
     assert main(line) == 0
     kept = out.read_bytes()
@@ -78,40 +72,45 @@ def test_full_disk_in_the_end(trained, dataset, tmp_path):
     assert out.read_bytes() == kept
 
 
-SWEEP = """
-import resource, sys
-from pathlib import Path
-import numpy as np
-from runtime.errors import UserError
-from model.embedding.hdf5_file import Contents, write_blocks
-out, count = Path(sys.argv[1]), 2000
-names = np.array([f"images/id {number}/ä.jpg" for number in range(count)], object)
-contents = Contents(names, names, 8, ("a", "b"), False, {"params": "p" * 3000})
-emb = np.ones((count, 8), np.float32)
-def write():
-    write_blocks(out, contents, [(i, emb[i : i + 100], np.stack([emb[i : i + 100]] * 2)) for i in range(0, count, 100)])
-write()
-whole = out.read_bytes()
-for size in [*range(0, len(whole), 5003), len(whole) - 1]:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, -1))
-    try:
-        write()
-    except UserError as error:
-        assert str(error) == f"cannot write {out}: File too large", error
-    else:
-        raise AssertionError(size)
-resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
-assert out.read_bytes() == whole
-write()
-assert out.read_bytes() == whole
-assert [file.name for file in out.parent.iterdir()] == [out.name]
-"""
+def test_a_disk_that_is_too_small_is_found_before_anything_is_embedded(trained, dataset, tmp_path, capsys, monkeypatch):
+    out, usage = tmp_path / "o.h5", shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage._replace(free=2**17))
+    monkeypatch.setattr("model.embedding.job._embed_rest", lambda *_, **__: pytest.fail("it was embedded"))
+    assert exit_code(lambda: main([*words(trained, dataset / "test.csv", out), "--quiet"])) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(rf"error: cannot write {out}: embedding takes 0\.1 MB there, and 0\.1 MB are free\n", error)
 
 
 def test_wherever_the_disk_is_full(tmp_path):
-    """HDF5 reads again what could not be written: also then no crash, not at the end of the process either."""
-    done = subprocess.run([sys.executable, "-c", SWEEP, tmp_path / "o"], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    """One error, the file that was there stays, and HDF5 does not crash."""
+    out, count = tmp_path / "o", 2000
+    names = np.array([f"images/id {number}/ä.jpg" for number in range(count)], object)
+    contents, emb = Contents(names, names, 8, ("a", "b"), False, {"params": "p" * 3000}), np.ones((count, 8))
+
+    def write():
+        blocks = ((i, emb[i : i + 100], np.stack([emb[i : i + 100]] * 2)) for i in range(0, count, 100))
+        write_blocks(out, contents, blocks)
+
+    (tmp_path / ".o.7.tmp").write_bytes(b"what a killed process left")
+    write()
+    whole = out.read_bytes()
+    for size in [*range(0, len(whole), 50_021), len(whole) - 1]:
+        with largest_file(size), pytest.raises(UserError, match=f"^cannot write {out}: File too large$"):
+            write()
+        assert out.read_bytes() == whole
+    write()
+    assert out.read_bytes() == whole
+    assert [file.name for file in tmp_path.iterdir()] == [out.name]
+
+
+@pytest.mark.parametrize(("count", "length", "variants"), [(1, 5, 1), (3000, 1, 3), (500, 2100, 1), (700, 1300, 2)])
+def test_the_space_that_is_taken_before_is_enough(tmp_path, count, length, variants):
+    names = np.array(["ä" * (length // 2) + str(number) for number in range(count)], object)
+    contents = Contents(names, names, 4, tuple("abc"[:variants]), False, {"params": "p" * 20_000})
+    emb = np.ones((count, 4), np.float32)
+    write_blocks(tmp_path / "o", contents, [(0, emb, np.stack([emb] * variants) if variants > 1 else None)])
+    written = (tmp_path / "o").stat().st_size
+    assert written <= contents.most_bytes < 3 * written + 2**17
 
 
 def test_ctrl_c_while_the_file_is_written(tmp_path):
@@ -127,30 +126,3 @@ def test_ctrl_c_while_the_file_is_written(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_blocks(tmp_path / "o", contents, blocks())
     assert not any(tmp_path.iterdir())
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_what_is_written_after_an_error_is_read(tmp_path):
-    """As a disk that is full at 100 000 bytes; the bytes are those of a file in memory."""
-    random = np.random.default_rng(0)
-    with open(tmp_path / "f", "w+b", buffering=0) as file:
-
-        class Full:
-            seek, read, truncate = file.seek, file.read, file.truncate
-
-            def write(self, data):
-                room = 100_000 - file.tell()
-                if room <= 0:
-                    raise OSError(28, "No space left on device")
-                return file.write(data[:room])
-
-        kept, expected = ErrorKeepingFile(Full()), bytearray(500_000)
-        for start, size in random.integers(0, [400_000, 90_000], (50, 2)):
-            data = random.bytes(size)
-            kept.seek(start)
-            assert kept.write(data) == size
-            expected[start : start + size] = data
-            kept.seek(start // 2)
-            assert kept.read(1000).ljust(1000, b"\0") == expected[start // 2 : start // 2 + 1000]
-    with pytest.raises(OSError, match="No space left"):
-        kept.check()
