@@ -5,7 +5,7 @@ from html import escape
 import pytest
 
 from runtime.errors import UserError
-from visualization.tracks.folder import check_folder, replace_together, source_of
+from visualization.tracks.folder import check_folder, replace_together
 
 
 def source_tag(source):
@@ -24,7 +24,7 @@ def names_in(folder):
 
 
 def test_the_same_frames_are_written_again_and_the_other_animation_goes(tmp_path):
-    out, source = tmp_path / "a" / "b", source_of(tmp_path / 'frames "1" & <2>')
+    out, source = tmp_path / "a" / "b", '/frames "1" & <2>'
     write(out, source, "tracks.mp4", "tracks.html")
     (out / "notes.txt").touch()
     write(out, source, "tracks.gif", "tracks.html")
@@ -53,7 +53,7 @@ def test_checking_makes_and_destroys_nothing(tmp_path):
     check_folder(tmp_path / "a" / "b", "/frames")
     assert names_in(tmp_path) == [".write-test"]
     assert (tmp_path / ".write-test").read_text() == "mine"
-    with pytest.raises(UserError, match=r"cannot write into .*: Not a directory"):
+    with pytest.raises(UserError, match=r"cannot write into .*: .* is no folder"):
         check_folder(tmp_path / ".write-test" / "a", "/frames")
 
 

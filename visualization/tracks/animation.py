@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
+from typing import Final
 
 from PIL import Image
 
@@ -15,27 +15,19 @@ FORMATS = ("gif", "mp4")
 # Pillow keeps all frames of a GIF until it writes them, a byte a pixel.
 GIF_FRAMES, GIF_BYTES = 500, 500_000_000
 
-_MP4_ENCODER = "libx264"
+_MP4_ENCODER: Final = "libx264"
 
 
 def check_format(name: str) -> None:
     """Raises a UserError when a format cannot be written here."""
     if name != "mp4":
         return
-    av = _load_av()
-    try:
-        av.codec.Codec(_MP4_ENCODER, "w")
-    except av.codec.codec.UnknownCodecError as error:
-        raise UserError(f"--format mp4 needs PyAV with the encoder {_MP4_ENCODER}; --format gif needs none") from error
-
-
-def _load_av() -> ModuleType:
-    """The optional package."""
     try:
         import av
     except ImportError as error:
         raise UserError(f"--format mp4 needs PyAV ({error}): pip install av") from error
-    return av
+    if _MP4_ENCODER not in av.codecs_available:
+        raise UserError(f"--format mp4 needs PyAV with the encoder {_MP4_ENCODER}; --format gif needs none")
 
 
 def check_length(name: str, count: int, size: tuple[int, int], every: int) -> None:
@@ -85,7 +77,7 @@ def _write_gif(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
 
 def _few_colours(frame: Image.Image, reserved: Sequence[tuple[int, int, int]]) -> Image.Image:
     """A palette image: the colours that suit this frame best, and the reserved ones."""
-    adapted = frame.quantize(256 - len(reserved), Image.Quantize.MEDIANCUT).getpalette()
+    adapted = frame.quantize(256 - len(reserved), Image.Quantize.MEDIANCUT).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette(adapted[: 3 * (256 - len(reserved))] + [value for colour in reserved for value in colour])
     # Dithered, the file is twice as large, and flickers.
@@ -94,12 +86,15 @@ def _few_colours(frame: Image.Image, reserved: Sequence[tuple[int, int, int]]) -
 
 def _write_mp4(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
     """H.264 with the pixel format that every player knows, which halves colours: sizes must be even."""
-    av, first = _load_av(), next(frames)
+    import av
+
+    first = next(frames)
     try:
         with replace_file(path, "wb") as file, av.open(file, "w", format="mp4") as container:
-            stream = container.add_stream(_MP4_ENCODER, rate=Fraction(fps).limit_denominator(1000))
-            stream.width, stream.height, stream.pix_fmt = *first.size, "yuv420p"
-            stream.options = {"crf": "20"}
+            stream = container.add_stream(
+                _MP4_ENCODER, rate=Fraction(fps).limit_denominator(1000), options={"crf": "20"}, pix_fmt="yuv420p"
+            )
+            stream.width, stream.height = first.size
             for frame in itertools.chain((first,), frames):
                 container.mux(stream.encode(av.VideoFrame.from_image(frame)))
             container.mux(stream.encode())

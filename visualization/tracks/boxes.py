@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from visualization.kit.colours import PALETTE, rgb_of
+from visualization.tracks.tracking import Box
 
 Colour = tuple[int, int, int]
-Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in pixels
+Shown = tuple[int, int, int, int]  # the same of a box as it is drawn
 
 NUMBER_COLOURS: tuple[Colour, ...] = tuple(rgb_of(colour) for colour in PALETTE[:-1])  # without black
 BLACK, WHITE, CAPTION = (0, 0, 0), (255, 255, 255), (34, 34, 34)
@@ -74,8 +76,8 @@ def draw_frame(picture: Image.Image, marks: Sequence[Mark], caption: str, legend
     scale = w / picture.width, h / picture.height
     shrinks = w < picture.width
     picture = picture.resize((w, h), Image.Resampling.LANCZOS if shrinks else Image.Resampling.NEAREST)
-    font = ImageFont.load_default(max(14, min(22, w // 36)))
-    line = round(font.size * 1.7)
+    letters = max(14, min(22, w // 36))
+    font, line = ImageFont.load_default(letters), round(letters * 1.7)
     canvas = Image.new("RGB", (w + w % 2, h + line + (h + line) % 2), CAPTION)
     canvas.paste(picture, (0, 0))
     draw = ImageDraw.Draw(canvas)
@@ -84,9 +86,9 @@ def draw_frame(picture: Image.Image, marks: Sequence[Mark], caption: str, legend
     boxes = [_inside(mark.box, scale, (w, h), stroke) for mark in marks]
     for mark, box in zip(marks, boxes, strict=True):
         _draw_box(draw, box, mark, stroke)
-    taken: list[Box] = []
+    taken: list[Shown] = []
     for mark, box in zip(marks, boxes, strict=True):  # after all boxes, so that no label is crossed
-        taken.append(_draw_label(draw, box, mark, font, taken, (w, h)))
+        _draw_label(draw, box, mark, (w, h), letters, taken)
 
     draw.text((8, h + line / 2), caption, fill=WHITE, font=font, anchor="lm")
     if font.getlength(caption) + font.getlength(legend) + 32 < w:
@@ -94,21 +96,18 @@ def draw_frame(picture: Image.Image, marks: Sequence[Mark], caption: str, legend
     return canvas
 
 
-def _inside(box: Box, scale: tuple[float, float], size: tuple[int, int], stroke: int) -> Box:
+def _inside(box: Box, scale: tuple[float, float], size: tuple[int, int], stroke: int) -> Shown:
     """The box in shown pixels, cut to the frame, with room for its lines."""
-    edges = []
-    for axis in (0, 1):
-        low, high = (min(max(box[i] * scale[axis], 0), size[axis] - 1) for i in (axis, axis + 2))
-        shortest = min(6 * stroke, size[axis] - 1)
-        if high - low < shortest:  # a tiny box, or one that lies outside
-            low = min(max((low + high - shortest) / 2, 0), size[axis] - 1 - shortest)
-            high = low + shortest
-        edges.append((round(low), round(high)))
-    (x0, x1), (y0, y1) = edges
+    limit = np.array(size) - 1
+    low, high = np.clip(np.reshape(box, (2, 2)) * scale, 0, limit)
+    least = np.minimum(6 * stroke, limit)
+    tiny = high - low < least  # or outside
+    low = np.where(tiny, np.clip((low + high - least) / 2, 0, limit - least), low)
+    x0, y0, x1, y1 = np.rint([*low, *np.where(tiny, low + least, high)]).astype(int).tolist()
     return x0, y0, x1, y1
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, box: Box, mark: Mark, stroke: int) -> None:
+def _draw_box(draw: ImageDraw.ImageDraw, box: Shown, mark: Mark, stroke: int) -> None:
     colour = colour_of(mark.number)
     if mark.state is State.WRONG:  # two lines: a dashed one outside, the number's colour inside
         _dashed(draw, box, stroke + 1)
@@ -119,57 +118,39 @@ def _draw_box(draw: ImageDraw.ImageDraw, box: Box, mark: Mark, stroke: int) -> N
             draw.rectangle((x0, y0, x1, y1), outline=edge, width=width)
 
 
-def _shrunk(box: Box, by: int) -> Box:
+def _shrunk(box: Shown, by: int) -> Shown:
     return box[0] + by, box[1] + by, box[2] - by, box[3] - by
 
 
-def _dashed(draw: ImageDraw.ImageDraw, box: Box, stroke: int) -> None:
+def _dashed(draw: ImageDraw.ImageDraw, box: Shown, stroke: int) -> None:
     """A rectangle's outline in black and white in turn, which shows on any ground."""
     x0, y0, x1, y1 = box
     dash, inside = 4 * stroke, stroke - 1
     draw.rectangle(box, outline=WHITE, width=stroke)
-    for start in range(int(x0), int(x1), 2 * dash):
-        end = min(start + dash, x1)
-        draw.rectangle((start, y0, end, y0 + inside), fill=BLACK)
-        draw.rectangle((start, y1 - inside, end, y1), fill=BLACK)
-    for start in range(int(y0), int(y1), 2 * dash):
-        end = min(start + dash, y1)
-        draw.rectangle((x0, start, x0 + inside, end), fill=BLACK)
-        draw.rectangle((x1 - inside, start, x1, end), fill=BLACK)
+    for start in range(x0, x1, 2 * dash):
+        for y in (y0, y1 - inside):
+            draw.rectangle((start, y, min(start + dash, x1), y + inside), fill=BLACK)
+    for start in range(y0, y1, 2 * dash):
+        for x in (x0, x1 - inside):
+            draw.rectangle((x, start, x + inside, min(start + dash, y1)), fill=BLACK)
 
 
 def _draw_label(
-    draw: ImageDraw.ImageDraw, box: Box, mark: Mark, font: ImageFont.FreeTypeFont, taken: list[Box], size: tuple
-) -> Box:
-    """Writes the number on its colour where it hides no other label, always within the frame; gives its place."""
-    text = f"{mark.number}  new" if mark.state is State.NEW else f"{mark.number}"
-    pad, sign = font.size // 4, font.size if mark.state is State.WRONG else 0
-    w, h = round(font.getlength(text) + sign + 2 * pad), round(font.size * 1.3)
+    draw: ImageDraw.ImageDraw, box: Shown, mark: Mark, size: tuple[int, int], letters: int, taken: list[Shown]
+) -> None:
+    """Writes the number on its colour where it hides no other label, always within the frame."""
+    font = ImageFont.load_default(letters)
+    text = f"{mark.number}" if mark.state is State.KEPT else f"{mark.number}  {mark.state.value}"
+    pad = letters // 4
+    w, h = round(font.getlength(text) + 2 * pad), round(letters * 1.3)
     x0, y0, x1, y1 = box
-    corners = [(x0, y0 - h), (x1 - w, y0 - h), (x0, y1), (x1 - w, y1), (x0, y0), (x1 - w, y0), (x0, y1 - h)]
-    places = []
-    for x, y in corners:
+    places: list[Shown] = []
+    for x, y in ((x0, y0 - h), (x1 - w, y0 - h), (x0, y1), (x1 - w, y1), (x0, y0), (x1 - w, y0), (x0, y1 - h)):
         x, y = min(max(x, 0), max(0, size[0] - w)), min(max(y, 0), max(0, size[1] - h))
         places.append((x, y, x + w, y + h))
-    free = [place for place in places if not any(_overlap(place, other) for other in taken)]
-    place = (free or places)[0]
+    free = [a for a in places if not any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for b in taken)]
+    x, y, right, below = (free or places)[0]
     colour = colour_of(mark.number)
-    ink = ink_on(colour)
-    draw.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=colour, outline=ink)
-    middle = (place[1] + place[3]) / 2
-    draw.text((place[0] + pad, middle), text, fill=ink, font=font, anchor="lm")
-    if sign:
-        _draw_not_equal(draw, place[2] - pad - 0.7 * font.size, middle, 0.6 * font.size, ink)
-    return place
-
-
-def _draw_not_equal(draw: ImageDraw.ImageDraw, x: float, y: float, side: float, ink: Colour) -> None:
-    """The sign for "not equal", which Pillow's font does not have: `side` wide, from x, with its middle at y."""
-    line = max(1, round(side / 6))
-    for dy in (-side / 5, side / 5):
-        draw.line((x, y + dy, x + side, y + dy), fill=ink, width=line)
-    draw.line((x + side / 4, y + side / 2, x + 3 * side / 4, y - side / 2), fill=ink, width=line)
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    draw.rectangle((x, y, right - 1, below - 1), fill=colour, outline=ink_on(colour))
+    draw.text((x + pad, (y + below) / 2), text, fill=ink_on(colour), font=font, anchor="lm")
+    taken.append((x, y, right, below))

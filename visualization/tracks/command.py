@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from dataset.vid.annotated_frames import AnnotatedFrame, read_annotated_frames
 from model.run import devices
@@ -13,47 +14,71 @@ from model.run.checkpoint_files import step_of
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.progress import Progress
+from runtime.tables import align
 from visualization.kit.printable import printable
+from visualization.kit.thumbnails import as_jpeg, shrunk
 from visualization.sources.opening import open_run
 from visualization.tracks.animation import check_format, check_length, frames_a_second, write_animation
 from visualization.tracks.boxes import RESERVED, fit_size
-from visualization.tracks.folder import PAGE, check_folder, replace_together, source_of
-from visualization.tracks.matching import NOTES, as_text, match
+from visualization.tracks.folder import PAGE, check_folder, replace_together
+from visualization.tracks.matching import NOTES, match
 from visualization.tracks.matrices import Objects
-from visualization.tracks.object_crops import make_thumbnail, write_object_crops
-from visualization.tracks.tracking import Tracks
+from visualization.tracks.object_crops import write_object_crops
 from visualization.tracks.video import draw_frames
 from visualization.tracks.video_page import render_tracks
 
 _LINES_SHOWN = 10  # of what was left out
+_THUMBNAIL = 64  # pixels
 
 
 def run(args: argparse.Namespace) -> int:
-    run = open_run(args)
-    params, checkpoint = run.params, run.checkpoint
+    opened = open_run(args)
+    params, checkpoint = opened.params, opened.checkpoint
     check_format(args.format)
     name = Path(args.frames).resolve().name
     if not (name or args.out):
         raise UserError(f"--frames {args.frames}: a folder without a name; say with --out where to write")
-    out = Path(args.out) if args.out else run.folder / "tracks" / name
+    out = Path(args.out) if args.out else opened.folder / "tracks" / name
     frames, left_out = _read(args)
     size = fit_size((frames[0].frame.width, frames[0].frame.height), args.width)
     check_length(args.format, len(frames), size, args.every)
-    check_folder(out, source_of(args.frames))
+    source = printable(Path(args.frames).resolve())
+    check_folder(out, source)
     devices.prepare(args.device, params.deterministic)
     from visualization.sources.network import load_embed
 
     # Whatever is wrong with the network or the device shows before any frame is cropped.
     embed = load_embed(checkpoint, params)
-    with tempfile.TemporaryDirectory() as temporary:
-        progress = Progress("cropped", len(frames), "frames")
-        files = write_object_crops(frames, Path(temporary), args.context, progress)
+    # Crops lie elsewhere: TensorFlow takes no names that are not UTF-8.
+    with tempfile.TemporaryDirectory() as crops, replace_together(out) as temporary:
+        files = write_object_crops(frames, Path(crops), args.context, Progress("cropped", len(frames), "frames"))
         flat = [file for own in files for file in own]
         flat_embeddings = embed(flat, np.ones(len(flat), np.uint8), "objects")
         embeddings = np.split(flat_embeddings, np.cumsum([len(own) for own in files])[:-1])  # (N, D) per frame
         tracks, metrics = match(frames, embeddings, params.metric, args.max_distance)
-        facts = _facts(args, checkpoint, params.metric, frames, left_out)
-        _write(args, out, frames, tracks, metrics, facts, files)
+
+        animation = temporary / f"tracks.{args.format}"
+        drawn = draw_frames(frames, tracks, args.width, Progress("drew", len(frames), "frames"))
+        write_animation(animation, drawn, args.fps, RESERVED)
+        page = render_tracks(
+            title=f"Objects of {printable(name or args.frames)} matched from frame to frame",
+            source=source,
+            facts=_facts(args, checkpoint, params.metric, frames, left_out),
+            metrics=metrics,
+            notes=NOTES,
+            animation=animation,
+            objects=Objects(
+                names=[f.frame.name for f in frames],
+                trackids=[tuple(o.trackid for o in f.frame.objects) for f in frames],
+                thumbnail=lambda frame, place: as_jpeg(shrunk(Image.open(files[frame][place]), _THUMBNAIL)),
+            ),
+            tracks=tracks,
+            limit=args.sections,
+        )
+        with replace_file(temporary / PAGE) as file:
+            file.write(page)
+    print(align(metrics, left=1))
+    print(f"wrote {printable(out / animation.name)} and {printable(out / PAGE)}")
     return 0
 
 
@@ -86,46 +111,8 @@ def _facts(
         "step": f"{step_of(checkpoint):,}",
         "metric": metric,
         "largest distance matched": "no limit" if args.max_distance is None else f"{args.max_distance:g}",
-        "frames": f"{len(frames):,} of {printable(args.frames)}" + (f", one in {args.every}" if args.every > 1 else ""),
+        "frames": f"{len(frames):,} of {printable(args.frames)}" + f", one in {args.every}" * (args.every > 1),
         "frames a second": f"{frames_a_second(args.format, args.fps):.3g}",
-        "objects": f"{sum(len(f.frame.objects) for f in frames):,}"
-        + (", occluded ones left out" if args.skip_occluded else ""),
+        "objects": f"{sum(len(f.frame.objects) for f in frames):,}" + ", occluded ones left out" * args.skip_occluded,
         "left out": "; ".join(left_out) or "nothing",
     }
-
-
-def _write(
-    args: argparse.Namespace,
-    out: Path,
-    frames: Sequence[AnnotatedFrame],
-    tracks: Tracks,
-    metrics: list[list[str]],
-    facts: dict[str, str],
-    files: list[list[str]],
-) -> None:
-    """Draws the animation, writes it and the page, and prints the metrics."""
-    name = printable(Path(args.frames).resolve().name or args.frames)
-    objects = Objects(
-        names=[f.frame.name for f in frames],
-        trackids=[tuple(o.trackid for o in f.frame.objects) for f in frames],
-        thumbnail=lambda frame, place: make_thumbnail(files[frame][place]),
-    )
-    with replace_together(out) as temporary:
-        animation = temporary / f"tracks.{args.format}"
-        drawn = draw_frames(frames, tracks, args.width, Progress("drew", len(frames), "frames"))
-        write_animation(animation, drawn, args.fps, RESERVED)
-        page = render_tracks(
-            title=f"Objects of {name} matched from frame to frame",
-            source=source_of(args.frames),
-            facts=facts,
-            metrics=metrics,
-            notes=NOTES,
-            animation=animation,
-            objects=objects,
-            tracks=tracks,
-            limit=args.sections,
-        )
-        with replace_file(temporary / PAGE) as file:
-            file.write(page)
-    print(as_text(metrics))
-    print(f"wrote {printable(out / animation.name)} and {printable(out / PAGE)}")

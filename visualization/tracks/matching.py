@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataset.vid.annotated_frames import AnnotatedFrame
-from runtime.tables import align
 from visualization.tracks.tracking import (
     NO_OVERLAP,
-    Score,
     Tracks,
     distance_matrix,
     expected_by_chance,
@@ -18,8 +16,8 @@ from visualization.tracks.tracking import (
 )
 
 NOTES = [
-    "In the animation, a number is the one that the matching gave; new: matched to none before; a dashed box and a "
-    "crossed equals sign: matched wrongly. On this page, track is the number in the annotations.",
+    "In the animation, a number is the one that the matching gave; new: matched to none before; a dashed box, "
+    "and wrong: matched wrongly. On this page, track is the number in the annotations.",
     "Right: of the objects that are in both of two consecutive frames, those matched to themselves. Wrong: matches of "
     "two different objects. Identity switches: an object's number is not the one it had when it was last seen.",
     "A frame is matched to the last one before it that has objects, and to no earlier one: an object that was away "
@@ -39,36 +37,21 @@ def match(
         metric, max_distance: see `distance_matrix` and `track`.
 
     Returns:
-        What is matched, and `tabulate` it, beside the overlap of boxes and chance.
+        What is matched, and a table of how often rightly, beside the overlap of boxes and chance.
     """
     counts = [len(f.frame.objects) for f in frames]
     trackids = [tuple(o.trackid for o in f.frame.objects) for f in frames]
     boxes = [[o.box for o in f.frame.objects] for f in frames]
     tracks = track(counts, lambda a, b: distance_matrix(embeddings[a], embeddings[b], metric), max_distance)
     by_overlap = track(counts, lambda a, b: overlap_distances(boxes[a], boxes[b]), NO_OVERLAP)
-    scores = {"embedding": score(tracks, trackids), "overlap of boxes": score(by_overlap, trackids)}
-    return tracks, tabulate(scores, expected_by_chance(tracks, trackids))
 
-
-def tabulate(scores: dict[str, Score], chance: float) -> list[list[str]]:
-    """A table: a row per way of matching, after a row of headings.
-
-    Args:
-        scores: by the way of matching, all of the same frames.
-        chance: how many matches would be right by chance.
-    """
-    head = ["matched by", "right", "of", "right, %", "wrong", "identity switches", "after absence"]
-    rows = [head]
-    for name, s in scores.items():
-        counts = [s.right, s.present, _percent(s.right, s.present), s.wrong, s.switches, s.switches_after_absence]
-        rows.append([name, *(f"{count:,}" if isinstance(count, int) else count for count in counts)])
-    present = next(iter(scores.values())).present
-    return [*rows, ["chance", f"{chance:,.1f}", f"{present:,}", _percent(chance, present), "", "", ""]]
-
-
-def as_text(metrics: list[list[str]]) -> str:
-    """The table for the terminal, its columns aligned."""
-    return align(metrics, left=1)
+    table = [["matched by", "right", "of", "right, %", "wrong", "identity switches", "after absence"]]
+    for name, matched in (("embedding", tracks), ("overlap of boxes", by_overlap)):
+        s = score(matched, trackids)
+        faults = [f"{count:,}" for count in (s.wrong, s.switches, s.switches_after_absence)]
+        table.append([name, f"{s.right:,}", f"{s.present:,}", _percent(s.right, s.present), *faults])
+    chance = expected_by_chance(tracks, trackids)
+    return tracks, [*table, ["chance", f"{chance:,.1f}", f"{s.present:,}", _percent(chance, s.present), "", "", ""]]
 
 
 def _percent(part: float, whole: int) -> str:

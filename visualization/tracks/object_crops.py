@@ -1,6 +1,5 @@
 """The crops of a video's objects, made as for training."""
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,8 +7,6 @@ from PIL import Image
 
 from dataset.vid.annotated_frames import AnnotatedFrame
 from dataset.vid.siamfc_crops import CONTEXT_AMOUNT, JPEG_QUALITY, crop_window, cut, mean_colour
-
-_THUMBNAIL_QUALITY = 75
 
 
 def write_object_crops(
@@ -41,13 +38,3 @@ def write_object_crops(
                 files[-1].append(str(path))
         progress(number + 1)
     return files
-
-
-def make_thumbnail(file: str, side: int = 64) -> bytes:
-    """A small JPEG of an image file, its longer side `side` pixels, as bytes."""
-    with Image.open(file) as image:
-        small = image.convert("RGB")
-    small.thumbnail((side, side))
-    data = io.BytesIO()
-    small.save(data, "JPEG", quality=_THUMBNAIL_QUALITY)
-    return data.getvalue()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from model.distances import find_distance, is_squared
-from model.metrics.episodes.accuracies import pair_distances
+from model.metrics.ranking.gallery_distances import EmbeddingDistances
+
+Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in pixels
 
 # Boxes that do not touch have an overlap distance of 1: nothing then says which belongs to which.
 NO_OVERLAP = np.nextafter(1.0, 0.0)
@@ -67,22 +68,19 @@ def distance_matrix(first: np.ndarray, second: np.ndarray, metric: str) -> np.nd
     """Distances of all rows of `first` to all rows of `second`: (N, D), (M, D) -> (N, M) float64.
 
     Args:
-        metric: `euclidean`, `sqeuclidean`, `cityblock` or `cosine` (1 - cos).
+        metric: a module of `model.distances`.
     """
-    rows, columns = np.indices((len(first), len(second))).reshape(2, -1)
-    distances = pair_distances(np.concatenate([first, second]), rows, columns + len(first), metric)  # (N * M,)
-    distance = find_distance(metric)
-    if is_squared(metric):  # pair_distances leaves them squared, or half of that at length 1
-        distances = distance.of_squared(2 * distances if distance.UNIT_LENGTH else distances, np)
-    return distances.reshape(len(first), len(second))
+    distances = EmbeddingDistances(first, second, metric)
+    rows, columns = np.indices(distances.shape).reshape(2, -1)
+    return np.reshape(distances.in_units(distances.pairs(rows, columns)), distances.shape)
 
 
-def overlap_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """1 - IoU (intersection over union) of boxes (xmin, ymin, xmax, ymax): (N, 4), (M, 4) -> (N, M)."""
-    first, second = np.asarray(first, float)[:, None], np.asarray(second, float)[None]  # (N, 1, 4), (1, M, 4)
-    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
+def overlap_distances(first: Sequence[Box], second: Sequence[Box]) -> np.ndarray:
+    """1 - IoU (intersection over union) of boxes (xmin, ymin, xmax, ymax): N, M -> (N, M)."""
+    a, b = np.asarray(first, float)[:, None], np.asarray(second, float)[None]  # (N, 1, 4), (1, M, 4)
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=-1)  # (N, M)
-    areas = [np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1) for boxes in (first, second)]
+    areas = [np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1) for boxes in (a, b)]
     return 1 - shared / (areas[0] + areas[1] - shared)
 
 

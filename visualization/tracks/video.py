@@ -22,7 +22,8 @@ def draw_frames(
     states = _states(frames, tracks)
     legend = "dashed: wrong match" if any(State.WRONG in own for own in states) else ""
     for index, (annotated, numbers) in enumerate(zip(frames, tracks.numbers, strict=True)):
-        marks = [Mark(o.box, *rest) for o, *rest in zip(annotated.frame.objects, numbers, states[index], strict=True)]
+        objects = zip(annotated.frame.objects, numbers, states[index], strict=True)
+        marks = [Mark(each.box, number, state) for each, number, state in objects]
         with Image.open(annotated.picture) as file:
             picture = file.convert("RGB")
         caption = f"frame {annotated.frame.name} ({index + 1} of {len(frames)})"
