@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dataset.prepare.imagenetvid import main as prepare_imagenetvid
 from runtime.json_files import read_json
 
 
@@ -59,6 +60,21 @@ class Preparation:
     def files(self) -> dict[Path, bytes]:
         """Every file that was written."""
         return {file: file.read_bytes() for file in self.out.rglob("*") if file.is_file()}
+
+
+def imagenetvid(command: str, out: Path, *words: object) -> None:
+    """`python -m dataset.prepare.imagenetvid` with one worker; a mistake is raised."""
+    prepare_imagenetvid([command, "--out", str(out), *map(str, words), "--workers", "1"])
+
+
+def crop(root: Path, out: Path, *words: object) -> None:
+    """Cuts the crops of a tree as of `helpers.vid_tree`."""
+    imagenetvid("crop", out, "--root", root, *words)
+
+
+def curate(out: Path, *words: object) -> None:
+    """Makes its lists and episodes."""
+    imagenetvid("curate", out, *words)
 
 
 def read_tables(out: Path) -> dict[str, list[tuple[str, ...]]]:

@@ -5,19 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.crop_oracle import BOXES, HEIGHT, WIDTH, oracle
+from helpers.preparing import crop, curate
 from helpers.vid_tree import Object, annotation, make_root, picture, put_frame, read_episodes, read_root
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from dataset.prepare.imagenetvid import main
 from dataset.vid.annotations import parse_frame
 from dataset.vid.random_boxes import random_boxes
 
 FOLDER = "ILSVRC2015_VID_train_0003/ILSVRC2015_train_01000001"
-
-
-def run(*words: object) -> None:
-    main([*map(str, words), "--workers", "1"])
 
 
 def pixels_of(file: Path) -> np.ndarray:
@@ -39,13 +35,13 @@ def test_they_are_cut_by_the_formula(tmp_path, scene):
     root, crops = tmp_path / "root", tmp_path / "out" / "crops" / "d" / "ILSVRC2015_train_01000001"
     objects = [Object(number, box) for number, box in enumerate(boxes.values())]
     put_frame(root, "train", FOLDER, "000042", objects, scene)
-    run("crop", "--root", root, "--out", tmp_path / "out", "--quality", 100)
+    crop(root, tmp_path / "out", "--quality=100")
     pixels = pixels_of(picture(root, "train", FOLDER, "000042"))
     for number, (name, box) in enumerate(boxes.items()):
-        crop = pixels_of(crops / f"000042.{number:02d}.crop.x.jpg")
-        assert np.abs(crop - oracle(pixels, box)).mean() <= 1, name
+        seen = pixels_of(crops / f"000042.{number:02d}.crop.x.jpg")
+        assert np.abs(seen - oracle(pixels, box)).mean() <= 1, name
         moved = tuple(side + 0.5 for side in box)
-        assert np.abs(crop - oracle(pixels, moved)).mean() > 1, f"{name}: half a pixel would not be seen"
+        assert np.abs(seen - oracle(pixels, moved)).mean() > 1, f"{name}: half a pixel would not be seen"
 
 
 def test_other_sizes_and_context(tmp_path, scene):
@@ -53,12 +49,12 @@ def test_other_sizes_and_context(tmp_path, scene):
     root, out = tmp_path / "root", tmp_path / "out"
     x, y, side, context = 60, 40, 20, 0.25
     put_frame(root, "train", FOLDER, "000042", [Object(0, (x - 10, y - 10, x + 10, y + 10))], scene)
-    run("crop", "--root", root, "--out", out, "--context", context, "--exemplar_size", 51, "--quality", 100)
+    crop(root, out, "--context", context, "--exemplar_size=51", "--quality=100")
     window = side * (1 + 2 * context) * 255 / 51
     half = window * 127 / 255 / 1.02 / 2  # the oracle's context is 0.01
     expected = oracle(pixels_of(picture(root, "train", FOLDER, "000042")), (x - half, y - half, x + half, y + half))
-    crop = pixels_of(out / "crops" / "d" / "ILSVRC2015_train_01000001" / "000042.00.crop.x.jpg")
-    assert np.abs(crop - expected).mean() <= 1
+    seen = pixels_of(out / "crops" / "d" / "ILSVRC2015_train_01000001" / "000042.00.crop.x.jpg")
+    assert np.abs(seen - expected).mean() <= 1
 
 
 def iou(one: tuple, other: tuple) -> float:
@@ -72,8 +68,8 @@ def test_random_crops_keep_their_distance(tmp_path):
     """The boxes are those that the project gives; that the files show them, and no others, is seen in their pixels."""
     limit, root, out = 0.2, make_root(tmp_path / "root"), tmp_path / "out"
     frames = read_root(root)
-    run("crop", "--root", root, "--out", out, "--split", "val", "--quality", 100)
-    run("curate", "--out", out, "--episodes", 10, "--max_iou", limit, "--random_crops", 3)
+    crop(root, out, "--split=val", "--quality=100")
+    curate(out, "--episodes=10", "--max_iou", limit, "--random_crops=3")
     for _, positive, negatives in read_episodes(out / "episodes" / "easy_val_eval.csv"):
         snippet, file = positive.split("/")[2:]
         truth, trackid = frames[snippet, file.split(".")[0]], int(file.split(".")[1])
