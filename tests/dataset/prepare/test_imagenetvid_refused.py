@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import command
+from helpers.preparing import crop, curate, imagenetvid
 from helpers.vid_tree import Object, contents, make_root, picture, put_frame
 
 from dataset.formats.prepared import open_prepared
@@ -21,12 +22,8 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def cropped(root, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("cropped") / "out"
-    run("crop", "--root", root, "--out", out, "--split", "val")
+    crop(root, out, "--split=val")
     return out
-
-
-def run(*words: object) -> None:
-    main([*map(str, words), "--workers", "1"])
 
 
 def refused(*words: object) -> str:
@@ -36,34 +33,33 @@ def refused(*words: object) -> str:
     return str(caught.value)
 
 
+CROP = ["crop", "--root", "{root}", "--out", "{out}"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["crop", "--root", "{root}"], "--out"),
         (["crop", "--out", "{out}"], "--root"),
-        (["crop", "--root", "{root}", "--out", ""], "--out"),
-        (["crop", "--root", "a\nb", "--out", "{out}"], "--root"),
-        (["crop", "--root", "{root}", "--out", "{out}", "--split", "test"], "invalid choice: 'test'"),
-        (["crop", "--root", "{root}", "--out", "{out}", "--colour", "1"], "--colour"),
+        ([*CROP, "--out", ""], "--out"),
+        ([*CROP, "--root", "a\nb"], "--root"),
+        ([*CROP, "--split", "test"], "invalid choice: 'test'"),
+        ([*CROP, "--colour", "1"], "--colour"),
         (["curate", "--out", "{out}", "--seed", "x"], "--seed"),
         (["mend"], "mend"),
         ([], "required"),
+        ([*CROP, "--exemplar_size=300"], "--exemplar_size 300 is more than --search_size 255"),
+        *[
+            ([*CROP, option], f"argument {option.split('=')[0]}: ")
+            for option in ("--workers=0", "--quality=0", "--quality=101", "--context=-1", "--context=nan")
+        ],
+        *[([*CROP, option], f"argument {option[:-2]}: ") for option in ("--exemplar_size=0", "--search_size=1")],
     ],
 )
 def test_usage(root, tmp_path, words, message):
     out = tmp_path / "out"
     assert message in refused(*(word.format(root=root, out=out) for word in words))
     assert not out.exists()
-
-
-@pytest.mark.parametrize(
-    "option",
-    ["workers 0", "quality 0", "quality 101", "context -1", "context nan", "exemplar_size 0", "search_size 1"],
-)
-def test_bad_numbers_of_crop(root, tmp_path, option):
-    words = f"--{option}".split()
-    assert refused("crop", "--root", root, "--out", tmp_path / "out", *words).startswith(f"argument {words[0]}: ")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +71,7 @@ def test_bad_numbers_of_curate(cropped, option):
     assert contents(cropped) == before
 
 
-def test_a_mistake_is_one_line_on_stderr(root, tmp_path):
+def test_a_mistake_is_one_line_on_stderr(tmp_path):
     for words in (["crop", "--root", tmp_path, "--out", tmp_path / "out"], ["curate"]):
         done = command("-m", "dataset.prepare.imagenetvid", *words)
         assert (done.returncode, done.stdout) == (2, "")
@@ -88,11 +84,8 @@ def test_no_archive(root, tmp_path):
     assert "no such folder; --root is the folder" in refused("crop", "--root", tmp_path / "typo", "--out", out)
     only = tmp_path / "only annotations"
     shutil.copytree(root / "Annotations" / "VID" / "val", only / "Annotations" / "VID" / "val")
-    message = refused("crop", "--root", only, "--out", out)
-    assert str(only / "Data" / "VID" / "val") in message
-    assert str(only / "Annotations" / "VID" / "train") in (
-        refused("crop", "--root", only, "--out", out, "--split", "train")
-    )
+    for words, folder in (([], only / "Data" / "VID" / "val"), (["--split=train"], only / "Annotations/VID/train")):
+        assert str(folder) in refused("crop", "--root", only, "--out", out, *words)
     assert not out.exists()
     empty = tmp_path / "empty"
     (empty / "Annotations" / "VID" / "val").mkdir(parents=True)
@@ -101,12 +94,15 @@ def test_no_archive(root, tmp_path):
 
 def test_a_folder_with_something_else(root, tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
-    assert "not empty and not made by this command" in refused("crop", "--root", root, "--out", tmp_path)
-    assert "in the place of the folder" in refused("crop", "--root", root, "--out", tmp_path / "mine.txt")
-    assert "cannot write" in refused("crop", "--root", root, "--out", tmp_path / "mine.txt" / "below")
-    assert "run the command crop first" in refused("curate", "--out", tmp_path)
-    assert "run the command crop first" in refused("curate", "--out", tmp_path / "typo")
-    assert "not empty" in refused("crop", "--root", root, "--out", root)
+    for out, message in (
+        (tmp_path, "not empty and not made by this command"),
+        (tmp_path / "mine.txt", "in the place of the folder"),
+        (tmp_path / "mine.txt" / "below", "cannot write"),
+        (root, "not empty"),
+    ):
+        assert message in refused("crop", "--root", root, "--out", out)
+    for out in (tmp_path, tmp_path / "typo"):
+        assert "run the command crop first" in refused("curate", "--out", out)
     assert contents(tmp_path) == {"mine.txt": b"precious"}
 
 
@@ -117,17 +113,16 @@ def test_a_folder_with_something_else(root, tmp_path):
         ("--search_size=127", "search 255 instead of 127"),
         ("--context=0.5", "context 0.01 instead of 0.5"),
         ("--min_box=4", "min_box 0 instead of 4"),
+        ("--root={other}", "made from {root}, not from"),
     ],
 )
-def test_other_options_on_the_same_folder(root, cropped, option, told):
-    before = contents(cropped)
-    assert told in refused("crop", "--root", root, "--out", cropped, option)
+def test_other_options_on_the_same_folder(root, cropped, tmp_path, option, told):
+    before, other = contents(cropped), shutil.copytree(root / "Annotations", tmp_path / "Annotations").parent
+    (other / "Data" / "VID" / "train").mkdir(parents=True)
+    (other / "Data" / "VID" / "val").mkdir()
+    words = ("crop", "--root", root, "--out", cropped, option.format(other=other))
+    assert told.format(root=root) in refused(*words)
     assert contents(cropped) == before
-
-
-def test_another_root_on_the_same_folder(root, cropped, tmp_path):
-    make_root(tmp_path / "other")
-    assert f"made from {root}, not from" in refused("crop", "--root", tmp_path / "other", "--out", cropped)
 
 
 def test_damaged_records(root, tmp_path):
@@ -139,22 +134,24 @@ def test_damaged_records(root, tmp_path):
         for words in (["crop", "--root", root], ["curate"]):
             assert str(out / "settings.json") in refused(*words, "--out", out)
     shutil.rmtree(out)
-    run("crop", "--root", root, "--out", out, "--split", "val")
+    crop(root, out, "--split=val")
     (out / "crops_val.json").write_text('{"missing_frames": 5, "left_out": {}}')
     assert "run crop again" in refused("curate", "--out", out)
     index = (out / "index" / "val.npz").read_bytes()
     (out / "index" / "val.npz").write_bytes(index[:1000])
     for words in (["crop", "--root", root], ["curate"]):
         assert "--reindex" in refused(*words, "--out", out)
-    run("crop", "--root", root, "--out", out, "--split", "val", "--reindex")
+    crop(root, out, "--split=val", "--reindex")
     assert (out / "index" / "val.npz").read_bytes() == index
-    run("curate", "--out", out, "--episodes", "4")
+    curate(out, "--episodes=4")
 
 
 def test_one_split(cropped, tmp_path, capsys):
-    out = tmp_path / "out"
-    shutil.copytree(cropped, out)
-    run("curate", "--out", out, "--episodes", 6)
+    with pytest.raises(UserError, match=r"imagenetvid curate --out \S+ --seed 0") as error:
+        open_prepared(str(cropped))  # it is not curated yet
+    assert str(cropped) in str(error.value)
+    out = shutil.copytree(cropped, tmp_path / "out")
+    curate(out, "--episodes=6")
     assert {path.split("/")[1] for path in contents(out, ".jpg")} == {"e"}
     assert [each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["easy_val_eval", "val_eval"]
     assert not (out / "train.csv").exists()
@@ -163,44 +160,32 @@ def test_one_split(cropped, tmp_path, capsys):
 
 def test_lists_without_frames(root, tmp_path, monkeypatch, capsys):
     """`index` needs no pictures; the lists are those that come when all crops are there."""
-    bare, monkey = tmp_path / "bare", tmp_path / "elsewhere"
-    shutil.copytree(root / "Annotations", bare / "Annotations")
+    shutil.copytree(root / "Annotations", tmp_path / "bare" / "Annotations")
     monkeypatch.chdir(tmp_path)
-    run("index", "--root", "bare", "--out", "out")
-    monkey.mkdir()
-    monkeypatch.chdir(monkey)  # relative paths were meant where they were given
-    run("curate", "--out", "../out", "--episodes", 6)
+    imagenetvid("index", Path("out"), "--root", "bare")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # relative paths were meant where they were given
+    out = Path("../out")
+    curate(out, "--episodes=6")
     printed = capsys.readouterr().out
     assert printed.endswith("not ready for training until crop, and then curate, have been run\n")
     assert "note: train: its crops have not all been made" in printed
-    assert not (tmp_path / "out" / "dataset.json").exists()
-    lists = contents(tmp_path / "out", ".csv")
+    assert not (out / "dataset.json").exists()
+    lists = contents(out, ".csv")
     assert {"train.csv", "episodes/val_eval.csv", "episodes/easy_val_eval.csv"} <= set(lists)
 
-    shutil.copytree(root / "Data", bare / "Data")
-    run("crop", "--root", "../bare", "--out", "../out")
-    run("curate", "--out", "../out", "--episodes", 6)
-    assert (tmp_path / "out" / "dataset.json").exists()
-    assert contents(tmp_path / "out", ".csv") == lists
+    shutil.copytree(root / "Data", tmp_path / "bare" / "Data")
+    crop(Path("../bare"), out)
+    curate(out, "--episodes=6")
+    assert (out / "dataset.json").exists()
+    assert contents(out, ".csv") == lists
 
 
 def test_nothing_to_curate(tmp_path):
-    put_frame(tmp_path / "root", "val", "ILSVRC2015_val_00000000", "000000", [Object(0, (5, 5, 30, 30))])
-    picture(tmp_path / "root", "val", "ILSVRC2015_val_00000000", "000000").write_bytes(b"")
-    message = refused("crop", "--root", tmp_path / "root", "--out", tmp_path / "out")
-    assert "none of its 1 frames gave a crop" in message
-    message = refused("curate", "--out", tmp_path / "out")
+    root, out = tmp_path / "root", tmp_path / "out"
+    put_frame(root, "val", "ILSVRC2015_val_00000000", "000000", [Object(0, (5, 5, 30, 30))])
+    picture(root, "val", "ILSVRC2015_val_00000000", "000000").write_bytes(b"")
+    assert "none of its 1 frames gave a crop" in refused("crop", "--root", root, "--out", out)
+    message = refused("curate", "--out", out)
     assert "no object of val has a crop" in message
     assert "problems_val.csv" in message
-
-
-def test_a_box_larger_than_its_crop(root, tmp_path):
-    message = refused("crop", "--root", root, "--out", tmp_path / "out", "--exemplar_size", 300)
-    assert "--exemplar_size 300 is more than --search_size 255" in message
-    assert not (tmp_path / "out").exists()
-
-
-def test_cropped_but_not_curated(root, cropped):
-    with pytest.raises(UserError, match=r"imagenetvid curate --out \S+ --seed 0") as error:
-        open_prepared(str(cropped))
-    assert str(cropped) in str(error.value)

@@ -6,20 +6,19 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.commands import ROOT, environment
+from helpers.commands import start
+from helpers.preparing import crop, imagenetvid
 from helpers.vid_tree import contents, make_root, picture
 from PIL import Image
 
 from dataset.prepare.imagenetvid import main
 from runtime.errors import UserError
 
-MODULE = "dataset.prepare.imagenetvid"
 NAME = "out"  # the folder's name is in dataset.json
 
 STOPPED = "interrupted\nwhat is finished is kept: the same command goes on from there\n"
@@ -37,17 +36,12 @@ def uninterrupted(root, tmp_path_factory) -> dict[str, bytes]:
     return contents(out)
 
 
-def crop(root: Path, out: Path, *options: str) -> None:
-    main(["crop", "--root", str(root), "--out", str(out), "--workers", "1", *options])
-
-
 @contextlib.contextmanager
 def at_work(root: Path, out: Path, workers: int = 1) -> Iterator[subprocess.Popen]:
     """The command in a process group of its own, which is gone afterwards."""
-    line = [sys.executable, "-m", MODULE, "crop", "--root", root, "--out", out, "--workers", str(workers)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    words = ("-m", "dataset.prepare.imagenetvid", "crop", "--root", root, "--out", out, "--workers", workers)
     hears = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  in the background it would be deaf
-    process = subprocess.Popen(line, cwd=ROOT, env=environment(), start_new_session=True, preexec_fn=hears, **pipes)
+    process = start(*words, start_new_session=True, preexec_fn=hears)
     try:
         yield process
     finally:
@@ -166,36 +160,28 @@ def test_killed_at_the_very_start(root, uninterrupted, tmp_path):
     out = tmp_path / NAME
     out.mkdir()
     (out / ".settings.json.7.tmp").write_bytes(b"{")
-    main(["index", "--root", str(root), "--out", str(out), "--split", "val", "--workers", "1"])
+    imagenetvid("index", out, "--root", root, "--split=val")
     assert sorted(contents(out)) == [".lock", "index/val.npz", "problems_val.csv", "settings.json"]
 
 
-def test_snippets_that_came_later(tmp_path, capsys):
-    """An archive that was unpacked in two steps is read again."""
+def test_what_came_later_or_was_mended(tmp_path, capsys):
+    """An archive that was unpacked in two steps is read again; so is an image that could not be read."""
     root, out, whole = make_root(tmp_path / "root"), tmp_path / "a" / NAME, tmp_path / "b" / NAME
     crop(root, whole)
     late = "val/ILSVRC2015_val_00005000"
     for kind in ("Annotations", "Data"):
         (root / kind / "VID" / late).rename(tmp_path / kind)
-    crop(root, out)
-    assert contents(out) != contents(whole)
-    for kind in ("Annotations", "Data"):
-        (tmp_path / kind).rename(root / kind / "VID" / late)
-    capsys.readouterr()
-    crop(root, out)
-    assert "val: other files" in capsys.readouterr().out
-    assert contents(out) == contents(whole)
-
-
-def test_a_frame_that_was_mended(tmp_path, capsys):
-    root, out, whole = make_root(tmp_path / "root"), tmp_path / "a" / NAME, tmp_path / "b" / NAME
-    crop(root, whole)
     image = picture(root, "val", "ILSVRC2015_val_00000001", "000003")
     data = image.read_bytes()
     image.write_bytes(data[: len(data) // 2])
     crop(root, out)
     assert f"{image}: cannot be read" in capsys.readouterr().out
+    assert contents(out) != contents(whole)
+    for kind in ("Annotations", "Data"):
+        (tmp_path / kind).rename(root / kind / "VID" / late)
     image.write_bytes(data)
     crop(root, out)
-    assert "val: nothing was left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "val: other files" in said
+    assert "val: nothing was left out" in said
     assert contents(out) == contents(whole)
