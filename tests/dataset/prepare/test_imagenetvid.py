@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import command
+from helpers.preparing import curate
 from helpers.vid_tree import contents, make_root, read_csv, read_episodes, read_root, snippet_class
 from PIL import Image
 
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_episodes, load_images
-from dataset.prepare.imagenetvid import main
 from model.evaluation.sets import find_evaluation_sets
 
 SETS = ("easy_val_eval", "train_eval", "val_eval")
@@ -50,10 +50,6 @@ class Prepared:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Prepared:
     return Prepared(tmp_path_factory.mktemp("imagenet vid"))
-
-
-def curate(out: Path, *options: object) -> None:
-    main(["curate", "--out", str(out), "--workers", "1", *map(str, options)])
 
 
 def test_what_it_says(prepared):
@@ -204,15 +200,19 @@ def test_statistics(prepared):
 
 
 def test_the_seed_decides(prepared, tmp_path):
-    lists, out = contents(prepared.out, ".csv", ".json"), tmp_path / prepared.out.name
-    shutil.copytree(prepared.out, out)
+    """And more random crops do not change the others: their names say what they are."""
+    lists, crops = contents(prepared.out, ".csv", ".json"), contents(prepared.out, ".jpg")
+    out = shutil.copytree(prepared.out, tmp_path / prepared.out.name)
     shutil.rmtree(out / "episodes")
     curate(out, "--seed", 3, "--episodes", EPISODES)
     assert contents(out, ".csv", ".json") == lists
-    curate(out, "--seed", 4, "--episodes", EPISODES)
+    curate(out, "--seed", 4, "--episodes", 40, "--random_crops", 7)
     others = contents(out, ".csv", ".json")
     assert others["train.csv"] == lists["train.csv"]
     assert all(others[f"episodes/{name}.csv"] != lists[f"episodes/{name}.csv"] for name in SETS)
+    after = contents(out, ".jpg")
+    assert len(after) > len(crops)
+    assert {path: after[path] for path in crops} == crops
 
 
 def test_a_shortfall_is_told(prepared, tmp_path, capsys):
@@ -230,13 +230,3 @@ def test_a_shortfall_is_told(prepared, tmp_path, capsys):
         if name == "easy_val_eval":
             assert {len(negatives) for *_, negatives in episodes} == {2}
             assert all((tmp_path / "out" / path).stat().st_size for *_, negatives in episodes for path in negatives)
-
-
-def test_more_crops_do_not_change_the_others(prepared, tmp_path):
-    """Random crops of an earlier curation are right for a later one: their names say what they are."""
-    before = contents(prepared.out, ".jpg")
-    shutil.copytree(prepared.out, tmp_path / "out")
-    curate(tmp_path / "out", "--episodes", 40, "--random_crops", 7, "--seed", 9)
-    after = contents(tmp_path / "out", ".jpg")
-    assert len(after) > len(before)
-    assert {path: after[path] for path in before} == before

@@ -1,14 +1,12 @@
 """The generated data set at a tiny size: its parts, that it comes out the same every time, and how it refuses."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import ROOT
+from helpers.commands import command
+from helpers.vid_tree import contents
 from PIL import Image
 
 from dataset.formats.episodes import read_episodes
@@ -33,17 +31,6 @@ def prepared(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("synthetic") / "data"
     prepare(out, "--keep_frames")
     return out
-
-
-def contents(folder: Path, *kinds: str) -> dict[str, bytes]:
-    files = [f for f in folder.rglob("*") if f.is_file() and f.suffix in kinds]
-    return {f.relative_to(folder).as_posix(): f.read_bytes() for f in files}
-
-
-def run(*options: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "dataset.prepare.synthetic_vid", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
 
 
 def test_is_a_prepared_data_set(prepared):
@@ -116,21 +103,20 @@ def test_the_layout_is_that_of_imagenet_vid(prepared):
                     assert 0 <= o.ymin < o.ymax < frame.height
 
 
-def test_the_same_seed_gives_the_same_bytes(prepared, tmp_path):
-    options = ["--out", "here", *TINY, "--workers", "2"]
-    done = run(*options, cwd=tmp_path)  # another working directory, a relative folder, two processes
-    assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "here", ".csv", ".jpg") == contents(prepared, ".csv", ".jpg")
-    assert not (tmp_path / "here" / "vid").exists()  # frames are kept on demand only
-    assert len(done.stdout.splitlines()) < 30
-    table = [line.split()[-1] for line in done.stdout.splitlines() if "val_eval episodes" in line]
-    assert table == ["6", "6"]
+def test_the_same_seed_gives_the_same_bytes(prepared, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # another working directory, a relative folder, two processes
+    out = Path("here")
+    prepare(out, "--workers", "2")
+    said = capsys.readouterr().out
+    assert contents(out, ".csv", ".jpg") == contents(prepared, ".csv", ".jpg")
+    assert not (out / "vid").exists()  # frames are kept on demand only
+    assert len(said.splitlines()) < 30
+    assert [line.split()[-1] for line in said.splitlines() if "val_eval episodes" in line] == ["6", "6"]
 
-    before = {f: f.stat().st_mtime_ns for f in (tmp_path / "here").rglob("*")}
-    again = run(*options, cwd=tmp_path)
-    assert again.returncode == 0
-    assert again.stdout == "here: already prepared\n"
-    assert before == {f: f.stat().st_mtime_ns for f in (tmp_path / "here").rglob("*")}
+    before = {f: f.stat().st_mtime_ns for f in out.rglob("*")}
+    prepare(out)
+    assert capsys.readouterr().out == "here: already prepared\n"
+    assert before == {f: f.stat().st_mtime_ns for f in out.rglob("*")}
 
 
 def test_another_seed_gives_another_set(prepared, tmp_path):
@@ -177,17 +163,18 @@ def test_refuses_to_overwrite(prepared, tmp_path):
     "option", ["--train_snippets=0", "--val_snippets=0", "--frames=2", "--episodes=0", "--seed=-1", "--workers=0"]
 )
 def test_bad_numbers(tmp_path, option):
-    with pytest.raises(UserError, match=option.split("=")[0]):
+    with pytest.raises(UserError, match=f"^argument {option.split('=')[0]}: "):
         prepare(tmp_path / "out", option)
     assert not (tmp_path / "out").exists()
 
 
 def test_exit_codes(tmp_path):
-    done = run("--out", "out", "--train_snippets", "0", cwd=tmp_path)
+    module = ("-m", "dataset.prepare.synthetic_vid")
+    done = command(*module, "--out", tmp_path / "out", "--train_snippets", "0")
     assert done.returncode == 2
     assert done.stderr.startswith("error: argument --train_snippets: 0: it must be")
     assert len(done.stderr.splitlines()) == 1
-    done = run("--help", cwd=tmp_path)
+    done = command(*module, "--help")
     assert done.returncode == 0
     assert "--keep_frames" in done.stdout
 
