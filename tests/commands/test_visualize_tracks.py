@@ -16,14 +16,12 @@ from helpers.commands import ROOT, command, environment, process
 from helpers.snippet import HEIGHT, PRESENT, WIDTH, make_snippet
 from PIL import Image
 
-import visualize
 from dataset.vid.annotated_frames import read_annotated_frames
 from dataset.vid.siamfc_crops import crop_window, cut
 from model.embedding.embedder import Embedder
 from model.network.build import build_embedder
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
-from runtime.errors import exit_code
 from visualization.tracks.boxes import draw_frame
 from visualization.tracks.tracking import distance_matrix
 
@@ -32,18 +30,6 @@ def words(run, snippet, *more):
     pictures, annotations = snippet
     line = ["tracks", "--model_dir", run, "--frames", pictures, "--annotations", annotations, *more]
     return [str(word) for word in line]
-
-
-@pytest.fixture
-def tracks(monkeypatch, capsys):
-    """Runs the command in this process, whose TensorFlow is at work already; gives exit code, output and errors."""
-    monkeypatch.setattr("model.run.devices.prepare", lambda *_: ["CPU"])
-
-    def run(*args):
-        code = exit_code(lambda: visualize.main(words(*args)))
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +90,11 @@ def test_page_has_every_distance_and_needs_no_network(as_gif, trained, snippet, 
     assert page.count("not in 000001") == 1
 
 
-def test_mp4_and_options(trained, snippet, tmp_path, tracks):
+def test_mp4_and_options(trained, snippet, tmp_path, show):
     run = shutil.copytree(trained, tmp_path / "run")
     out = run / "tracks" / snippet[0].name
     options = ["--format", "mp4", "--fps", 2.5, "--width", 101, "--every", 3, "--skip_occluded", "--max_distance", 0]
-    code, printed, errors = tracks(run, snippet, *options, "--checkpoint", "ckpt-0", "--context", 0.1)
+    code, printed, errors = show(*words(run, snippet, *options, "--checkpoint", "ckpt-0", "--context", 0.1))
     assert (code, errors) == (0, "")
     assert sorted(file.name for file in out.iterdir()) == ["tracks.html", "tracks.mp4"]
     with av.open(out / "tracks.mp4") as video:
@@ -125,16 +111,16 @@ def test_mp4_and_options(trained, snippet, tmp_path, tracks):
     assert "ckpt-0" in page
 
     # The same frames take the place of what was there, those of another folder of that name do not.
-    assert tracks(run, snippet, "--every", 3)[0] == 0
+    assert show(*words(run, snippet, "--every", 3))[0] == 0
     assert sorted(file.name for file in out.iterdir()) == ["tracks.gif", "tracks.html"]
     page = (out / "tracks.html").read_bytes()
-    code, _, error = tracks(run, make_snippet(tmp_path / "other"))
+    code, _, error = show(*words(run, make_snippet(tmp_path / "other")))
     assert code == 2
     assert f"tracks.html is there already and shows the frames of {snippet[0].resolve()}" in error
     assert (out / "tracks.html").read_bytes() == page
 
 
-def test_a_folder_whose_name_is_not_utf8(trained, tmp_path, tracks):
+def test_a_folder_whose_name_is_not_utf8(trained, tmp_path, show):
     try:
         snippet = make_snippet(tmp_path, names=["0", "1", "2", "3"], pictures=os.fsdecode(b"caf\xe9"))
     except OSError:
@@ -143,17 +129,17 @@ def test_a_folder_whose_name_is_not_utf8(trained, tmp_path, tracks):
     picture = snippet[0] / "1.jpg"
     picture.write_bytes(picture.read_bytes()[:200])
     run = shutil.copytree(trained, tmp_path / "run")
-    code, printed, errors = tracks(run, snippet)
+    code, printed, errors = show(*words(run, snippet))
     assert (code, errors) == (0, "")
     assert f"frame left out: {tmp_path}/caf\N{REPLACEMENT CHARACTER}/1.jpg" in printed
     assert "caf\N{REPLACEMENT CHARACTER}/tracks.html" in printed
     page = (run / "tracks" / snippet[0].name / "tracks.html").read_text(encoding="utf-8")
     assert "<title>Objects of caf\N{REPLACEMENT CHARACTER} matched" in page
-    assert tracks(run, snippet)[0] == 0
+    assert show(*words(run, snippet))[0] == 0
 
 
-def test_the_network_is_restored_before_frames_are_cropped(trained, snippet, tmp_path, tracks):
-    code, printed, error = tracks(trained, snippet, "--set", "embedding_size=9", "--out", tmp_path / "out")
+def test_the_network_is_restored_before_frames_are_cropped(trained, snippet, tmp_path, show):
+    code, printed, error = show(*words(trained, snippet, "--set", "embedding_size=9", "--out", tmp_path / "out"))
     assert code == 2
     assert "a checkpoint of another architecture" in error
     assert "cropped" not in printed

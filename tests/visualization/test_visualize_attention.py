@@ -7,17 +7,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.embedding_files import write_embeddings
 from helpers.tiny import TINY
 from PIL import Image
 
-import visualize
+from dataset.formats.manifest import read_manifest
 from model.configuration.loading import check_params
 from model.network.build import build_embedder
-from runtime.errors import exit_code
+from model.run.run_folder import RunFolder
 from visualization.attention.maps import AttentionMaps, ConstantLength, mean_embedding
 from visualization.attention.pair_figure import ExplainedPair, draw_pairs
 from visualization.attention.pairs import ChosenPair
 from visualization.kit.plotting import pixels_of
+from visualization.sources.network import load_embed
 
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock")
 
@@ -196,21 +198,9 @@ def test_maps_of_a_pair_have_one_scale_and_lie_over_grey_images(channels):
     assert (inside[:, -1] > inside[:, 0] + 100).all()  # bright at the right, where the map is 1
 
 
-@pytest.fixture
-def attention(monkeypatch, capsys):
-    """Runs the command in this process, whose TensorFlow is at work already."""
-    monkeypatch.setattr("model.run.devices.prepare", lambda *_: ["CPU"])
-
-    def run(*words):
-        code = exit_code(lambda: visualize.main(["attention", *map(str, words)]))
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def test_command_on_a_run(trained, tmp_path, attention):
+def test_command_on_a_run(trained, tmp_path, show):
     out = tmp_path / "a.png"
-    code, printed, errors = attention("--model_dir", trained, "--queries", 3, "--match", "wrong", "--out", out)
+    code, printed, errors = show("attention", "--model_dir", trained, "--queries", 3, "--match", "wrong", "--out", out)
     assert (code, errors) == (0, "")
     assert printed.count("✗ wrong") == 3
     assert f"wrote {out}: 3 pairs" in printed
@@ -218,34 +208,25 @@ def test_command_on_a_run(trained, tmp_path, attention):
         assert image.width > 800
 
 
-def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, attention, monkeypatch):
+def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, show):
     first, second = sorted((dataset / "images").rglob("*.jpg"))[:2]
     odd = tmp_path / "Größe <1> $.jpg"
     odd.write_bytes(second.read_bytes())
     out = tmp_path / "a.html"
-    code, printed, errors = attention("--model_dir", trained, "--pair", first, odd, "--out", out)
+    code, printed, errors = show("attention", "--model_dir", trained, "--pair", first, odd, "--out", out)
     assert (code, errors) == (0, "")
     page = out.read_text(encoding="utf-8")
     assert "Größe &lt;1&gt; $.jpg" in page
     assert re.findall(r'(?:src|href)="(.{15})', page) == ["data:image/png;"]
 
-    from helpers.embedding_files import write_embeddings
-
-    from dataset.formats.manifest import read_manifest
-    from model.embedding.embedder import Embedder
-    from model.run.restore import restore_model
-    from model.run.run_folder import RunFolder
-
-    params = RunFolder(trained).load_trained_params()
-    model = build_embedder(params)
-    restore_model(trained / "checkpoints" / "ckpt-4", model)
+    params, checkpoint = RunFolder(trained).load_trained_params(), trained / "checkpoints" / "ckpt-4"
     listed = read_manifest(dataset / "test.csv", dataset)
-    emb = Embedder(model, params).embed(listed.files(), np.ones(len(listed), np.uint8))
+    emb = load_embed(checkpoint, params)(listed.files(), np.ones(len(listed), np.uint8), "images")
     file = tmp_path / "q.h5"
-    attributes = {"checkpoint": str(trained / "checkpoints" / "ckpt-4"), "params": json.dumps(params.model_dump())}
+    attributes = {"checkpoint": str(checkpoint), "params": json.dumps(params.model_dump())}
     write_embeddings(file, emb, listed, attributes)
     words = ["--query_embeddings", file, "--image_root", dataset, "--show", "best", "--queries", 2, "--lowered"]
-    code, printed, errors = attention(*words)
+    code, printed, errors = show("attention", *words)
     assert (code, errors) == (0, "")
     assert (tmp_path / "attention.png").is_file()
     names = re.findall(r"(\S+) +(\S+)  distance ([\d.]+)", printed.replace("id ", "id_"))
@@ -256,24 +237,6 @@ def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, attention, m
     assert len(names) == 2
 
     write_embeddings(file, emb, listed, {"params": json.dumps(params.model_dump())})
-    assert "does not say which checkpoint made it" in attention(*words)[2]
+    assert "does not say which checkpoint made it" in show("attention", *words)[2]
     write_embeddings(file, emb, listed, attributes | {"checkpoint": "gone/ckpt-1"})
-    assert "gone/ckpt-1, which is not there" in attention(*words)[2]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--queries", 0], "--queries: 0: it must be a whole number between 1 and 60"),
-        (["--seed", -1], "--seed: -1: it must be a whole number of at least 0"),
-        (["--pair", "no.jpg", "such.jpg"], "--pair no.jpg: there is no such file"),
-        (["--pair", __file__, __file__], "test_visualize_attention.py: "),
-        (["--pair", "a", "b"] * 61, "--pair: 61 pairs; one picture holds 60"),
-        (["--out", "x.txt"], "its name must end in"),
-    ],
-)
-def test_mistakes_are_one_line(trained, words, message, attention):
-    code, _, errors = attention("--model_dir", trained, *words)
-    assert code == 2
-    assert message in errors
-    assert errors.count("\n") == 1
+    assert "gone/ckpt-1, which is not there" in show("attention", *words)[2]

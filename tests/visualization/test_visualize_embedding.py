@@ -2,47 +2,32 @@
 
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.embedding_files import write_embeddings
+from helpers.embedded_sets import embedded_set, noise
 from helpers.metric_names import METRICS
 from PIL import Image
 
-import visualize
-from dataset.formats.manifest import Manifest
-from runtime.errors import UserError, exit_code
+from runtime.errors import UserError
 from visualization.embedding.flat_positions import check_umap, draw_images, flatten, neighbour_share
 from visualization.embedding.scatter import MARKERS, _pictured, choose_highlighted, look_of
 from visualization.kit.colours import PALETTE
-from visualization.sources.embedded_set import Lists, assemble_set
 
 
-def manifest(identities, prefix=""):
-    paths = [f"{prefix}{i}.jpg" for i in range(len(identities))]
-    return Manifest(np.array(identities, object), np.array(paths, object), Path(), Path("list.csv"))
-
-
-def make_set(query, gallery=None, excluder="diagonal"):
+def numbered(query, gallery=()):
     """The embedding of an image is its number."""
-    first = manifest(query, "q")
-    second = first if gallery is None else manifest(gallery, "g")
-    count = len(query) + len(gallery or [])
-    emb = np.arange(count, dtype=np.float32)[:, None] * [[1, 2]]
-    return assemble_set(Lists(first, second, excluder), emb, "euclidean", title="x", facts={})
+    emb = np.arange(len(query) + len(gallery))[:, None] * [[1, 2]]
+    return embedded_set(emb, query, gallery or None)
 
 
-def groups(count=60, identities=4, dimensions=6, seed=0):
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % identities
-    centres = 20 * random.normal(size=(identities, dimensions))
-    return (centres[labels] + random.normal(size=(count, dimensions))).astype(np.float32), labels
+def groups():
+    return noise(60, 4, 6, apart=20)
 
 
 def test_whole_identities_are_drawn():
     names = [f"id {i % 10}" for i in range(70)] + ["alone"]
-    embedded = make_set(names)
+    embedded = numbered(names)
     drawn = draw_images(embedded, 30, seed=1)
     found, counts = np.unique(drawn.identities, return_counts=True)
     assert counts.tolist() == [7] * 4  # 28 of 30
@@ -58,18 +43,15 @@ def test_whole_identities_are_drawn():
 
 
 def test_queries_and_gallery_without_distractors():
-    drawn = draw_images(make_set(["a", "b", "nobody"], ["a", "b", "0000", "0000", "b", "c"]), 100, seed=0)
+    drawn = draw_images(numbered(["a", "b", "nobody"], ["a", "b", "0000", "0000", "b", "c"]), 100, seed=0)
     assert drawn.paths == ["q0.jpg", "q1.jpg", "g0.jpg", "g1.jpg", "g4.jpg"]
     assert drawn.emb[:, 0].tolist() == [0, 1, 3, 4, 7]
 
 
-def test_a_large_identity_is_cut():
-    assert len(draw_images(make_set(["a"] * 50), 20, seed=0).paths) == 20
-
-
-def test_fewer_than_three_are_refused():
+def test_a_large_identity_is_cut_and_fewer_than_three_are_refused():
+    assert len(draw_images(numbered(["a"] * 50), 20, seed=0).paths) == 20
     with pytest.raises(UserError, match="at least 3"):
-        draw_images(make_set(["a", "a", "b"]), 100, seed=0)
+        draw_images(numbered(["a", "a", "b"]), 100, seed=0)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -144,58 +126,21 @@ def test_thumbnails_do_not_share_a_square():
     assert middles.tolist() == [[0.5, 0.5], [2.5, 0.5]]
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """Embeddings of images that are there, portrait, landscape and grey, with names that need care."""
-    folder = tmp_path_factory.mktemp("embeddings")
-    emb, labels = groups(40, 10)
-    paths = [f"Größe <{i}> $.png" for i in range(40)]
-    for number, path in enumerate(paths):
-        size = (30, 60) if number % 2 else (60, 30)
-        Image.new("L" if number % 3 else "RGB", size, 6 * number).save(folder / path)
-    names = np.array([f"id {label} & 車" for label in labels], object)
-    listed = Manifest(names, np.array(paths, object), folder, folder / "x.csv")
-    write_embeddings(folder / "x.h5", emb, listed, {"step": 7})
-    return folder
-
-
-def embedding(*words):
-    return exit_code(lambda: visualize.main(["embedding", *map(str, words)]))
-
-
-def test_page_names_every_image(files, capsys):
-    assert embedding("--query_embeddings", files / "x.h5", "--method", "pca") == 0
-    printed = capsys.readouterr()
-    assert printed.err == ""
+def test_page_names_every_image(files, show):
+    code, printed, errors = show("embedding", "--query_embeddings", files / "x.h5", "--method", "pca")
+    assert (code, errors) == (0, "")
     page = (files / "embedding.html").read_text(encoding="utf-8")
     titles = re.findall(r"<title>(id \d &amp; 車)\n(Größe &lt;\d+&gt; \$.png)</title>", page)
     assert len(titles) == 40
     assert re.findall(r'(?:src|href)="(.{15})', page) == ["data:image/png;"]
     assert "<script" not in page
-    assert "nearest is of the same identity, embedding: 100.0%" in printed.out
+    assert "nearest is of the same identity, embedding: 100.0%" in printed
 
 
-def test_thumbnails(files, tmp_path):
+def test_thumbnails(files, tmp_path, show):
     words = ["--query_embeddings", files / "x.h5", "--image_root", files, "--thumbnails", "--images", 20]
     out = tmp_path / "x.png"
-    assert embedding(*words, "--identities", 3, "--out", out) == 0
+    assert show("embedding", *words, "--identities", 3, "--out", out)[0] == 0
     with Image.open(out) as image:
         colours = {tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3)}
     assert tuple(bytes.fromhex(PALETTE[0][1:])) in colours
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--images", 2], "--images: 2: it must be a whole number between 3 and 20000"),
-        (["--identities", 25], "--identities: 25: it must be a whole number between 0 and 24"),
-        (["--perplexity", "nan"], "--perplexity: nan: it must be a number between 1 and 1000"),
-        (["--seed", -1], "--seed: "),
-        (["--thumbnails"], "give --image_root"),
-    ],
-)
-def test_mistakes_are_one_line(files, words, message, capsys):
-    assert embedding("--query_embeddings", files / "x.h5", *words) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
