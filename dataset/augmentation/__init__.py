@@ -8,11 +8,10 @@ with `image` (H, W, C) uint8, `seed` (2,) int32 from which all its randomness co
 ranges are. Equal seeds give equal images: nothing has a state, so that a resumed run sees what it would have seen.
 What it does with the drawn numbers is a function of its own, which the tests compare with Pillow and SciPy.
 
-A module that moves pixels by an affine warp defines `matrix(shape, seed, params)` as well (see `_warping.py`): warps
+A module that moves pixels by an affine warp defines `matrix(shape, seed, params)` instead (see `_warping.py`): warps
 that stand next to each other become one, so that pixels are interpolated once.
 """
 
-from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -21,10 +20,8 @@ import tensorflow as tf
 from dataset.augmentation import _pool, _warping
 from runtime import plugins
 
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
-
-def for_training(params: Any) -> Augment:
+def for_training(params: Any) -> _pool.Augment:
     """One function (image, seed) -> image: the run's `augmentation`, then some of its `augmentation_pool`."""
     always = compose(params.augmentation, params)
     if not params.augmentation_pool:
@@ -35,7 +32,7 @@ def for_training(params: Any) -> Augment:
     return lambda image, seed: some(always(image, seed), tf.random.fold_in(seed, number))
 
 
-def compose(names: list[str], params: Any) -> Augment:
+def compose(names: list[str], params: Any) -> _pool.Augment:
     """One function (image, seed) -> image that applies the named augmentations in order, each with its own seed."""
     modules = [plugins.load("dataset.augmentation", name) for name in names]
     groups = [(warps, list(group)) for warps, group in groupby(enumerate(modules), lambda m: hasattr(m[1], "matrix"))]

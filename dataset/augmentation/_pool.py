@@ -16,9 +16,7 @@ def some_of(augmentations: Sequence[Augment], count: Sequence[int]) -> Augment:
     low, high = count
 
     def augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        seeds = tf.random.split(
-            seed, high + 2
-        )  # (high + 2, 2): one for each that is applied, of the count, of the order
+        seeds = tf.random.split(seed, high + 2)  # one for each that is applied, of the count, of the order
         number = tf.random.stateless_uniform([], seeds[high], low, high + 1, tf.int32)
         order = tf.argsort(tf.random.stateless_uniform([len(augmentations)], seeds[high + 1]))
 

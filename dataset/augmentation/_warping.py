@@ -6,8 +6,6 @@ points at the centres of their squares, so that the first of W pixels is at x = 
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
@@ -66,11 +64,6 @@ def warp(image: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     upper = (1.0 - across) * level(index) + across * level(index + beside)
     lower = (1.0 - across) * level(index + below) + across * level(index + below + beside)
     return tf.cast((1.0 - down) * upper + down * lower + 0.5, tf.uint8)
-
-
-def by(matrix: Callable[[Any, tf.Tensor, Any], tf.Tensor]) -> Callable[[tf.Tensor, tf.Tensor, Any], tf.Tensor]:
-    """The `augment` of a module that has this `matrix`: (H, W, C) -> (H, W, C), see `warp`."""
-    return lambda image, seed, params: warp(image, matrix(tf.shape(image)[:2], seed, params))
 
 
 def _matrix(two_rows: list[tf.Tensor | float]) -> tf.Tensor:

@@ -20,6 +20,3 @@ def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
     height, width = (tf.cast(side, tf.float32) for side in (shape[0], shape[1]))
     shift = _warping.shifted(down * height, right * width)
     return _warping.in_order([shift, _warping.turned(angle), _warping.sheared(shear), _warping.zoomed(1.0 + zoom)])
-
-
-augment = _warping.by(matrix)

@@ -12,6 +12,3 @@ def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
     """(3, 3) of `_warping.py`: an angle uniform within `rotate_range` degrees to either side."""
     limit = math.radians(params.rotate_range)
     return _warping.turned(tf.random.stateless_uniform([], seed, -limit, limit))
-
-
-augment = _warping.by(matrix)

@@ -11,6 +11,3 @@ def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
     """(3, 3) of `_warping.py`: a factor uniform in 1 - `scale_range` .. 1 + `scale_range`."""
     limit = params.scale_range
     return _warping.zoomed(tf.random.stateless_uniform([], seed, 1.0 - limit, 1.0 + limit))
-
-
-augment = _warping.by(matrix)

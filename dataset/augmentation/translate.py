@@ -13,6 +13,3 @@ def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
     down, right = tf.unstack(tf.random.stateless_uniform([2], seed, -limit, limit))
     height, width = (tf.cast(side, tf.float32) for side in (shape[0], shape[1]))
     return _warping.shifted(down * height, right * width)
-
-
-augment = _warping.by(matrix)

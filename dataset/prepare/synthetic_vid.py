@@ -8,6 +8,7 @@ files, byte for byte; an interrupted run goes on when it is started again.
 """
 
 import argparse
+import functools
 import shutil
 import sys
 import time
@@ -22,7 +23,7 @@ from dataset.vid.archive import index_split
 from dataset.vid.crop_writer import PARTIAL, object_crops, write_all_crops
 from dataset.vid.episode_sets import object_episodes, random_crop_episodes
 from dataset.vid.selection import query_gallery_rows, train_rows
-from dataset.vid.synthetic.render import RenderTask, render_snippet
+from dataset.vid.synthetic.render import render_snippet
 from runtime.arguments import Parser, number
 from runtime.errors import UserError, exit_code
 from runtime.json_files import read_json, write_json
@@ -167,13 +168,10 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
 def render(root: Path, settings: dict[str, Any], workers: int, pixels: bool = True) -> None:
     """Writes frames and annotations, or only these, below `root`."""
     numbers = {"train": settings["train_snippets"], "val": settings["val_snippets"]}
-    tasks = [
-        RenderTask(root, split, number, settings["frames"], settings["seed"], pixels)
-        for split, count in numbers.items()
-        for number in range(count)
-    ]
-    progress = Progress("rendered", len(tasks), "snippets")
-    for done, _ in enumerate(run_parallel(render_snippet, tasks, workers), start=1):
+    snippets = [(split, number) for split, count in numbers.items() for number in range(count)]
+    progress = Progress("rendered", len(snippets), "snippets")
+    one = functools.partial(render_snippet, root, settings["frames"], settings["seed"], pixels)
+    for done, _ in enumerate(run_parallel(one, snippets, workers), start=1):
         progress(done)
 
 

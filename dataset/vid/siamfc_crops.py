@@ -54,14 +54,9 @@ def crop_window(
 
     s_z = sqrt((w + c (w + h)) (h + c (w + h))), c = `context`: the side of the square with the area of the box and
     its margin.
-
-    Raises:
-        ValueError: when the box has no area.
     """
     xmin, ymin, xmax, ymax = box
     w, h = xmax - xmin, ymax - ymin
-    if not (w > 0 and h > 0):
-        raise ValueError(f"a box without area: {box}")
     margin = context * (w + h)
     half = math.sqrt((w + margin) * (h + margin)) * search / exemplar / 2
     cx, cy = (xmin + xmax) / 2, (ymin + ymax) / 2

@@ -6,7 +6,6 @@ instances apart. Instances, backgrounds and paths are never shared between snipp
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,40 +31,32 @@ def snippet_folder(split: str, number: int) -> str:
     return f"ILSVRC2015_VID_train_0000/{name}" if split == "train" else name
 
 
-@dataclass(frozen=True)
-class RenderTask:
-    """One snippet to render below the VID root `root`; without `pixels` only its annotations."""
+def render_snippet(root: Path, frames: int, seed: int, pixels: bool, snippet: tuple[str, int]) -> None:
+    """Renders frames and annotations of one snippet below the VID root; files of the same name are written anew.
 
-    root: Path
-    split: str
-    number: int
-    frames: int
-    seed: int
-    pixels: bool = True
-
-
-def render_snippet(task: RenderTask) -> None:
-    """Renders the frames and annotations of one snippet; files of the same name are written anew.
+    Args:
+        pixels: False for the annotations alone.
+        snippet: its split and number.
 
     Raises:
         UserError: when a file cannot be written.
     """
-    rng = np.random.default_rng([task.seed, SPLITS.index(task.split), task.number])
-    scene = Scene(rng, task.frames)
-    folder = snippet_folder(task.split, task.number)
-    for index in range(task.frames):
-        pixels, objects = scene.frame(index, task.pixels)
-        frame = Frame(task.split, folder, f"{index:06d}", WIDTH, HEIGHT, tuple(objects))
-        annotation = Path(task.root) / "Annotations" / "VID" / task.split / folder / f"{frame.name}.xml"
-        image = frame.image_file(task.root)
+    split, number = snippet
+    scene = Scene(np.random.default_rng([seed, SPLITS.index(split), number]), frames)
+    folder = snippet_folder(split, number)
+    for index in range(frames):
+        picture, objects = scene.frame(index, pixels)
+        frame = Frame(split, folder, f"{index:06d}", WIDTH, HEIGHT, tuple(objects))
+        annotation = root / "Annotations" / "VID" / split / folder / f"{frame.name}.xml"
+        image = frame.image_file(root)
         try:
             annotation.parent.mkdir(parents=True, exist_ok=True)
-            if pixels is not None:
+            if picture is not None:
                 image.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels).save(image, "JPEG", quality=_JPEG_QUALITY)
+                Image.fromarray(picture).save(image, "JPEG", quality=_JPEG_QUALITY)
             annotation.write_text(annotation_xml(frame), encoding="utf-8", newline="\n")
         except OSError as error:
-            raise UserError(f"cannot write to {task.root}: {error.strerror or error}") from error
+            raise UserError(f"cannot write to {root}: {error.strerror or error}") from error
 
 
 def annotation_xml(frame: Frame) -> str:

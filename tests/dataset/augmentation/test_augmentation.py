@@ -27,6 +27,7 @@ from dataset.augmentation import (
     compose,
     for_training,
     horizontal_flip,
+    random_crop,
     random_resized_crop,
 )
 from dataset.loading.pipeline import training_batches
@@ -45,6 +46,15 @@ def test_flip_probability_is_exact_at_its_ends(probability):
     assert (flipped | (images == NOISE[:2, :3]).all(axis=(1, 2, 3))).all()
     tolerance = 4 * math.sqrt(0.25 / len(SEEDS)) * (0 < probability < 1)
     assert flipped.mean() == pytest.approx(probability, abs=tolerance)
+
+
+def test_random_crop_takes_every_window():
+    image, p = NOISE[: HEIGHT - 8, : WIDTH - 13], params(image_size=[HEIGHT - 10, WIDTH - 14])
+    crops = for_every_seed(lambda s: random_crop.augment(tf.constant(image), s, p), SEEDS[:60])
+    windows = [image[y : y + HEIGHT - 10, x : x + WIDTH - 14] for y in range(3) for x in range(2)]
+    found = [[(crop == window).all() for window in windows] for crop in crops]
+    assert np.sum(found, axis=1).tolist() == [1] * 60
+    assert np.any(found, axis=0).all()
 
 
 @pytest.mark.parametrize("shape", [(48, 64), (30, 40), (70, 50), (128, 128)])
