@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dataset.formats.prepared import open_prepared
 from dataset.images import turn_upright
 from dataset.loading.checked import load_episodes, load_images
 from dataset.loading.pipeline import broken_image, embedding_batches, training_batches
@@ -27,46 +26,45 @@ def batches(params, data, start, stop):
     )
 
 
-def test_batches_are_labelled_images(dataset):
-    params, data = setup(dataset, augmentation=[])
-    for step, (images, labels, indices) in enumerate(batches(params, data, 0, 3)):
-        assert images.shape == (8, 16, 16, 3)
-        assert images.dtype == np.uint8
+@pytest.mark.parametrize(("sampling", "size"), [("pk", 8), ("uniform", 8), ("triplets", 6)])
+def test_batches_are_labelled_images(dataset, sampling, size):
+    params, data = setup(dataset, augmentation=[], sampling=sampling)
+    manifest = data.images.manifest
+    for step, (images, labels, indices) in enumerate(batches(params, data, 0, 7)):
+        assert (images.shape, images.dtype) == ((size, 16, 16, 3), np.uint8)
         np.testing.assert_array_equal(indices, data.sampler.batch(step))
-        identities = data.images.manifest.identities[indices]
-        np.testing.assert_array_equal(data.sampler.identities[labels], identities)
+        np.testing.assert_array_equal(data.sampler.identities[labels], manifest.identities[indices])
         for image, index in zip(images, indices, strict=True):
-            with Image.open(data.images.manifest.files()[index]) as file:
+            with Image.open(manifest.files()[index]) as file:
                 expected = np.asarray(file.resize((16, 16), Image.Resampling.BILINEAR)).astype(int)
             assert np.abs(image.astype(int) - expected).mean() < 2
 
 
 def test_batches_are_a_pure_function_of_seed_and_step(dataset):
-    params, data = setup(dataset, augmentation=["affine", "random_crop", "horizontal_flip"])
-    whole, later = batches(params, data, 0, 6), batches(params, data, 4, 6)
-    for (a, _, _), (b, _, _) in zip(whole[4:], later, strict=True):
+    """And an image is augmented anew in every step."""
+    augmented = {"augmentation": ["affine", "random_crop", "horizontal_flip"]}
+    params, data = setup(dataset, **augmented)
+    whole, later = batches(params, data, 0, 20), batches(params, data, 17, 20)
+    for (a, _, _), (b, _, _) in zip(whole[17:], later, strict=True):
         np.testing.assert_array_equal(a, b)
-    other, other_data = setup(dataset, augmentation=["affine", "random_crop", "horizontal_flip"], seed=1)
-    assert (batches(other, other_data, 0, 1)[0][0] != whole[0][0]).any()
-
-
-def test_the_same_image_is_augmented_anew_in_every_step(dataset):
-    params, data = setup(dataset)
+    assert (batches(*setup(dataset, **augmented, seed=1), 0, 1)[0][0] != whole[0][0]).any()
     seen = {}
-    for images, _, indices in batches(params, data, 0, 20):
+    for images, _, indices in whole:
         for image, index in zip(images, indices, strict=True):
             seen.setdefault(index, set()).add(image.tobytes())
     assert max(len(variants) for variants in seen.values()) >= 5
 
 
-@pytest.mark.parametrize("batch_size", [7, 30, 64])
-def test_embedding_batches_lose_no_image(dataset, batch_size):
+@pytest.mark.parametrize(("batch_size", "start", "stop"), [(7, 0, None), (30, 0, None), (64, 0, None), (7, 9, 25)])
+def test_embedding_batches_lose_no_image(dataset, batch_size, start, stop):
+    """A batch ends where those of the whole list do."""
     params, data = setup(dataset)
-    files = data.images.manifest.files()
-    images = np.concatenate(list(embedding_batches(files, data.images.orientations, params, batch_size)))
-    assert len(images) == len(files) == 30
-    whole = np.concatenate(list(embedding_batches(files, data.images.orientations, params, 30)))
-    np.testing.assert_array_equal(images, whole)
+    given = data.images.manifest.files(), data.images.orientations, params
+    read = list(embedding_batches(*given, batch_size, start=start, stop=stop))
+    (whole,) = embedding_batches(*given, 30)
+    np.testing.assert_array_equal(np.concatenate(read), whole[start:stop])
+    ends = start + np.cumsum([len(batch) for batch in read])
+    assert (ends[:-1] % batch_size == 0).all()
 
 
 def test_rotated_photographs_are_turned_upright(own_dataset):
@@ -96,17 +94,21 @@ def test_a_corrupt_image_is_named(own_dataset):
 
 
 def test_broken_files_stop_or_are_left_out(own_dataset):
-    prepared = open_prepared(str(own_dataset))
-    manifest = load_images(prepared.train_csv, prepared.image_root).manifest
-    Path(manifest.files()[3]).unlink()
-    Path(manifest.files()[7]).write_bytes(b"")
-    with pytest.raises(UserError, match="1 more bad image") as error:
-        load_images(prepared.train_csv, prepared.image_root)
-    assert manifest.files()[3] in str(error.value)
-    kept = load_images(prepared.train_csv, prepared.image_root, on_corrupt="skip")
-    assert len(kept) == 28
-    assert set(kept.skipped) == {manifest.files()[3], manifest.files()[7]}
+    csv = own_dataset / "train.csv"
+    manifest = load_images(csv, own_dataset).manifest
+    files = manifest.files()
+    Path(files[3]).unlink()
+    Path(files[7]).write_bytes(b"")
+    with pytest.raises(UserError, match=r"no such file \(and 1 more bad image") as error:
+        load_images(csv, own_dataset)
+    assert files[3] in str(error.value)
+    kept = load_images(csv, own_dataset, on_corrupt="skip")
+    assert set(kept.skipped) == {files[3], files[7]}
     assert list(kept.manifest.paths) == [path for i, path in enumerate(manifest.paths) if i not in (3, 7)]
+    for file in files:
+        Path(file).write_bytes(b"")
+    with pytest.raises(UserError, match="none of its 30 images"):
+        load_images(csv, own_dataset, on_corrupt="skip")
 
 
 def test_episodes_with_a_broken_image_are_left_out(own_dataset):
@@ -116,23 +118,16 @@ def test_episodes_with_a_broken_image_are_left_out(own_dataset):
     with pytest.raises(UserError, match="no such file"):
         load_episodes(csv, own_dataset)
     kept = load_episodes(csv, own_dataset, on_corrupt="skip")
-    gone = whole.anchors[2]
-    expected = [
-        name
-        for i, name in enumerate(whole.names)
-        if gone not in (whole.anchors[i], whole.positives[i], *whole.negatives[whole.offsets[i] : whole.offsets[i + 1]])
+    used = [
+        {anchor, positive, *negatives}
+        for anchor, positive, negatives in zip(
+            whole.anchors, whole.positives, np.split(whole.negatives, whole.offsets[1:-1]), strict=True
+        )
     ]
+    expected = [name for name, images in zip(whole.names, used, strict=True) if whole.anchors[2] not in images]
     assert list(kept.episodes.names) == expected
     assert 0 < len(expected) < len(whole)
     assert kept.episodes.offsets[-1] == len(kept.episodes.negatives)
-
-
-def test_every_image_broken(own_dataset):
-    prepared = open_prepared(str(own_dataset))
-    for file in load_images(prepared.train_csv, prepared.image_root).manifest.files():
-        Path(file).write_bytes(b"")
-    with pytest.raises(UserError, match="none of its 30 images"):
-        load_images(prepared.train_csv, prepared.image_root, on_corrupt="skip")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -148,11 +143,6 @@ def test_rotated_identities_are_turned_by_quarters(dataset, orientation):
     for quarter in range(4):
         shown = turn_upright(picture, turned.orientations[30 * quarter]).numpy()
         np.testing.assert_array_equal(shown, np.rot90(upright, -quarter))
-
-
-def test_training_on_rotated_identities(dataset):
-    _, data = setup(dataset, rotated_identities=True)
-    assert len(data.sampler.identities) == 24
 
 
 def shorten(dataset, images):
@@ -174,6 +164,11 @@ def shorten(dataset, images):
             "26 images of 6 identities (1 of them with fewer than K = 3); an epoch is 2 steps and sees 16 images (62%)",
         ),
         (
+            {"rotated_identities": True, "batch_k": 3},
+            "104 images of 24 identities (4 of them with fewer than K = 3); "
+            "an epoch is 6 steps and sees 64 images (62%)",
+        ),
+        (
             {"sampling": "uniform"},
             "26 images of 6 identities (1 of them with a single image); an epoch is 4 steps and sees 26 images (100%)",
         ),
@@ -188,15 +183,6 @@ def test_the_summary_counts(own_dataset, values, summary):
     shorten(own_dataset, images=1)
     _, data = setup(own_dataset, **values)
     assert data.summary().endswith(summary)
-
-
-@pytest.mark.parametrize(("sampling", "size"), [("pk", 8), ("uniform", 8), ("triplets", 6)])
-def test_every_sampling_feeds_the_pipeline(dataset, sampling, size):
-    params, data = setup(dataset, sampling=sampling)
-    for step, (images, labels, indices) in enumerate(batches(params, data, 0, 7)):
-        assert images.shape == (size, 16, 16, 3)
-        np.testing.assert_array_equal(indices, data.sampler.batch(step))
-        np.testing.assert_array_equal(labels, data.sampler.codes[indices])
 
 
 def test_the_pipeline_uses_given_triples(dataset):
