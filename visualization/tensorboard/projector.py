@@ -31,7 +31,7 @@ class Projector:
         seed: of their choice.
         """
         self._folder, self._images, self._seed = folder, images, seed
-        self._chosen: list[tuple[str, int]] | None = None
+        self._chosen: np.ndarray | None = None
 
     def write(self, embedded: EmbeddedSet, name: str) -> None:
         """Writes the vectors, under a name; the first time all else, too.
@@ -39,17 +39,20 @@ class Projector:
         Raises:
             UserError: when they cannot be written.
         """
-        if self._chosen is None:
-            chosen = _choose(embedded, self._images, self._seed)
-            side = _write_pictures(embedded, chosen, self._folder / "projector")
-            self._chosen = chosen
-        else:
-            chosen, side = self._chosen, _side(len(self._chosen))
         sides = {"query": embedded.query, "gallery": embedded.gallery}
-        vectors = np.stack([sides[which].emb[index] for which, index in chosen])
+        if embedded.gallery is embedded.query:
+            sides = {"all": embedded.query}
+        images = [(role, points, index) for role, points in sides.items() for index in range(len(points))]
+        chosen = self._chosen
+        if chosen is None:
+            chosen = self._choose([points.identities[index] for _, points, index in images])
+            _write_pictures([images[place] for place in chosen], self._folder / "projector")
+            self._chosen = chosen
         with replace_file(self._folder / "projector" / VECTORS) as file:
-            for vector in vectors:
-                file.write("\t".join(map("{:.6g}".format, vector.tolist())) + "\n")
+            for place in chosen:
+                _, points, index = images[place]
+                file.write("\t".join(map("{:.6g}".format, points.emb[index].tolist())) + "\n")
+        side = _side(len(chosen))
         with replace_file(self._folder / CONFIG) as file:  # last: now all that it names is there
             file.write(
                 "embeddings {\n"
@@ -60,39 +63,27 @@ class Projector:
                 "}\n"
             )
 
-
-def _choose(embedded: EmbeddedSet, count: int, seed: int) -> list[tuple[str, int]]:
-    """Images by side and position, of as few identities as it takes, so that one sees whether each is together."""
-    sides = [("query", embedded.query)]
-    if embedded.gallery is not embedded.query:
-        sides.append(("gallery", embedded.gallery))
-    identities = np.concatenate([points.identities for _, points in sides])
-    places = [(which, index) for which, points in sides for index in range(len(points))]
-    names, codes = np.unique(identities, return_inverse=True)
-    turn = np.random.default_rng(seed).permutation(len(names))[codes]  # (N,) which identity comes when
-    return [places[place] for place in np.sort(np.argsort(turn, kind="stable")[:count])]
+    def _choose(self, identities: list[str]) -> np.ndarray:
+        """Images of as few identities as it takes, so that one sees whether each is together."""
+        names, codes = np.unique(identities, return_inverse=True)
+        turn = np.random.default_rng(self._seed).permutation(len(names))[codes]  # (N,) which identity comes when
+        return np.sort(np.argsort(turn, kind="stable")[: self._images])
 
 
-def _write_pictures(embedded: EmbeddedSet, chosen: list[tuple[str, int]], folder: Path) -> int:
-    """Labels and small images; gives the side of each, in pixels."""
-    sides: dict[str, Points] = {"query": embedded.query, "gallery": embedded.gallery}
+def _write_pictures(chosen: list[tuple[str, Points, int]], folder: Path) -> None:
+    """Labels and small images."""
+    side, across = _side(len(chosen)), _across(len(chosen))
+    sprite = Image.new("RGB", (across * side, across * side), "white")
     with replace_file(folder / LABELS) as file:
         file.write("identity\tfile\tset\n")
-        for which, index in chosen:
-            points = sides[which]
-            role = which if embedded.gallery is not embedded.query else "all"
+        for place, (role, points, index) in enumerate(chosen):
             cells = (points.identities[index], points.paths[index], role)
             file.write("\t".join(" ".join(printable(cell).split()) for cell in cells) + "\n")
-    side = _side(len(chosen))
-    across = _across(len(chosen))
-    sprite = Image.new("RGB", (across * side, across * side), "white")
-    for place, (which, index) in enumerate(chosen):
-        picture = open_small(check_can_open(sides[which])[index], side) or Image.new("RGB", (side, side), "grey")
-        x, y = place % across * side, place // across * side
-        sprite.paste(picture, (x + (side - picture.width) // 2, y + (side - picture.height) // 2))
+            picture = open_small(check_can_open(points)[index], side) or Image.new("RGB", (side, side), "grey")
+            x, y = place % across * side, place // across * side
+            sprite.paste(picture, (x + (side - picture.width) // 2, y + (side - picture.height) // 2))
     with replace_file(folder / SPRITE, "wb") as file:
         sprite.save(file, "PNG")
-    return side
 
 
 def _across(count: int) -> int:
