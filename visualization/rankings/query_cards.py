@@ -61,15 +61,17 @@ def note_left_out(embedded: EmbeddedSet) -> list[str]:
 
 
 def _row(embedded: EmbeddedSet, ranking: Ranking, pictures: Pictures, known: set[str], extremes: bool) -> list[Card]:
-    shown = list(ranking.top)
-    places = {entry.rank for entry in shown}
-    wanted = [ranking.last, ranking.nearest_wrong] if extremes else [ranking.first]
-    later = {entry.rank: entry for entry in wanted if entry is not None and entry.rank not in places}
+    wanted: dict[str, Ranked | None] = {"first match": ranking.first}
+    if extremes:
+        wanted = {"hardest positive": ranking.last, "hardest negative": ranking.nearest_wrong}
+    entries = {entry.rank: entry for entry in (*ranking.top, *wanted.values()) if entry is not None}
     cards = [_query_card(embedded, ranking, pictures)]
-    before = len(shown)
-    for entry in [*shown, *(later[rank] for rank in sorted(later))]:
-        cards.append(_card(embedded, entry, ranking, pictures, known, extremes, gap=entry.rank > before + 1))
-        before = max(before, entry.rank)
+    before = 0
+    for rank, entry in sorted(entries.items()):
+        gap = rank > before + 1
+        marks = [mark for mark, marked in wanted.items() if entry == marked and (extremes or gap)]
+        cards.append(_card(embedded, entry, pictures, known, marks, gap))
+        before = rank
     return cards
 
 
@@ -82,27 +84,10 @@ def _query_card(embedded: EmbeddedSet, ranking: Ranking, pictures: Pictures) -> 
 
 
 def _card(
-    embedded: EmbeddedSet,
-    entry: Ranked,
-    ranking: Ranking,
-    pictures: Pictures,
-    known: set[str],
-    extremes: bool,
-    gap: bool,
+    embedded: EmbeddedSet, entry: Ranked, pictures: Pictures, known: set[str], marks: list[str], gap: bool
 ) -> Card:
     name, path, identity = _names(embedded.gallery, entry.index)
-    role = ""
-    if embedded.gallery.identities[entry.index] == "-1":
-        role = "junk"
-    elif embedded.gallery.identities[entry.index] not in known:
-        role = "distractor"
-    marks = []
-    if extremes and entry == ranking.last:
-        marks.append("hardest positive")
-    if extremes and entry == ranking.nearest_wrong:
-        marks.append("hardest negative")
-    if not extremes and gap:
-        marks.append("first match")
+    role = "junk" if identity == "-1" else "" if identity in known else "distractor"
     camera = "" if embedded.gallery.cameras is None else f", camera {embedded.gallery.cameras[entry.index]}"
     full = f"rank {entry.rank}, distance {entry.distance:.6g}: {path}, identity {identity}{camera}"
     full += "".join(f", {mark}" for mark in [role, *marks] if mark)
