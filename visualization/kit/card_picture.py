@@ -14,7 +14,7 @@ from visualization.kit.printable import printable, shorten
 SIDE = 120  # of the square as large as an image is shown, in pixels
 _PAPER, _INK, _FAINT, _EMPTY = "#ffffff", "#1c1c1c", "#555555", "#e4e4e4"
 _MARGIN, _GAP, _FRAME, _APART, _LINE = 16, 10, 5, 18, 17
-_LEAST_WIDTH, _PAGE_WIDTH = 140, 640  # of texts
+_LEAST_WIDTH, _QUERY_WIDTH, _PAGE_WIDTH = 140, 196, 640  # of texts
 _MOST_PIXELS = 2**28  # of a picture that viewers open
 _MARKS = {Verdict.RIGHT: ("✓", RIGHT), Verdict.WRONG: ("✗", WRONG)}
 
@@ -30,9 +30,8 @@ def draw_cards(page: Page, side: int = SIDE) -> Image.Image:
         UserError: when it would become too large to be opened.
     """
     box = box_of(page, side)
-    column = max(box[0] + 2 * _FRAME, _LEAST_WIDTH) + _GAP
     rows = [row for section in page.sections for row in section.rows]
-    inner = max([_PAGE_WIDTH, *(len(row) * column + _APART * sum(card.gap for card in row) for row in rows)])
+    inner = max([_PAGE_WIDTH, *(sum(_width(card, box) + _APART * card.gap for card in row) for row in rows)])
     title, plain, bold = font_of(20, bold=True), font_of(13), font_of(13, bold=True)
     head = [(line, title, _INK) for line in wrap(page.title, title, inner)]
     facts = "   ".join(f"{name}: {value};" for name, value in page.facts.items()).rstrip(";")
@@ -63,10 +62,15 @@ def draw_cards(page: Page, side: int = SIDE) -> Image.Image:
             x, height = _MARGIN, _height(row, box)
             for card in row:
                 x += _APART * card.gap
-                picture.paste(_draw_card(card, box, (column - _GAP, height)), (x, y))
-                x += column
+                width = _width(card, box)
+                picture.paste(_draw_card(card, box, (width - _GAP, height)), (x, y))
+                x += width
             y += height
     return picture
+
+
+def _width(card: Card, box: tuple[int, int]) -> int:
+    return max(box[0] + 2 * _FRAME, _QUERY_WIDTH if card.verdict is Verdict.QUERY else _LEAST_WIDTH) + _GAP
 
 
 def _height(row: list[Card], box: tuple[int, int]) -> int:
