@@ -1,12 +1,15 @@
 """New parts, one file each in a folder outside the project: found by their names, trained and evaluated with."""
 
 import csv
+import importlib
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import process
+from helpers.commands import command
 from helpers.tiny import make_run
 
 from model.run.run_folder import RunFolder
@@ -130,27 +133,31 @@ def left_out(query, gallery):
     return np.zeros(len(query.identities), bool)
 """,
 }
-PROGRAM = """
-import importlib, sys
-from pathlib import Path
-from runtime.errors import exit_code
-parts = Path(sys.argv[1])
-for folder in sorted({file.parent for file in parts.rglob("*.py")}):
-    package = ".".join(folder.relative_to(parts).parts)
-    importlib.import_module(package).__path__.append(str(folder))
-script = importlib.import_module(sys.argv[2])
-sys.exit(exit_code(lambda: script.main(sys.argv[3:])))
-"""
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Path:
-    """A folder with all of them."""
+def parts(tmp_path: Path) -> Iterator[None]:
+    """All of them are found, in a folder outside the project, while the test runs."""
+    added = []
     for name, text in PARTS.items():
         file = tmp_path / "parts" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    return tmp_path / "parts"
+        package = importlib.import_module(".".join(Path(name).parent.parts))
+        package.__path__.append(str(file.parent))
+        added.append(package.__path__)
+    yield
+    for path in added:
+        path.pop()
+    for name in PARTS:
+        sys.modules.pop(name.removesuffix(".py").replace("/", "."), None)
+
+
+def call(*words: object) -> str:
+    """What a command says."""
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_one_file_each(parts, own_dataset, tmp_path):
@@ -165,17 +172,12 @@ def test_one_file_each(parts, own_dataset, tmp_path):
         make_run(tmp_path / "run", own_dataset, augmentation=["negative"], best_metric="pairs/pair_accuracy", **chosen)
     )
 
-    def call(*words: object) -> str:
-        done = process("-c", PROGRAM, parts, *words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert "model: one_layer, doubled," in call("train", "--model_dir", run.folder)
+    assert "model: one_layer, doubled," in call("train.py", "--model_dir", run.folder)
     losses = [line["loss"] for line in read_json_lines(run.metrics)]
     assert losses[-1] < losses[0]
     assert read_json(run.resolved_json)["triplet_strategy"] == "mean_positive"
 
-    table = call("evaluate", "--model_dir", run.folder)
+    table = call("evaluate.py", "--model_dir", run.folder)
     assert "pairs judged rightly, %" in table
     results = {line["set"]: line for line in read_json_lines(run.results)}
     assert set(results) == {"val_eval", "query_gallery", "test", "pairs"}
@@ -187,14 +189,14 @@ def test_one_file_each(parts, own_dataset, tmp_path):
     assert not (run.eval_events("pairs") / "projector").exists()
 
     csv_file, vectors, out = own_dataset / "test.csv", tmp_path / "test.h5", tmp_path / "out.json"
-    call("embed", "--model_dir", run.folder, "--dataset", csv_file, "--filename", vectors)
+    call("embed.py", "--model_dir", run.folder, "--dataset", csv_file, "--filename", vectors)
     files = ("--query_dataset", csv_file, "--query_embeddings", vectors)
-    text = call("evaluate", *files, "--excluder", "nothing", "--filename", out)
+    text = call("evaluate.py", *files, "--excluder", "nothing", "--filename", out)
     assert "last_rank: " in text
     found = json.loads(out.read_text())
     assert found["CMC"][0] == 1.0  # each image finds itself
     assert found["definitions"]["metric"] == "power"
-    again = call("evaluate", *files, "--filename", out)  # without it, as the evaluator of the run did
+    again = call("evaluate.py", *files, "--filename", out)  # without it, as the evaluator of the run did
     assert "excluder diagonal" in again
     for name, value in json.loads(out.read_text())["metrics"].items():
         np.testing.assert_allclose(value, results["test"]["metrics"][name], rtol=1e-5, err_msg=name)
@@ -202,7 +204,7 @@ def test_one_file_each(parts, own_dataset, tmp_path):
 
 def test_names_that_are_nowhere_are_answered_with_the_choices(parts, own_dataset, tmp_path):
     run = make_run(tmp_path / "run", own_dataset, metric="powr")
-    done = process("-c", PROGRAM, parts, "train", "--model_dir", run)
+    done = command("train.py", "--model_dir", run)
     assert done.returncode == 2
     assert "'powr'" in done.stderr
     assert "power" in done.stderr
