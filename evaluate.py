@@ -89,7 +89,7 @@ def evaluate_embeddings(args: argparse.Namespace) -> int:
         check_output(request.filename, "--filename", "evaluation.json", request.files)
     from model.evaluation import embedding_files  # SciPy: not to find a mistake in the request
 
-    result = embedding_files.evaluate_files(request, say=lambda text: print(text, flush=True))
+    result = embedding_files.evaluate_files(request)
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
     print(embedding_files.evaluation_text(result))

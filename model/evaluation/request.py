@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.distances import list_distances
+from model.metrics.pooling import POOLINGS
 from runtime import plugins
 from runtime.arguments import number, numbers
 from runtime.errors import UserError
 
-POOLINGS = ("mean", "max", "normalized_mean")
 _EXCLUDERS = "model.metrics.excluders"
 _OF_RUNS = ("model_dir", "set", "device", "once", "breakdown")
 _EXACT = ("rerank", "use_market_ap", "single_gallery_shot", "clusters", "ties", "fpr")  # what an index cannot give
@@ -107,8 +107,8 @@ def add_embedding_arguments(parser: argparse.ArgumentParser) -> None:
     rate, size = number(float, 0, 1, ends=False), number(float, 0, ends=False)
     expansion = "average query expansion by the K nearest, weights cos^ALPHA"
     add("--query_expansion", type=_expansion, metavar="K[,ALPHA]", help=expansion)
-    add("--pool_sequences", choices=POOLINGS, help="one embedding for each sequence (tracklet) of the CSV")
-    add("--multi_query", choices=POOLINGS, help="one query for each identity in each camera")
+    add("--pool_sequences", choices=tuple(POOLINGS), help="one embedding for each sequence (tracklet) of the CSV")
+    add("--multi_query", choices=tuple(POOLINGS), help="one query for each identity in each camera")
     add("--single_gallery_shot", action="store_true", help="also CUHK03's CMC with one gallery image per identity")
     add("--clusters", action="store_true", help="also NMI and AMI of k-means clusters of the gallery; slow")
     add("--fpr", type=rate, metavar="RATE", help="false positive rate of the operating point (default 0.001)")

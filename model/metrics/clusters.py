@@ -14,8 +14,7 @@ from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_s
 from threadpoolctl import threadpool_limits
 
 from model.distances import has_unit_length
-from model.metrics.search.nearest import as_vectors, centre_and_scale, centred_single, check_vectors
-from runtime.errors import UserError
+from model.metrics.vectors import as_vectors, centre_and_scale, centred_single, check_vectors
 
 LARGE = 5e7  # images x identities, from where k-means takes minutes for each of its many passes and starts
 BATCH = 8192
@@ -52,14 +51,12 @@ def cluster_metrics(
         metric: `cosine` L2-normalises first; the clusters of all others are Euclidean ones, k-means has no other.
 
     Raises:
-        UserError: for embeddings that are not finite or do not fit the identities.
+        UserError: for embeddings that are not finite.
     """
     check_vectors(emb, emb, metric)
-    if len(identities) != len(emb):
-        raise UserError(f"{len(identities)} identities for {len(emb)} embeddings: give one for each")
     names, codes = np.unique(np.asarray(identities), return_inverse=True)
     vectors = as_vectors(emb, metric)
-    vectors, _ = centred_single(vectors, *centre_and_scale(vectors))  # (N, D) float32, which halves the time
+    vectors = centred_single(vectors, *centre_and_scale(vectors))  # (N, D) float32, which halves the time
     if len(emb) * len(names) > LARGE:
         means = MiniBatchKMeans(
             len(names), init="random", n_init=INIT, batch_size=BATCH, max_iter=PASSES, random_state=seed

@@ -1,6 +1,6 @@
 """Who is who: the labels of queries and gallery as numbers, and which gallery images match which query."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -66,10 +66,10 @@ def encode_labels(query: Manifest, gallery: Manifest, cameras: str | None) -> tu
     if cameras is None:
         camera_codes = tuple(np.zeros(len(manifest), np.int32) for manifest in (query, gallery))
     elif query.cameras is not None and gallery.cameras is not None:
-        for manifest in (query, gallery):
-            if not all(manifest.cameras):
-                unknown = f"{sum(not camera for camera in manifest.cameras)} images have an empty camera"
-                raise UserError(f"{manifest.source}: {unknown}; fill it in, or choose excluder diagonal")
+        for source, named in ((query.source, query.cameras), (gallery.source, gallery.cameras)):
+            if unknown := sum(not camera for camera in named):
+                remedy = "fill it in, or choose excluder diagonal"
+                raise UserError(f"{source}: {unknown} images have an empty camera; {remedy}")
         camera_codes = encode(query.cameras, gallery.cameras)
     else:
         camera_codes = encode(*(cameras_of_names(manifest, cameras) for manifest in (query, gallery)))
@@ -101,7 +101,7 @@ def cameras_of_names(manifest: Manifest, dataset: str) -> list[str]:
     return cameras
 
 
-def match_lists(query: Labels, gallery: Labels, left_out) -> MatchLists:
+def match_lists(query: Labels, gallery: Labels, left_out: Callable[[Labels, Labels], np.ndarray]) -> MatchLists:
     """Finds the matches of every query without looking at all Q x G pairs.
 
     Args:

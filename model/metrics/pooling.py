@@ -1,11 +1,12 @@
 """Several images of one thing as one embedding: tracklets of videos, and queries of several images."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from dataset.formats.manifest import Manifest
-from model.metrics.ranking.gallery_distances import unit_rows
+from model.metrics.vectors import unit_rows
 from runtime.errors import UserError
 
 
@@ -64,9 +65,9 @@ def pool_queries(emb: np.ndarray, manifest: Manifest, how: str) -> tuple[np.ndar
     return _pool(emb, manifest, [""] * len(manifest), how)
 
 
-def _pool(emb: np.ndarray, manifest: Manifest, keys: list, how: str) -> tuple[np.ndarray, Manifest]:
+def _pool(emb: np.ndarray, manifest: Manifest, keys: list[Any], how: str) -> tuple[np.ndarray, Manifest]:
     cameras = [None] * len(manifest) if manifest.cameras is None else manifest.cameras
-    codes: dict[tuple, int] = {}
+    codes: dict[tuple[Any, ...], int] = {}
     groups = np.array(
         [codes.setdefault(key, len(codes)) for key in zip(manifest.identities, cameras, keys, strict=True)]
     )

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.embedding_files import EmbeddingFiles
+from helpers.retrieval_oracle import evaluate_distances
 from scipy.spatial.distance import cdist
 
 from dataset.formats.manifest import Manifest, read_manifest
 from evaluate import main
 from model.metrics.clusters import cluster_metrics
-from model.metrics.ranking.retrieval import evaluate_distances
 from model.metrics.search.rerank import Reranker
 from model.metrics.single_shot import single_gallery_shot
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from dataset.formats.manifest import Manifest
-from model.metrics.ranking.retrieval import RetrievalResult
+from model.metrics.ranking.gallery_distances import Distances
+from model.metrics.ranking.retrieval import RetrievalResult, evaluate_task, make_task
 
 NAMES = [*(f"cmc@{k}" for k in (1, 5, 10)), *(f"recall@{k}" for k in (1, 2, 4, 8))]
 NAMES += ["map", "map_market", "minp", "map@r", "r_precision", "average_rank", "first_rank"]
@@ -75,6 +76,27 @@ def brute_force(distances: np.ndarray, query: Manifest, gallery: Manifest, exclu
 def ranked(result: RetrievalResult) -> dict[str, float]:
     """The figures that come from ranks."""
     return {name: value for name, value in result.metrics.items() if name not in POINT}
+
+
+class GivenDistances(Distances):
+    """A matrix of distances (Q, G), as it is: every bit counts."""
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self.matrix, self.shape = matrix, matrix.shape
+
+    def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return self.matrix[rows, columns].astype(np.float64)
+
+    def tile(self, rows: np.ndarray, columns: slice) -> np.ndarray:
+        return self.matrix[rows, columns]
+
+
+def evaluate_distances(
+    distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str, **options: object
+) -> RetrievalResult:
+    """What the evaluation makes of a whole matrix of distances."""
+    task = make_task(query, gallery, excluder)
+    return evaluate_task(task, GivenDistances(distances[np.ix_(task.queries, task.gallery)]), "as given", **options)
 
 
 def random_case(seed: int, queries: int = 30, images: int = 80) -> tuple[np.ndarray, np.ndarray, Manifest, Manifest]:

@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from model.distances import find_distance, has_unit_length, is_squared
-from model.metrics.ranking.gallery_distances import unit_rows
+from model.metrics.vectors import unit_rows
 from model.network.heads import UnitLength
 
 

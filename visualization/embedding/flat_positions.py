@@ -13,7 +13,8 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from model.distances import find_distance, has_unit_length, is_squared
-from model.metrics.ranking.gallery_distances import sums_over_dimensions, unit_rows
+from model.metrics.ranking.gallery_distances import sums_over_dimensions
+from model.metrics.vectors import unit_rows
 from model.run import devices
 from runtime.errors import UserError
 from visualization.sources.embedded_set import EmbeddedSet, Points, check_can_open

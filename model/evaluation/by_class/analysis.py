@@ -15,7 +15,6 @@ from model.metrics.ranking.match_ranks import TIES, rank_matches
 from model.metrics.ranking.per_query import collect_definitions, compute_per_query
 from model.metrics.ranking.per_query.cmc import RECALL_RANKS
 from model.metrics.ranking.retrieval import BYTES_PER_QUERY, MAX_BLOCK, QUERIES, Task
-from runtime.errors import UserError
 from runtime.parallel import cores
 
 TIE_RULE = "pessimistic"  # that of the evaluator
@@ -82,12 +81,7 @@ def analyze(
         query_identities, gallery_identities: (Q,) and (G,) of all images, also those without a part in the task.
         metric: what the distances are, in words, for the definitions.
         memory_gb: bound in 10^9 bytes for blocks of distances (at least one query).
-
-    Raises:
-        UserError: for a memory bound out of range.
     """
-    if not memory_gb > 0:
-        raise UserError(f"memory_gb {memory_gb}: it must be greater than 0")
     wrong = NearestWrong(distances)
     # Twice what the ranking alone takes: the candidates of `wrong` come on top.
     batch_size = int(np.clip(memory_gb * 1e9 / (2 * BYTES_PER_QUERY * cores()), 1, MAX_BLOCK))

@@ -4,9 +4,6 @@ import numpy as np
 
 from model.metrics.ranking.gallery_distances import Distances
 
-# Of two tile distances, each may be off by the slack; and so may the distance at which the slack is asked for.
-_CLOSE = 2.5
-
 
 class NearestWrong:
     """Watches the tiles of `rank_matches` (its argument `see`) and keeps each query's nearest non-match.
@@ -29,13 +26,10 @@ class NearestWrong:
 
         May be called from several threads, for different queries; the columns of a query come in ascending order.
         """
-        best = np.minimum(tile.min(1), self.distances[rows])  # (q,)
-        there = np.isfinite(best)
-        slack = np.zeros(len(rows))
-        slack[there] = self._of.slack(rows[there], np.maximum(best[there], 0))
-        limit = np.where(there, best + _CLOSE * slack, -np.inf)
-        limit[self.distances[rows] == 0] = -np.inf  # nothing is nearer, and what comes later is listed later
-        limit = np.nextafter(limit.astype(tile.dtype), tile.dtype.type(np.inf))
+        best = np.minimum(tile.min(1), self.distances[rows]).astype(tile.dtype)  # (q,)
+        limit = self._of.reach(rows, best)
+        # At 0 nothing is nearer, and what comes later is listed later.
+        limit[np.isinf(best) | (self.distances[rows] == 0)] = -np.inf
         local, columns = np.nonzero(tile <= limit[:, None])  # (p,) by query, columns ascending
         if not len(local):
             return

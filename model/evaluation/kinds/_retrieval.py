@@ -43,8 +43,10 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
         sides = [(query_embeddings, query.manifest), (gallery_embeddings, gallery.manifest)]
         if pooling != "none":
             sides = [pool_sequences(*side, pooling) for side in sides]
-        embeddings, manifests = zip(*sides, strict=True)
-        result = evaluate_retrieval(*embeddings, *manifests, excluder, params.metric, params.eval_memory_gb)
+        (query_emb, queries), (gallery_emb, images) = sides
+        result = evaluate_retrieval(
+            query_emb, gallery_emb, queries, images, excluder, params.metric, params.eval_memory_gb
+        )
         return SetMetrics(result.metrics, result.definitions, result.counts, details={})
 
     files = [file for part in parts for file in part.manifest.files()]

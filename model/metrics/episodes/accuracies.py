@@ -6,9 +6,9 @@ import numpy as np
 
 from dataset.formats.episodes import Episodes
 from model.distances import find_distance, is_squared
+from model.metrics.vectors import distances_of_pairs
 
 ACCURACIES = ("general_accuracy", "easy_accuracy")
-BLOCK_ELEMENTS = 1 << 20  # of the array of differences: 8 MB
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,17 @@ def pair_distances(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray
         first, second: (P,) indices of rows.
         metric: a module of `model.distances`.
     """
-    distance, distances = find_distance(metric), np.empty(len(first))
-    step = max(1, BLOCK_ELEMENTS // max(1, embeddings.shape[1]))
-    for start in range(0, len(first), step):
-        block = slice(start, start + step)
-        a, b = embeddings[first[block]].astype(np.float64), embeddings[second[block]].astype(np.float64)  # (p, D)
+    distance = find_distance(metric)
+
+    def of(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (p, D) each
         if not is_squared(metric):
-            distances[block] = distance.of_differences(a - b, np).sum(1)
-        elif distance.UNIT_LENGTH:
+            return distance.of_differences(a - b, np).sum(1)
+        if distance.UNIT_LENGTH:
             norms = np.sqrt((a * a).sum(1) * (b * b).sum(1))
-            distances[block] = 1 - (a * b).sum(1) / np.where(norms == 0, 1, norms)
-        else:
-            distances[block] = np.square(a - b).sum(1)
-    return distances
+            return 1 - (a * b).sum(1) / np.where(norms == 0, 1, norms)
+        return np.square(a - b).sum(1)
+
+    return distances_of_pairs(embeddings, embeddings, first, second, of)
 
 
 def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) -> EpisodeResult:

@@ -6,85 +6,74 @@ float64, coordinate by coordinate. The ranking is that of float64, at float32's 
 """
 
 from types import ModuleType
-from typing import Protocol
+from typing import TypeVar
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
 from model.distances import find_distance, has_unit_length, is_squared
-from runtime.errors import UserError
+from model.metrics.vectors import blocks, distances_of_pairs, unit_rows
+
+Distance = TypeVar("Distance", float, np.ndarray)
 
 # Of the squared lengths. The error of float32 products about the mean was 14 units at most (D from 8 to 8192, random,
 # nearly parallel and with outliers), where a unit is 2^-24.
 _PRODUCT_ERROR = 32 * 2.0**-24
 _ONE = 1e-12  # exact distances that differ by less than this part are one: float64's rounding of the same distance
 _COSINE_NOISE = 1e-14  # what rounding to float32 makes of the cosine distance of parallel vectors
-_CHUNK = 2**19  # numbers in a block of gathered coordinates
 
 
-class Distances(Protocol):
+class Distances:
     """Distances between Q queries and G gallery images, in whatever unit orders them.
 
-    `pairs`, `tile` and `slack` may be called from several threads.
+    Several threads call `pairs`, `tile` and `slack`. Here, tiles are exact, and each bit of a distance counts.
     """
 
     shape: tuple[int, int]
 
     def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Exact distances of P pairs: (P,) float64."""
+        raise NotImplementedError
 
     def tile(self, rows: np.ndarray, columns: slice) -> np.ndarray:
         """Distances (q, g) of some queries to a part of the gallery, float32 or float64; the caller may change it."""
+        raise NotImplementedError
 
     def slack(self, rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
         """How far `tile` may be off near a distance: (P,) for P queries and exact distances."""
+        return np.zeros(len(distances))
 
     def same(self, distances: np.ndarray) -> np.ndarray:
         """Distances nearer to these than this are equal: (P,)."""
-
-    def in_units(self, distance: float | np.ndarray) -> float | np.ndarray:
-        """Distances in the unit of the metric."""
-
-
-class GivenDistances:
-    """A matrix of distances (Q, G), as it is: every bit counts."""
-
-    def __init__(self, distances: np.ndarray) -> None:
-        if not np.issubdtype(distances.dtype, np.floating):
-            distances = distances.astype(np.float64)
-        self._distances, self.shape = distances, distances.shape
-
-    def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        return self._distances[rows, columns].astype(np.float64)
-
-    def tile(self, rows: np.ndarray, columns: slice) -> np.ndarray:
-        return self._distances[rows, columns]  # rows are an array, so this is a copy
-
-    def slack(self, rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
         return np.zeros(len(distances))
 
-    same = staticmethod(np.zeros_like)
+    def reach(self, rows: np.ndarray, distances: np.ndarray, sign: int = 1) -> np.ndarray:
+        """Up to which value of a tile an image may be as near as these values (q,) of it, of q queries, tell.
 
-    def in_units(self, distance: float | np.ndarray) -> float | np.ndarray:
+        With `sign` -1, from which value on one may be as far. Each of the two values may be off by the slack, and so
+        may the distance at which the slack is asked for.
+        """
+        limit = distances + sign * 2.5 * self.slack(rows, np.maximum(distances, 0))
+        return np.nextafter(limit.astype(distances.dtype), distances.dtype.type(sign * np.inf))
+
+    def in_units(self, distance: Distance) -> Distance:
+        """Distances in the unit of the metric."""
         return distance
 
 
-class EmbeddingDistances:
+class EmbeddingDistances(Distances):
     """Distances of embeddings (Q, D) to (G, D), float32 or float64.
 
     Functions of the squared Euclidean distance have its order: they are left squared here, of embeddings at length 1
     where the metric wants that. There, a zero vector is at the squared distance 2 from all others.
 
     Raises:
-        UserError: for an unknown metric or embeddings of different sizes.
+        UserError: for an unknown metric.
     """
 
     def __init__(self, query: np.ndarray, gallery: np.ndarray, metric: str) -> None:
         self._distance = find_distance(metric)
         self._squared, self._unit = is_squared(metric), has_unit_length(metric)
-        if query.shape[1] != gallery.shape[1]:
-            sizes = f"{query.shape[1]} and {gallery.shape[1]}"
-            raise UserError(f"query and gallery embeddings have {sizes} dimensions; compute both with one model")
         self.metric, self.shape = metric, (len(query), len(gallery))
         self._query, self._gallery = query, gallery
         self._scale = 1.0
@@ -93,7 +82,7 @@ class EmbeddingDistances:
         # A power of two, so that it changes no digit: squares neither overflow nor vanish.
         largest = max(np.abs(query).max(initial=0), np.abs(gallery).max(initial=0))
         self._scale = 2.0 ** -int(np.frexp(largest)[1])
-        parts = _chunks(len(gallery), gallery.shape[1])
+        parts = blocks(len(gallery), gallery.shape[1])
         # Cancellation in |q|^2 - 2 q.g + |g|^2 grows with the lengths, which are shortest about the mean.
         self._mean = sum(self._vectors(gallery[part]).sum(0) for part in parts) / max(len(gallery), 1)
         self._targets = np.empty((len(gallery), gallery.shape[1] + 2), np.float32)
@@ -104,10 +93,9 @@ class EmbeddingDistances:
             self._targets[part] = np.column_stack([vectors, squares, np.ones(len(vectors))])
             self._longest = max(self._longest, float(squares.max(initial=0)))
         self._lengths = np.concatenate(
-            [np.square(self._vectors(query[part]) - self._mean).sum(1) for part in _chunks(len(query), query.shape[1])]
+            [np.square(self._vectors(query[part]) - self._mean).sum(1) for part in blocks(len(query), query.shape[1])]
         )
-        # Zero vectors have no direction.
-        self._nothing = [~emb.any(1) if self._unit else np.zeros(len(emb), bool) for emb in (query, gallery)]
+        self._no_query, self._no_image = query.any(1) == 0, gallery.any(1) == 0  # zero vectors have no direction
 
     def _vectors(self, emb: np.ndarray) -> np.ndarray:
         """Float64, scaled or at length 1."""
@@ -115,18 +103,18 @@ class EmbeddingDistances:
         return unit_rows(vectors) if self._unit else vectors
 
     def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        distances = np.empty(len(rows))
-        for part in _chunks(len(rows), self._query.shape[1]):
-            differences = self._vectors(self._query[rows[part]])
-            differences -= self._vectors(self._gallery[columns[part]])
-            if self._squared:
-                distances[part] = np.einsum("pd,pd->p", differences, differences)
-            else:
-                distances[part] = self._distance.of_differences(differences, np).sum(1)
+        distances = distances_of_pairs(self._query, self._gallery, rows, columns, self._of_pairs)
         if self._unit:
             distances[distances < 2 * _COSINE_NOISE] = 0
-            distances[self._nothing[0][rows] | self._nothing[1][columns]] = 2
+            distances[self._no_query[rows] | self._no_image[columns]] = 2
         return distances
+
+    def _of_pairs(self, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        differences = self._vectors(query)
+        differences -= self._vectors(gallery)
+        if self._squared:
+            return np.einsum("pd,pd->p", differences, differences)
+        return self._distance.of_differences(differences, np).sum(1)
 
     def tile(self, rows: np.ndarray, columns: slice) -> np.ndarray:
         block = self._vectors(self._query[rows])  # (q, D)
@@ -137,8 +125,8 @@ class EmbeddingDistances:
         block = np.column_stack([-2 * block, np.ones(len(block)), self._lengths[rows]]).astype(np.float32)
         distances = block @ self._targets[columns].T
         if self._unit:
-            distances[self._nothing[0][rows]] = 2
-            distances[:, self._nothing[1][columns]] = 2
+            distances[self._no_query[rows]] = 2
+            distances[:, self._no_image[columns]] = 2
         return distances
 
     def slack(self, rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
@@ -152,15 +140,15 @@ class EmbeddingDistances:
     def same(self, distances: np.ndarray) -> np.ndarray:
         return _ONE * distances + (2 * _COSINE_NOISE if self._unit else 0)
 
-    def in_units(self, distance: float | np.ndarray) -> float | np.ndarray:
-        values = np.maximum(distance, 0)  # products of single precision may be a trifle below 0
+    def in_units(self, distance: Distance) -> Distance:
+        values = np.asarray(np.maximum(distance, 0))  # products of single precision may be a trifle below 0
         if self._squared and not self._unit:
             factor = self._scale**-2  # a power of two
             if not 2.0**-96 < factor < 2.0**96:  # beyond what single precision holds
                 values = values.astype(np.float64)
             values = values * values.dtype.type(factor)
         values = self._distance.of_squared(values, np) if self._squared else values
-        return values if np.ndim(values) else float(values)
+        return values if isinstance(distance, np.ndarray) else float(values)
 
 
 def sums_over_dimensions(query: np.ndarray, gallery: np.ndarray, distance: ModuleType) -> np.ndarray:
@@ -171,16 +159,3 @@ def sums_over_dimensions(query: np.ndarray, gallery: np.ndarray, distance: Modul
     for a, b in zip(query.T, gallery.T, strict=True):
         total += distance.of_differences(a[:, None] - b[None, :], np)
     return total
-
-
-def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows divided by their Euclidean norm; zero rows stay."""
-    largest = np.abs(vectors).max(1, keepdims=True)  # divided by first, for the squares neither overflow nor vanish
-    vectors = vectors / np.where(largest == 0, 1, largest)
-    norms = np.sqrt(np.square(vectors).sum(1, keepdims=True))
-    return np.divide(vectors, np.where(norms == 0, 1, norms), out=vectors)
-
-
-def _chunks(count: int, width: int) -> list[slice]:
-    step = max(1, _CHUNK // width)
-    return [slice(start, start + step) for start in range(0, count, step)] or [slice(0, 0)]

@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 
 from model.metrics.labels import MatchLists
 from model.metrics.ranking.gallery_distances import Distances
-from runtime.errors import UserError
 from runtime.parallel import cores
 
 TIES = {
@@ -83,12 +82,7 @@ def rank_matches(
         batch_size: queries at a time, on each processor core.
         see: is shown the distances of all non-matches, tile by tile, the others being infinite, with the numbers of the
             tile's queries and of its first column; from several threads.
-
-    Raises:
-        UserError: for another way of breaking ties.
     """
-    if ties not in TIES:
-        raise UserError(f"ties {ties!r}: it must be one of {', '.join(TIES)}")
     queries = len(lists.offsets) - 1
     starts = range(0, queries, batch_size)
 
@@ -180,7 +174,9 @@ class _Block:
         if portion:
             self._settle(portion, tile, first, low)
 
-    def _settle(self, portion: list[tuple], tile: np.ndarray, first: int, low: np.ndarray) -> None:
+    def _settle(
+        self, portion: list[tuple[int, np.ndarray, np.ndarray]], tile: np.ndarray, first: int, low: np.ndarray
+    ) -> None:
         """For queries, some of their matches, and the columns that are unclear for any of these."""
         lengths = [len(columns) for _, _, columns in portion]
         rows = np.repeat([row for row, _, _ in portion], lengths)

@@ -28,7 +28,9 @@ class OperatingPoint:
     def __init__(self, fpr: float, negatives: int, distances: Distances) -> None:
         self.fpr, self._negatives, self._distances = fpr, negatives, distances
         self._allowed = math.floor(fpr * negatives * (1 + 1e-12))  # so many of them may be accepted
-        self._values, self._pairs, self._size = [], [], 0
+        self._values: list[np.ndarray] = []
+        self._pairs: list[np.ndarray] = []
+        self._size = 0
         self._bound = np.finfo(np.float64).max
         self._rows = np.arange(distances.shape[0])
         self._crowded = False  # more pairs about the threshold than are worth to be kept

@@ -8,7 +8,7 @@ import numpy as np
 from dataset.formats.manifest import Manifest
 from model.metrics.excluders import find_excluder
 from model.metrics.labels import Labels, MatchLists, cameras_of_names, encode_labels, match_lists
-from model.metrics.ranking.gallery_distances import Distances, EmbeddingDistances, GivenDistances
+from model.metrics.ranking.gallery_distances import Distances, EmbeddingDistances
 from model.metrics.ranking.match_ranks import TIES, rank_matches
 from model.metrics.ranking.operating_point import OperatingPoint
 from model.metrics.ranking.per_query import collect_definitions, compute_per_query
@@ -37,16 +37,6 @@ class RetrievalResult:
     definitions: dict[str, str]
     counts: dict[str, int]
     per_query: dict[str, np.ndarray]
-
-    @property
-    def aps(self) -> np.ndarray:
-        """(Q,) average precision (`map`'s) of each query, NaN where skipped."""
-        return self.per_query["map"]
-
-    @property
-    def first_ranks(self) -> np.ndarray:
-        """(Q,) int, rank of the first match, counted from 1; 0 where skipped."""
-        return np.nan_to_num(self.per_query["first_rank"]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -88,15 +78,20 @@ def make_task(query: Manifest, gallery: Manifest, excluder: str) -> Task:
     lists = match_lists(query_labels, gallery_labels, rules.left_out)
     used = np.flatnonzero(lists.used)
     only = int(lists.only_left_out.sum())
+    absent = len(query) - len(used) - only
+    if not len(used):
+        raise UserError(
+            f"none of the {len(query)} queries of {query.source} has a match in {gallery.source}: for {absent} the "
+            f"gallery has no other image of the identity, for {only} only images that excluder {excluder} leaves out; "
+            "check that the two files belong together, and the excluder"
+        )
     counts = {
         "queries": len(query),
         "gallery": len(gallery),
         "queries_used": len(used),
-        "queries_skipped_identity_absent": len(query) - len(used) - only,
+        "queries_skipped_identity_absent": absent,
         "queries_skipped_only_same_camera": only,
     }
-    if not len(used):
-        raise UserError(no_match_message(query, gallery, excluder, counts))
     return Task(lists.select(used), used, kept, gallery_labels, rules.MEANING, counts)
 
 
@@ -133,27 +128,6 @@ def evaluate_retrieval(
     return evaluate_task(task, distances, metric, memory_gb, ties=ties, fpr=fpr)
 
 
-def evaluate_distances(
-    distances: np.ndarray,
-    query: Manifest,
-    gallery: Manifest,
-    excluder: str,
-    *,
-    ties: str = "pessimistic",
-    fpr: float = FPR,
-) -> RetrievalResult:
-    """The figures of `evaluate_retrieval` for distances (Q, G) that somebody else computed; each bit of them counts."""
-    if distances.shape != (len(query), len(gallery)):
-        shape = " x ".join(map(str, distances.shape))
-        raise UserError(f"distances of shape {shape}, but {len(query)} queries and {len(gallery)} gallery images")
-    if not np.isfinite(distances).all():
-        raise UserError(f"{int((~np.isfinite(distances)).sum())} of the distances are not finite (NaN or infinite)")
-
-    task = make_task(query, gallery, excluder)
-    given = GivenDistances(distances[np.ix_(task.queries, task.gallery)])
-    return evaluate_task(task, given, "as given", ties=ties, fpr=fpr)
-
-
 def evaluate_task(
     task: Task,
     distances: Distances,
@@ -173,14 +147,7 @@ def evaluate_task(
         memory_gb: bound in 10^9 bytes for blocks of distances (at least one query).
         batch_size: queries in a block, on each processor core, if that allows so many.
         ties, fpr: see `evaluate_retrieval`.
-
-    Raises:
-        UserError: for settings out of range.
     """
-    if not memory_gb > 0:
-        raise UserError(f"memory_gb {memory_gb}: it must be greater than 0")
-    if not 0 < fpr < 1:
-        raise UserError(f"fpr {fpr}: it must be between 0 and 1")
     lists = task.lists
     negatives = len(task.queries) * len(task.gallery) - len(lists.columns) - len(lists.left_out)
     point = OperatingPoint(fpr, negatives, distances)
@@ -209,20 +176,13 @@ def check_embeddings(embeddings: np.ndarray, manifest: Manifest) -> np.ndarray:
     return embeddings
 
 
-def no_match_message(query: Manifest, gallery: Manifest, excluder: str, counts: dict[str, int]) -> str:
-    """Why nothing can be evaluated."""
-    absent, camera = counts["queries_skipped_identity_absent"], counts["queries_skipped_only_same_camera"]
-    return (
-        f"none of the {counts['queries']} queries of {query.source} has a match in {gallery.source}: for {absent} the "
-        f"gallery has no other image of the identity, for {camera} only images that excluder {excluder} leaves out; "
-        "check that the two files belong together, and the excluder"
-    )
-
-
 def with_cameras(query: Manifest, gallery: Manifest, excluder: str) -> tuple[Manifest, Manifest]:
     """The images with their cameras from the file names, if the excluder wants them and no column has them for both."""
     form = find_excluder(excluder).CAMERAS
     if form is None or (query.cameras is not None and gallery.cameras is not None):
         return query, gallery
-    named = {id(manifest): np.array(cameras_of_names(manifest, form), object) for manifest in (query, gallery)}
-    return tuple(dataclasses.replace(manifest, cameras=named[id(manifest)]) for manifest in (query, gallery))
+    named = [
+        dataclasses.replace(manifest, cameras=np.array(cameras_of_names(manifest, form), object))
+        for manifest in ((query,) if query is gallery else (query, gallery))
+    ]
+    return named[0], named[-1]

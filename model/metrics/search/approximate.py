@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.distances import find_distance, list_distances
+from model.distances import find_distance
 from model.metrics.ranking.per_query.cmc import CMC_RANKS, RECALL_RANKS
 from model.metrics.ranking.per_query.cmc import DEFINITIONS as CMC_DEFINITIONS
 from model.metrics.ranking.retrieval import QUERIES, Task
-from model.metrics.search.nearest import (
+from model.metrics.search.nearest import nearest
+from model.metrics.vectors import (
     as_vectors,
     centre_and_scale,
     centred_single,
-    check_positive,
     check_vectors,
-    nearest,
-    pair_distances,
+    distances_of_pairs,
+    squared_distances,
 )
 from runtime.errors import UserError
 
@@ -52,16 +52,12 @@ class ApproximateIndex:
     """
 
     def __init__(self, gallery: np.ndarray, metric: str, *, seed: int = 0, recall: float = 0.95) -> None:
-        if metric in list_distances() and metric not in list_distances(squared=True):
-            raise UserError(f"approximate search has no {metric}: use metric euclidean or cosine, or exact search")
         check_vectors(gallery, gallery, metric, squared=True)
-        if not 0 < recall <= 1:
-            raise UserError(f"recall {recall}: it must be above 0 and at most 1")
         faiss = load_faiss()
         self._metric = metric
         self._gallery = as_vectors(gallery, metric)
         self._mean, self._scale = centre_and_scale(self._gallery)
-        vectors, _ = centred_single(self._gallery, self._mean, self._scale)  # (G, D) float32
+        vectors = centred_single(self._gallery, self._mean, self._scale)  # (G, D) float32
         number, dimensions = vectors.shape
         self.cells = self.probed = 1
         if number < SMALL:
@@ -93,7 +89,6 @@ class ApproximateIndex:
             UserError: for queries that are not finite or do not fit the gallery.
         """
         check_vectors(query, self._gallery[:1], self._metric, squared=True)
-        check_positive(k=k)
         return self._search(as_vectors(query, self._metric), k)
 
     def recall_against_exact(self, query: np.ndarray, k: int, sample: int = 1000, seed: int = 0) -> float:
@@ -101,17 +96,17 @@ class ApproximateIndex:
 
         An image at the distance of the k-th nearest counts as one of them.
         """
-        check_positive(k=k, sample=sample)
         check_vectors(query, self._gallery[:1], self._metric, squared=True)
         drawn = np.random.default_rng(seed).permutation(len(query))[:sample]
         return self._recall(as_vectors(query[np.sort(drawn)], self._metric), k)
 
     def _search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        single, _ = centred_single(query, self._mean, self._scale)
+        single = centred_single(query, self._mean, self._scale)
         width = min(k, len(self._gallery))
         _, found = self._index.search(single, width)  # (Q, width)
         rows = np.repeat(np.arange(len(query)), width)
-        distances = pair_distances(query, self._gallery, rows, np.maximum(found, 0).ravel()).reshape(found.shape)
+        columns = np.maximum(found, 0).ravel()
+        distances = distances_of_pairs(query, self._gallery, rows, columns, squared_distances).reshape(found.shape)
         distances[found < 0] = np.inf
         order = np.lexsort((found, distances), axis=1)
         distances = np.take_along_axis(distances, order, 1)

@@ -4,16 +4,11 @@ Average query expansion: Chum et al., Total Recall, ICCV 2007: the mean of the q
 cos^alpha: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019, section 3.3.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from model.distances import has_unit_length
-from model.metrics.ranking.gallery_distances import unit_rows
-from model.metrics.search.nearest import as_vectors, check_positive, nearest
-from runtime.errors import UserError
-
-MAX_ELEMENTS = 1 << 21  # of the neighbours that are gathered together: 16 MB
+from model.metrics.search.nearest import nearest
+from model.metrics.vectors import as_vectors, blocks, unit_rows
 
 
 def definition(k: int, alpha: float) -> str:
@@ -31,7 +26,6 @@ def expand_queries(
     metric: str = "cosine",
     exclude: np.ndarray | None = None,
     memory_gb: float = 1.0,
-    progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """The weighted mean of each query and its k nearest gallery embeddings, (Q, D) float64.
 
@@ -45,20 +39,14 @@ def expand_queries(
         exclude: (Q,) index of a gallery image that is passed over, -1 for none: the query itself where all are
             compared with all.
         memory_gb: bound in 10^9 bytes for the blocks of queries, beside the embeddings in float64 and float32.
-        progress: called with the number of queries that have their neighbours.
 
     Raises:
-        UserError: for embeddings that do not fit or are not finite, and settings out of range.
+        UserError: for embeddings that do not fit or are not finite, and an unknown metric.
     """
-    check_positive(k=k)
-    if not 0 <= alpha < np.inf:
-        raise UserError(f"alpha {alpha}: it must be a number from 0 on")
-    indices = nearest(query, gallery, k, metric, exclude=exclude, memory_gb=memory_gb, progress=progress).indices
+    indices = nearest(query, gallery, k, metric, exclude=exclude, memory_gb=memory_gb).indices
     query, gallery = as_vectors(query, metric), as_vectors(gallery, metric)
     expanded = np.empty_like(query)
-    step = max(1, MAX_ELEMENTS // (indices.shape[1] * query.shape[1]))
-    for start in range(0, len(query), step):
-        part = slice(start, start + step)
+    for part in blocks(len(query), indices.shape[1] * query.shape[1]):
         near = gallery[indices[part]]  # (q, k, D); -1, for none, gathers what then weighs 0
         weights = (indices[part] >= 0).astype(np.float64)  # (q, k)
         if alpha:

@@ -7,13 +7,13 @@ is needed of the distances: of the union's (Q + G)^2 distances the k1 + 1 smalle
 """
 
 import threading
-from collections.abc import Callable
 
 import numpy as np
 from scipy import sparse
 
-from model.distances import list_distances
-from model.metrics.search.nearest import as_vectors, check_positive, check_vectors, nearest, pair_distances
+from model.metrics.ranking.gallery_distances import Distances
+from model.metrics.search.nearest import nearest
+from model.metrics.vectors import as_vectors, check_vectors, distances_of_pairs, squared_distances
 from runtime.errors import UserError
 
 MAX_TERMS = 1 << 20  # of the sums of minima that are formed together, at 50 bytes each
@@ -48,10 +48,9 @@ class Reranker:
         same: the query set is the gallery, all against all: the union is this one set.
         memory_gb: bound in 10^9 bytes for the blocks, beside the embeddings in float64 and float32, the neighbours and
             the encodings (about 12 bytes for each number that is not 0).
-        progress: called with the number of images of the union that have their neighbours.
 
     Raises:
-        UserError: for embeddings that are not finite or do not fit, and settings out of range.
+        UserError: for embeddings that are not finite or do not fit, and another metric.
     """
 
     def __init__(
@@ -65,13 +64,7 @@ class Reranker:
         metric: str = "euclidean",
         same: bool = False,
         memory_gb: float = 1.0,
-        progress: Callable[[int], None] | None = None,
     ) -> None:
-        check_positive(k1=k1, k2=k2, memory_gb=memory_gb)
-        if not 0 <= weight <= 1:
-            raise UserError(f"weight {weight}: it must be from 0 (Jaccard distance alone) to 1 (no re-ranking)")
-        if metric in list_distances() and metric not in list_distances(squared=True):
-            raise UserError("re-ranking is defined by Euclidean distances: use metric euclidean or cosine, or none")
         check_vectors(query, gallery, metric, squared=True)
         if same and query.shape != gallery.shape:
             raise UserError(
@@ -82,15 +75,7 @@ class Reranker:
 
         vectors = query if same else np.concatenate([query, gallery])
         vectors = as_vectors(vectors, metric)  # (N, D)
-        found = nearest(
-            vectors,
-            vectors,
-            max(k1 + 1, k2),
-            "sqeuclidean",
-            farthest=True,
-            memory_gb=memory_gb,
-            progress=progress,
-        )
+        found = nearest(vectors, vectors, max(k1 + 1, k2), "sqeuclidean", farthest=True, memory_gb=memory_gb)
         self._largest = np.where(found.farthest > 0, found.farthest, 1)  # (N,); where all are equal, all are at 0
         expanded = reciprocal_sets(found.indices, k1, memory_gb)
         weights = gaussian_weights(expanded, vectors, self._largest)
@@ -106,7 +91,7 @@ class Reranker:
         """The final distances (q, G) float32 of these queries (a slice, or their numbers) to the whole gallery."""
         rows = np.arange(self._queries)[queries]
         query = self._query[rows]
-        out = (-2 * query) @ self._gallery.T  # (q, G)
+        out: np.ndarray = (-2 * query) @ self._gallery.T  # (q, G)
         out += self._gallery_norms
         out += np.square(query).sum(1)[:, None]
         np.maximum(out, 0, out=out)
@@ -133,8 +118,8 @@ class Reranker:
             place = np.arange(lengths.sum()) + np.repeat(shift, lengths)
             minima = np.minimum(np.repeat(codes.data[part], lengths), self._gallery_codes.data[place])
             cell = np.repeat(row * columns, lengths) + self._gallery_codes.indices[place]
-            shared = np.bincount(cell, minima, minlength=(stop - start) * columns)
-            shared = shared.astype(np.float64, copy=False).reshape(stop - start, columns)  # int64 of no terms at all
+            sums = np.bincount(cell, minima, minlength=(stop - start) * columns)
+            shared = sums.astype(np.float64, copy=False).reshape(stop - start, columns)  # int64 of no terms at all
             shared /= 2 - shared
             np.subtract(1, shared, out=shared)
             shared *= 1 - self._weight
@@ -184,7 +169,8 @@ def selection(neighbours: np.ndarray, dtype: type) -> sparse.csr_array:
 def gaussian_weights(sets: sparse.csr_array, vectors: np.ndarray, largest: np.ndarray) -> sparse.csr_array:
     """exp(-d) over the sets, each row divided by its sum; an empty row stays empty."""
     rows = np.repeat(np.arange(sets.shape[0]), np.diff(sets.indptr))
-    weights = np.exp(-pair_distances(vectors, vectors, rows, sets.indices) / largest[rows])
+    distances = distances_of_pairs(vectors, vectors, rows, sets.indices, squared_distances)
+    weights = np.exp(-distances / largest[rows])
     sums = np.bincount(rows, weights, minlength=sets.shape[0])
     return sparse.csr_array((weights / sums[rows], sets.indices, sets.indptr), shape=sets.shape)
 
@@ -197,8 +183,8 @@ def neighbour_means(neighbours: np.ndarray, weights: sparse.csr_array) -> sparse
     return means
 
 
-class RerankedDistances:
-    """Distances of some queries of a `Reranker` to its gallery; implements `gallery_distances.Distances`.
+class RerankedDistances(Distances):
+    """Distances of some queries of a `Reranker` to its gallery.
 
     Args:
         reranker: of all queries, since they are neighbours of each other.
@@ -228,11 +214,3 @@ class RerankedDistances:
     def tile(self, rows: np.ndarray, columns: slice) -> np.ndarray:
         block, first = self._block(rows)
         return block[rows - first, columns]  # rows are an array, so this is a copy
-
-    def slack(self, rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
-        return np.zeros(len(distances))
-
-    same = staticmethod(np.zeros_like)
-
-    def in_units(self, distance: float | np.ndarray) -> float | np.ndarray:
-        return distance

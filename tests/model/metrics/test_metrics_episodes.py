@@ -7,7 +7,7 @@ from helpers.metric_names import METRICS
 from scipy.spatial import distance
 
 from dataset.formats.episodes import Episodes
-from model.metrics.episodes import accuracies as module
+from model.metrics import vectors
 from model.metrics.episodes.accuracies import episode_accuracies
 from runtime.errors import UserError
 
@@ -23,7 +23,7 @@ def accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str = "euclid
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("block", [1, 50, 1 << 20])
 def test_against_a_plain_loop(metric: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK_ELEMENTS", block)
+    monkeypatch.setattr(vectors, "BLOCK", block)
     rng = np.random.default_rng(0)
     episodes, embeddings = random_episodes(rng, 200, 60), rng.standard_normal((60, 7)).astype(np.float32)
     solved, shares = [], []

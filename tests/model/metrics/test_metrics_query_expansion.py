@@ -5,9 +5,8 @@ import pytest
 from helpers.metric_names import METRICS
 from scipy.spatial.distance import cdist
 
-from model.metrics.search import query_expansion
+from model.metrics import vectors
 from model.metrics.search.query_expansion import definition, expand_queries
-from runtime.errors import UserError
 
 
 def plainly(
@@ -46,7 +45,7 @@ def test_all_against_all_passes_the_image_itself_over(monkeypatch: pytest.Monkey
     expected = plainly(points.astype(np.float64), points.astype(np.float64), 3, 0, "euclidean", list(range(25)))
     found = expand_queries(points, points, 3, metric="euclidean", exclude=np.arange(25))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-    monkeypatch.setattr(query_expansion, "MAX_ELEMENTS", 30)  # the size of blocks changes nothing
+    monkeypatch.setattr(vectors, "BLOCK", 30)  # the size of blocks changes nothing
     again = expand_queries(points, points, 3, metric="euclidean", exclude=np.arange(25), memory_gb=1e-8)
     np.testing.assert_allclose(again, found, rtol=0, atol=1e-12)
 
@@ -73,14 +72,6 @@ def test_one_image_that_is_passed_over_leaves_the_query() -> None:
     np.testing.assert_array_equal(
         expand_queries(point, point, 5, metric="euclidean", exclude=np.zeros(1, np.int64)), point
     )
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"), [({"k": 0}, "k 0"), ({"alpha": -1.0}, "alpha -1.0"), ({"metric": "dot"}, "metric 'dot'")]
-)
-def test_wrong_settings_are_refused(settings: dict, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        expand_queries(np.ones((2, 3)), np.ones((4, 3)), **{"k": 2} | settings)
 
 
 def test_the_definition_names_the_settings() -> None:

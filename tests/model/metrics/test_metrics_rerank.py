@@ -5,6 +5,7 @@ import pytest
 from helpers.metric_names import METRICS
 from scipy.spatial.distance import cdist
 
+from model.metrics import vectors
 from model.metrics.search import nearest as nearest_module
 from model.metrics.search import rerank
 from model.metrics.search.nearest import nearest
@@ -124,7 +125,7 @@ def test_the_size_of_blocks_changes_nothing(memory_gb: float, monkeypatch: pytes
     expected = reranked(query, gallery, step=30)
     monkeypatch.setattr(rerank, "MAX_TERMS", 40)
     monkeypatch.setattr(nearest_module, "MAX_PAIRS", 200)
-    monkeypatch.setattr(nearest_module, "MAX_ELEMENTS", 50)
+    monkeypatch.setattr(vectors, "BLOCK", 50)
     np.testing.assert_allclose(reranked(query, gallery, step=4, memory_gb=memory_gb), expected, rtol=0, atol=1e-7)
 
 
@@ -150,30 +151,6 @@ def test_any_slice_and_float16() -> None:
     assert reranker.distances(slice(20, 30)).shape == (0, 50)
     half = reranked(query.astype(np.float16), gallery.astype(np.float16))
     np.testing.assert_allclose(half, reranked(*(x.astype(np.float16).astype(float) for x in (query, gallery))))
-
-
-def test_progress_counts_the_union() -> None:
-    told: list[int] = []
-    Reranker(embeddings(0, 20), embeddings(1, 300), progress=told.append)
-    assert told == sorted(told)
-    assert told[-1] == 320
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"k1": 0}, "k1 0"),
-        ({"k2": 2.5}, "k2 2.5"),
-        ({"weight": 1.5}, "weight 1.5"),
-        ({"metric": "cityblock"}, "re-ranking is defined by Euclidean"),
-        ({"metric": "manhattan"}, "metric 'manhattan'"),
-        ({"memory_gb": 0}, "memory_gb 0"),
-        ({"same": True}, "all against all"),
-    ],
-)
-def test_wrong_settings_are_refused(settings: dict, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        Reranker(embeddings(0, 4), embeddings(1, 9), **settings)
 
 
 def test_wrong_embeddings_are_refused() -> None:

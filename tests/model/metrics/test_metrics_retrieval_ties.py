@@ -32,7 +32,7 @@ def test_collapsed_network(metric: str, size: int, zero: bool) -> None:
     everything = manifest([i // 3 for i in range(301)])
     result = evaluate_retrieval(embeddings, embeddings, everything, everything, "diagonal", metric)
     assert result.metrics["cmc@10"] == 0
-    assert result.first_ranks[:300].tolist() == [299] * 300  # 298 of other identities come first
+    assert result.per_query["first_rank"][:300].tolist() == [299] * 300  # 298 of other identities come first
     assert result.counts["queries_skipped_identity_absent"] == 1
 
 
@@ -48,7 +48,7 @@ def test_equal_gallery_rows_tie_exactly(metric: str) -> None:
         result = evaluate_retrieval(rows, gallery_emb, query, gallery, "diagonal", metric)
         assert result.metrics["cmc@1"] == 0
         if size > 1:
-            assert set(result.first_ranks) == {2}
+            assert set(result.per_query["first_rank"]) == {2}
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
@@ -80,4 +80,4 @@ def test_parallel_vectors_tie_in_cosine() -> None:
     gallery = manifest(["match", *["other"] * 59])
     query = manifest(["match"], prefix="q")
     result = evaluate_retrieval(direction[None].astype(np.float32), gallery_emb, query, gallery, "diagonal", "cosine")
-    assert result.first_ranks.tolist() == [60]
+    assert result.per_query["first_rank"].tolist() == [60]

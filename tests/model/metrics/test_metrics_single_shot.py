@@ -7,7 +7,6 @@ import pytest
 
 from model.metrics import single_shot
 from model.metrics.single_shot import poisson_binomial, single_gallery_shot
-from runtime.errors import UserError
 
 RANKS = (1, 2, 3, 5)
 
@@ -107,13 +106,3 @@ def test_nothing_to_rank() -> None:
 def test_sure_and_impossible_events() -> None:
     found = poisson_binomial(np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]), np.array([0, 1, 2, 9]))
     np.testing.assert_array_equal(found, [[0, 0, 1, 1], [1, 1, 1, 1]])
-
-
-def test_wrong_settings_are_refused() -> None:
-    arguments = np.ones((1, 2)), np.arange(2), np.array([0])
-    with pytest.raises(UserError, match="ties 'random'"):
-        single_gallery_shot(*arguments, ties="random")
-    with pytest.raises(UserError, match="ranks"):
-        single_gallery_shot(*arguments, ranks=(0, 1))
-    with pytest.raises(ValueError, match="distances"):
-        single_gallery_shot(np.ones((2, 2)), *arguments[1:])
