@@ -11,7 +11,6 @@ from runtime.tables import align
 
 _ROWS = 30  # of a table of a run
 _ACCURACIES = {"general": "general_accuracy", "easy": "easy_accuracy"}
-_OF_SNIPPETS = "snippet_intervals"
 
 
 def table(run: RunFolder, origin: dict[str, str]) -> str:
@@ -66,12 +65,10 @@ def intervals_text(run: RunFolder, origin: dict[str, str]) -> str:
     text = []
     for title, line in _chosen(run, origin):
         if "intervals" in line:
+            kind, unit = _shown_intervals(line)
             figures = line["metrics"] | line
-            cells = ", ".join(
-                f"{word} {_with_interval(figures, metric, _kind(line))}" for word, metric in _ACCURACIES.items()
-            )
-            number = line["counts"]["snippets" if _kind(line) == _OF_SNIPPETS else "episodes"]
-            text.append(f"{title}: {cells} (95%, {number:,} {_unit(line)} resampled)")
+            cells = ", ".join(f"{word} {_with_interval(figures, metric, kind)}" for word, metric in _ACCURACIES.items())
+            text.append(f"{title}: {cells} (95%, {line['counts'][unit]:,} {unit} resampled)")
     return "\n".join(text)
 
 
@@ -82,8 +79,9 @@ def breakdown_text(run: RunFolder, origin: dict[str, str]) -> str:
         return "no breakdown: none of the sets evaluated is of episodes"
     text = []
     for title, line in chosen:
+        kind, unit = _shown_intervals(line)
         for attribute, groups in line.get("breakdown", {}).items():
-            text += [f"{title}, by {attribute}, % (95%, {_unit(line)} resampled)", _table(groups, _kind(line)), ""]
+            text += [f"{title}, by {attribute}, % (95%, {unit} resampled)", _table(groups, kind), ""]
     old = [title for title, line in chosen if "breakdown" not in line]
     if old:
         remedy = "remove these lines and run evaluate.py again while the checkpoints are there"
@@ -124,10 +122,6 @@ def _with_interval(figures: dict[str, Any], metric: str, kind: str) -> str:
     return f"{100 * figures[metric]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _kind(line: dict[str, Any]) -> str:
-    """Which intervals of a line are shown."""
-    return _OF_SNIPPETS if _OF_SNIPPETS in line else "intervals"
-
-
-def _unit(line: dict[str, Any]) -> str:
-    return "snippets" if _kind(line) == _OF_SNIPPETS else "episodes"
+def _shown_intervals(line: dict[str, Any]) -> tuple[str, str]:
+    """Which intervals of a line are shown, and of what they are."""
+    return ("snippet_intervals", "snippets") if "snippet_intervals" in line else ("intervals", "episodes")
