@@ -49,27 +49,35 @@ def market_ap(good: set[int], order: list[int]) -> float:
     return ap
 
 
-def brute_force(distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str) -> dict[str, float]:
-    """Every figure by sorting, with ties against the matches; the mean over queries with a match."""
-    mask, rows = brute_mask(query, gallery, excluder), []
+def by_sorting(
+    distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str, ties: str = "pessimistic"
+) -> dict[int, tuple[dict[str, float], int]]:
+    """Of each query with a match, every figure by sorting, and its nearest image."""
+    mask, found = brute_mask(query, gallery, excluder), {}
     for i in range(len(query)):
-        keep = [j for j in range(len(gallery)) if not mask[i, j]]
-        good = {j for j in keep if gallery.identities[j] == query.identities[i]}
-        if not good:
+        keep = np.flatnonzero(~mask[i])
+        match = gallery.identities[keep] == query.identities[i]
+        if not match.any():
             continue
-        order = sorted(keep, key=lambda j: (distances[i, j], j in good))
-        hits = [j in good for j in order]
+        of_equals = {"pessimistic": match, "optimistic": ~match, "stable": keep}[ties]
+        places = np.lexsort((keep, of_equals, distances[i, keep]))
+        order, hits, good = keep[places].tolist(), match[places].tolist(), set(keep[match].tolist())
         precisions = [sum(hits[: k + 1]) / (k + 1) for k in range(len(hits))]
-        total, last = len(good), max(k for k, hit in enumerate(hits) if hit) + 1
+        total, places = len(good), [k + 1 for k, hit in enumerate(hits) if hit]
         row = {name: float(any(hits[: int(name.split("@")[1])])) for name in NAMES[:7]}
         row["map"] = sum(p for p, hit in zip(precisions, hits, strict=True) if hit) / total
         row["map_market"] = market_ap(good, order)
-        row["minp"] = total / last
+        row["minp"] = total / places[-1]
         row["map@r"] = sum(p for p, hit in zip(precisions[:total], hits, strict=False) if hit) / total
         row["r_precision"] = sum(hits[:total]) / total
-        places = [k + 1 for k, hit in enumerate(hits) if hit]
-        row["average_rank"], row["first_rank"] = sum(places) / total, places[0]
-        rows.append(row)
+        row["average_rank"], row["first_rank"] = sum(places) / total, float(places[0])
+        found[i] = row, order[0]
+    return found
+
+
+def brute_force(distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str) -> dict[str, float]:
+    """Every figure by sorting, with ties against the matches; the mean over queries with a match."""
+    rows = [row for row, _ in by_sorting(distances, query, gallery, excluder).values()]
     return {name: float(np.mean([row[name] for row in rows])) for name in NAMES}
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.metric_names import METRICS
 from helpers.reid_lists import evaluate_by_sorting, float64_distances, market_lists, structured
-from helpers.retrieval_oracle import evaluate_distances
+from helpers.retrieval_oracle import brute_mask, by_sorting, evaluate_distances, manifest, random_case
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_curve
 
-from dataset.formats.manifest import Manifest
 from model.metrics.ranking import match_ranks as ranking
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.per_query.cmc import compute_cmc_curve
@@ -17,49 +17,18 @@ from model.metrics.ranking.retrieval import evaluate_retrieval, make_task
 from model.metrics.single_shot import single_shot_metrics
 
 
-def manifest(identities: np.ndarray, cameras: np.ndarray, prefix: str) -> Manifest:
-    names = np.array([f"{prefix}{i}.jpg" for i in range(len(identities))], object)
-    return Manifest(
-        identities.astype(str).astype(object),
-        names,
-        Path(),
-        Path(f"{prefix}.csv"),
-        cameras.astype(str).astype(object),
-    )
-
-
-def case(seed: int, queries: int = 40, images: int = 300) -> tuple[np.ndarray, Manifest, Manifest]:
-    """A matrix of distances with many ties, junk, and queries without a match."""
-    random = np.random.default_rng(seed)
-    query = manifest(random.integers(1, 14, queries), random.integers(0, 3, queries), "q")
-    gallery = manifest(random.integers(-1, 12, images), random.integers(0, 3, images), "g")
-    return random.integers(0, 40, (queries, images)) / 7, query, gallery
-
-
-def order_of(distances: np.ndarray, match: np.ndarray, ties: str) -> np.ndarray:
-    """The order of a row by full sorts."""
-    second = {"pessimistic": match, "optimistic": ~match, "stable": np.arange(len(match))}[ties]
-    return np.lexsort((second, distances))
-
-
 @pytest.mark.parametrize("ties", list(ranking.TIES))
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_ties_of_given_distances(ties: str, seed: int, dtype: type) -> None:
-    distances, query, gallery = case(seed)
-    distances = distances.astype(dtype)
+    """A matrix of distances with many ties, junk, and queries without a match."""
+    _, _, query, gallery = random_case(seed, 40, 300)
+    distances = (np.random.default_rng(seed).integers(0, 40, (40, 300)) / 7).astype(dtype)
     result = evaluate_distances(distances, query, gallery, "market1501", ties=ties)
-    for i in range(len(query)):
-        same = gallery.identities == query.identities[i]
-        keep = ~((same & (gallery.cameras == query.cameras[i])) | (gallery.identities == "-1"))
-        hits = same[keep][order_of(distances[i][keep], same[keep], ties)]
-        if not hits.any():
-            assert np.isnan(result.per_query["map"][i])
-            continue
-        places = np.flatnonzero(hits) + 1
-        assert result.per_query["map"][i] == pytest.approx((np.arange(1, len(places) + 1) / places).mean(), abs=1e-12)
-        assert result.per_query["first_rank"][i] == places[0]
-        assert result.per_query["average_rank"][i] == pytest.approx(places.mean())
+    expected = by_sorting(distances, query, gallery, "market1501", ties)
+    for name, values in result.per_query.items():
+        assert np.flatnonzero(~np.isnan(values)).tolist() == list(expected)
+        assert values[list(expected)] == pytest.approx([row[name] for row, _ in expected.values()], abs=1e-12), name
     assert result.definitions["ties"].startswith(ties)
 
 
@@ -68,7 +37,7 @@ def test_ties_of_given_distances(ties: str, seed: int, dtype: type) -> None:
 def test_ties_of_embeddings(ties: str, metric: str) -> None:
     """Corners of a cube: distances take few values, and rounding must not tell equal ones apart."""
     random = np.random.default_rng(1)
-    _, query, gallery = case(1)
+    _, _, query, gallery = random_case(1, 40, 300)
     query_emb, gallery_emb = (random.choice([0.1, 0.7], (len(m), 7)).astype(np.float32) for m in (query, gallery))
     exact = cdist(query_emb.astype(float), gallery_emb.astype(float), metric).round(9)
     expected = evaluate_distances(exact, query, gallery, "market1501", ties=ties)
@@ -81,7 +50,7 @@ def test_ties_of_embeddings(ties: str, metric: str) -> None:
 @pytest.mark.parametrize("columns", [1024, 2048, 8192])
 def test_tiles_do_not_change_the_result(many: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
-    _, query, gallery = case(0, images=5000)
+    _, _, query, gallery = random_case(0, 40, 5000)
     emb = random.standard_normal((len(query), 12)), random.standard_normal((len(gallery), 12))
     exact = evaluate_distances(cdist(*emb), query, gallery, "market1501")
     monkeypatch.setattr(ranking, "TILE_COLUMNS", columns)
@@ -116,47 +85,33 @@ def test_rough_distances_are_within_their_slack(dimensions: int, kind: str, metr
     assert (error <= distances.slack(rows, exact)).all()
 
 
-def test_nearly_equal_distances_are_told_apart() -> None:
-    """Gallery images whose distances differ in the eighth digit, which float32 cannot tell."""
-    random = np.random.default_rng(0)
-    direction = random.standard_normal(64)
-    direction /= np.linalg.norm(direction)
-    order = random.permutation(200)
-    gallery_emb = (3 + order[:, None] * 3e-8) * direction
-    labels = manifest(np.array(["a"] + ["b"] * 199), np.zeros(200), "g")
-    query = manifest(np.array(["a"]), np.ones(1), "q")
-    result = evaluate_retrieval(np.zeros((1, 64)), gallery_emb, query, labels, "diagonal", "euclidean")
-    assert result.per_query["first_rank"].tolist() == [order[0] + 1]
-
-
 @pytest.mark.parametrize("place", [0, 4, 9, 150])
-def test_figures_of_pairs_are_exact_where_single_precision_is_not(place: int) -> None:
+def test_distances_that_single_precision_cannot_tell_apart(place: int) -> None:
     """200 images of 200 identities, whose distances differ in the eighth digit; the match is number `place`."""
     random = np.random.default_rng(0)
     direction = random.standard_normal(64)
     direction /= np.linalg.norm(direction)
     order = np.concatenate([[place], random.permutation(np.delete(np.arange(200), place))])
     gallery_emb = (3 + order[:, None] * 3e-8) * direction
-    labels, query = manifest(np.arange(200), np.zeros(200), "g"), manifest(np.arange(1), np.ones(1), "q")
+    labels, query = manifest(list(range(200)), [0] * 200), manifest([0], [1], "q")
     result = evaluate_retrieval(np.zeros((1, 64)), gallery_emb, query, labels, "diagonal", "euclidean", fpr=0.5)
+    assert result.per_query["first_rank"].tolist() == [place + 1]
     threshold = np.sort(np.linalg.norm(gallery_emb[1:], axis=1))[99]  # of 199 strangers 99 may be accepted
     assert result.metrics["threshold@fpr=0.5"] == pytest.approx(threshold, rel=1e-13)
     assert result.metrics["tpr@fpr=0.5"] == (place < 100)
-    task = make_task(query, labels, "diagonal")
     distances = EmbeddingDistances(np.zeros((1, 64)), gallery_emb, "euclidean")
-    shot, _ = single_shot_metrics(task, distances, "pessimistic")
+    shot, _ = single_shot_metrics(make_task(query, labels, "diagonal"), distances, "pessimistic")
     assert [shot[f"cmc_single_shot@{k}"] for k in (1, 5, 10, 20)] == [float(place < k) for k in (1, 5, 10, 20)]
 
 
 @pytest.mark.parametrize("fpr", [0.001, 0.01, 0.3])
 def test_operating_point_is_that_of_the_roc_curve(fpr: float) -> None:
     random = np.random.default_rng(0)
-    _, query, gallery = case(0, images=2000)
+    _, _, query, gallery = random_case(0, 40, 2000)
     emb = random.standard_normal((len(query), 3)), random.standard_normal((len(gallery), 3))
     distances = cdist(*emb)
     result = evaluate_distances(distances, query, gallery, "market1501", fpr=fpr)
-    same = query.identities[:, None] == gallery.identities
-    keep = ~((same & (query.cameras[:, None] == gallery.cameras)) | (gallery.identities == "-1")[None])
+    same, keep = query.identities[:, None] == gallery.identities, ~brute_mask(query, gallery, "market1501")
     keep &= (same & keep).any(1)[:, None]  # queries without a match have no part in any figure
     false_rate, true_rate, _ = roc_curve(same[keep], -distances[keep], drop_intermediate=False)
     assert result.metrics[f"tpr@fpr={fpr:g}"] == pytest.approx(true_rate[false_rate <= fpr].max(), abs=1e-12)
@@ -170,8 +125,9 @@ def test_operating_point_is_that_of_the_roc_curve(fpr: float) -> None:
 
 
 def test_without_strangers_there_is_no_threshold() -> None:
-    query, gallery = manifest(np.array(["a"]), np.zeros(1), "q"), manifest(np.array(["a", "a"]), np.zeros(2), "g")
-    metrics = evaluate_distances(np.array([[1.0, 2.0]]), query, gallery, "diagonal").metrics
+    metrics = evaluate_distances(
+        np.array([[1.0, 2.0]]), manifest(["a"], prefix="q"), manifest(["a", "a"]), "diagonal"
+    ).metrics
     assert metrics["tpr@fpr=0.001"] == 1
     assert not any(name.startswith("threshold") for name in metrics)
 
@@ -180,9 +136,11 @@ def test_compute_cmc_curve() -> None:
     np.testing.assert_allclose(compute_cmc_curve(np.array([1.0, 3.0, 3.0, 9.0]), 5), [0.25, 0.25, 0.75, 0.75, 0.75])
 
 
-def check_real_lists(shared_data: Path, dimensions: int, count: int) -> None:
+@pytest.mark.parametrize("count", [150, pytest.param(3368, marks=pytest.mark.slow)])
+def test_real_lists(count: int, shared_data: Path) -> None:
+    """Market-1501's lists: scikit-learn's average precision, the trapezoid by hand, CMC and mINP."""
     query, gallery = market_lists(shared_data)
-    query_emb, gallery_emb = structured(query, gallery, dimensions)
+    query_emb, gallery_emb = structured(query, gallery, 128)
     rows = np.random.default_rng(0).choice(len(query), count, replace=False)
     distances = float64_distances(query_emb[rows], gallery_emb)
     chosen = query.select(rows)
@@ -197,27 +155,17 @@ def check_real_lists(shared_data: Path, dimensions: int, count: int) -> None:
     assert given.counts["queries_used"] == count
 
 
-def test_real_lists(shared_data: Path) -> None:
-    """Market-1501's lists: scikit-learn's average precision, the trapezoid by hand, CMC and mINP; 150 queries."""
-    check_real_lists(shared_data, 128, 150)
-
-
-@pytest.mark.slow
-def test_real_lists_whole(shared_data: Path) -> None:
-    check_real_lists(shared_data, 128, 3368)
-
-
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_a_collapsed_network_takes_bounded_time_and_memory(metric: str) -> None:
     """All pairs are doubtful: they are settled in portions, and equal ones tie."""
     emb = np.full((4000, 16), 0.3, np.float32)
-    labels = manifest(np.arange(4000) // 4, np.arange(4000) % 2, "g")
+    labels = manifest([i // 4 for i in range(4000)])
     result = evaluate_retrieval(emb[:200], emb, labels.select(np.arange(200)), labels, "diagonal", metric)
     assert result.metrics["first_rank"] == 3997  # 3 996 of other identities come first
     assert result.metrics["tpr@fpr=0.001"] == 0
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean", "sqeuclidean", "cityblock"])
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("spread", [1e-1, 1e-3, 3e-4])
 def test_nearly_parallel_embeddings(metric: str, spread: float) -> None:
     """What float32 products cannot tell apart is told apart, also at the operating point."""
@@ -226,7 +174,7 @@ def test_nearly_parallel_embeddings(metric: str, spread: float) -> None:
     centres = random.standard_normal((100, 24))
     emb = random.standard_normal((1, 24)) * 3 + spread * (centres[identities] + random.standard_normal((1500, 24)))
     emb = emb.astype(np.float32)
-    labels = manifest(identities, np.arange(1500), "g")
+    labels = manifest(identities.tolist())
     query = labels.select(np.arange(0, 1500, 10))
     unit = emb.astype(float)
     if metric == "cosine":  # from differences: 1 - cos would cancel
