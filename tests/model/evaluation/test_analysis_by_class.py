@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers.metric_names import METRICS
-from helpers.retrieval_oracle import manifest
+from helpers.retrieval_oracle import by_sorting, manifest
 from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
@@ -35,33 +35,15 @@ def random_case(seed: int, excluder: str, tied: bool) -> tuple[np.ndarray, np.nd
     return query_emb, gallery_emb, query, manifest(gallery_ids.tolist(), cameras[1], "g")
 
 
-def left_out(query: Manifest, i: int, gallery: Manifest, j: int, excluder: str) -> bool:
-    if excluder == "diagonal":
-        return query.paths[i] == gallery.paths[j]
-    same = query.identities[i] == gallery.identities[j] and query.cameras[i] == gallery.cameras[j]
-    return same or gallery.identities[j] == "-1"
-
-
-def brute_force(distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str) -> tuple[dict, dict]:
+def by_class(distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str) -> tuple[dict, dict]:
     """By sorting: figures of each query by class, and (class, other class) -> its wrong pairs (distance, i, j)."""
-    by_class: dict[str, list[dict]] = {}
+    rows: dict[str, list[dict]] = {}
     wrong: dict[tuple[str, str], list[tuple[float, int, int]]] = {}
-    for i, name in enumerate(query.identities):
-        keep = [j for j in range(len(gallery)) if not left_out(query, i, gallery, j, excluder)]
-        good = {j for j in keep if gallery.identities[j] == name}
-        if not good:
-            continue
-        order = sorted(keep, key=lambda j: (distances[i, j], j in good, j))
-        places = [k for k, j in enumerate(order, 1) if j in good]
-        precisions = [n / place for n, place in enumerate(places, 1)]
-        row = {f"recall@{k}": float(places[0] <= k) for k in (1, 2, 4, 8)}
-        row["map"] = sum(precisions) / len(good)
-        row["map@r"] = sum(p for p, place in zip(precisions, places, strict=True) if place <= len(good)) / len(good)
-        row["average_rank"], row["first_rank"] = sum(places) / len(good), float(places[0])
-        by_class.setdefault(name, []).append(row)
-        if places[0] > 1:
-            wrong.setdefault((name, gallery.identities[order[0]]), []).append((distances[i, order[0]], i, order[0]))
-    return by_class, wrong
+    for i, (row, j) in by_sorting(distances, query, gallery, excluder).items():
+        rows.setdefault(query.identities[i], []).append(row)
+        if row["first_rank"] > 1:
+            wrong.setdefault((query.identities[i], gallery.identities[j]), []).append((distances[i, j], i, j))
+    return rows, wrong
 
 
 def mean_of(rows: list[dict]) -> dict[str, float]:
@@ -84,16 +66,16 @@ def test_against_brute_force(metric: str, excluder: str, tied: bool, seed: int) 
     distances = cdist(query_emb.astype(float), gallery_emb.astype(float), metric)
     if tied:  # float64's rounding is no difference
         distances = distances.round(9)
-    by_class, wrong = brute_force(distances, query, gallery, excluder)
+    classes, wrong = by_class(distances, query, gallery, excluder)
 
-    assert got.metrics == pytest.approx(mean_of([row for rows in by_class.values() for row in rows]), abs=1e-12)
-    assert got.class_means == pytest.approx(mean_of([mean_of(rows) for rows in by_class.values()]), abs=1e-12)
-    expected = {name: mean_of(rows) for name, rows in by_class.items()}
+    assert got.metrics == pytest.approx(mean_of([row for rows in classes.values() for row in rows]), abs=1e-12)
+    assert got.class_means == pytest.approx(mean_of([mean_of(rows) for rows in classes.values()]), abs=1e-12)
+    expected = {name: mean_of(rows) for name, rows in classes.items()}
     order = sorted(expected, key=lambda name: (expected[name]["recall@1"], round(expected[name]["map"], 12), name))
     assert [one.name for one in got.classes] == order
     for one in got.classes:
         assert one.metrics == pytest.approx(expected[one.name], abs=1e-12)
-        assert one.queries == len(by_class[one.name])
+        assert one.queries == len(classes[one.name])
         assert one.queries + one.skipped == (query.identities == one.name).sum()
     assert len(set(query.identities)) == got.counts["classes"] > got.counts["classes_used"] == len(expected)
 
@@ -102,7 +84,7 @@ def test_against_brute_force(metric: str, excluder: str, tied: bool, seed: int) 
         distance, i, j = min(wrong[one.query_class, one.found_class])
         assert (one.query, one.image) == (i, j)
         assert one.distance == pytest.approx(distance, abs=1e-7)
-        assert one.share == one.count / len(by_class[one.query_class])
+        assert one.share == one.count / len(classes[one.query_class])
     assert got.counts["queries_wrong"] == sum(map(len, wrong.values())) > 0
 
     both: dict[frozenset, int] = {}
@@ -115,7 +97,7 @@ def test_against_brute_force(metric: str, excluder: str, tied: bool, seed: int) 
         first, second = pair.classes
         assert pair.counts == (len(wrong.get((first, second), [])), len(wrong.get((second, first), [])))
         assert pair.counts[0] >= pair.counts[1]
-        assert pair.share == pair.count / (len(by_class[first]) + len(by_class.get(second, [])))
+        assert pair.share == pair.count / (len(classes[first]) + len(classes.get(second, [])))
         nearest = min(wrong.get((first, second), []) + wrong.get((second, first), []))
         assert pair.example.distance == pytest.approx(nearest[0], abs=1e-7)
 

@@ -56,67 +56,52 @@ def reranked(query: np.ndarray, gallery: np.ndarray, step: int = 7, **settings: 
     return np.concatenate([reranker.distances(slice(i, i + step)) for i in range(0, len(query), step)])
 
 
+def case(kind: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Queries and gallery."""
+    rng = np.random.default_rng(seed)
+    if kind == "grid":  # full of ties
+        return rng.integers(0, 3, (12, 3)).astype(np.float32), rng.integers(0, 3, (60, 3)).astype(np.float32)
+    if kind.startswith("copies"):  # also more equal images than neighbours, where one may not be among its own
+        copies = int(kind.split()[1])
+        union = np.repeat(embeddings(seed, 12), copies, axis=0)[rng.permutation(12 * copies)]
+        return union[:10], union[10:]
+    if kind == "collapsed":
+        return np.full((5, 3), 0.1, np.float32), np.full((30, 3), 0.1, np.float32)
+    sizes = [int(size) for size in kind.split("x")] if "x" in kind else (15 + seed, 50 + 3 * seed)
+    return embeddings(seed, sizes[0]), embeddings(100 + seed, sizes[1])
+
+
 SETTINGS = [(20, 6, 0.3), (20, 1, 0.3), (5, 3, 0.0), (7, 2, 0.5), (1, 1, 0.1), (2, 6, 0.3), (6, 9, 1.0), (3, 4, 0.2)]
+CASES = [("clusters", *setting, 12) for setting in SETTINGS]
+CASES += [
+    ("copies 2", 6, 3, 0.3, 6),
+    ("copies 4", 6, 3, 0.3, 6),
+    ("copies 9", 3, 3, 0.3, 6),
+    ("copies 3", 20, 3, 0.3, 6),
+]
+CASES += [("grid", 8, 4, 0.3, 4), ("collapsed", 4, 2, 0.3, 1)]
+CASES += [(sizes, 20, 12, 0.3, 1) for sizes in ("3x4", "1x1", "1x5", "4x1")]  # neighbours that are not there
 
 
-@pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize(("k1", "k2", "weight"), SETTINGS)
-def test_equals_the_published_formulation(seed: int, k1: int, k2: int, weight: float) -> None:
-    query, gallery = embeddings(seed, 15 + seed), embeddings(100 + seed, 50 + 3 * seed)
-    expected = published(query, gallery, k1, k2, weight, same=False)
-    found = reranked(query, gallery, k1=k1, k2=k2, weight=weight)
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_equals_it_all_against_all(seed: int) -> None:
-    points = embeddings(seed, 60)
-    expected = published(points, points, 10, 4, 0.3, same=True)
-    np.testing.assert_allclose(reranked(points, points, k1=10, k2=4, same=True), expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_equals_it_on_normalised_embeddings_for_cosine(seed: int) -> None:
-    query, gallery = embeddings(seed, 12), embeddings(50 + seed, 40)
-    units = [x / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True) for x in (query, gallery)]
-    expected = published(*units, 8, 3, 0.3, same=False)
-    found = reranked(query, gallery, k1=8, k2=3, metric="cosine")
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(("k1", "copies"), [(6, 2), (6, 4), (3, 9), (20, 3)])
-def test_equals_it_with_equal_images(seed: int, k1: int, copies: int) -> None:
-    """Also more equal images than neighbours, where an image may not be among its own."""
-    base = embeddings(seed, 12)
-    rng = np.random.default_rng(seed)
-    union = np.repeat(base, copies, axis=0)[rng.permutation(12 * copies)]
-    query, gallery = union[:10], union[10:]
-    expected = published(query, gallery, k1, 3, 0.3, same=False)
-    np.testing.assert_allclose(reranked(query, gallery, k1=k1, k2=3), expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_equals_it_on_a_grid_full_of_ties(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    query, gallery = rng.integers(0, 3, (12, 3)).astype(np.float32), rng.integers(0, 3, (60, 3)).astype(np.float32)
-    expected = published(query, gallery, 8, 4, 0.3, same=False)
-    np.testing.assert_allclose(reranked(query, gallery, k1=8, k2=4), expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(("queries", "images"), [(3, 4), (1, 1), (1, 5), (4, 1)])
-def test_neighbours_that_are_not_there_are_left_out(queries: int, images: int) -> None:
-    query, gallery = embeddings(0, queries), embeddings(1, images)
-    expected = published(query, gallery, 20, 12, 0.3, same=False)
-    np.testing.assert_allclose(reranked(query, gallery, k1=20, k2=12), expected, rtol=0, atol=1e-6)
-
-
-def test_a_collapsed_embedding_gives_finite_distances() -> None:
-    query, gallery = np.full((5, 3), 0.1, np.float32), np.full((30, 3), 0.1, np.float32)
-    found = reranked(query, gallery, k1=4, k2=2)
-    assert np.isfinite(found).all()
-    np.testing.assert_allclose(found, published(query, gallery, 4, 2, 0.3, same=False), rtol=0, atol=1e-6)
+@pytest.mark.parametrize("variant", ["euclidean", "cosine", "all against all"])
+@pytest.mark.parametrize(("kind", "k1", "k2", "weight", "seeds"), CASES)
+def test_equals_the_published_formulation(kind: str, k1: int, k2: int, weight: float, seeds: int, variant: str) -> None:
+    for seed in range(seeds):
+        query, gallery = given = case(kind, seed)
+        settings = {"k1": k1, "k2": k2, "weight": weight}
+        if variant == "cosine":
+            norms = [np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True) for x in given]
+            query, gallery = (x / np.where(norm == 0, 1, norm) for x, norm in zip(given, norms, strict=True))
+            if kind == "grid":
+                continue  # rounding makes and breaks ties at length 1
+            settings["metric"] = "cosine"
+        elif variant == "all against all":
+            query, settings["same"] = gallery, True
+            given = query, gallery
+        expected = published(query, gallery, k1, k2, weight, same=variant == "all against all")
+        found = reranked(*given, **settings)
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("memory_gb", [1e-9, 1e-5, 1.0])
