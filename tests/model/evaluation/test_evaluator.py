@@ -59,57 +59,39 @@ def test_sequences_are_pooled(own_dataset, tmp_path):
         load_evaluation_sets(open_prepared(params.dataset), params)
 
 
-def test_every_checkpoint_and_set_oldest_first(run, capsys):
-    evaluate_all(run, run.load_trained_params(), Log())
-    lines = read_json_lines(run.results)
+def test_every_checkpoint_and_set_oldest_first(evaluated, dataset):
+    params = evaluated.load_trained_params()
+    lines = read_json_lines(evaluated.results)
     assert [(line["step"], line["set"]) for line in lines] == [(step, name) for step in (0, 2, 4) for name in EVAL_SETS]
-    by_set = {line["set"]: line for line in lines}
-    assert set(by_set["val_eval"]["metrics"]) == {"general_accuracy", "easy_accuracy"}
+    # The names of all metrics are known beforehand, first that by which `auto` takes the best.
+    sets = {each.name: each.metrics for each in load_evaluation_sets(open_prepared(params.dataset), params)}
+    assert [metrics[0] for metrics in sets.values()] == ["general_accuracy", "map", "map"]
+    no_best = {"average_rank", "first_rank", "threshold@fpr=0.001"}  # lower is better, of these there is no best
+    for line in lines:
+        assert set(line["metrics"]) - no_best == set(sets[line["set"]])
+        assert all(0 <= value <= 1 for name, value in line["metrics"].items() if name not in no_best)
     wanted = {"cmc@1", "cmc@5", "cmc@10", "recall@1", "recall@2", "recall@4", "recall@8", "map", "map_market"}
-    for name in ("query_gallery", "test"):
-        assert wanted <= set(by_set[name]["metrics"])
-        assert {"map", "excluder", "metric", "ties"} <= set(by_set[name]["definitions"])
-        assert by_set[name]["counts"]["queries_used"] == {"query_gallery": 6, "test": 30}[name]
-    shares = [(n, v) for line in lines for n, v in line["metrics"].items() if "rank" not in n and "threshold" not in n]
-    assert all(0 <= value <= 1 for _, value in shares)
+    for line in lines[-2:]:
+        assert wanted <= set(line["metrics"])
+        assert {"map", "excluder", "metric", "ties"} <= set(line["definitions"])
+        assert line["counts"]["queries_used"] == {"query_gallery": 6, "test": 30}[line["set"]]
     for name in EVAL_SETS:
-        assert list(run.eval_events(name).glob("events.*"))
-    again = Evaluator(run, run.load_trained_params(), Log())
-    assert again.pending() == []
-    out = capsys.readouterr().out
-    assert "training has ended and all checkpoints that were kept are evaluated" in out
-    table = report.table(run, ORIGIN)
+        assert list(evaluated.eval_events(name).glob("events.*"))
+    assert Evaluator(evaluated, params, Log()).pending() == []
+    table = report.table(evaluated, ORIGIN)
     assert "general / easy accuracy" in table
     assert "cmc@10" in table
     assert [line.split()[0] for line in table.splitlines() if line.strip()[:1].isdigit()] == ["0", "2", "4"] * 3
 
-
-def test_figures_equal_a_computation_by_hand(run, dataset):
-    """Recall@1 of the set test, from the network's embeddings, with loops."""
-    params = run.load_trained_params()
-    evaluate_all(run, params, Log())
+    # Recall@1 of the set test by hand, from the network's embeddings.
     images = load_images(dataset / "test.csv", dataset)
     model = build_embedder(params)
-    restore_model(run.checkpoints / "ckpt-4", model)
+    restore_model(evaluated.checkpoints / "ckpt-4", model)
     emb = Embedder(model, params).embed(images.manifest.files(), images.orientations).astype(float)
-    hits = 0
-    for i in range(len(emb)):
-        d = np.linalg.norm(emb - emb[i], axis=1)
-        d[i] = np.inf
-        hits += images.manifest.identities[d.argmin()] == images.manifest.identities[i]
-    line = next(x for x in read_json_lines(run.results) if (x["step"], x["set"]) == (4, "test"))
-    assert line["metrics"]["recall@1"] == pytest.approx(hits / len(emb))
-
-
-def test_the_names_of_all_figures_are_known_beforehand(run):
-    params = run.load_trained_params()
-    evaluate_all(run, params, Log())
-    sets = load_evaluation_sets(open_prepared(params.dataset), params)
-    assert [each.metrics[0] for each in sets] == ["general_accuracy", "map", "map"]  # by which `auto` takes the best
-    names = {each.name: set(each.metrics) for each in sets}
-    for line in read_json_lines(run.results):
-        lower_is_better = {"average_rank", "first_rank", "threshold@fpr=0.001"}  # of these there is no best
-        assert set(line["metrics"]) - lower_is_better == names[line["set"]]
+    distances = np.linalg.norm(emb[:, None] - emb, axis=2)
+    np.fill_diagonal(distances, np.inf)
+    hits = images.manifest.identities[distances.argmin(1)] == images.manifest.identities
+    assert lines[-1]["metrics"]["recall@1"] == pytest.approx(hits.mean())
 
 
 def test_broken_images_are_left_out_of_every_set(run, own_dataset, capsys):

@@ -56,8 +56,8 @@ def test_best_metric_must_exist(run):
     assert not run.results.exists()
 
 
-def test_another_distance_is_another_result(run):
-    evaluate_all(run, run.load_trained_params(), Log())
+def test_another_distance_is_another_result(own_evaluated):
+    run = own_evaluated
     before, best = len(read_json_lines(run.results)), json.loads(run.best_json.read_text())
     evaluate_latest(run, run.load_trained_params(["metric=cityblock"]), Log())
     lines = read_json_lines(run.results)[before:]
@@ -67,8 +67,8 @@ def test_another_distance_is_another_result(run):
     assert {line.split()[0] for line in shown.splitlines() if line.strip()[:1].isdigit()} == {"4"}
 
 
-def test_another_data_set_leaves_the_run_alone(run, own_dataset):
-    evaluate_all(run, run.load_trained_params(), Log())
+def test_another_data_set_leaves_the_run_alone(own_evaluated, own_dataset):
+    run = own_evaluated
     before, best = read_json_lines(run.results), run.best_json.read_bytes()
     evaluate_latest(run, run.load_trained_params([f"dataset={own_dataset}"]), Log())
     assert run.best_json.read_bytes() == best

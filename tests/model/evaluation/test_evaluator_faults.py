@@ -29,11 +29,10 @@ def test_embeddings_that_are_no_numbers_do_not_stop_the_evaluator(run, capsys, m
     assert "all checkpoints that were kept are evaluated, except ckpt-0" in out
 
 
-def test_results_of_repeated_steps_are_forgotten(run):
-    evaluate_all(run, run.load_trained_params(), Log())
-    assert results.forget_results_after(run, 2) == 3
-    assert {line["step"] for line in read_json_lines(run.results)} == {0, 2}
-    assert results.forget_results_after(run, 2) == 0
+def test_results_of_repeated_steps_are_forgotten(own_evaluated):
+    assert results.forget_results_after(own_evaluated, 2) == 3
+    assert {line["step"] for line in read_json_lines(own_evaluated.results)} == {0, 2}
+    assert results.forget_results_after(own_evaluated, 2) == 0
 
 
 def test_checkpoints_that_cannot_be_read_are_left_out(run, capsys):
@@ -51,13 +50,12 @@ def test_checkpoints_that_cannot_be_read_are_left_out(run, capsys):
     assert "ckpt-0 cannot be read" in out
 
 
-def test_nothing_is_evaluated_twice_after_an_interruption(run):
-    params = run.load_trained_params()
-    evaluate_all(run, params, Log())
-    whole = run.results.read_bytes()
-    lines = whole.splitlines(keepends=True)
+def test_nothing_is_evaluated_twice_after_an_interruption(own_evaluated, capsys):
+    run = own_evaluated
+    lines = run.results.read_bytes().splitlines(keepends=True)
     run.results.write_bytes(b"".join(lines[:4]) + lines[4][:20])  # killed while it wrote
-    evaluate_all(run, params, Log())
+    evaluate_all(run, run.load_trained_params(), Log())
+    assert "training has ended and all checkpoints that were kept are evaluated" in capsys.readouterr().out
     again = read_json_lines(run.results)
     assert sorted((x["step"], x["set"]) for x in again) == sorted((s, n) for s in (0, 2, 4) for n in EVAL_SETS)
 
