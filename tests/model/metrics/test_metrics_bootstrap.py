@@ -91,24 +91,14 @@ def test_memory_stays_small_when_every_outcome_is_different() -> None:
     assert peak < 10e6
 
 
-@pytest.mark.parametrize(("value", "clusters"), [(0, None), (1, None), (0, [0, 0, 1]), (1, [0, 0, 1])])
-def test_nothing_solved_and_all_solved(value: int, clusters: list[int] | None) -> None:
-    solved = np.full(3, bool(value))
-    clusters = None if clusters is None else np.array(clusters)
-    assert accuracy_intervals(solved, solved.astype(float), clusters) == {key: [value, value] for key in METRICS}
-
-
-def test_one_episode() -> None:
-    interval = accuracy_intervals(np.array([False]), np.array([0.25]))
-    assert interval == {"general_accuracy": [0, 0], "easy_accuracy": [0.25, 0.25]}
-
-
 @pytest.mark.parametrize(
-    ("number", "name"),
-    [(0, "0"), (1, "1"), (2, "2-3"), (3, "2-3"), (4, "4-7"), (7, "4-7"), (8, "8-15"), (15, "8-15"), (16, "16-31")],
+    ("solved", "share", "clusters"),
+    [([0], [0.25], None), *(([v] * 3, [v] * 3, c) for v in (0, 1) for c in (None, [0, 0, 1]))],
 )
-def test_bins(number: int, name: str) -> None:
-    assert power_of_two_bin(number) == name
+def test_where_all_outcomes_are_the_same(solved: list, share: list, clusters: list[int] | None) -> None:
+    clusters = None if clusters is None else np.array(clusters)
+    intervals = accuracy_intervals(np.array(solved, bool), np.array(share, float), clusters)
+    assert intervals == {"general_accuracy": [solved[0]] * 2, "easy_accuracy": [share[0]] * 2}
 
 
 def test_groups_of_numbers_and_of_names() -> None:
@@ -118,6 +108,8 @@ def test_groups_of_numbers_and_of_names() -> None:
     labels, order = grouped(np.array(["16", "9", "0", "10", "1", "2", "3", "4", "5"], object))
     assert order == ["0", "1", "2-3", "4-7", "8-15", "16-31"]
     assert labels.tolist() == ["16-31", "8-15", "0", "8-15", "1", "2-3", "2-3", "4-7", "4-7"]
+    bins = ["0", "1", *["2-3"] * 2, *["4-7"] * 4, *["8-15"] * 8, "16-31"]
+    assert [power_of_two_bin(number) for number in range(17)] == bins
     assert grouped(np.array(["10", "9", "x"], object))[1] == ["10", "9", "x"]
     assert grouped(np.array(["10", "9", "-1"], object))[1] == ["-1", "10", "9"]
     assert grouped(np.array(["²", "9" * 5000], object))[1] == ["9" * 5000, "²"]
