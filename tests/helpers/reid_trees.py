@@ -4,6 +4,7 @@ People are two colours, one above the other, in each camera's light and with noi
 them. What a name or a picture shows depends on its arguments alone.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -30,108 +31,80 @@ def save(file: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(file, quality=95)
 
 
-def split(train: int, test: int) -> tuple[list[int], list[int]]:
-    """Identities of training (2, 4, ...) and test (1, 3, ...): mixed, as in Market-1501."""
-    return [2 * i + 2 for i in range(train)], [2 * i + 1 for i in range(test)]
+def put_people(folder: Path, name: Callable[[int, int, int], str], sizes: tuple[int, int, int, int]) -> list[int]:
+    """The three folders of Market-1501 with names of its form; gives the identities, first those of the test.
+
+    Identities of training are 2, 4, ... and of test 1, 3, ...: mixed, as in Market-1501. Of each identity and camera
+    there are images number 1, 2, ..., and of a test one the query, number 0.
+    """
+    train, test, cameras, images = sizes
+    ids = {"bounding_box_test": range(1, 2 * test, 2), "bounding_box_train": range(2, 2 * train + 1, 2)}
+    for camera in range(1, cameras + 1):
+        for part, identities in ids.items():
+            for identity in identities:
+                for number in range(images + 1):
+                    place = part if number else "query"
+                    if place != "query" or part == "bounding_box_test":
+                        save(folder / place / name(identity, camera, number), person(identity, camera, number))
+    return [identity for identities in ids.values() for identity in identities]
 
 
-def make_market1501(
-    folder: Path,
-    train: int = 4,
-    test: int = 4,
-    cameras: int = 3,
-    images: int = 3,
-    junk: int = 4,
-    distractors: int = 4,
-    gt_bbox: bool = True,
-) -> Path:
-    """Market-1501: of each identity and camera `images` images, in the test set besides one query.
+def make_market1501(folder: Path, train: int = 4, test: int = 4, cameras: int = 3, images: int = 3) -> Path:
+    """Market-1501: besides `put_people`, 4 images of junk and 4 distractors.
 
-    Images: train * cameras * images; test * cameras; test * cameras * images + junk + distractors. As in the real one,
-    there is a Thumbs.db, and one name ends in .jpg.jpg. gt_bbox has `images` boxes of each identity and camera.
+    As in the real one, there is a Thumbs.db, and one name ends in .jpg.jpg. gt_bbox has `images` boxes of each identity
+    and camera.
     """
 
     def name(identity: int, camera: int, number: int) -> str:
         who = "-1" if identity < 0 else f"{identity:04d}"
         return f"{who}_c{camera}s{1 + number % 2}_{25 * number + 26:06d}_{number:02d}.jpg"
 
-    train_ids, test_ids = split(train, test)
-    for camera in range(1, cameras + 1):
-        for identity in train_ids:
-            for number in range(1, images + 1):
-                save(folder / "bounding_box_train" / name(identity, camera, number), person(identity, camera, number))
-        for identity in test_ids:
-            save(folder / "query" / name(identity, camera, 0), person(identity, camera, 0))
-            for number in range(1, images + 1):
-                save(folder / "bounding_box_test" / name(identity, camera, number), person(identity, camera, number))
-        for identity in (train_ids + test_ids) * gt_bbox:
+    gallery = folder / "bounding_box_test"
+    for identity in put_people(folder, name, (train, test, cameras, images)):
+        for camera in range(1, cameras + 1):
             for number in range(images):
                 save(folder / "gt_bbox" / name(identity, camera, number), person(identity, camera, number + 50))
-    for number in range(junk):
-        save(folder / "bounding_box_test" / name(-1, 1 + number % cameras, number), person(-1, 1, number)[:16])
-    for number in range(distractors):
+    for number in range(4):
         camera = 1 + number % cameras
-        save(folder / "bounding_box_test" / name(0, camera, number), person(1000 + number, camera, number))
-    last = folder / "bounding_box_test" / name(test_ids[-1], cameras, images)
+        save(gallery / name(-1, camera, number), person(-1, 1, number)[:16])
+        save(gallery / name(0, camera, number), person(1000 + number, camera, number))
+    last = gallery / name(2 * test - 1, cameras, images)
     last.rename(last.with_name(last.name + ".jpg"))
-    (folder / "bounding_box_test" / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
-    (folder / "readme.txt").write_text("a data set\n")
+    (gallery / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     return folder
 
 
-def make_dukemtmc(
-    folder: Path, train: int = 4, test: int = 4, cameras: int = 3, images: int = 3, extra: int = 2
-) -> Path:
-    """DukeMTMC-reID: as `make_market1501`; `extra` identities of the gallery have no query."""
+def make_dukemtmc(folder: Path, train: int = 4, test: int = 4, cameras: int = 3, images: int = 3) -> Path:
+    """DukeMTMC-reID: as `put_people`; two more identities of the gallery have no query."""
 
     def name(identity: int, camera: int, number: int) -> str:
         return f"{identity:04d}_c{camera}_f{46_000 + 120 * number:07d}.jpg"
 
-    train_ids, test_ids = split(train, test)
-    for camera in range(1, cameras + 1):
-        for number in range(images + 1):
-            if number:
-                for identity in train_ids:
-                    file = folder / "bounding_box_train" / name(identity, camera, number)
-                    save(file, person(identity, camera, number))
-            for identity in test_ids:
-                part = "bounding_box_test" if number else "query"
-                save(folder / part / name(identity, camera, number), person(identity, camera, number))
-    for identity in range(5000, 5000 + extra):
+    put_people(folder, name, (train, test, cameras, images))
+    for identity in (5000, 5001):
         save(folder / "bounding_box_test" / name(identity, 1, 1), person(identity, 1, 1))
-    (folder / "CITATION.txt").write_text("a data set\n")
     return folder
 
 
-def make_mars(
-    folder: Path,
-    train: int = 4,
-    test: int = 4,
-    cameras: int = 3,
-    tracks: int = 2,
-    frames: int = 3,
-    junk: int = 3,
-    distractors: int = 3,
-    pictures: bool = True,
-) -> Path:
-    """MARS: of each identity and camera `tracks` tracks of `frames` images; the first of a test one is a query.
+def make_mars(folder: Path, pictures: bool = True) -> Path:
+    """MARS: 4 + 4 identities, 3 cameras, 2 tracks of 3 images each, the first of a test one a query.
 
-    `junk` and `distractors` are numbers of tracks. Without `pictures` there are only the lists and tables.
+    Also 3 tracks of junk and 3 of distractors. Without `pictures` there are only the lists and tables.
     """
-    train_ids, test_ids = split(train, test)
+    nobody = [(-1, 1, 1), (-1, 1, 2), (-1, 1, 3), (0, 2, 1), (0, 2, 2), (0, 2, 3)]
     people = {
-        "train": [(i, c, t) for i in train_ids for c in range(1, cameras + 1) for t in range(1, tracks + 1)],
-        "test": [(-1, 1, t + 1) for t in range(junk)]
-        + [(0, 2, t + 1) for t in range(distractors)]
-        + [(i, c, t) for i in test_ids for c in range(1, cameras + 1) for t in range(1, tracks + 1)],
+        "train": [(identity, camera, track) for identity in (2, 4, 6, 8) for camera in (1, 2, 3) for track in (1, 2)],
+        "test": nobody
+        + [(identity, camera, track) for identity in (1, 3, 5, 7) for camera in (1, 2, 3) for track in (1, 2)],
     }
     (folder / "info").mkdir(parents=True, exist_ok=True)
     for part, members in people.items():
         names, table = [], []
         for identity, camera, track in members:
             who = "00-1" if identity < 0 else f"{identity:04d}"
-            table.append((len(names) + 1, len(names) + frames, identity, camera))
-            for frame in range(1, frames + 1):
+            table.append((len(names) + 1, len(names) + 3, identity, camera))
+            for frame in (1, 2, 3):
                 names.append(f"{who}C{camera}T{track:04d}F{frame:03d}.jpg")
                 if pictures:
                     shown = identity if identity > 0 else 1000 + track
@@ -144,65 +117,59 @@ def make_mars(
     return folder
 
 
-def cuhk03_people(train: int, test: int) -> list[tuple[int, int, int]]:
-    """(label, pair of cameras, number in the pair) of each person, over two of the five pairs; labels from 1."""
-    return [(i + 1, 1 + i % 2, 1 + i // 2) for i in range(train + test)]
+# CUHK03: (label, pair of cameras, number in the pair) of 4 persons of training and 3 of test, over two of five pairs.
+CUHK03_PEOPLE = [(i + 1, 1 + i % 2, 1 + i // 2) for i in range(7)]
 
 
-def make_cuhk03(folder: Path, train: int = 4, test: int = 3, images: int = 3) -> Path:
+def cuhk03_person(kind: str, label: int, camera: int, index: int) -> np.ndarray:
+    """Other boxes show other pixels."""
+    return person(label, camera, index + (50 if kind == "detected" else 0))
+
+
+def make_cuhk03(folder: Path) -> Path:
     """CUHK03's archive and the lists of its new protocol, for both kinds of boxes.
 
-    The first `train` persons are for training. Of each person and camera there are `images` (at most 5) images; in the
-    test one of them is the query. The last `detected` image of the first person is missing.
+    Of each person and camera there are 3 images; in the test one of them is the query. The last `detected` image of the
+    first person is missing.
     """
-    people = cuhk03_people(train, test)
     folder.mkdir(parents=True, exist_ok=True)
     # The real file starts with MATLAB's header of 512 bytes, too.
     with h5py.File(folder / "cuhk-03.mat", "w", userblock_size=512) as file:
         for kind in ("detected", "labeled"):
             pairs = file.create_dataset(kind, (1, 5), h5py.ref_dtype)
-            lists: dict[str, list] = {"labels": [], "filelist": [], "camId": []}
-            sets: dict[str, list[int]] = {"train_idx": [], "query_idx": [], "gallery_idx": []}
+            lists: dict[str, list] = {name: [] for name in ("labels", "camId", "train_idx", "query_idx", "gallery_idx")}
+            names: list[str] = []
             for pair in range(1, 6):
-                members = [(label, number) for label, where, number in people if where == pair]
-                cells = file.create_dataset(f"#refs#/{kind}{pair}", (10, max(1, len(members))), h5py.ref_dtype)
+                members = [label for label, where, _ in CUHK03_PEOPLE if where == pair] or [0]
+                cells = file.create_dataset(f"#refs#/{kind}{pair}", (10, len(members)), h5py.ref_dtype)
                 pairs[0, pair - 1] = cells.ref
-                for column in range(10):
+                for column, row in np.ndindex(cells.shape):
+                    cell, label = f"#refs#/{kind}{pair}_{column}_{row}", members[row]
                     camera, index = 1 + column // 5, column % 5
-                    for row in range(cells.shape[1]):
-                        cell = f"#refs#/{kind}{pair}_{column}_{row}"
-                        label = members[row][0] if members else 0
-                        missing = (kind, label, column) == ("detected", 1, 5 + images - 1)
-                        if not members or index >= images or missing:
-                            cells[column, row] = file.create_dataset(cell, data=np.zeros(2, np.uint64)).ref
-                            continue
-                        pixels = person(label, camera, index + (50 if kind == "detected" else 0))
-                        cells[column, row] = file.create_dataset(cell, data=pixels.transpose(2, 1, 0)).ref
-                        lists["filelist"].append(f"{pair}_{row + 1:03d}_{camera}_{column + 1:02d}.png")
-                        lists["labels"].append(label)
-                        lists["camId"].append(camera)
-                        role = "train_idx" if label <= train else "gallery_idx" if index else "query_idx"
-                        sets[role].append(len(lists["labels"]))
-            names = np.empty((len(lists["filelist"]), 1), object)
-            names[:, 0] = lists["filelist"]
-            columns = {
-                key: np.array(values)[:, None].astype(float)
-                for key, values in (lists | sets).items()
-                if key != "filelist"
-            }
-            scipy.io.savemat(folder / f"cuhk03_new_protocol_config_{kind}.mat", columns | {"filelist": names})
+                    if not label or index > 2 or (kind, label, column) == ("detected", 1, 7):
+                        cells[column, row] = file.create_dataset(cell, data=np.zeros(2, np.uint64)).ref
+                        continue
+                    pixels = cuhk03_person(kind, label, camera, index)
+                    cells[column, row] = file.create_dataset(cell, data=pixels.transpose(2, 1, 0)).ref
+                    names.append(f"{pair}_{row + 1:03d}_{camera}_{column + 1:02d}.png")
+                    lists["labels"].append(label)
+                    lists["camId"].append(camera)
+                    lists["train_idx" if label <= 4 else "gallery_idx" if index else "query_idx"].append(len(names))
+            columns = {key: np.array(values)[:, None].astype(float) for key, values in lists.items()}
+            columns["filelist"] = np.array(names, object)[:, None]
+            scipy.io.savemat(folder / f"cuhk03_new_protocol_config_{kind}.mat", columns)
     return folder
 
 
-def make_cuhk03_np(folder: Path, train: int = 4, test: int = 3, images: int = 3) -> Path:
+def make_cuhk03_np(folder: Path) -> Path:
     """CUHK03-NP: the same images as `make_cuhk03` (none missing), extracted into three folders for each kind."""
     for kind in ("detected", "labeled"):
-        for label, _, _ in cuhk03_people(train, test):
+        for label, _, _ in CUHK03_PEOPLE:
             for camera in (1, 2):
-                for index in range(images):
-                    part = "bounding_box_train" if label <= train else "bounding_box_test" if index else "query"
-                    pixels = person(label, camera, index + (50 if kind == "detected" else 0))
-                    save(folder / kind / part / f"{label:04d}_c{camera}_{5 * (camera - 1) + index + 1}.png", pixels)
+                for index in range(3):
+                    part = "bounding_box_train" if label <= 4 else "bounding_box_test" if index else "query"
+                    name = f"{label:04d}_c{camera}_{5 * (camera - 1) + index + 1}.png"
+                    save(folder / kind / part / name, cuhk03_person(kind, label, camera, index))
     return folder
 
 

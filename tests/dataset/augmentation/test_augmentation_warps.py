@@ -151,6 +151,13 @@ def test_the_numbers_of_the_warps_are_uniform_in_their_ranges():
         np.testing.assert_allclose(both[number], oracle(**values), atol=1e-4)
 
 
+def test_affine_draws_zoom_angle_shear_and_shift_in_this_order():
+    p, seed = params(scale_range=0.2, rotate_range=15.0, shear_range=10.0, translate_range=0.1), tf.constant([3, 7])
+    zoom, angle, slope, down, right = tf.random.stateless_uniform([5], seed, -1.0, 1.0).numpy()
+    drawn = oracle(0.1 * HEIGHT * down, 0.1 * WIDTH * right, 15 * angle, 10 * slope, 1 + 0.2 * zoom)
+    np.testing.assert_allclose(affine.matrix((HEIGHT, WIDTH), seed, p), drawn, atol=1e-4)
+
+
 def test_neighbouring_warps_are_one_interpolation():
     p, names, seed = params(rotate_range=40.0), ["rotate", "scale", "translate", "shear"], tf.constant([3, 9])
     seeds = [tf.random.fold_in(seed, position) for position in range(4)]

@@ -1,12 +1,11 @@
 """Preparing Cars196: both forms of its annotations, folders and archives, whole and cropped."""
 
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
-from helpers.cars196_tree import CARS196_NAMES, change, make_cars196, save_annotations
+from helpers.cars196_tree import CARS196_NAMES, change, make_cars196
 from helpers.preparing import Preparation
 from helpers.reid_trees import HEIGHT, WIDTH
 from PIL import Image
@@ -108,25 +107,6 @@ def test_of_both_forms_the_one_whose_images_are_there(prepare: Preparation, tmp_
     prepare.out = tmp_path / "other"
     prepare("--out", prepare.out)
     assert prepare.info()["counts"]["annotations"] == ["cars_annos.mat", "devkit/cars_meta.mat"]
-
-
-def test_lists_of_the_real_size_take_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """8 054 and 8 131 images are what the split of all 16 185 makes, and then nothing differs."""
-    rows = []
-    for number, (first, images) in enumerate([(1, 8054), (99, 8131)]):
-        for i in range(images):
-            name = f"car_ims/{number * 8054 + i + 1:06d}.jpg"
-            box = dict(zip(CORNERS, (30, 52, 246, 147), strict=True))
-            rows.append(box | {"relative_im_path": name, "class": first + i % 98, "test": i % 2})
-    fields = ("relative_im_path", *CORNERS, "class", "test")
-    meta = {"class_names": np.array([CARS196_NAMES], object)}
-    save_annotations(tmp_path / "cars_annos.mat", {"cars_annos": rows}, {"cars_annos": fields}, meta)
-    (tmp_path / "car_ims").mkdir()
-    start = time.monotonic()
-    said = Preparation(main, capsys, tmp_path, tmp_path / "out", "--check", "off")()
-    assert time.monotonic() - start < 20
-    assert "train.csv: 8054 images of 98 identities\ntest.csv: 8131 images of 98 identities\n" in said
-    assert "differs" not in said
 
 
 @pytest.mark.slow

@@ -45,13 +45,6 @@ def test_train_and_test(prepare: Preparation, tmp_path: Path) -> None:
     assert [each.kind for each in find_evaluation_sets(open_prepared(str(prepare.out)).folder)] == ["all_vs_all"]
 
 
-def test_copied_images_may_be_moved(prepare: Preparation, tmp_path: Path) -> None:
-    prepare("--train", write(tmp_path / "train.csv", *rows_of(0, 1)), "--copy")
-    prepare.out = prepare.out.rename(tmp_path / "moved")
-    for row in prepare.tables()["train.csv"]:
-        assert (prepare.out / "images" / row[1]).read_bytes() == (prepare.root / row[1]).read_bytes()
-
-
 @pytest.mark.parametrize(
     ("excluder", "make", "own_main", "other"),
     [("market1501", make_market1501, market1501.main, "duke"), ("duke", make_dukemtmc, dukemtmc.main, "mars")],
@@ -84,17 +77,6 @@ def test_backslashes(prepare: Preparation, tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", *(line.replace("/", "\\") for line in rows_of(0)), *rows_of(1))
     assert "3 of 6 paths had backslashes; they are written with forward slashes" in prepare("--train", train)
     assert [",".join(row) for row in prepare.tables()["train.csv"]] == rows_of(0, 1)
-
-
-def test_broken_images(prepare: Preparation, tmp_path: Path) -> None:
-    (prepare.root / "größe 0" / "1.jpg").write_bytes(b"GIF89a")
-    train = write(tmp_path / "train.csv", *rows_of(0, 1), "p9,gone.jpg")
-    error = prepare.refused("--train", train)
-    assert "2 of 7 images are broken" in error
-    assert "größe 0/1.jpg: not a JPEG or PNG but a GIF image" in error
-    assert "gone.jpg: no such file" in error
-    assert "for evaluation only" not in prepare("--train", train, "--skip_broken")
-    assert len(prepare.tables()["train.csv"]) == 5
 
 
 def test_evaluation_only(prepare: Preparation, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 from helpers.preparing import Preparation
-from helpers.reid_trees import make_cuhk03, make_cuhk03_np, person
+from helpers.reid_trees import cuhk03_person, make_cuhk03, make_cuhk03_np
 from PIL import Image
 
 from dataset.prepare.cuhk03 import main
@@ -37,9 +37,10 @@ def test_archive(prepare: Preparation, kind: str, train: int) -> None:
     assert info["counts"]["kind"] == kind
     # Person 5 is the third of pair 1, its first image in camera 1 is a query: the pixels are those that were stored.
     assert ("0005", "1_003_1_01.png", "1") in tables["query.csv"]
-    shift = 50 if kind == "detected" else 0
     for name, label, camera, index in (("1_003_1_01.png", 5, 1, 0), ("2_001_2_07.png", 2, 2, 1)):
-        np.testing.assert_array_equal(Image.open(prepare.out / "images" / name), person(label, camera, index + shift))
+        np.testing.assert_array_equal(
+            Image.open(prepare.out / "images" / name), cuhk03_person(kind, label, camera, index)
+        )
 
 
 def test_repeating_writes_nothing_and_the_other_kind_is_refused(prepare: Preparation) -> None:

@@ -60,7 +60,7 @@ def test_prepared_data_set(market: Preparation) -> None:
 
 
 def test_prepared_duke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tree = make_dukemtmc(tmp_path / "duke", train=3, test=4, cameras=2, images=3, extra=2)
+    tree = make_dukemtmc(tmp_path / "duke", train=3, test=4, cameras=2, images=3)
     prepare = Preparation(dukemtmc.main, capsys, tree, tmp_path / "out")
     assert "gallery images: 26 here, 17661 published" in prepare()
     tables, counts = prepare.tables(), prepare.info()["counts"]
@@ -83,27 +83,6 @@ def test_without_multi_query(market: Preparation) -> None:
     shutil.rmtree(market.root / "gt_bbox")
     assert "no multi_query.csv" in market()
     assert "multi_query.csv" not in market.tables()
-
-
-def test_repeating_completes_and_other_content_is_refused(market: Preparation) -> None:
-    market("--copy")
-    before = market.files()
-    (market.out / "dataset.json").unlink()  # as if it had been interrupted
-    (market.out / "gallery.csv").unlink()
-    next((market.out / "images" / "query").iterdir()).unlink()
-    market("--copy")
-    assert market.files() == before
-    next((market.root / "query").iterdir()).unlink()
-    assert "choose another --out" in market.refused("--copy")
-    assert market.files() == before
-
-
-def test_out_may_be_the_tree(market: Preparation) -> None:
-    market.out = market.root
-    for _ in range(2):
-        market("--out", market.root)
-    assert market.info()["image_root"] == "."
-    assert "--copy needs an --out apart from the images" in market.refused("--out", market.root, "--copy")
 
 
 def test_broken_images(market: Preparation) -> None:

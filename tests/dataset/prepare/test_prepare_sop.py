@@ -1,5 +1,6 @@
 """Preparing Stanford Online Products."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,14 +8,14 @@ from helpers.preparing import Preparation
 from helpers.reid_trees import make_sop
 
 from dataset.formats.prepared import open_prepared
-from dataset.prepare.sop import main
+from dataset.prepare import sop
 from model.evaluation.sets import find_evaluation_sets
 
 
 @pytest.fixture
 def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
     tree = make_sop(tmp_path / "Stanford_Online_Products", train=3, test=4, images=2)
-    return Preparation(main, capsys, tree, tmp_path / "out")
+    return Preparation(sop.main, capsys, tree, tmp_path / "out")
 
 
 def test_prepared_data_set(prepare: Preparation) -> None:
@@ -26,6 +27,15 @@ def test_prepared_data_set(prepare: Preparation) -> None:
     assert {row[0] for row in tables["test.csv"]} == {"4", "5", "6", "7"}
     assert [each.kind for each in find_evaluation_sets(open_prepared(str(prepare.out)).folder)] == ["all_vs_all"]
     assert prepare.info()["counts"]["test_identities"] == 4
+
+
+def test_published_counts_that_agree_are_not_told(prepare: Preparation, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = {"train_images": 6, "train_identities": 3, "test_images": 9}
+    monkeypatch.setattr(sop, "BENCHMARK", replace(sop.BENCHMARK, published=published))
+    assert [line for line in prepare().splitlines() if line.startswith("differs")] == [
+        "differs from the published Stanford Online Products: test images: 8 here, 9 published"
+    ]
+    assert prepare.info()["counts"]["published_but_different"] == {"test_images": 9}
 
 
 @pytest.mark.parametrize(
