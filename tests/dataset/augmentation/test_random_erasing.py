@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.augmentation_images import for_every_seed
 from PIL import Image, ImageDraw
 
 from dataset.augmentation import random_erasing
-from dataset.loading.pipeline import training_batches
-from dataset.loading.training_set import load_training_set
 from model.configuration.loading import check_params
 
 HEIGHT, WIDTH = 64, 32
@@ -19,9 +18,7 @@ SEEDS = np.stack([np.full(400, 7), np.arange(400)], axis=1).astype(np.int32)
 def augment_all(image=IMAGE, seeds=SEEDS, **values):
     """The image once per seed: (N, H, W, C)."""
     params = check_params({"augmentation": ["random_erasing"], "erasing_fill": "mean"} | values, "x")
-    one = lambda seed: random_erasing.augment(tf.constant(image), seed, params)  # noqa: E731
-    every = tf.function(lambda seeds: tf.map_fn(one, seeds, fn_output_signature=tf.uint8))
-    return every(tf.constant(seeds)).numpy()
+    return for_every_seed(lambda seed: random_erasing.augment(tf.constant(image), seed, params), seeds)
 
 
 def rectangle(image, original=IMAGE):
@@ -63,8 +60,7 @@ def test_every_place_is_taken():
     found = np.array([rectangle(image) for image in images])
     assert (found[:, 2:] == 14).all()
     for corner, places in ((found[:, 0], HEIGHT - 14 + 1), (found[:, 1], WIDTH - 14 + 1)):
-        assert corner.min() == 0
-        assert corner.max() == places - 1
+        assert (corner.min(), corner.max()) == (0, places - 1)
         assert corner.mean() == pytest.approx((places - 1) / 2, abs=4 * places / np.sqrt(12 * len(found)))
 
 
@@ -102,20 +98,9 @@ def test_noise_is_of_every_value_and_untouched_pixels_stay():
     assert len(np.unique(corners, axis=0)) == len(SEEDS)  # other noise for every seed
 
 
-def test_equal_seeds_give_equal_images():
-    seeds = np.repeat(SEEDS[:1], 3, axis=0)
-    images = augment_all(seeds=seeds, erasing_probability=1.0, erasing_fill="noise")
-    assert (images[0] == images).all()
-
-
-def test_what_never_fits_leaves_the_image():
-    images = augment_all(
-        seeds=SEEDS[:20], erasing_probability=1.0, erasing_area=[0.9, 1.0], erasing_aspect=[100.0, 200.0]
-    )
-    assert (images == IMAGE).all()
-
-
-def test_a_rectangle_has_a_pixel_at_least():
+def test_what_never_fits_leaves_the_image_and_a_rectangle_has_a_pixel_at_least():
+    never = {"erasing_probability": 1.0, "erasing_area": [0.9, 1.0], "erasing_aspect": [100.0, 200.0]}
+    assert (augment_all(seeds=SEEDS[:20], **never) == IMAGE).all()
     image = np.zeros((8, 8, 3), np.uint8)
     tiny = augment_all(image, erasing_probability=1.0, erasing_area=[0.001, 0.001], erasing_aspect=[1.0, 1.0])
     assert {rectangle(each, image)[2:] for each in tiny} == {(1, 1)}
@@ -134,16 +119,3 @@ def test_the_rectangle_is_that_of_pillow(corner, size, channels):
     ImageDraw.Draw(picture).rectangle((left, top, left + width - 1, top + height - 1), fill=colour)
     ours = random_erasing.erase(tf.constant(image), tf.constant(corner), tf.constant(size), tf.constant([1, 2]), "mean")
     np.testing.assert_array_equal(ours, np.asarray(picture).reshape(image.shape))
-
-
-def test_in_the_pipeline(own_dataset):
-    """Batches with it: of `image_size`, after the crop, and equal when read again."""
-    names = ["random_crop", "random_erasing"]
-    values = {"dataset": str(own_dataset), "image_size": 16, "batch_p": 4, "batch_k": 2}
-    params = check_params(values | {"augmentation": names, "erasing_probability": 1.0, "erasing_fill": "mean"}, "x")
-    data = load_training_set(params)
-    given = (data.images.manifest.files(), data.images.orientations, data.sampler, params, 0, 1)
-    batches = [next(training_batches(*given).as_numpy_iterator())[0] for _ in range(2)]
-    assert batches[0].shape == (8, 16, 16, 3)
-    np.testing.assert_array_equal(*batches)
-    assert all((image == (124, 116, 104)).all(axis=2).any() for image in batches[0])

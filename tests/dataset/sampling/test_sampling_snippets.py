@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from helpers.commands import command
-from helpers.tiny import make_run
 
 from dataset.formats.manifest import read_manifest, write_manifest
 from dataset.loading.training_set import load_training_set
@@ -82,16 +80,6 @@ def test_together_siblings_are_side_by_side(shape):
         assert neighbours >= identities - len(sizes) - (sampler.steps_per_epoch - 1)
 
 
-def test_together_every_batch_has_siblings_where_no_identity_is_alone():
-    labels, sequences = data_of([2, 3, 5, 4] * 10)
-    sampler = PKSampler(labels, 4, K, 0, sequences, same_snippet_negatives=True)
-    own = sequence_of(sampler)
-    batches = np.concatenate([epoch_of(sampler, epoch, 4) for epoch in range(20)])
-    assert all(len(set(own[batch])) < 4 for batch in batches)
-    apart = PKSampler(labels, 4, K, 0, sequences)
-    assert all(len(set(own[batch])) == 4 for epoch in range(20) for batch in epoch_of(apart, epoch, 4))
-
-
 def test_the_order_of_the_images_names_nothing():
     """Which sequence comes first in the list does not decide where it comes in an epoch."""
     labels, sequences = data_of([2] * 6)
@@ -139,16 +127,12 @@ def test_identities_are_linked_through_several_sequences():
     assert sorted(np.bincount(groups)) == [1, 1, 1, 2, 3]
     members = {frozenset(names[groups == group]) for group in range(5)}
     assert members == {frozenset("abc"), frozenset("d"), frozenset("ef"), frozenset("g"), frozenset("h")}
+    np.testing.assert_array_equal(linked(codes, None), np.arange(8))
+    assert len(set(linked(codes, np.full(len(codes), "", dtype=object)))) == 8
     labels = np.array([pair[0] for pair in pairs], dtype=object)
     sampler = PKSampler(labels, 5, K, 0, np.array([pair[1:] for pair in pairs], dtype=object))
     for step in range(30):
         assert len(set(groups[sampler.codes[sampler.batch(step)][::K]])) == 5
-
-
-def test_groups_without_links():
-    codes = np.array([2, 0, 1, 0])
-    np.testing.assert_array_equal(linked(codes, None), [0, 1, 2])
-    assert len(set(linked(codes, np.array(["", "", "", ""], dtype=object)))) == 3
 
 
 def test_too_few_sequences():
@@ -176,12 +160,9 @@ def test_only_pk_looks_at_sequences(sampling):
         sampler = make(labels, check_params(values | {"same_snippet_negatives": together}, "x"), given)
         batches.append(np.concatenate([sampler.batch(step) for step in range(9)]).tobytes())
     assert len(set(batches)) == (3 if sampling == "pk" else 1)
-
-
-@pytest.mark.parametrize("sampling", ["uniform", "triplets"])
-def test_siblings_together_need_pk(sampling):
-    with pytest.raises(UserError, match="same_snippet_negatives needs sampling 'pk'"):
-        check_params({"sampling": sampling, "same_snippet_negatives": True}, "x")
+    if sampling != "pk":
+        with pytest.raises(UserError, match="same_snippet_negatives needs sampling 'pk'"):
+            check_params(values | {"same_snippet_negatives": True}, "x")
 
 
 def with_sequences(dataset, identities_of_a_sequence):
@@ -206,12 +187,3 @@ def test_the_summary_names_the_sequences(own_dataset):
         assert "\n" not in summary
     with_sequences(own_dataset, 1)
     assert "sequences" not in load_training_set(check_params(values, "x")).summary()
-
-
-def test_training_with_siblings_together(own_dataset, tmp_path):
-    with_sequences(own_dataset, 2)
-    run = make_run(tmp_path / "run", own_dataset)  # its batch_p is 4, of 3 sequences
-    done = command("train.py", "--model_dir", run, "--set", "same_snippet_negatives=true")
-    assert done.returncode == 0, done.stderr
-    assert "of 3 separate sequences, those of one together" in done.stdout + done.stderr
-    assert (run / "DONE").exists()

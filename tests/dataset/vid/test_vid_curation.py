@@ -12,9 +12,7 @@ from dataset.vid.random_boxes import random_boxes
 from dataset.vid.selection import query_gallery_rows, snippet_class, train_rows
 
 
-def make_snippet(
-    number: int, objects_per_frame: list[int], split: str = "val", occluded_share: float = 0.25
-) -> Snippet:
+def make_snippet(number, objects_per_frame, split="val", occluded_share=0.25) -> Snippet:
     rng = np.random.default_rng(number)
     name = f"ILSVRC2015_{split}_{number:08d}"
     folder = f"ILSVRC2015_VID_train_000{number % 4}/{name}" if split == "train" else name
@@ -29,52 +27,57 @@ def make_snippet(
     return Snippet(split, folder, tuple(frames))
 
 
-def make_snippets(split: str = "val") -> list[Snippet]:
+def make_snippets(split="val") -> list[Snippet]:
     rng = np.random.default_rng(7)
     snippets = [make_snippet(i, rng.integers(2, 6, 9).tolist(), split) for i in range(8)]
     snippets += [make_snippet(8 + i, rng.integers(0, 2, 9).tolist(), split) for i in range(4)]
     return [*snippets, make_snippet(12, [4, 4, 4, 1, 1, 1, 0, 0, 0], split), make_snippet(13, [0] * 9, split)]
 
 
+def snippet_of(*objects) -> Snippet:
+    """A snippet with an object in each frame."""
+    frames = (Frame("val", "s", f"{i:06d}", 200, 150, (o,)) for i, o in enumerate(objects))
+    return Snippet("val", "s", tuple(frames))
+
+
 class Index:
     """Looks up what a crop's path shows."""
 
-    def __init__(self, snippets: list[Snippet]):
+    def __init__(self, snippets):
         self.frames = {(s.name, f.name): f for s in snippets for f in s.frames}
         self.classes = {s.name: snippet_class(s) for s in snippets}
 
-    def __call__(self, path: str) -> tuple[Frame, int, str]:
+    def __call__(self, path) -> tuple[Frame, VideoObject, str]:
+        """The frame, the object in it, and the kind of the crop."""
         top, letter, snippet, file = path.split("/")
         name, trackid, kind = file.removesuffix(".jpg").split(".", 2)
         frame = self.frames[snippet, name]
-        expected = "e" if frame.split == "val" else "abcd"[int(frame.folder.split("/")[0][-1])]
-        assert (top, letter) == ("crops", expected)
-        assert len(trackid) == 2
-        return frame, int(trackid), kind
+        assert (top, letter, len(trackid)) == ("crops", "e", 2)
+        (found,) = [o for o in frame.objects if o.trackid == int(trackid)]
+        return frame, found, kind
 
-    def object(self, path: str) -> VideoObject:
-        frame, trackid, kind = self(path)
-        assert kind == "crop.x"
-        (found,) = [o for o in frame.objects if o.trackid == trackid]
-        return found
-
-
-def check_anchor_and_positive(index: Index, anchor: str, positive: str) -> None:
-    (first, one, _), (second, other, _) = index(anchor), index(positive)
-    assert first.snippet == second.snippet
-    assert first.name != second.name
-    assert one == other
-    assert not index.object(anchor).occluded
-    assert not index.object(positive).occluded
-
-
-def check_even_use(snippets: list[str]) -> None:
-    """Some have one episode more than others, and no more than that, at every point of the file."""
-    counts = Counter(snippets)
-    assert max(counts.values()) - min(counts.values()) <= 1
-    for start in range(0, len(snippets), len(counts)):
-        turn = snippets[start : start + len(counts)]
-        assert len(set(turn)) == len(turn)
+    def check(self, result, count, classes, able):
+        """Anchors and positives of the episodes, and which snippets they come from; yields what the rest depends on."""
+        assert len(result.episodes) == count
+        assert result.shortfall == ""
+        used = []
+        for anchor, positive, negatives in result.episodes:
+            (first, one, kind), (second, other, other_kind) = self(anchor), self(positive)
+            assert kind == other_kind == "crop.x"
+            assert (first.snippet, one.trackid) == (second.snippet, other.trackid)
+            assert first.name != second.name
+            assert not one.occluded
+            assert not other.occluded
+            assert len(set(negatives)) == len(negatives)
+            used.append(second.snippet)
+            yield second, other, negatives
+        assert len({episode[:2] for episode in result.episodes}) == count
+        assert {self.classes[name] for name in used} == classes
+        # Some have one episode more than others, and no more than that, at every point of the file.
+        assert len(set(used)) == min(count, able)
+        for start in range(0, count, able):
+            turn = used[start : start + able]
+            assert len(set(turn)) == len(turn)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,6 @@ def check_even_use(snippets: list[str]) -> None:
         ([2, 2, 3, 1], "multiple_bboxes"),
         ([2, 2, 1, 1], "single_bboxes"),
         ([2, 2, 0, 0], "single_bboxes"),
-        ([1, 1, 1, 1], "single_bboxes"),
         ([0, 1, 2], "single_bboxes"),
         ([0], "missing_bbox"),
         ([5], "multiple_bboxes"),
@@ -98,45 +100,26 @@ def test_snippet_class(numbers, expected):
 def test_train_rows():
     snippets = make_snippets("train")
     expected = Counter()
-    for snippet in snippets:
-        for trackid in range(6):
-            seen = [f for f in snippet.frames for o in f.objects if o.trackid == trackid and not o.occluded]
-            if len(seen) >= 2:
-                letter = "abcd"[int(snippet.folder.split("/")[0][-1])]
-                for frame in seen:
-                    path = f"crops/{letter}/{snippet.name}/{frame.name}.{trackid:02d}.crop.x.jpg"
-                    expected[f"{snippet.name}/{trackid}", path, "", snippet.name] += 1
+    for snippet, trackid in itertools.product(snippets, range(6)):
+        seen = [f for f in snippet.frames for o in f.objects if o.trackid == trackid and not o.occluded]
+        for frame in seen if len(seen) >= 2 else []:
+            letter = "abcd"[int(snippet.folder.split("/")[0][-1])]
+            path = f"crops/{letter}/{snippet.name}/{frame.name}.{trackid:02d}.crop.x.jpg"
+            expected[f"{snippet.name}/{trackid}", path, "", snippet.name] += 1
     assert Counter(train_rows(snippets)) == expected
     assert set(expected.values()) == {1}
-
-
-def test_an_object_seen_once_is_left_out():
-    box = VideoObject(1, "n1", 10, 10, 40, 40, False, False)
-    hidden = VideoObject(1, "n1", 10, 10, 40, 40, True, False)
-    frames = [Frame("val", "s", f"{i}", 200, 150, (o,)) for i, o in enumerate((box, hidden, hidden))]
-    assert train_rows([Snippet("val", "s", tuple(frames))]) == []
+    box, hidden = (VideoObject(1, "n1", 10, 10, 40, 40, occluded, False) for occluded in (False, True))
+    assert train_rows([snippet_of(box, hidden, hidden)]) == []  # seen once
 
 
 @pytest.mark.parametrize("count", [5, 60])
 def test_object_episodes(count):
     snippets = make_snippets()
     index, result = Index(snippets), object_episodes(snippets, "val_eval", count, seed=3)
-    assert len(result.episodes) == count
-    assert result.shortfall == ""
-    used = []
-    for anchor, positive, negatives in result.episodes:
-        check_anchor_and_positive(index, anchor, positive)
-        second, trackid, _ = index(positive)
-        others = {o.trackid for o in second.objects} - {trackid}
+    for second, target, negatives in index.check(result, count, {"multiple_bboxes"}, able=8):
+        others = [(second, o, "crop.x") for o in second.objects if o != target]
         assert len(others) >= 2
-        assert [index(path)[0] for path in negatives] == [second] * len(others)
-        assert {index.object(path).trackid for path in negatives} == others
-        assert len(set(negatives)) == len(others)
-        used.append(second.snippet)
-    assert {index.classes[name] for name in used} == {"multiple_bboxes"}
-    assert len(set(used)) == min(count, 8)
-    check_even_use(used)
-    assert len({(anchor, positive) for anchor, positive, _ in result.episodes}) == count
+        assert [index(path) for path in negatives] == others
 
 
 def iou(one: tuple, other: tuple) -> float:
@@ -150,16 +133,10 @@ def iou(one: tuple, other: tuple) -> float:
 def test_random_crop_episodes(tmp_path):
     snippets = make_snippets()
     index, result = Index(snippets), random_crop_episodes(snippets, "easy_val_eval", 30, seed=3)
-    assert len(result.episodes) == 30
-    used = []
-    for anchor, positive, negatives in result.episodes:
-        check_anchor_and_positive(index, anchor, positive)
-        second, trackid, _ = index(positive)
-        target = index.object(positive)
-        assert len(set(negatives)) == 5
-        for number, path in enumerate(negatives):
+    for second, target, negatives in index.check(result, 30, {"single_bboxes", "multiple_bboxes"}, able=12):
+        assert [index(path) for path in negatives] == [(second, target, f"random.{i}") for i in range(5)]
+        for path in negatives:
             frame, box = result.random_crops[path]
-            assert index(path) == (second, trackid, f"random.{number}")
             assert frame == second
             assert iou(box, target.box) < 0.3 + 0.01
             assert 0 <= (box[0] + box[2]) / 2 <= frame.width
@@ -167,10 +144,6 @@ def test_random_crop_episodes(tmp_path):
             for low, high in ((0, 2), (1, 3)):
                 ratio = (box[high] - box[low]) / (target.box[high] - target.box[low])
                 assert 1 / 1.5 < ratio < 1.5
-        used.append(second.snippet)
-    assert {index.classes[name] for name in used} == {"single_bboxes", "multiple_bboxes"}
-    check_even_use(used)
-
     tasks = result.random_crop_tasks(tmp_path / "vid", tmp_path / "out")
     assert {path: (task.frame, box) for task in tasks for box, path in task.boxes} == result.random_crops
     assert len({task.image for task in tasks}) == len(tasks)  # every image is decoded once
@@ -188,16 +161,6 @@ def test_random_boxes_keep_their_distance():
     assert 0.25 < max(found) < 0.3 + 0.01
 
 
-def test_no_room_for_random_crops():
-    """No box of this size whose centre is in the frame is far enough from the object's."""
-    huge = VideoObject(0, "n1", -400, -400, 600, 550, False, False)
-    frames = tuple(Frame("val", "s", f"{i:06d}", 200, 150, (huge,)) for i in range(4))
-    assert random_boxes(frames[0], 0) == []
-    result = random_crop_episodes([Snippet("val", "s", frames)], "easy_val_eval", 3, seed=0)
-    assert result.episodes == []
-    assert "0 of 3" in result.shortfall
-
-
 def test_as_many_as_there_are():
     """Every pair there is comes once, and the shortfall is told."""
     snippet = make_snippet(1, [3, 3, 2, 4], occluded_share=0.2)
@@ -209,43 +172,45 @@ def test_as_many_as_there_are():
                 possible.add((first.name, second.name, trackid))
     assert possible
     index, result = Index([snippet]), object_episodes([snippet], "val_eval", 10**6, seed=0)
-    made = [(index(anchor)[0].name, *(index(positive)[i] for i in (0, 1))) for anchor, positive, _ in result.episodes]
-    assert sorted((first, second.name, trackid) for first, second, trackid in made) == sorted(possible)
+    pairs = [(index(anchor), index(positive)) for anchor, positive, _ in result.episodes]
+    assert sorted((one[0].name, other[0].name, other[1].trackid) for one, other in pairs) == sorted(possible)
     assert f"val_eval: {len(possible)} of 1000000" in result.shortfall
 
 
 def test_no_snippet_qualifies():
-    result = object_episodes([make_snippet(0, [1] * 5), make_snippet(1, [2] * 5)], "val_eval", 4, seed=0)
-    assert result.episodes == []
-    assert "0 of 4" in result.shortfall
+    """No box of a huge object's size whose centre is in the frame is far enough from it."""
+    huge = VideoObject(0, "n1", -400, -400, 600, 550, False, False)
+    crowded = snippet_of(*[huge] * 4)
+    assert random_boxes(crowded.frames[0], 0) == []
+    for result in (
+        random_crop_episodes([crowded], "easy_val_eval", 4, seed=0),
+        object_episodes([make_snippet(0, [1] * 5), make_snippet(1, [2] * 5)], "val_eval", 4, seed=0),
+    ):
+        assert result.episodes == []
+        assert "0 of 4" in result.shortfall
 
 
 @pytest.mark.parametrize("make", [object_episodes, random_crop_episodes])
 def test_the_seed_and_the_name_decide(make):
     snippets = make_snippets()
-    reference = make(snippets, "val_eval", 20, 5)
-    assert make(snippets, "val_eval", 20, 5).episodes == reference.episodes
-    assert make(snippets, "val_eval", 20, 6).episodes != reference.episodes
-    assert make(snippets, "other", 20, 5).episodes != reference.episodes
+    reference = make(snippets, "val_eval", 20, 5).episodes
+    assert make(snippets, "val_eval", 20, 5).episodes == reference
+    assert make(snippets, "val_eval", 20, 6).episodes != reference
+    assert make(snippets, "other", 20, 5).episodes != reference
     assert query_gallery_rows(snippets, 5) == query_gallery_rows(snippets, 5) != query_gallery_rows(snippets, 6)
 
 
 def test_query_gallery():
     snippets = make_snippets()
-    index = Index(snippets)
-    query, gallery = query_gallery_rows(snippets, seed=0)
-    identities = [identity for identity, _ in query]
-    assert identities
-    assert len(set(identities)) == len(identities)
-    assert {identity for identity, _ in gallery} == set(identities)
-    for rows, early in ((query, True), (gallery, False)):
-        for identity, path in rows:
-            frame, trackid, _ = index(path)
-            assert identity == f"{frame.snippet}/{trackid}"
-            assert not index.object(path).occluded
-            assert (int(frame.name) < 3) == early  # of 9 frames
-    for identity in identities:
-        snippet, trackid = identity.split("/")
-        late = [f for (s, _), f in index.frames.items() if s == snippet and int(f.name) >= 3]
-        seen = sum(o.trackid == int(trackid) and not o.occluded for f in late for o in f.objects)
-        assert sum(name == identity for name, _ in gallery) == seen
+    index, rows = Index(snippets), query_gallery_rows(snippets, seed=0)
+    query, gallery = ([(identity, *index(path)) for identity, path in each] for each in rows)
+    assert all(identity == f"{frame.snippet}/{o.trackid}" for identity, frame, o, _ in (*query, *gallery))
+    seen = {True: Counter(), False: Counter()}  # early, in the first third of 9 frames, or late
+    for frame in index.frames.values():
+        seen[int(frame.name) < 3].update(f"{frame.snippet}/{o.trackid}" for o in frame.objects if not o.occluded)
+    both = seen[True].keys() & seen[False].keys()
+    assert both
+    assert Counter(identity for identity, *_ in query) == dict.fromkeys(both, 1)
+    assert Counter(identity for identity, *_ in gallery) == {identity: seen[False][identity] for identity in both}
+    for found, early in ((query, True), (gallery, False)):
+        assert all((int(frame.name) < 3) == early and not o.occluded for _, frame, o, _ in found)
