@@ -16,6 +16,7 @@ from model.run.arguments import add_run_arguments
 from model.run.checkpoint_files import find_checkpoint
 from model.run.devices import prepare
 from model.run.run_folder import RunFolder
+from runtime.arguments import Parser, number
 from runtime.errors import UserError, exit_code
 from runtime.files import check_output, only_one
 
@@ -23,7 +24,7 @@ _REPLACED = ("HDF5", b"\x89HDF")  # the only files that --filename may replace: 
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog="A run that was interrupted goes on where it was when the same command is given again. "
         "embed.py merge --filename OUT.h5 PART.h5 ... joins what --shard has made. docs/embedding.md has more.",
@@ -41,7 +42,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--checkpoint", default="latest", metavar="NAME", help="latest, best, ckpt-1200, or a path (default: latest)"
     )
-    parser.add_argument("--batch_size", type=int, metavar="N", help="images at a time (default: eval_batch_size)")
+    parser.add_argument(
+        "--batch_size", type=number(int, 1), metavar="N", help="images at a time (default: eval_batch_size)"
+    )
     parser.add_argument("--flip_augment", action="store_true", help="embed the mirror image of each variant as well")
     parser.add_argument(
         "--crop_augment",
@@ -54,13 +57,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="how the embeddings of several variants become one: their mean, or that divided by its length",
     )
     parser.add_argument("--float16", action="store_true", help="store half precision")
-    parser.add_argument("--shard", metavar="i/n", help="embed only part i of n; embed.py merge joins them")
+    parser.add_argument(
+        "--shard", type=parse_shard, metavar="i/n", help="embed only part i of n; embed.py merge joins them"
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser.parse_args(argv)
 
 
 def parse_merge(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="embed.py merge", description="Joins the files that embed.py --shard has made, given in any order."
     )
     parser.add_argument("--filename", required=True, metavar="OUT.h5", help="file to write")
@@ -75,15 +80,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def embed_command(args: argparse.Namespace) -> int:
-    run, csv, out = RunFolder(args.model_dir), Path(args.dataset), Path(args.filename)
+    run, csv, out, shard = RunFolder(args.model_dir), Path(args.dataset), Path(args.filename), args.shard
     params = run.load_trained_params(args.set)
     augmentation = TestTimeAugmentation(args.crop_augment, args.flip_augment)
     check_aggregator(augmentation, args.aggregator)
     augmentation.network_params(params)  # raises for a head that cannot take the variants
-    shard = parse_shard(args.shard) if args.shard else None
     checkpoint = find_checkpoint(run.folder, args.checkpoint)
-    if args.batch_size is not None and args.batch_size < 1:
-        raise UserError(f"--batch_size {args.batch_size}: it must be at least 1")
     check_output(out, "--filename", "embeddings.h5", [csv], _REPLACED)  # before hours are spent
     with only_writer(out):
         images = read_images(csv, args.image_root, params)

@@ -1,6 +1,7 @@
 """Files that are either whole or not there, checks of output files, and lock files."""
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,23 +9,16 @@ from typing import IO, Any
 
 from runtime.errors import UserError
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks: there the user must see to it
-    fcntl = None
-
-_TRIES = 100  # to lock a file that others delete
-
 
 @contextlib.contextmanager
 def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a temporary neighbour of `path`; it takes the name `path` only if the block ends without an error."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, mode, **text) as file:
+        with open(temporary, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -33,7 +27,8 @@ def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         reason = os.strerror(error.errno) if error.errno else error  # h5py's own text is of many lines
         raise UserError(f"cannot write {path}: {reason}") from error
     finally:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        with contextlib.suppress(OSError):  # where the folder could not be made either
+            temporary.unlink()
 
 
 def check_output(
@@ -61,8 +56,8 @@ def check_output(
         raise UserError(f"{flag} {path}: that is one of the inputs; name another file")
     if only and path.exists():
         kind, signature = only
-        with open(path, "rb") as file:
-            start = file.read(len(signature))
+        with open(path, "rb") as there:
+            start = there.read(len(signature))
         if start not in (b"", signature):  # an empty file holds nothing that could be lost
             raise UserError(f"{flag} {path}: it is there and is no {kind} file; name another, or remove it first")
     probe = path.with_name(f".{path.name}.write-test.{os.getpid()}")
@@ -76,26 +71,14 @@ def only_one(path: Path, otherwise: str) -> Iterator[None]:
     """Holds a lock file as long as the block runs; the system lets go of it when the process ends.
 
     Raises:
-        UserError: with the text `otherwise`, when another process holds it.
+        UserError: with the text `otherwise`, when another process holds it, or deleted it just now.
     """
-    if fcntl is None:
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(os.fstat(file.fileno()), path.stat())  # else it locks a file that nobody finds
+        except (BlockingIOError, FileNotFoundError):
+            held = False
+        if not held:
+            raise UserError(otherwise)
         yield
-        return
-    for _ in range(_TRIES):
-        with open(path, "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(otherwise) from error
-            if _is_at(file, path):
-                yield
-                return
-    raise UserError(otherwise)
-
-
-def _is_at(file: IO[Any], path: Path) -> bool:
-    """Whether the open file is still the one of this name: its last holder may have deleted it before it was locked."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
@@ -45,7 +45,7 @@ def run_parallel(function: Callable[[Any], Result], arguments: Iterable[Any], wo
     # A forked copy of a process with threads (TensorFlow's) can hang; a fresh one cannot.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_obey_parent)
-    under_way: deque = deque()
+    under_way: deque[Future[Result]] = deque()
     try:
         for argument in arguments:
             with _holding_ctrl_c():
@@ -85,5 +85,10 @@ def _holding_ctrl_c() -> Iterator[None]:
 def _obey_parent() -> None:
     """Set up in a worker process: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

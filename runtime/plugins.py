@@ -20,7 +20,8 @@ def choices(package: str, first: tuple[str, ...] = ()) -> list[str]:
 
     Those of `first` come in that order, all others behind them by the alphabet.
     """
-    folders = importlib.util.find_spec(package).submodule_search_locations
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else []
     names = {module.name for module in pkgutil.iter_modules(folders) if not module.name.startswith("_")}
     return [*(name for name in first if name in names), *sorted(names.difference(first))]
 

@@ -2,7 +2,9 @@
 
 import os
 import signal
-from types import FrameType, TracebackType
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 
 class StopRequest:
@@ -10,16 +12,14 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested: str | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> "StopRequest":
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._request)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

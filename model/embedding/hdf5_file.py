@@ -79,8 +79,8 @@ class Contents:
         return values * np.dtype(self.dtype).itemsize + text * 5 // 4 + 2**17
 
 
-# Of rows start .. start + n - 1: (start, emb (n, D), emb_aug (A, n, D) or None where there is one variant).
-Block = tuple[int, np.ndarray, np.ndarray | None]
+# The next n rows: emb (n, D), and emb_aug (A, n, D) or None where there is one variant.
+Block = tuple[np.ndarray, np.ndarray | None]
 
 
 def write_blocks(file: Path, contents: Contents, blocks: Iterable[Block]) -> None:
@@ -116,12 +116,14 @@ def _fill(h5: h5py.File, contents: Contents, blocks: Iterable[Block]) -> None:
     emb = h5.create_dataset("emb", (count, contents.dimensions), contents.dtype)
     if variants > 1:
         emb_aug = h5.create_dataset("emb_aug", (variants, count, contents.dimensions), contents.dtype)
-    for start, block, each in blocks:
+    start = 0
+    for block, each in blocks:
         stop = start + len(block)
         emb[start:stop] = _stored(block, contents, start)
         if each is not None:
             for number, values in enumerate(each):
                 emb_aug[number, start:stop] = _stored(values, contents, start)
+        start = stop
 
 
 def _stored(values: np.ndarray, contents: Contents, start: int) -> np.ndarray:

@@ -147,9 +147,8 @@ def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings, quiet:
 
 
 def _aggregated(partial: PartialEmbeddings, aggregator: str | None) -> Iterator[Block]:
-    for row, variants in partial.blocks():
-        several = variants.shape[1] > 1
-        yield row, aggregate(variants, aggregator), variants.swapaxes(0, 1) if several else None
+    for variants in partial.blocks():
+        yield aggregate(variants, aggregator), variants.swapaxes(0, 1) if variants.shape[1] > 1 else None
 
 
 def _attributes(job: Job, whole: dict[str, Any]) -> dict[str, Any]:

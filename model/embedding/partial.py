@@ -3,6 +3,7 @@
 The file is a line of JSON, which says what the rows depend on, and then rows of (A, D) float32, one for each image.
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -90,12 +91,12 @@ class PartialEmbeddings:
         self._write(rows.tobytes())
         self.done += len(rows)
 
-    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """All rows in order: (number of the first, rows (n, A, D)), a bounded number at a time."""
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All rows in order, a bounded number at a time: (n, A, D)."""
         size = max(1, _BLOCK_BYTES // self._row_bytes)
         rows = np.memmap(self._path, np.float32, "r", self._header_bytes, (self.done, *self._row_shape))
         for start in range(0, self.done, size):
-            yield start, np.array(rows[start : start + size])
+            yield np.array(rows[start : start + size])
 
     def close(self) -> None:
         self._file.close()
@@ -120,10 +121,12 @@ def fingerprint_of(checkpoint: Path, images: CheckedImages, params: Params, batc
         batch_size: images in every batch.
     """
     manifest = images.manifest
+    files = sorted(checkpoint.parent.glob(f"{glob.escape(checkpoint.name)}.*"))
+    texts = [json.dumps(strings.tolist()).encode() for strings in (manifest.identities, manifest.paths)]
     values = params.model_dump(include=set(_WITH_EFFECT))
     return {
-        "checkpoint": _digest(file.read_bytes() for file in _files_of(checkpoint)),
-        "list": _digest([*map(_text, (manifest.identities, manifest.paths)), images.orientations.tobytes()]),
+        "checkpoint": _digest(file.read_bytes() for file in files),
+        "list": _digest([*texts, images.orientations.tobytes()]),
         "params": _digest([json.dumps(values, sort_keys=True).encode()]),
         "batch_size": batch_size,
     }
@@ -132,14 +135,6 @@ def fingerprint_of(checkpoint: Path, images: CheckedImages, params: Params, batc
 def versions() -> str:
     """Of the libraries that compute embeddings: other ones may round otherwise."""
     return ", ".join(f"{package} {version}" for package, version in find_versions(_PACKAGES).items())
-
-
-def _files_of(checkpoint: Path) -> list[Path]:
-    return sorted(file for file in checkpoint.parent.iterdir() if file.name.startswith(f"{checkpoint.name}."))
-
-
-def _text(strings: np.ndarray) -> bytes:
-    return json.dumps(strings.tolist()).encode()
 
 
 def _digest(blocks: Iterable[bytes]) -> str:

@@ -134,12 +134,10 @@ def _check_complete(parts: list[_Part]) -> None:
 
 def _blocks(parts: list[_Part]) -> Iterator[Block]:
     """The embeddings of all parts in order, a bounded number at a time."""
-    before = 0
     for part in parts:
         count, several = len(part.contents.paths), len(part.contents.types) > 1
         size = max(1, count * _BLOCK_BYTES // part.contents.most_bytes)
         with opened(part.file) as h5:
             for start in range(0, count, size):
                 rows = slice(start, start + size)
-                yield before + start, h5["emb"][rows], h5["emb_aug"][:, rows] if several else None
-        before += count
+                yield h5["emb"][rows], h5["emb_aug"][:, rows] if several else None

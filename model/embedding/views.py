@@ -95,12 +95,8 @@ def check_aggregator(augmentation: TestTimeAugmentation, aggregator: str | None)
     """Raises a UserError when embeddings of several variants lack an aggregator, or there is one for nothing."""
     several = len(augmentation.names) > 1
     if several and aggregator is None:
-        flags = " and ".join(
-            [
-                *(["--flip_augment"] if augmentation.flip else []),
-                *(["--crop_augment five"] * (augmentation.crops == "five")),
-            ]
-        )
+        given = {"--flip_augment": augmentation.flip, "--crop_augment five": augmentation.crops == "five"}
+        flags = " and ".join(flag for flag in given if given[flag])
         raise UserError(
             f"{flags}: images get {len(augmentation.names)} embeddings each; "
             f"say how they become one: --aggregator mean or --aggregator normalized_mean"

@@ -1,6 +1,5 @@
 """TensorFlow made quiet, and the devices it may use. Call `prepare` before anything else imports TensorFlow."""
 
-import contextlib
 import os
 import sys
 import tempfile
@@ -58,6 +57,5 @@ def _import_tensorflow() -> ModuleType:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-    with contextlib.suppress(AttributeError):
-        tensorflow.get_logger().setLevel("ERROR")
+    tensorflow.get_logger().setLevel("ERROR")
     return tensorflow

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from model.configuration.loading import check_params, load_params, parse_overrides
@@ -43,11 +43,11 @@ class RunFolder:
     def eval_events(self, name: str) -> Path:
         return self.folder / "eval" / name
 
-    def load_params(self, overrides: list[str] = ()) -> Params:
+    def load_params(self, overrides: Sequence[str] = ()) -> Params:
         """The parameters as the user wrote them: params.json with overrides."""
-        return load_params(self.params_json, overrides)
+        return load_params(self.params_json, list(overrides))
 
-    def load_trained_params(self, overrides: list[str] = ()) -> Params:
+    def load_trained_params(self, overrides: Sequence[str] = ()) -> Params:
         """The parameters that training used (params.resolved.json; before it started, params.json).
 
         Those that training does not depend on are taken from params.json as it is now.
@@ -59,7 +59,7 @@ class RunFolder:
         if self.params_json.is_file():
             written = self.load_params().model_dump(exclude_unset=True)
             values |= {key: value for key, value in written.items() if key.startswith(_NOT_TRAINED)}
-        return check_params(values | parse_overrides(overrides), source=str(self.resolved_json))
+        return check_params(values | parse_overrides(list(overrides)), source=str(self.resolved_json))
 
     def write_resolved(self, params: Params) -> None:
         """Records every value used, the versions of the packages and the git commit."""
@@ -102,11 +102,8 @@ class RunFolder:
 
 def _git_commit() -> str | None:
     """The commit of the code, with "+changes" when files differ from it; None outside a git checkout."""
-    root = plugins.ROOT
-    git = ["git", "-C", str(root)]
+    words = ["git", "-C", str(plugins.ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + ("+changes" if changed.stdout.strip() else "")

@@ -19,11 +19,11 @@ def save_triples(folder: Path, epoch: int, triples: np.ndarray) -> None:
     folder = Path(folder)
     with replace_file(folder / f"epoch-{epoch}.npy", "wb") as file:
         np.save(file, np.asarray(triples, np.int64), allow_pickle=False)
-    files = {int(name[1]): file for file in folder.iterdir() if (name := re.fullmatch(r"epoch-(\d+)\.npy", file.name))}
+    files = {int(name[1]): each for each in folder.iterdir() if (name := re.fullmatch(r"epoch-(\d+)\.npy", each.name))}
     kept = sorted(number for number in files if number <= epoch)[-2:]
-    for number, file in files.items():
+    for number, old in files.items():
         if number not in kept:
-            file.unlink(missing_ok=True)
+            old.unlink(missing_ok=True)
 
 
 def load_triples(folder: Path, epoch: int) -> np.ndarray | None:

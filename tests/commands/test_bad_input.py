@@ -32,7 +32,7 @@ def test_missing_params_json(tmp_path):
 
 def test_malformed_json(tmp_path):
     (tmp_path / "params.json").write_text('{"margin": 0.5\n "seed": 1}')
-    assert "malformed JSON at line 2" in refused("train.py", "--model_dir", tmp_path)
+    assert "malformed JSON: Expecting ',' delimiter: line 2" in refused("train.py", "--model_dir", tmp_path)
 
 
 def test_misspelt_key(dataset, tmp_path):
@@ -178,9 +178,6 @@ def test_evaluating_and_embedding_what_is_not_there(dataset, tmp_path, trained):
     assert "no checkpoint to evaluate yet" in refused("evaluate.py", "--model_dir", run, "--once")
     words = ["embed.py", "--dataset", dataset / "test.csv", "--filename", tmp_path / "o.h5", "--model_dir"]
     assert "there is no checkpoint in it yet" in refused(*words, run)
-    assert "ckpt-3" in refused(*words, trained, "--checkpoint", "ckpt-3")
-    assert "--batch_size 0" in refused(*words, trained, "--batch_size", 0)
-    assert "does not exist" in refused(*words, trained, "--filename", tmp_path / "no" / "o.h5")
     assert "no.csv: no such file" in refused(*words, trained, "--dataset", tmp_path / "no.csv")
 
 

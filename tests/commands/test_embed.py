@@ -79,7 +79,7 @@ def test_image_root_and_checkpoint_by_name(dataset, words, tmp_path, capsys):
         (["--crop_augment", "avgpool", "--set", "pooling=flatten"], "pooling 'flatten'"),
         (["--shard", "4/3"], "--shard 4/3: it must be i/n with i from 1 to n"),
         (["--shard", "1/31"], "has only 30 images; make at most as many shards"),
-        (["--batch_size", "0"], "--batch_size 0: it must be at least 1"),
+        (["--batch_size", "0"], "--batch_size: 0: it must be a whole number of at least 1"),
         (["--filename", "no/such/folder/o.h5"], "does not exist; make it first"),
         (["--checkpoint", "ckpt-7"], "there is no checkpoint 'ckpt-7'; there is latest"),
     ],

@@ -31,11 +31,20 @@ def embed(trained, dataset, out, *words):
 
 
 @pytest.fixture(scope="module")
-def network(trained):
-    """The trained network as a function of (N, H, W, 3) uint8, and its run's parameters."""
-    params = RunFolder(trained).load_trained_params()
+def params(trained):
+    return RunFolder(trained).load_trained_params()
+
+
+@pytest.fixture(scope="module")
+def model(trained, params):
     model = build_embedder(params)
     restore_model(trained / "checkpoints" / "ckpt-4", model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def network(model):
+    """The trained network as a function of (N, H, W, 3) uint8."""
     return lambda pixels: model(np.ascontiguousarray(pixels), training=False).numpy()
 
 
@@ -88,12 +97,10 @@ def test_centre_crop_alone(trained, dataset, tmp_path, network, pixels):
     assert_equal(found.emb, network(pixels[:, 1:17, 1:17]))
 
 
-def test_avgpool_feeds_the_whole_image(trained, dataset, tmp_path, pixels):
+def test_avgpool_feeds_the_whole_image(trained, dataset, tmp_path, params, model, pixels):
     found = embed(trained, dataset, tmp_path / "o.h5", "--crop_augment", "avgpool")
-    params = RunFolder(trained).load_trained_params()
-    small, large = build_embedder(params), build_embedder(params.model_copy(update={"image_size": 18}))
-    restore_model(trained / "checkpoints" / "ckpt-4", small)
-    large.set_weights(small.get_weights())
+    large = build_embedder(params.model_copy(update={"image_size": 18}))
+    large.set_weights(model.get_weights())
     assert found.augmentation_types == ("avgpool",)
     assert_equal(found.emb, large(pixels, training=False).numpy())
 
@@ -132,31 +139,23 @@ def test_the_file_is_as_documented(trained, dataset, tmp_path):
     }
 
 
-def test_a_part_of_a_list_gets_the_bits_of_the_whole(trained, dataset):
-    """Wherever a part begins and ends, also inside a batch; and an image alone."""
-    params = RunFolder(trained).load_trained_params()
-    model = build_embedder(params)
-    restore_model(trained / "checkpoints" / "ckpt-4", model)
+PARTS = [(3, 5), (7, 30), (8, 16), (13, 14), (29, 30)]  # begin and end where a batch does, and inside one
+
+
+def test_a_part_of_a_list_gets_the_bits_of_the_whole(dataset, params, model):
+    """And an image alone."""
     files, upright = read_manifest(dataset / "test.csv", dataset).files(), np.ones(30, np.uint8)
     embedder = Embedder(model, params, TestTimeAugmentation(flip=True))
     whole = np.concatenate(list(embedder.batches(files, upright, batch_size=8)))
     assert whole.shape == (30, 2, 8)
-    for start, stop in ((0, 30), (3, 5), (7, 30), (8, 16), (13, 14), (29, 30)):
+    for start, stop in PARTS:
         part = list(embedder.batches(files, upright, batch_size=8, start=start, stop=stop))
         np.testing.assert_array_equal(np.concatenate(part), whole[start:stop])
     assert list(embedder.batches(files, upright, batch_size=8, start=30)) == []
     alone = Embedder(model, params).embed(files[:1], upright[:1])
     assert_equal(alone, whole[:1, 0])
-
-
-def test_an_image_of_a_part_is_at_its_place_in_the_batch_of_the_whole(trained, dataset):
-    """Small networks give equal bits at any place, so that the numbers of the places are compared."""
-    params = RunFolder(trained).load_trained_params()
-    embedder = Embedder(build_embedder(params), params)
+    # Small networks give equal bits at any place in a batch, so that the numbers of the places are compared.
     embedder.forward = lambda images: tf.range(len(images), dtype=tf.float32)[:, None]
-    files, upright = read_manifest(dataset / "test.csv", dataset).files(), np.ones(30, np.uint8)
-    whole = np.concatenate(list(embedder.batches(files, upright, batch_size=8)))[:, 0, 0]
-    np.testing.assert_array_equal(whole, np.arange(30) % 8)
-    for start, stop in ((3, 5), (7, 30), (8, 16), (13, 14), (29, 30)):
+    for start, stop in [(0, 30), *PARTS]:
         part = np.concatenate(list(embedder.batches(files, upright, batch_size=8, start=start, stop=stop)))
-        np.testing.assert_array_equal(part[:, 0, 0], whole[start:stop])
+        np.testing.assert_array_equal(part[:, 0, 0], np.arange(start, stop) % 8)

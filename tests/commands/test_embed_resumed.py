@@ -1,27 +1,23 @@
 import dataclasses
 import fcntl
-import functools
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import closing
 
 import h5py
 import numpy as np
 import pytest
-from helpers.commands import ROOT, command, environment
+from helpers.commands import command, start
 
 from dataset.formats.manifest import write_manifest
 from dataset.loading.checked import load_images
 from embed import main
 from model.embedding.partial import PartialEmbeddings
-from model.run.devices import prepare
 from runtime.errors import UserError, exit_code
 from runtime.files import only_one
 
-COUNT = 2000
+COUNT = 1000
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +33,6 @@ def long_list(dataset, tmp_path_factory):
 
 def words(trained, csv, out):
     return ["--model_dir", str(trained), "--dataset", str(csv), "--filename", str(out), "--batch_size", "2"]
-
-
-def start(trained, csv, out):
-    line = [sys.executable, "embed.py", *words(trained, csv, out)]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(line, cwd=ROOT, env=environment(), **options)
 
 
 def wait_for(process, partial, size):
@@ -64,7 +54,7 @@ def test_killed_and_given_again(trained, long_list, tmp_path, whole, capsys):
     out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
     older = b"\x89HDF\r\n\x1a\nan older file"
     out.write_bytes(older)
-    process = start(trained, long_list, out)
+    process = start("embed.py", *words(trained, long_list, out))
     wait_for(process, partial, 5_000)
     process.kill()
     assert process.wait() == -signal.SIGKILL
@@ -72,7 +62,7 @@ def test_killed_and_given_again(trained, long_list, tmp_path, whole, capsys):
     with open(partial, "ab") as file:
         file.write(b"half a row")
     assert main(words(trained, long_list, out)) == 0
-    assert "of 2,000 images are embedded already: going on after them" in capsys.readouterr().out
+    assert "of 1,000 images are embedded already: going on after them" in capsys.readouterr().out
     assert out.read_bytes() == whole
     assert [file.name for file in tmp_path.iterdir()] == ["o.h5"]
 
@@ -81,7 +71,7 @@ def test_killed_and_given_again(trained, long_list, tmp_path, whole, capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_and_given_again(trained, long_list, tmp_path, whole, number):
     out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
-    process = start(trained, long_list, out)
+    process = start("embed.py", *words(trained, long_list, out))
     wait_for(process, partial, 5_000)
     process.send_signal(number)
     said, error = process.communicate(timeout=60)
@@ -112,21 +102,26 @@ def test_a_broken_image_costs_nothing_but_itself(trained, own_dataset, tmp_path,
     assert h5py.File(out)["emb"][:].tobytes() in expected
 
 
-def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys, monkeypatch):
+def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
     out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
     line = words(trained, dataset / "test.csv", out)
     assert main(line) == 0
     expected = out.read_bytes()
 
-    def interrupted(*more, changed=None):
-        """Leaves the partial file of a run whose every row was written and that was killed then."""
+    def killed(job, embedder, rows, quiet):
+        rows.append(np.zeros((1, len(job.augmentation.names), 8), np.float32))
+        raise KeyboardInterrupt
+
+    def begun(*more, changed=None):
+        """What is said by a run that is killed after one image, whose row is nonsense."""
+        capsys.readouterr()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("model.embedding.job.write_blocks", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr("model.embedding.job._embed_rest", killed)
             if changed:
                 patch.setattr(*changed)
             with pytest.raises(KeyboardInterrupt):
-                main([*line, "--quiet", *more])
-        assert partial.exists()
+                main([*line, *more])
+        return capsys.readouterr().out
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.symlink_to(dataset)
@@ -134,10 +129,6 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys, monkeypa
     def rotated(*arguments):
         images = load_images(*arguments)
         return dataclasses.replace(images, orientations=np.full_like(images.orientations, 3))
-
-    def on_a_gpu(*arguments):
-        prepare(*arguments)
-        return ["GPU:0"]
 
     for more, changed, what in (
         (["--checkpoint", "ckpt-0"], None, "checkpoint"),
@@ -148,21 +139,15 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys, monkeypa
         (["--image_root", str(elsewhere)], None, "image_root"),
         ([], ("embed.load_images", rotated), "list"),
         ([], ("model.embedding.job.versions", lambda: "tensorflow 1.0"), "version"),
-        ([], ("embed.prepare", on_a_gpu), "kind of device"),
+        ([], ("embed.prepare", lambda *_: ["GPU:0"]), "kind of device"),
     ):
-        interrupted(*more, changed=changed)
-        out.unlink(missing_ok=True)
-        assert main(line) == 0
-        said = capsys.readouterr().out
-        assert f"embeddings of an earlier run are dropped: they are of another {what}\n" in said
-        assert out.read_bytes() == expected
-    for more in ([], ["--set", "learning_rate=0.5", "--set", "train_iterations=9", "--set", "best_metric=x/map"]):
-        interrupted(*more)
-        out.unlink()
-        capsys.readouterr()
-        assert main(line) == 0
-        assert "30 of 30 images are embedded already" in capsys.readouterr().out
-        assert out.read_bytes() == expected
+        begun(*more, changed=changed)
+        assert f"embeddings of an earlier run are dropped: they are of another {what}\n" in begun()
+    without_effect = begun("--set", "learning_rate=0.5", "--set", "train_iterations=9", "--set", "best_metric=x/map")
+    assert "1 of 30 images are embedded already" in without_effect
+    begun("--checkpoint", "ckpt-0")
+    assert main(line) == 0
+    assert out.read_bytes() == expected
     partial.write_bytes(b"something else")
     assert main(line) == 0
     assert out.read_bytes() == expected
@@ -178,11 +163,12 @@ def test_two_at_once_are_refused(trained, dataset, tmp_path, capsys):
     assert "another embed.py is writing it" in done.stderr
 
 
-def test_a_lock_that_its_holder_deletes_lets_in_one_alone(tmp_path, monkeypatch):
+@pytest.mark.parametrize("make_new", [False, True])
+def test_a_lock_that_its_holder_deletes_lets_in_one_alone(tmp_path, monkeypatch, make_new):
     """The file is deleted between opening and locking it; then another process makes a new one, or none does."""
     lock, flock, others = tmp_path / "lock", fcntl.flock, []
 
-    def deleted_before(file, operation, make_new):
+    def deleted_before(file, operation):
         monkeypatch.setattr(fcntl, "flock", flock)
         lock.unlink()
         if make_new:
@@ -190,13 +176,13 @@ def test_a_lock_that_its_holder_deletes_lets_in_one_alone(tmp_path, monkeypatch)
             flock(others[0], fcntl.LOCK_EX)
         flock(file, operation)
 
-    monkeypatch.setattr(fcntl, "flock", functools.partial(deleted_before, make_new=False))
-    with only_one(lock, "held"), pytest.raises(UserError, match="held"), only_one(lock, "held"):
-        pytest.fail("two at once")
-    monkeypatch.setattr(fcntl, "flock", functools.partial(deleted_before, make_new=True))
+    monkeypatch.setattr(fcntl, "flock", deleted_before)
     with pytest.raises(UserError, match="held"), only_one(lock, "held"):
         pytest.fail("two at once")
-    others[0].close()
+    for other in others:
+        other.close()
+    with only_one(lock, "held"), pytest.raises(UserError, match="held"), only_one(lock, "held"):
+        pytest.fail("two at once")
 
 
 def test_rows_are_kept_as_they_are(tmp_path, monkeypatch):
@@ -220,7 +206,7 @@ def test_rows_are_kept_as_they_are(tmp_path, monkeypatch):
     with opened({"a": 1}) as again:
         again.append(rows[7:])
         blocks = list(again.blocks())
-    assert [(start, len(block)) for start, block in blocks] == [(0, 4), (4, 4), (8, 2)]
-    np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), rows)
+    assert [len(block) for block in blocks] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate(blocks), rows)
     with opened({"a": 2}) as other:
         assert (other.done, other.note) == (0, "embeddings of an earlier run are dropped: they are of another a")

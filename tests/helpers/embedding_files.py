@@ -76,7 +76,7 @@ def write_embeddings(file: Path, emb: np.ndarray, manifest: Manifest, attributes
     """Writes embeddings (N, D) of the images of a list, float32, one variant, as embed.py would."""
     emb = np.asarray(emb, np.float32)
     contents = Contents(manifest.paths, manifest.identities, emb.shape[1], ("original",), False, attributes)
-    write_blocks(file, contents, [(0, emb, None)])
+    write_blocks(file, contents, [(emb, None)])
 
 
 def average_precisions(files: EmbeddingFiles, metric: str = "euclidean") -> list[float | None]:

@@ -88,7 +88,7 @@ def test_wherever_the_disk_is_full(tmp_path):
     contents, emb = Contents(names, names, 8, ("a", "b"), False, {"params": "p" * 3000}), np.ones((count, 8))
 
     def write():
-        blocks = ((i, emb[i : i + 100], np.stack([emb[i : i + 100]] * 2)) for i in range(0, count, 100))
+        blocks = ((emb[i : i + 100], np.stack([emb[i : i + 100]] * 2)) for i in range(0, count, 100))
         write_blocks(out, contents, blocks)
 
     (tmp_path / ".o.7.tmp").write_bytes(b"what a killed process left")
@@ -108,7 +108,7 @@ def test_the_space_that_is_taken_before_is_enough(tmp_path, count, length, varia
     names = np.array(["ä" * (length // 2) + str(number) for number in range(count)], object)
     contents = Contents(names, names, 4, tuple("abc"[:variants]), False, {"params": "p" * 20_000})
     emb = np.ones((count, 4), np.float32)
-    write_blocks(tmp_path / "o", contents, [(0, emb, np.stack([emb] * variants) if variants > 1 else None)])
+    write_blocks(tmp_path / "o", contents, [(emb, np.stack([emb] * variants) if variants > 1 else None)])
     written = (tmp_path / "o").stat().st_size
     assert written <= contents.most_bytes < 3 * written + 2**17
 
@@ -118,9 +118,9 @@ def test_ctrl_c_while_the_file_is_written(tmp_path):
     contents, emb = Contents(names, names, 2, ("original",), False, {}), np.ones((3, 2), np.float32)
 
     def blocks():
-        yield 0, emb[:1], None
+        yield emb[:1], None
         os.kill(os.getpid(), signal.SIGINT)
-        yield 1, emb[1:2], None
+        yield emb[1:2], None
         pytest.fail("it went on")
 
     with pytest.raises(KeyboardInterrupt):

@@ -41,7 +41,7 @@ def test_variants_are_written_in_blocks_of_any_size(tmp_path, manifest, half):
     emb = variants.mean(axis=0)
     contents = Contents(manifest.paths, manifest.identities, 4, ("a", "ä", "c"), half, {"step": 1})
     for name, size in (("one", 30), ("two", 7), ("three", 1)):
-        blocks = ((i, emb[i : i + size], variants[:, i : i + size]) for i in range(0, 30, size))
+        blocks = ((emb[i : i + size], variants[:, i : i + size]) for i in range(0, 30, size))
         write_blocks(tmp_path / name, contents, blocks)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == (tmp_path / "three").read_bytes()
     found = read_embeddings(tmp_path / "one")
@@ -61,7 +61,7 @@ def test_a_failed_write_keeps_the_old_file(written, manifest):
     large = np.ones((30, 2), np.float32)
     large[3, 1] = 70_000
     with pytest.raises(UserError, match=r"images/id 0/3.jpg: its embedding has a value of 7e\+04, too large"):
-        write_blocks(written, contents, [(0, large, None)])
+        write_blocks(written, contents, [(large, None)])
     assert written.read_bytes() == before
     assert [file.name for file in written.parent.iterdir() if file.is_file()] == ["o.h5"]
 
