@@ -92,7 +92,7 @@ def resized_crop(image: Image.Image, draw: random.Random, p: object) -> Image.Im
 
 def flip(image: Image.Image, draw: random.Random, p: object) -> Image.Image:
     """Mirrored or not."""
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if draw.random() < p.flip_probability else image
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if draw.random() < 0.5 else image
 
 
 def grayscale(image: Image.Image, draw: random.Random, p: object) -> Image.Image:
@@ -102,13 +102,13 @@ def grayscale(image: Image.Image, draw: random.Random, p: object) -> Image.Image
 
 def color_jitter(image: Image.Image, draw: random.Random, p: object) -> Image.Image:
     """Brightness, contrast, saturation, and the hue as torchvision turns it in Pillow's HSV."""
-    ranges = (p.brightness_range, p.contrast_range, p.saturation_range)
+    *ranges, turns = p.color_jitter_ranges
     for enhance, limit in zip(
         (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), ranges, strict=True
     ):
         image = enhance(image).enhance(1 + draw.uniform(-limit, limit))
     hue, saturation, value = image.convert("HSV").split()
-    turn = round(255 * draw.uniform(-p.hue_range, p.hue_range))
+    turn = round(255 * draw.uniform(-turns, turns))
     hue = hue.point([(level + turn) % 256 for level in range(256)])
     return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
 

@@ -10,11 +10,11 @@ from dataset.augmentation._blending import blend, grey
 def augment(image: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
     """(H, W, C) -> (H, W, C).
 
-    The factors of brightness, contrast and saturation are uniform in 1 - range .. 1 + range, with `brightness_range`,
-    `contrast_range` and `saturation_range`; the hue turns by a part of the colour circle that is uniform within
-    `hue_range` to either side. What has a range of 0 is left out.
+    The factors of brightness, contrast and saturation are uniform in 1 - range .. 1 + range; the hue turns by a part of
+    the colour circle that is uniform within its range to either side: `color_jitter_ranges` has all four. What has a
+    range of 0 is left out.
     """
-    ranges = (params.brightness_range, params.contrast_range, params.saturation_range, params.hue_range)
+    ranges = params.color_jitter_ranges
     drawn = tf.unstack(tf.random.stateless_uniform([4], seed, -1.0, 1.0) * ranges)
     factors = [1.0 + number for number in drawn[:3]] + [drawn[3]]
     return jitter(image, *(factor if limit else None for factor, limit in zip(factors, ranges, strict=True)))

@@ -1,4 +1,4 @@
-"""Left and right exchanged, in some of the images."""
+"""Left and right exchanged, in half of the images."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import tensorflow as tf
 
 
 def augment(image: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
-    """(H, W, C) -> (H, W, C), mirrored with probability `flip_probability`: with 0 none is, with 1 all are."""
-    chosen = tf.random.stateless_uniform([], seed) < params.flip_probability  # of [0, 1)
+    """(H, W, C) -> (H, W, C), mirrored with probability 1/2."""
+    chosen = tf.random.stateless_uniform([], seed) < 0.5  # of [0, 1)
     return tf.cond(chosen, lambda: mirror(image), lambda: image)
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ from pydantic import ValidationError
 
 from model.configuration.params import Params
 from model.configuration.reference import schema_text
+from model.configuration.removed import refuse_removed
 from runtime.errors import UserError
 from runtime.json_files import read_json
 
 
-def load_params(path: Path, overrides: list[str] = ()) -> Params:
+def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
     """Reads a params.json, lays `key=value` overrides over it, and checks the whole.
 
     Raises:
@@ -28,7 +30,7 @@ def load_params(path: Path, overrides: list[str] = ()) -> Params:
     return check_params(values | parse_overrides(overrides), source=f"{path} with --set" if overrides else str(path))
 
 
-def parse_overrides(overrides: list[str]) -> dict[str, Any]:
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """`["margin=0.5", "head=direct"]` to a dictionary; values are JSON, and plain text stands for a string."""
     values = {}
     for override in overrides:
@@ -44,13 +46,10 @@ def parse_overrides(overrides: list[str]) -> dict[str, Any]:
 
 def check_params(values: dict[str, Any], source: str) -> Params:
     """Checks a dictionary of parameters; `source` names where they come from in messages."""
-    if type(values.get("freeze_batch_norm")) is bool:  # what files of earlier versions call it
-        frozen = values["freeze_batch_norm"]
-        values = {"batch_norm": "frozen" if frozen else "train"} | values
-        del values["freeze_batch_norm"]
-    unknown = [key for key in values if key not in Params.model_fields]
-    if unknown:
-        key = unknown[0]
+    refuse_removed(values, source)
+    for key in values:
+        if key in Params.model_fields:
+            continue
         near = difflib.get_close_matches(key, Params.model_fields, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? ({Params.model_fields[near[0]].description})" if near else ""
         hint = hint or "python -m model.configuration.reference lists all of them"
@@ -67,12 +66,9 @@ def _explain(error: ValidationError, values: dict[str, Any]) -> str:
     if not first["loc"]:
         return str(first["ctx"]["error"])
     key = str(first["loc"][0])
-    field = Params.model_fields[key]
-    if first["type"] == "value_error":
-        return f"{key}: {first['ctx']['error']}"
-    return f"{key} is {json.dumps(values.get(key))}; it must be {_type_text(key)} ({field.description})"
-
-
-def _type_text(key: str) -> str:
-    """The type and range of a parameter in words, from its JSON schema."""
-    return schema_text(Params.model_json_schema()["properties"][key])
+    # Of a value that may be of several types, each says what is wrong; a rule of ours says it best.
+    for each in error.errors():
+        if each["loc"][0] == key and each["type"] == "value_error":
+            return f"{key}: {each['ctx']['error']}"
+    kind = schema_text(Params.model_json_schema()["properties"][key])
+    return f"{key} is {json.dumps(values.get(key))}; it must be {kind} ({Params.model_fields[key].description})"

@@ -9,22 +9,19 @@ from model.configuration.fields.loss import LossParams
 from model.configuration.fields.network import NetworkParams
 from model.configuration.fields.training import TrainingParams
 
-# Of several mistakes the first one is reported.
-_CHECKS = (
-    *("squared", "length", "triplets", "sampling", "sizes", "classification", "batch_norm", "gem", "plateau", "head"),
-    *("whitening", "frozen_stages", "pool", "schedule"),
-)
-
 
 class Params(EvaluationParams, TrainingParams, LossParams, NetworkParams, BatchParams, DataParams):
     """The parameters of one run, checked. Unknown keys and wrong types are errors."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Params":
-        for name in _CHECKS:
-            getattr(self, f"check_{name}")()
-        if self.squared:
-            object.__setattr__(self, "metric", "sqeuclidean")
-        if self.num_epochs is not None:
-            object.__setattr__(self, "train_iterations", None)
+    def _subjects_fit(self) -> "Params":
+        if self.triplet_strategy == "basic" and self.sampling != "triplets":
+            raise ValueError(
+                f"triplet_strategy 'basic' scores given triples: it needs sampling 'triplets', not {self.sampling!r}"
+            )
+        if self.whitening in ("end", "both") and self.early_stopping_evaluations:
+            raise ValueError(
+                f"whitening {self.whitening!r} is of the last step, which early stopping does not know in advance; "
+                f"drop early_stopping_evaluations"
+            )
         return self

@@ -5,12 +5,10 @@
 
 import argparse
 import json
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-from model.configuration.fields.types import NamesOf
 from model.configuration.params import Params
 
 
@@ -38,22 +36,8 @@ def markdown_table(params: type[BaseModel]) -> str:
     lines = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
     for key, field in params.model_fields.items():
         kind = schema_text(properties[key])
-        parts = _parts_of(field)
-        if parts:
-            names = " or ".join(f'"{name}"' for name in parts.names())
-            kind = kind.replace("string", names, 1)
         lines.append(f"| `{key}` | {kind} | `{json.dumps(field.default)}` | {field.description} |")
     return "\n".join(lines)
-
-
-def _parts_of(field: FieldInfo) -> NamesOf | None:
-    """Which modules a field's strings name, as its type says; None for other fields."""
-    pending = [*field.metadata, field.annotation]
-    for part in pending:  # grows by the parts of each type, down to those within lists and unions
-        if isinstance(part, NamesOf):
-            return part
-        pending.extend(get_args(part))
-    return None
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Terms beside the triplet loss: a classification of identities, a centre loss, a regulariser of the lengths."""
+"""Terms beside the triplet loss: a classification of identities, and a centre loss."""
 
 import keras
 import tensorflow as tf
@@ -69,8 +69,3 @@ class CenterLoss(tf.Module):
         same = tf.cast(labels[:, None] == labels[None, :], tf.float32)
         steps = self._rate * differences / (1.0 + tf.reduce_sum(same, axis=1, keepdims=True))
         self._centers.assign(tf.tensor_scatter_nd_add(centers, labels[:, None], steps))
-
-
-def mean_squared_length(embeddings: tf.Tensor) -> tf.Tensor:
-    """(B, D) -> scalar. Its gradient is finite at 0, where that of the length is not."""
-    return tf.reduce_mean(tf.reduce_sum(tf.square(embeddings), axis=1))

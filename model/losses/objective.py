@@ -5,7 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from model.configuration.params import Params
-from model.losses.auxiliary import CenterLoss, Classification, mean_squared_length
+from model.losses.auxiliary import CenterLoss, Classification
 from model.losses.cross_batch_memory import CrossBatchMemory
 from model.losses.triplet import AnchorFigures, triplet_loss
 
@@ -34,7 +34,7 @@ class Objective:
         self._params = params
         self.parts: dict[str, tf.Module] = {}
         if params.memory_size:
-            self.parts["memory"] = CrossBatchMemory(params.memory_size, params.embedding_size, params.memory_start_step)
+            self.parts["memory"] = CrossBatchMemory(params.memory_size, params.embedding_size, params.warmup_steps)
         if params.classification_weight:
             self.parts["classification"] = Classification(
                 params, identities, size=classified_size, batch_norm=classifier_batch_norm
@@ -107,9 +107,6 @@ class Objective:
         if "center_loss" in parts:
             values["center_loss"] = parts["center_loss"](labels, embeddings)
             auxiliary += params.center_loss_weight * values["center_loss"]
-        if params.embedding_norm_weight:
-            values["embedding_norm_loss"] = mean_squared_length(embeddings)
-            auxiliary += params.embedding_norm_weight * values["embedding_norm_loss"]
         return share + auxiliary / replicas, values, figures
 
     def after_step(self, labels: tf.Tensor, embeddings: tf.Tensor, step: tf.Tensor) -> None:

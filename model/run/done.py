@@ -6,7 +6,7 @@ from runtime.files import replace_file
 from runtime.json_files import read_json
 
 # What a training that ended early must be given anew to go on.
-_RULES = ("early_stopping_evaluations", "least_improvement", "best_metric")
+_RULES = ("early_stopping_evaluations", "best_metric")
 
 
 def write_done(run: RunFolder, step: int, reason: str | None = None) -> None:

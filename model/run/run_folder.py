@@ -7,9 +7,11 @@ import platform
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from model.configuration.loading import check_params, load_params, parse_overrides
 from model.configuration.params import Params
+from model.configuration.removed import from_record
 from runtime import plugins
 from runtime.errors import UserError
 from runtime.files import only_one
@@ -54,8 +56,7 @@ class RunFolder:
         """
         if not self.resolved_json.is_file():
             return self.load_params(overrides)
-        values = read_json(self.resolved_json)
-        values = {key: value for key, value in values.items() if key not in _RECORD}
+        values = self._recorded()
         if self.params_json.is_file():
             written = self.load_params().model_dump(exclude_unset=True)
             values |= {key: value for key, value in written.items() if key.startswith(_NOT_TRAINED)}
@@ -66,12 +67,17 @@ class RunFolder:
         versions = {"python": platform.python_version()} | find_versions(_PACKAGES)
         write_json(self.resolved_json, params.model_dump() | {"versions": versions, "git_commit": _git_commit()})
 
+    def _recorded(self) -> dict[str, Any]:
+        """The parameters of params.resolved.json, in the words of this version."""
+        values = {key: value for key, value in read_json(self.resolved_json).items() if key not in _RECORD}
+        return from_record(values, source=str(self.resolved_json))
+
     def changes(self, params: Params) -> list[str]:
         """The parameters that differ from those of the last start, in words."""
         if not self.resolved_json.is_file():
             return []
         defaults = {key: field.default for key, field in Params.model_fields.items()}  # of parameters that are newer
-        before, now = defaults | read_json(self.resolved_json), params.model_dump()
+        before, now = defaults | self._recorded(), params.model_dump()
         return [
             f"{key} {json.dumps(before[key])} -> {json.dumps(value)}"
             for key, value in now.items()

@@ -10,6 +10,7 @@ _NARROW = 0.05  # of the embeddings' length: they all point in one direction
 _UNSORTED = 0.75  # nearest negative by farthest positive: a network that is learning gets above it as it shrinks
 _NOTHING = 1e-3  # of the margin, or of the embeddings' length: equal, but for little more than rounding
 _ABSURD = 1000.0  # margins: no embedding that is of any use is so long
+EPISODE = 100  # steps
 
 _REMEDIES = {
     "no triplets": "sampling pk, batch_k of 2 or more, more images of each identity",
@@ -39,9 +40,9 @@ class CollapseAlarm:
     as many steps in a row as make one are not in the state.
     """
 
-    def __init__(self, steps: int, margin: float | str, metric: str, dimensions: int = 1) -> None:
-        """`steps` in a state make an episode; `margin`, `metric` as in the parameters; D (cityblock grows with it)."""
-        self._steps, self._margin, self._dimensions = steps, margin, dimensions
+    def __init__(self, margin: float | str, metric: str, dimensions: int = 1, *, steps: int = EPISODE) -> None:
+        """`margin`, `metric` as in the parameters; D (cityblock grows with it); `steps` in a state make an episode."""
+        self._margin, self._dimensions, self._steps = margin, dimensions, steps
         self._distance, self._unit_length = find_distance(metric), has_unit_length(metric)
         self._unit = 1.0 if isinstance(margin, str) or margin <= 0 else float(margin)
         self._lasted: dict[str, int] = {}  # kinds: steps in them, less two for each step out of them

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from model.configuration.params import Params
 
+EPSILON = 1e-7  # as Keras has it
+
 
 class BackboneAdam(keras.optimizers.Adam):
     """Adam (Kingma & Ba, algorithm 1) whose steps are scaled for some of the variables.
@@ -21,7 +23,7 @@ class BackboneAdam(keras.optimizers.Adam):
     """
 
     def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, params: Params) -> None:
-        super().__init__(schedule, epsilon=params.adam_epsilon)
+        super().__init__(schedule, epsilon=EPSILON)
         self.backbone_scale = (params.backbone_learning_rate or params.learning_rate) / params.learning_rate
         self._start = params.freeze_backbone_steps
         self._backbone: frozenset[int] = frozenset()  # the places of its variables; a set is no part of a checkpoint

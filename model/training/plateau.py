@@ -10,6 +10,8 @@ from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import append_json_line, read_json_lines
 
+LEAST_FACTOR = 0.001  # of what the schedule gives
+
 
 class Evaluation(NamedTuple):
     """The watched figure of a checkpoint."""
@@ -30,14 +32,11 @@ class Standing(NamedTuple):
     later: list[Evaluation]
 
 
-def standing_of(evaluations: Iterable[Evaluation], least_improvement: float) -> Standing:
-    """Goes through the evaluations in order of step, in whatever order they came.
-
-    One is better when its value is more than `least_improvement` above that of the best so far.
-    """
+def standing_of(evaluations: Iterable[Evaluation]) -> Standing:
+    """Goes through the evaluations in order of step, in whatever order they came."""
     best, later = None, []
     for each in sorted(evaluations):
-        if best is None or each.value > best.value + least_improvement:
+        if best is None or each.value > best.value:
             best, later = each, []
         else:
             later.append(each)
@@ -82,12 +81,12 @@ class Plateau:
     def update(self, step: int, standing: Standing) -> bool:
         """Lowers the factor from step number `step` on, and writes that down, if it is time; says whether it did."""
         p = self._params
-        if p.plateau_evaluations is None or self.factor <= p.plateau_least_fraction:
+        if p.plateau_evaluations is None or self.factor <= LEAST_FACTOR:
             return False
         counted = [each for each in standing.later if self._since is None or each.step > self._since]
         if len(counted) < p.plateau_evaluations:
             return False
-        self.factor, self._since = max(self.factor * p.plateau_factor, p.plateau_least_fraction), step
+        self.factor, self._since = max(self.factor * p.plateau_factor, LEAST_FACTOR), step
         line = {"step": step, "factor": self.factor, "best_step": standing.best.step, "best": standing.best.value}
         append_json_line(self._file, line | {"last_evaluated_step": counted[-1].step})
         return True

@@ -34,7 +34,7 @@ class Record:
         csv_file = run.folder / "metrics.csv" if params.csv_log else None
         self._monitor = TrainingMonitor(run.train_events, run.metrics, start, csv_file=csv_file)
         self._monitor.text("parameters", f"```\n{json.dumps(params.model_dump(), indent=2)}\n```", start)
-        self._alarm = CollapseAlarm(params.collapse_steps, params.margin, params.metric, params.embedding_size)
+        self._alarm = CollapseAlarm(params.margin, params.metric, params.embedding_size)
         self._detailed: DetailedLog | None = None
         if params.detailed_log:
             files, size = data.images.manifest.files(), data.sampler.batch_size

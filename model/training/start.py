@@ -63,8 +63,7 @@ def nothing_to_do(run: RunFolder, params: Params, total: int) -> list[str]:
     step, latest = listed[-1]
     if early := stopped_early(run, params, step):
         reason = (
-            f"nothing to do: {early}; to go on, give another early_stopping_evaluations (null: never), "
-            "least_improvement or best_metric"
+            f"nothing to do: {early}; to go on, give another early_stopping_evaluations (null: never) or best_metric"
         )
     elif step >= total and run.resolved_json.exists():
         write_done(run, step)

@@ -98,7 +98,7 @@ class Supervisor:
         if not evaluations:
             return None
         self._silent = None
-        standing = standing_of(evaluations, self._params.least_improvement)
+        standing = standing_of(evaluations)
         reason = reason_to_stop(self._params, str(self._watched), standing)
         if reason is None and self._plateau.update(step, standing):
             self._log.line(
@@ -134,8 +134,7 @@ def reason_to_stop(params: Params, figure: str, standing: Standing) -> str | Non
     if wanted is None or len(standing.later) < wanted:
         return None
     best = standing.best
-    more = f" by more than {params.least_improvement:g}" if params.least_improvement else ""
     return (
         f"the last {len(standing.later)} evaluations brought no better {figure} than {best.value:.4g} of "
-        f"ckpt-{best.step}{more}"
+        f"ckpt-{best.step}"
     )

@@ -25,11 +25,10 @@ COMMON = {"deterministic": True, "detailed_log": True, "save_summary_steps": 1, 
 TERMS = {
     "triplet_strategy": "batch_sample",
     "memory_size": 20,
-    "memory_start_step": 2,
+    "warmup_steps": 2,
     "classification_weight": 0.5,
     "label_smoothing": 0.1,
     "center_loss_weight": 0.1,
-    "embedding_norm_weight": 0.01,
 }
 STEPS, ENDED = 12, 5  # of the run with all terms
 HARD = {"sampling": "triplets", "triplet_strategy": "basic", "triplet_mining": "hard"}
@@ -94,7 +93,7 @@ def test_the_memory_holds_the_last_batches(runs, dataset):
     """Each as it was embedded when it was trained on: the detailed log has that."""
     values = checkpoint_values(runs["terms"], STEPS)
     held = {name.split("/")[1]: value for name, value in values.items() if name.startswith("memory/")}
-    assert held["_added"] == (STEPS - TERMS["memory_start_step"]) * 8
+    assert held["_added"] == (STEPS - TERMS["warmup_steps"]) * 8
     log = read_detailed_log(runs["terms"] / "detailed")
     size = TERMS["memory_size"]
     newest = {row.tobytes() for row in log.emb.reshape(-1, 8)[-size:]}
@@ -103,14 +102,14 @@ def test_the_memory_holds_the_last_batches(runs, dataset):
 
 
 def test_figures_of_the_terms_are_written(runs):
-    wanted = {"triplet_loss", "classification_loss", "classification_accuracy", "center_loss", "embedding_norm_loss"}
+    wanted = {"triplet_loss", "classification_loss", "classification_accuracy", "center_loss"}
     wanted |= {f"{name}_p{p}" for name in ("anchor_loss", "hardest_positive", "hardest_negative") for p in (5, 50, 95)}
     wanted |= {"embedding_norm", "embedding_std", "embedding_std_min", "effective_rank", "valid_terms"}
     found = events(runs["terms"] / "train")
     for line in read_json_lines(runs["terms"] / "metrics.jsonl"):
         assert wanted <= set(line)
         assert all(np.isfinite(value) for value in line.values())
-        auxiliary = 0.5 * line["classification_loss"] + 0.1 * line["center_loss"] + 0.01 * line["embedding_norm_loss"]
+        auxiliary = 0.5 * line["classification_loss"] + 0.1 * line["center_loss"]
         assert line["loss"] == pytest.approx(line["triplet_loss"] + auxiliary, rel=1e-5)
         for name in ("anchor_loss", "hardest_positive", "hardest_negative"):
             assert line[f"{name}_p5"] <= line[f"{name}_p50"] <= line[f"{name}_p95"]

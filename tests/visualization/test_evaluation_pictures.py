@@ -16,6 +16,7 @@ from model.run.run_folder import RunFolder
 from runtime.json_files import read_json_lines
 from runtime.log import Log
 from visualization.sources.embedded_set import Lists, assemble_set
+from visualization.tensorboard import evaluation_pictures
 from visualization.tensorboard.evaluation_pictures import EvaluationPictures
 from visualization.tensorboard.projector import Projector, _across, _side
 
@@ -44,8 +45,9 @@ def tags(folder):
     return {tag: steps for tag, steps in found.items() if tag in ("rankings", "distances")}
 
 
-def test_the_evaluator_draws_every_checkpoint(run):
-    evaluate_all(run, run.load_trained_params(["eval_projector_images=7"]), Log(), EvaluationPictures)
+def test_the_evaluator_draws_every_checkpoint(run, monkeypatch):
+    monkeypatch.setattr(evaluation_pictures, "PROJECTED", 7)
+    evaluate_all(run, run.load_trained_params(), Log(), EvaluationPictures)
     assert len(read_json_lines(run.results)) == 9
     for name in ("query_gallery", "test"):
         assert tags(run.eval_events(name)) == {"rankings": [0, 2, 4], "distances": [0, 2, 4]}

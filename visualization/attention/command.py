@@ -9,6 +9,7 @@ import numpy as np
 from dataset.loading.inspection import inspect_files
 from model.configuration.loading import check_params
 from model.configuration.params import Params
+from model.configuration.removed import from_record
 from model.distances import has_unit_length, is_squared
 from model.embedding.hdf5_file import opened
 from model.run import devices
@@ -89,7 +90,8 @@ def _network_of(args: argparse.Namespace) -> tuple[Params, Path]:
             f"{file}: it was made by checkpoint {named}, which is not there (any more); give --model_dir RUN instead, "
             "or start this where that path is right"
         )
-    return check_params(values, source=f"{file}, attribute params"), named
+    source = f"{file}, attribute params"
+    return check_params(from_record(values, source), source), named
 
 
 def _checked_orientations(pairs: list[ChosenPair]) -> np.ndarray:

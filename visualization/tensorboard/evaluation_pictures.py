@@ -23,6 +23,8 @@ from visualization.sources.file_pictures import FilePictures
 from visualization.tensorboard.projector import Projector
 
 TOP, SIDE = 8, 88  # images of a ranking, and pixels: a picture is kept for every checkpoint
+QUERIES = 8  # a third each the best, the worst and random ones
+PROJECTED = 1000  # images in the projector
 MOST_PAIRS = 2 * 10**7  # of queries and gallery images that are looked at
 
 
@@ -43,8 +45,8 @@ class EvaluationPictures:
         self._params, self._title, self._run = params, f"{prepared.name}, {ready.name}", run.folder
         self._shown = load_kinds()[ready.found.kind].PICTURES
         self._projector = None
-        if params.eval_projector_images and "projector" in self._shown:
-            self._projector = Projector(run.eval_events(ready.name), params.eval_projector_images, params.seed)
+        if "projector" in self._shown:
+            self._projector = Projector(run.eval_events(ready.name), PROJECTED, params.seed)
 
     def draw(self, embeddings: np.ndarray, step: int) -> Iterator[tuple[str, np.ndarray]]:
         """Names and pictures (H, W, 3) uint8, one after the other; writes the projector's files.
@@ -79,7 +81,7 @@ class EvaluationPictures:
         return replace(embedded.with_queries(rows), title=title)
 
     def _rankings(self, embedded: EmbeddedSet) -> np.ndarray:
-        chosen = choose_queries(rank_queries(embedded), self._params.eval_picture_queries, "mixed", self._params.seed)
+        chosen = choose_queries(rank_queries(embedded), QUERIES, "mixed", self._params.seed)
         rankings = find_rankings(embedded, [row for _, row in chosen], TOP)
         page = lay_out_rankings(
             embedded,

@@ -1,16 +1,16 @@
 """Parameters of what a batch is."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from model.configuration.fields.types import Fields, one_of
+from model.configuration.fields.types import Fields, OneOf
 
 
 class BatchParams(Fields):
     """Parameters of what a batch is."""
 
-    sampling: one_of("dataset.sampling") = Field(
+    sampling: Annotated[str, OneOf("dataset.sampling")] = Field(
         "pk",
         description="What a batch is: `pk` P identities with K images each; `uniform` any P x K images; "
         "`triplets` P x K / 3 (rounded down) fixed triples of anchor, positive and negative, new ones for each epoch.",
@@ -28,9 +28,10 @@ class BatchParams(Fields):
         "the nearest one by the embeddings of the checkpoint at the start of the epoch.",
     )
 
-    def check_sampling(self) -> None:
-        """Raises a ValueError for what another `sampling` needs."""
+    @model_validator(mode="after")
+    def _batches_fit(self) -> "BatchParams":
         if self.triplet_mining == "hard" and self.sampling != "triplets":
             raise ValueError(f"triplet_mining 'hard' needs sampling 'triplets', not {self.sampling!r}")
         if self.same_snippet_negatives and self.sampling != "pk":
             raise ValueError(f"same_snippet_negatives needs sampling 'pk', not {self.sampling!r}")
+        return self

@@ -1,10 +1,16 @@
 """Parameters of the images and of their augmentation."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from model.configuration.fields.types import Above0, Blend, Count, Fields, Positive, Share, Size, low_high, one_of
+from model.configuration.fields.types import Above0, Blend, Count, Fields, LowHigh, OneOf, Positive, Share, Size
+
+
+def _half_a_circle_of_hue(ranges: list[float]) -> list[float]:
+    if ranges[3] > 0.5:
+        raise ValueError(f"{ranges} has a hue of {ranges[3]}; it must be at most 0.5, half of the colour circle")
+    return ranges
 
 
 class DataParams(Fields):
@@ -21,20 +27,19 @@ class DataParams(Fields):
     pad_to_square: bool = Field(
         False, description="Pad to a square before resizing, instead of stretching; for a square `image_size`."
     )
-    augmentation: list[one_of("dataset.augmentation")] = Field(
+    augmentation: list[Annotated[str, OneOf("dataset.augmentation")]] = Field(
         ["random_crop", "horizontal_flip"], description="Training augmentations by name, applied in this order."
     )
-    augmentation_pool: list[one_of("dataset.augmentation")] = Field(
+    augmentation_pool: list[Annotated[str, OneOf("dataset.augmentation")]] = Field(
         [], description="Further augmentations: each image gets some of them, drawn at random, in random order."
     )
-    augmentation_pool_count: low_high(Count) = Field(
+    augmentation_pool_count: LowHigh[Count] = Field(
         [0, 2], description="`augmentation_pool`: `[low, high]` of how many an image gets."
     )
     rotated_identities: bool = Field(
         False,
         description="Train also on every identity turned by 90, 180 and 270 degrees, each as one of its own.",
     )
-    flip_probability: float = Field(0.5, ge=0, le=1, description="`horizontal_flip`: share of the images.")
     scale_range: float = Field(
         0.2, ge=0, lt=1, description="`scale`, `affine`: zoom by up to this fraction, in and out."
     )
@@ -45,38 +50,33 @@ class DataParams(Fields):
         15.0, ge=0, le=180, description="`rotate`, `affine`: rotation by up to so many degrees."
     )
     shear_range: float = Field(10.0, ge=0, lt=90, description="`shear`, `affine`: shear by up to so many degrees.")
-    grayscale_range: low_high(Blend) = Field(
+    grayscale_range: LowHigh[Blend] = Field(
         [0.0, 1.0], description="`grayscale`: `[low, high]` of the part of grey that is blended in."
     )
-    resized_crop_area: low_high(Share) = Field(
+    resized_crop_area: LowHigh[Share] = Field(
         [0.08, 1.0],
         description="`random_resized_crop`: `[low, high]` of the crop's area, as a fraction of the image's.",
     )
-    resized_crop_aspect: low_high(Above0) = Field(
+    resized_crop_aspect: LowHigh[Above0] = Field(
         [0.75, 1.3333],
         description="`random_resized_crop`: `[low, high]` by which the crop's width by height differs from the "
         "image's.",
     )
-    brightness_range: float = Field(
-        0.2, ge=0, le=1, description="`color_jitter`: brightness times up to this fraction more or less."
-    )
-    contrast_range: float = Field(
-        0.2, ge=0, le=1, description="`color_jitter`: contrast times up to this fraction more or less."
-    )
-    saturation_range: float = Field(
-        0.2, ge=0, le=1, description="`color_jitter`: saturation times up to this fraction more or less."
-    )
-    hue_range: float = Field(
-        0.05, ge=0, le=0.5, description="`color_jitter`: hue turned by up to this part of the colour circle."
+    color_jitter_ranges: Annotated[
+        list[Blend], Field(min_length=4, max_length=4), AfterValidator(_half_a_circle_of_hue)
+    ] = Field(
+        [0.2, 0.2, 0.2, 0.05],
+        description="`color_jitter`: `[brightness, contrast, saturation, hue]`: the first three are times up to this "
+        "fraction more or less, the hue turns by up to this part of the colour circle, at most 0.5.",
     )
     erasing_probability: float = Field(
         0.5, ge=0, le=1, description="`random_erasing`: share of the images that lose a rectangle."
     )
-    erasing_area: low_high(Share) = Field(
+    erasing_area: LowHigh[Share] = Field(
         [0.02, 0.4],
         description="`random_erasing`: `[low, high]` of the rectangle's area, as a fraction of the image's.",
     )
-    erasing_aspect: low_high(Above0) = Field(
+    erasing_aspect: LowHigh[Above0] = Field(
         [0.3, 3.33], description="`random_erasing`: `[low, high]` of the rectangle's height by its width."
     )
     erasing_fill: Literal["noise", "mean"] = Field(
@@ -107,8 +107,8 @@ class DataParams(Fields):
         height, width = self.image_shape
         return round(height * 9 / 8), round(width * 9 / 8)
 
-    def check_sizes(self) -> None:
-        """Raises a ValueError for sizes that do not fit each other, or the augmentations that cut images out."""
+    @model_validator(mode="after")
+    def _sizes_and_augmentations_fit(self) -> "DataParams":
         crops = {"random_crop", "random_resized_crop"} & set(self.augmentation)
         if self.pre_crop_size is not None and not crops:
             raise ValueError(
@@ -121,9 +121,6 @@ class DataParams(Fields):
             raise ValueError(f"pad_to_square needs a square image_size, not {self.image_size}")
         if any(p < i for p, i in zip(self.pre_crop_shape, self.image_shape, strict=True)):
             raise ValueError(f"pre_crop_size {self.pre_crop_size} is smaller than image_size {self.image_size}")
-
-    def check_pool(self) -> None:
-        """Raises a ValueError for an `augmentation_pool` that no image can draw from."""
         size = len(self.augmentation_pool)
         if self.augmentation_pool_count[1] > size > 0:
             raise ValueError(
@@ -134,6 +131,7 @@ class DataParams(Fields):
             raise ValueError(
                 "augmentation_pool cannot have random_crop, which every image needs; put it in augmentation"
             )
+        return self
 
 
 def _pair(size: int | list[int]) -> tuple[int, int]:

@@ -19,18 +19,11 @@ class EvaluationParams(Fields):
         3600.0, gt=0, le=1e9, description="The evaluator ends after so many seconds without a new checkpoint."
     )
     eval_run_once: bool = Field(False, description="Evaluate the latest checkpoint and end, as `--once`.")
-    eval_memory_gb: float = Field(1.0, gt=0, description="Memory for blocks of distances, in gigabytes.")
     eval_pool_sequences: Literal["none", "mean", "max", "normalized_mean"] = Field(
         "none", description="Make one embedding of each sequence before queries and gallery are compared: MARS."
     )
     eval_pictures: bool = Field(
         True, description="The evaluator draws rankings and distances, and keeps a projector, for TensorBoard."
-    )
-    eval_picture_queries: Positive = Field(
-        8, description="`eval_pictures`: queries shown: a third each the best, the worst and random ones."
-    )
-    eval_projector_images: int = Field(
-        1000, ge=0, description="`eval_pictures`: images of a set in TensorBoard's projector; 0 for no projector."
     )
     best_metric: str = Field(
         "auto",

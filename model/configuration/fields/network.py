@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from model.configuration.fields.types import Fields, Positive, one_of
+from model.configuration.fields.types import Fields, OneOf, Positive
 
 
 def _descriptors(value: str | list[str]) -> str:
@@ -17,7 +17,7 @@ def _descriptors(value: str | list[str]) -> str:
 class NetworkParams(Fields):
     """Parameters of the network."""
 
-    model_type: one_of("model.network.backbones") = Field("basic", description="Backbone, by name.")
+    model_type: Annotated[str, OneOf("model.network.backbones")] = Field("basic", description="Backbone, by name.")
     last_stride: Literal[1, 2] = Field(
         2,
         description="`resnet_v1_*`, `mobilenet_v2`: 1 leaves out the last down-sampling, so that the feature map has "
@@ -28,7 +28,7 @@ class NetworkParams(Fields):
         description="Take the features of an earlier stage: s ends with the last block at 1 / 2^s of the image's size; "
         "null is the whole backbone.",
     )
-    head: one_of("model.network.heads") = Field(
+    head: Annotated[str, OneOf("model.network.heads")] = Field(
         "direct", description="What turns backbone features into the embedding, by name."
     )
     pooling: Literal["average", "max", "flatten", "gem"] = Field(
@@ -90,43 +90,31 @@ class NetworkParams(Fields):
         "float32", description="Arithmetic of the backbone; the embedding and the loss are always float32."
     )
 
-    def check_batch_norm(self) -> None:
-        """Raises a ValueError when there is nothing to keep frozen."""
+    @model_validator(mode="after")
+    def _pretrained_parts_are_given(self) -> "NetworkParams":
         if self.batch_norm == "frozen" and self.warm_start_from is None:
             raise ValueError("batch_norm 'frozen' keeps the batch norm of pretrained weights: it needs warm_start_from")
+        if self.frozen_stages and self.warm_start_from is None:
+            raise ValueError("frozen_stages keeps pretrained stages as they are: it needs warm_start_from")
+        if self.whitening in ("start", "both") and self.warm_start_from is None:
+            raise ValueError(f"whitening {self.whitening!r} begins with a trained backbone: it needs warm_start_from")
+        return self
 
-    def check_gem(self) -> None:
-        """Raises a ValueError for parameters of GeM in a network without it."""
+    @model_validator(mode="after")
+    def _head_and_pooling_fit(self) -> "NetworkParams":
         for name in self._changed("gem_learned", "gem_p"):
             if not (self.head in ("gem", "cgd") or (self.pooling == "gem" and self.head != "similarity")):
                 raise ValueError(f"{name} has no effect without GeM: head 'gem' or 'cgd', or pooling 'gem'; drop it")
-
-    def check_head(self) -> None:
-        """Raises a ValueError for parameters that another `head` would need."""
         for name in self._changed("classified_descriptor", "descriptors"):
             if self.head != "cgd":
                 raise ValueError(f"{name} has no effect with head {self.head!r}: it must be 'cgd'; drop it")
-
-    def check_whitening(self) -> None:
-        """Raises a ValueError for a `whitening` without layers to whiten, or at a time that has not what it needs."""
         if self.whitening == "none":
-            return
+            return self
         if self.head not in ("direct", "direct_normalize", "gem", "cgd"):
             raise ValueError(f"whitening needs a linear layer on pooled features, which head {self.head!r} has not")
         if self.pooling == "flatten" and self.head.startswith("direct"):
             raise ValueError("whitening with pooling 'flatten' would need a matrix as large as the feature map squared")
-        if self.whitening in ("start", "both") and self.warm_start_from is None:
-            raise ValueError(f"whitening {self.whitening!r} begins with a trained backbone: it needs warm_start_from")
-        if self.whitening in ("end", "both") and self.early_stopping_evaluations:
-            raise ValueError(
-                f"whitening {self.whitening!r} is of the last step, which early stopping does not know in advance; "
-                f"drop early_stopping_evaluations"
-            )
-
-    def check_frozen_stages(self) -> None:
-        """Raises a ValueError when there are no pretrained stages to keep."""
-        if self.frozen_stages and self.warm_start_from is None:
-            raise ValueError("frozen_stages keeps pretrained stages as they are: it needs warm_start_from")
+        return self
 
     def _changed(self, *names: str) -> list[str]:
         """Those that have not their default. (params.resolved.json gives every parameter, so that all are given.)"""

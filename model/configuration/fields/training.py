@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from model.configuration.fields.types import Above0, Fields, Positive, ascending
 
@@ -40,21 +40,14 @@ class TrainingParams(Fields):
         "evaluate.py beside the training. null: never.",
     )
     plateau_factor: float = Field(
-        0.1, gt=0, lt=1, description="`plateau_evaluations`: what the learning rate is multiplied by each time."
-    )
-    plateau_least_fraction: float = Field(
-        0.001, gt=0, le=1, description="`plateau_evaluations`: never below this fraction of `learning_rate`."
+        0.1,
+        gt=0,
+        lt=1,
+        description="`plateau_evaluations`: what the learning rate is multiplied by each time, down to 0.001 of it.",
     )
     early_stopping_evaluations: Positive | None = Field(
         None, description="End the training when so many evaluations in a row brought no better `best_metric`."
     )
-    least_improvement: float = Field(
-        0.0,
-        ge=0,
-        description="`plateau_evaluations`, `early_stopping_evaluations`: what counts as better is more than so much "
-        "higher.",
-    )
-    adam_epsilon: float = Field(1e-7, gt=0, description="Adam's epsilon.")
     num_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
         None,
         description="Length of the training in epochs (`pk`: passes over the identities); replaces `train_iterations`.",
@@ -83,9 +76,6 @@ class TrainingParams(Fields):
     csv_log: bool = Field(
         False, description="Write metrics.csv and results.csv too: what is in metrics.jsonl and results.jsonl."
     )
-    collapse_steps: Positive = Field(
-        100, description="Steps in a collapsed state after which the log warns, with the state's name and remedies."
-    )
     save_checkpoints_steps: Positive = Field(500, description="Steps between checkpoints.")
     keep_checkpoints: Positive | None = Field(10, description="Newest checkpoints kept; null keeps all.")
 
@@ -93,23 +83,15 @@ class TrainingParams(Fields):
         """Number of training steps that the parameters ask for."""
         if self.only_one_step:
             return 1
-        return self.train_iterations or self.num_epochs * steps_per_epoch
+        return self.train_iterations or (self.num_epochs or 0) * steps_per_epoch
 
-    def check_length(self) -> None:
-        """Raises a ValueError unless one parameter gives the length of the training."""
+    @model_validator(mode="after")
+    def _length_and_schedule_fit(self) -> "TrainingParams":
         if self.num_epochs is not None:
             if "train_iterations" in self.model_fields_set and self.train_iterations is not None:
                 raise ValueError("num_epochs and train_iterations are both given; keep one of them")
         elif self.train_iterations is None:
             raise ValueError("train_iterations and num_epochs are both null; give one of them")
-
-    def check_plateau(self) -> None:
-        """Raises a ValueError for a learning rate that a plateau would not lower."""
-        if self.plateau_evaluations and self.plateau_least_fraction == 1.0:
-            raise ValueError("plateau_evaluations with plateau_least_fraction 1 would never lower anything; drop one")
-
-    def check_schedule(self) -> None:
-        """Raises a ValueError for parameters that another `learning_rate_schedule` needs, or that it lacks."""
         if self.learning_rate_schedule == "step" and not self.decay_steps:
             raise ValueError("learning_rate_schedule 'step' needs decay_steps, such as [10000, 20000]")
         if self.decay_start_step and self.learning_rate_schedule == "step":
@@ -119,3 +101,6 @@ class TrainingParams(Fields):
                 f"decay_steps have no effect with learning_rate_schedule {self.learning_rate_schedule!r}; "
                 f"set it to 'step', or drop them"
             )
+        if self.num_epochs is not None:
+            object.__setattr__(self, "train_iterations", None)
+        return self

@@ -44,9 +44,7 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
         if pooling != "none":
             sides = [pool_sequences(*side, pooling) for side in sides]
         (query_emb, queries), (gallery_emb, images) = sides
-        result = evaluate_retrieval(
-            query_emb, gallery_emb, queries, images, excluder, params.metric, params.eval_memory_gb
-        )
+        result = evaluate_retrieval(query_emb, gallery_emb, queries, images, excluder, params.metric)
         return SetMetrics(result.metrics, result.definitions, result.counts, details={})
 
     files = [file for part in parts for file in part.manifest.files()]

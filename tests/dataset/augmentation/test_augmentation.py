@@ -38,14 +38,12 @@ from runtime.errors import UserError
 # Flip and crop
 
 
-@pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
-def test_flip_probability_is_exact_at_its_ends(probability):
-    image, p = tf.constant(NOISE[:2, :3]), params(flip_probability=probability)
-    images = for_every_seed(lambda s: horizontal_flip.augment(image, s, p))
+def test_half_of_the_images_are_mirrored():
+    image = tf.constant(NOISE[:2, :3])
+    images = for_every_seed(lambda s: horizontal_flip.augment(image, s, params()))
     flipped = (images == NOISE[:2, :3][:, ::-1]).all(axis=(1, 2, 3))
     assert (flipped | (images == NOISE[:2, :3]).all(axis=(1, 2, 3))).all()
-    tolerance = 4 * math.sqrt(0.25 / len(SEEDS)) * (0 < probability < 1)
-    assert flipped.mean() == pytest.approx(probability, abs=tolerance)
+    assert flipped.mean() == pytest.approx(0.5, abs=4 * math.sqrt(0.25 / len(SEEDS)))
 
 
 def test_random_crop_takes_every_window():
@@ -192,11 +190,10 @@ def test_only_the_chosen_ones_are_computed():
 def test_the_pool_comes_after_the_list():
     p = params(
         augmentation=["horizontal_flip"],
-        flip_probability=1.0,
         augmentation_pool=["rotate"],
         augmentation_pool_count=[1, 1],
     )
-    seed = tf.constant([5, 6])
+    seed = tf.constant([5, 7])  # by which it is mirrored
     ours = for_training(p)(tf.constant(SMOOTH), seed).numpy()
     pool_seed = tf.random.split(tf.random.fold_in(seed, 1), 3)[0]
     mirrored = tf.constant(SMOOTH[:, ::-1])

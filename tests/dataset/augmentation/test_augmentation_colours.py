@@ -67,26 +67,25 @@ def test_hue_equals_colorsys(turn):
 
 
 def test_the_colour_factors_are_uniform_in_their_ranges():
-    none = {"brightness_range": 0.0, "contrast_range": 0.0, "saturation_range": 0.0, "hue_range": 0.0}
     flat = tf.constant(np.full((1, 1, 3), 120, np.uint8))
-    levels = for_every_seed(lambda s: color_jitter.augment(flat, s, params(**none | {"brightness_range": 0.4})))
+    levels = for_every_seed(lambda s: color_jitter.augment(flat, s, params(color_jitter_ranges=[0.4, 0.0, 0.0, 0.0])))
     assert levels.min() in range(72, 75)
     assert levels.max() in range(165, 169)
     assert levels.mean() == pytest.approx(119.5, abs=4 * 96 / math.sqrt(12 * len(SEEDS)))
     halves = tf.constant(np.array([[[80] * 3, [160] * 3]], np.uint8))
-    levels = for_every_seed(lambda s: color_jitter.augment(halves, s, params(**none | {"contrast_range": 0.5})))
+    levels = for_every_seed(lambda s: color_jitter.augment(halves, s, params(color_jitter_ranges=[0.0, 0.5, 0.0, 0.0])))
     spread = levels[:, 0, 1, 0].astype(int) - levels[:, 0, 0, 0]
     assert 40 <= spread.min() <= 42
     assert 118 <= spread.max() <= 121
     red = tf.constant(np.array([[[200, 100, 100]]], np.uint8))
-    levels = for_every_seed(lambda s: color_jitter.augment(red, s, params(**none | {"saturation_range": 0.5})))
+    levels = for_every_seed(lambda s: color_jitter.augment(red, s, params(color_jitter_ranges=[0.0, 0.0, 0.5, 0.0])))
     spread = levels[:, 0, 0, 0].astype(int) - levels[:, 0, 0, 1]
     assert 49 <= spread.min() <= 52
     assert 148 <= spread.max() <= 151
-    levels = for_every_seed(lambda s: color_jitter.augment(red, s, params(**none | {"hue_range": 0.1})))
+    levels = for_every_seed(lambda s: color_jitter.augment(red, s, params(color_jitter_ranges=[0.0, 0.0, 0.0, 0.1])))
     hues = np.array([colorsys.rgb_to_hsv(*pixel)[0] for pixel in levels[:, 0, 0] / 255.0])
     assert is_uniform((hues + 0.5) % 1 - 0.5 + RANDOM.uniform(-1, 1, len(hues)) / 1200, -0.102, 0.102)
-    untouched = color_jitter.augment(tf.constant(NOISE), tf.constant([1, 2]), params(**none))
+    untouched = color_jitter.augment(tf.constant(NOISE), tf.constant([1, 2]), params(color_jitter_ranges=[0.0] * 4))
     np.testing.assert_array_equal(untouched, NOISE)
 
 
@@ -101,6 +100,6 @@ def test_the_part_of_grey_is_uniform_in_its_range():
 
 def test_grey_images_have_no_colour_to_change():
     image, seed = tf.constant(NOISE[..., :1]), tf.constant([1, 2])
-    p = params(image_channels=1, brightness_range=0.0, contrast_range=0.0)
+    p = params(image_channels=1, color_jitter_ranges=[0.0, 0.0, 0.2, 0.05])
     np.testing.assert_array_equal(color_jitter.augment(image, seed, p), NOISE[..., :1])
     np.testing.assert_array_equal(grayscale.augment(image, seed, p), NOISE[..., :1])

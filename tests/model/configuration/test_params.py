@@ -10,10 +10,31 @@ from pydantic import ValidationError
 
 from model.configuration.fields.types import Fields
 from model.configuration.loading import check_params, load_params, parse_overrides
-from model.configuration.params import _CHECKS, Params
+from model.configuration.params import Params
+from model.configuration.removed import REMOVED, from_record
+from model.run.run_folder import RunFolder
 from runtime.errors import UserError
+from runtime.json_files import write_json
 
-# systems.md's keys, with values as its users write them.
+# What a run of the last version has recorded of parameters that are gone.
+OLDER_RECORD = {
+    "flip_probability": 0.5,
+    "adam_epsilon": 1e-7,
+    "collapse_steps": 100,
+    "plateau_least_fraction": 0.001,
+    "least_improvement": 0.0,
+    "memory_start_step": 0,
+    "embedding_norm_weight": 0.0,
+    "eval_memory_gb": 1.0,
+    "eval_picture_queries": 8,
+    "eval_projector_images": 1000,
+    "brightness_range": 0.2,
+    "contrast_range": 0.2,
+    "saturation_range": 0.2,
+    "hue_range": 0.05,
+}
+
+# The original systems' keys, with values as its users write them.
 OLDER_KEYS = {
     "model_type": "inception_resnet_v2",
     "warm_start_from": "imagenet",
@@ -46,9 +67,38 @@ def test_older_keys_keep_working():
     assert (params.image_shape, params.margin, params.train_iterations) == ((299, 299), 0.5, None)
 
 
-def test_files_of_earlier_versions_are_read():
-    assert check_params({"freeze_batch_norm": True, "warm_start_from": "x"}, "x").batch_norm == "frozen"
-    assert check_params({"freeze_batch_norm": False}, "x").batch_norm == "train"
+@pytest.mark.parametrize("name", [*OLDER_RECORD, "freeze_batch_norm"])
+def test_removed_parameters_are_answered_with_what_to_do(name):
+    with pytest.raises(UserError, match=re.escape(f"params.json: parameter {name!r} was removed: {REMOVED[name]}")):
+        check_params({"seed": 1, name: 1}, "params.json")
+
+
+def test_runs_of_before_go_on_with_what_they_recorded(tmp_path):
+    run = RunFolder(tmp_path)
+    write_json(run.params_json, {"margin": 0.5})
+    write_json(run.resolved_json, Params(margin=0.5).model_dump(exclude={"color_jitter_ranges"}) | OLDER_RECORD)
+    assert run.load_trained_params() == run.load_params()
+    assert run.changes(run.load_params()) == []
+    assert set(OLDER_RECORD) | {"freeze_batch_norm"} == set(REMOVED)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now"),
+    [
+        ({"hue_range": 0.5, "contrast_range": 0.0}, {"color_jitter_ranges": [0.2, 0.0, 0.2, 0.5]}),
+        ({"freeze_batch_norm": True, "seed": 3}, {"batch_norm": "frozen", "seed": 3}),
+        ({"freeze_batch_norm": False}, {"batch_norm": "train"}),
+        ({"memory_start_step": 7, "warmup_steps": 7}, {"warmup_steps": 7}),
+        ({"memory_start_step": 7, "warmup_steps": 0}, None),
+        ({"adam_epsilon": 0.1}, None),
+    ],
+)
+def test_what_a_record_means_now(recorded, now):
+    if now is None:
+        with pytest.raises(UserError, match=f"params.resolved.json: parameter '{next(iter(recorded))}' was removed"):
+            from_record(recorded, "params.resolved.json")
+    else:
+        assert from_record(recorded, "x") == now
 
 
 def test_defaults_are_valid_and_need_nothing():
@@ -84,10 +134,21 @@ def test_defaults_are_valid_and_need_nothing():
         ({"head": "cgd", "descriptors": "SX"}, ["descriptors", "S, M and G"]),
         ({"gem_p": 4.0}, ["gem_p", "without GeM"]),
         ({"head": "similarity", "pooling": "gem", "gem_p": 2.0}, ["gem_p", "without GeM"]),
-        ({"plateau_evaluations": 3, "plateau_least_fraction": 1.0}, ["never lower"]),
+        ({"color_jitter_ranges": [0.1, 0.1, 0.1, 0.6]}, ["hue of 0.6", "at most 0.5"]),
+        ({"color_jitter_ranges": [0.1, 0.1, 0.1]}, ["list of 4"]),
+        ({"triplet_strategy": "basic"}, ["needs sampling 'triplets'"]),
+        ({"label_smoothing": 0.1}, ["label_smoothing has no effect without classification_weight"]),
+        ({"triplet_mining": "hard"}, ["triplet_mining 'hard' needs sampling 'triplets'"]),
+        ({"whitening": "start"}, ["'start' begins with a trained backbone"]),
+        ({"whitening": "end", "early_stopping_evaluations": 3}, ["drop early_stopping_evaluations"]),
+        ({"augmentation_pool": ["random_crop"]}, ["augmentation_pool_count [0, 2]"]),
         ({"frozen_stages": 3}, ["frozen_stages", "warm_start_from"]),
         ({"triplet_strategy": [[1, "batch_all"]]}, ["triplet_strategy", "begins at step 0"]),
         ({"triplet_strategy": [[0, "batch_al"]]}, ["triplet_strategy", "did you mean 'batch_all'"]),
+        ({"triplet_strategy": [[0]]}, ["[0] must be [step, name]"]),
+        ({"triplet_strategy": [[0, "basic"]]}, ["'basic' has triples of its own"]),
+        ({"triplet_strategy": [[0, "batch_all"], [0, "batch_hard"]]}, ["[0, 0] must rise"]),
+        ({"triplet_strategy": 5}, ["triplet_strategy is 5", '"tf_batch_semi_hard" or list']),
         ({"augmentation_pool": ["grayscale"]}, ["augmentation_pool_count", "only 1"]),
         ({"batch_norm": "frozen"}, ["batch_norm", "needs warm_start_from"]),
         ({"last_stride": 3}, ["last_stride is 3", "1 or 2"]),
@@ -106,29 +167,6 @@ def test_mistakes_are_named(values, parts):
     assert message.startswith("params.json: ")
     assert "\n" not in message
     assert all(part in message for part in parts), message
-
-
-@pytest.mark.parametrize(
-    ("values", "first"),
-    [
-        ({"squared": True, "metric": "cosine", "train_iterations": None}, "squared: true"),
-        ({"train_iterations": None, "triplet_strategy": "basic"}, "train_iterations and num_epochs are both null"),
-        ({"memory_start_step": 1, "triplet_mining": "hard"}, "memory_start_step has no effect"),
-        ({"triplet_mining": "hard", "pad_to_square": True, "image_size": [8, 9]}, "triplet_mining 'hard' needs"),
-        ({"pad_to_square": True, "image_size": [8, 9], "label_smoothing": 0.1}, "pad_to_square needs"),
-        ({"label_smoothing": 0.1, "batch_norm": "frozen"}, "label_smoothing has no effect"),
-        ({"batch_norm": "frozen", "gem_p": 4.0, "gem_learned": True}, "batch_norm 'frozen' keeps"),
-        ({"gem_p": 4.0, "gem_learned": True, "descriptors": "GS"}, "gem_learned has no effect"),
-        ({"plateau_evaluations": 1, "plateau_least_fraction": 1.0, "descriptors": "GS"}, "plateau_evaluations with"),
-        ({"descriptors": "GS", "whitening": "start"}, "descriptors has no effect"),
-        ({"whitening": "start", "frozen_stages": 1}, "whitening 'start' begins"),
-        ({"frozen_stages": 1, "augmentation_pool": ["random_crop"]}, "frozen_stages keeps"),
-        ({"augmentation_pool": ["random_crop"], "decay_steps": [1]}, "augmentation_pool_count [0, 2]"),
-    ],
-)
-def test_of_several_mistakes_the_first_is_told(values, first):
-    with pytest.raises(UserError, match=re.escape(f"params.json: {first}")):
-        check_params(values, "params.json")
 
 
 def test_squared_means_sqeuclidean():
@@ -213,7 +251,7 @@ def test_every_parameter_is_used():
         inspect.getsource(member.fget if isinstance(member, property) else member)
         for fields in Params.__mro__
         for name, member in vars(fields).items()
-        if issubclass(fields, Fields) and (isinstance(member, property) or name in ("total_steps", "_consistent"))
+        if issubclass(fields, Fields) and (isinstance(member, property) or name in ("total_steps", "_terms_fit"))
     )
     unused = [
         key
@@ -238,8 +276,3 @@ def test_help_and_bad_parameters_need_no_tensorflow(script, tmp_path):
         )
         done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
-
-
-def test_every_rule_is_asked():
-    rules = {name for name in dir(Params) if name.startswith("check_") and callable(getattr(Params, name))}
-    assert rules == {f"check_{name}" for name in _CHECKS}

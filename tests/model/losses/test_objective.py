@@ -7,7 +7,7 @@ import tensorflow as tf
 from helpers.loss_oracle import cost, oracle
 
 from model.configuration.loading import check_params
-from model.losses.auxiliary import CenterLoss, Classification, mean_squared_length
+from model.losses.auxiliary import CenterLoss, Classification
 from model.losses.cross_batch_memory import CrossBatchMemory
 from model.losses.objective import Objective
 from model.losses.triplet import triplet_loss
@@ -135,13 +135,6 @@ def test_centres_move_by_equation_4(rate):
     assert not term.trainable_variables
 
 
-def test_lengths_and_their_gradient():
-    value, (gradient,) = with_gradient(mean_squared_length, EMBEDDINGS)
-    assert value == pytest.approx((EMBEDDINGS.astype(float) ** 2).sum() / len(LABELS), rel=1e-6)
-    np.testing.assert_allclose(gradient, 2 * EMBEDDINGS / len(LABELS), rtol=1e-6)
-    assert not with_gradient(mean_squared_length, np.zeros((3, D), np.float32))[1][0].any()
-
-
 # The whole
 
 
@@ -168,13 +161,13 @@ def test_batch_sample_draws_anew_for_every_step():
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_the_terms_enter_with_their_weights(replicas):
-    weights = {"classification_weight": 0.7, "center_loss_weight": 0.3, "embedding_norm_weight": 0.05}
+    weights = {"classification_weight": 0.7, "center_loss_weight": 0.3}
     objective = Objective(params_of(**weights), IDENTITIES)
     objective.parts["center_loss"].variables[0].assign(np.ones((IDENTITIES, D)))
     labels, embeddings, step = tf.constant(LABELS), tf.constant(EMBEDDINGS), tf.constant(0, tf.int64)
     loss, values, figures = objective(labels, embeddings, step, replicas=replicas)
     triplet = float(triplet_loss("batch_hard", LABELS, EMBEDDINGS, 0.3, "euclidean")[0])
-    named = {"classification_loss": 0.7, "center_loss": 0.3, "embedding_norm_loss": 0.05}
+    named = {"classification_loss": 0.7, "center_loss": 0.3}
     auxiliary = sum(weight * float(values[name]) for name, weight in named.items())
     assert float(loss) == pytest.approx(triplet + auxiliary / replicas, rel=1e-6)
     assert float(values["triplet_loss"]) == pytest.approx(triplet, rel=1e-6)
@@ -182,7 +175,6 @@ def test_the_terms_enter_with_their_weights(replicas):
     parts = objective.parts
     assert float(values["classification_loss"]) == pytest.approx(float(parts["classification"](labels, embeddings)[0]))
     assert float(values["center_loss"]) == pytest.approx(float(parts["center_loss"](labels, embeddings)))
-    assert float(values["embedding_norm_loss"]) == pytest.approx(float(mean_squared_length(embeddings)))
     assert len(figures.total) == len(LABELS)
 
 
@@ -191,7 +183,6 @@ def test_the_terms_enter_with_their_weights(replicas):
     [
         ("classification_weight", "classification_loss", 5, 3),  # gamma, beta, linear; moving mean and variance
         ("center_loss_weight", "center_loss", 1, 0),
-        ("embedding_norm_weight", "embedding_norm_loss", 0, 0),
     ],
 )
 def test_each_term_alone(weight, loss, variables, trainable):

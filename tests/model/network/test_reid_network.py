@@ -11,7 +11,7 @@ from helpers.commands import command
 from helpers.reid_params import params_of
 from helpers.tiny import make_run
 from helpers.train_several import setting, train_several
-from helpers.training_results import checkpoint_values
+from helpers.training_results import checkpoint_values, train_smoothly
 
 from model.losses.auxiliary import Classification
 from model.losses.objective import Objective
@@ -157,9 +157,8 @@ NECK = {
 @pytest.fixture(scope="module")
 def neck(tmp_path_factory, dataset):
     """A run with `bnneck` and all terms, on one device."""
-    # As in test_training's test of two devices: Adam would blow up rounding.
-    run = make_run(tmp_path_factory.mktemp("neck") / "one", dataset, adam_epsilon=0.1, learning_rate=0.1, **NECK)
-    (done,) = train_several(run)
+    run = make_run(tmp_path_factory.mktemp("neck") / "one", dataset, learning_rate=0.1, **NECK)
+    done = train_smoothly(run)
     assert done.returncode == 0, done.stderr
     return run
 
@@ -193,7 +192,7 @@ def test_two_devices_train_bnneck_as_one_does(neck, tmp_path):
     two = tmp_path / "two"
     two.mkdir()
     shutil.copy(neck / "params.json", two)
-    done = command("train.py", "--model_dir", two, *setting(distribution="mirrored"))
+    done = train_smoothly(two, *setting(distribution="mirrored"))
     assert done.returncode == 0, done.stderr
     assert "on 2 devices" in done.stdout
     timed = {"images_per_second", "data_wait_share"}

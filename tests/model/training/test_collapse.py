@@ -25,7 +25,7 @@ NOT_ACTIVE = figures(0.0, 0.5, 1.5, 1.0, active=0.0)
 
 def warnings(values, steps=100, margin="soft", metric="euclidean", dimensions=1):
     """(step, warning) of a training with these figures, step by step."""
-    alarm = CollapseAlarm(steps, margin, metric, dimensions)
+    alarm = CollapseAlarm(margin, metric, dimensions, steps=steps)
     return [(step, text) for step, value in enumerate(values, 1) if (text := alarm.update(step, value))]
 
 

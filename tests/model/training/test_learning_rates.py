@@ -31,7 +31,8 @@ def adam(start: np.ndarray, place: int, steps: range, rates: list[float], epsilo
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("frozen", [0, 3])
 @pytest.mark.parametrize("backbone_rate", [None, 0.002, 0.3])
-def test_it_is_adam_for_each_part(schedule, frozen, backbone_rate):
+def test_it_is_adam_for_each_part(schedule, frozen, backbone_rate, monkeypatch):
+    monkeypatch.setattr("model.training.optimizer.EPSILON", 1e-3)
     total, rate = 7, 0.05
     params = check_params(
         {
@@ -40,7 +41,6 @@ def test_it_is_adam_for_each_part(schedule, frozen, backbone_rate):
             "freeze_backbone_steps": frozen,
             "learning_rate_schedule": schedule,
             "warmup_steps": 2,
-            "adam_epsilon": 1e-3,
         },
         "x",
     )
@@ -70,12 +70,12 @@ def test_it_is_adam_for_each_part(schedule, frozen, backbone_rate):
 
 def test_with_one_rate_it_is_keras_adam_to_the_bit_and_is_saved_like_it(tmp_path):
     """Checkpoints that were written with the one fit the other."""
-    params = check_params({"learning_rate": 0.05, "warmup_steps": 3, "adam_epsilon": 1e-5}, "x")
+    params = check_params({"learning_rate": 0.05, "warmup_steps": 3}, "x")
     split = check_params({"backbone_learning_rate": 0.01, "freeze_backbone_steps": 2}, "x")
     ends, saved = [], []
     for optimizer in (
         BackboneAdam(LearningRate(params, 9), params),
-        keras.optimizers.Adam(LearningRate(params, 9), epsilon=1e-5),
+        keras.optimizers.Adam(LearningRate(params, 9)),
         BackboneAdam(LearningRate(split, 9), split),
     ):
         variables = [keras.Variable(np.ones(shape, np.float32)) for shape in SHAPES]

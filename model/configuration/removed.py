@@ -1,0 +1,57 @@
+"""Parameters of earlier versions: what to do instead, and what they mean in the record of a run that had them."""
+
+from typing import Any
+
+from runtime.errors import UserError
+
+_JITTER = {"brightness_range": 0.2, "contrast_range": 0.2, "saturation_range": 0.2, "hue_range": 0.05}
+
+# What each is now, whatever the run: a record with another value cannot be followed.
+_FIXED = {
+    "flip_probability": 0.5,
+    "adam_epsilon": 1e-7,
+    "collapse_steps": 100,
+    "plateau_least_fraction": 0.001,
+    "least_improvement": 0.0,
+    "memory_start_step": 0,
+    "embedding_norm_weight": 0.0,
+    "eval_memory_gb": 1.0,
+    "eval_picture_queries": 8,
+    "eval_projector_images": 1000,
+}
+
+REMOVED = {
+    **{name: f"it is always {value:g} now; drop it" for name, value in _FIXED.items()},
+    **dict.fromkeys(_JITTER, "write color_jitter_ranges instead: [brightness, contrast, saturation, hue]"),
+    "flip_probability": "it is always 0.5 now; drop it, and horizontal_flip from augmentation to mirror none",
+    "least_improvement": "whatever is higher counts as better now; drop it",
+    "memory_start_step": "the memory is filled from the end of warmup_steps on; drop it, and set warmup_steps",
+    "embedding_norm_weight": "drop it, and take a head that normalizes, such as direct_normalize",
+    "eval_projector_images": "it is always 1000 now; drop it, and set eval_pictures to false for no projector",
+    "freeze_batch_norm": 'write batch_norm instead: "frozen" for true, "train" for false',
+}
+
+
+def refuse_removed(values: dict[str, Any], source: str) -> None:
+    """Raises a UserError for the first parameter that is no longer there, with what to do instead."""
+    for name in values:
+        if name in REMOVED:
+            raise UserError(f"{source}: parameter {name!r} was removed: {REMOVED[name]}")
+
+
+def from_record(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """The parameters that a run has recorded, those of an earlier version in the words of this one.
+
+    Raises:
+        UserError: when one was removed and had another value than what is now fixed.
+    """
+    fixed = dict(_FIXED)
+    if values.get("memory_start_step"):  # 0, the default, and what it is now differ in the first steps only
+        fixed["memory_start_step"] = values.get("warmup_steps")
+    refuse_removed({name: value for name, value in values.items() if value != fixed.get(name, value)}, source)
+    now = {name: value for name, value in values.items() if name not in REMOVED}
+    if _JITTER.keys() & values.keys():
+        now["color_jitter_ranges"] = [values.get(name, default) for name, default in _JITTER.items()]
+    if "freeze_batch_norm" in values:
+        now["batch_norm"] = "frozen" if values["freeze_batch_norm"] else "train"
+    return now
