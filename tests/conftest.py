@@ -3,16 +3,13 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers.commands import ROOT, command
 from helpers.tiny import make_dataset, make_run
 
-import visualize
 from model.run.run_folder import RunFolder
-from runtime.errors import exit_code
 
 # Commands run within this process as well: on the CPU, whose results are the same everywhere.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -47,18 +44,6 @@ def run(trained: Path, tmp_path: Path) -> RunFolder:
     for part in ("eval", "best", "results.jsonl", "best.json"):
         assert not (trained / part).exists()
     return RunFolder(shutil.copytree(trained, tmp_path / "run"))
-
-
-@pytest.fixture
-def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command of visualize.py in this process, whose TensorFlow is at work already: code, output, errors."""
-    monkeypatch.setattr("model.run.devices.prepare", lambda *_: ["CPU"])
-
-    def run(*words: object) -> tuple[int, str, str]:
-        code = exit_code(lambda: visualize.main([str(word) for word in words]))
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="session")

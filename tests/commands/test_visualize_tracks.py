@@ -5,30 +5,26 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from helpers.commands import ROOT, command, environment, process
+from helpers.commands import command, process
 from helpers.snippet import HEIGHT, PRESENT, WIDTH, make_snippet
 from PIL import Image
 
 from dataset.vid.annotated_frames import read_annotated_frames
 from dataset.vid.siamfc_crops import crop_window, cut
-from model.embedding.embedder import Embedder
-from model.network.build import build_embedder
-from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
+from visualization.sources.network import load_embed
 from visualization.tracks.boxes import draw_frame
 from visualization.tracks.tracking import distance_matrix
 
 
 def words(run, snippet, *more):
     pictures, annotations = snippet
-    line = ["tracks", "--model_dir", run, "--frames", pictures, "--annotations", annotations, *more]
+    line = ["visualize.py", "tracks", "--model_dir", run, "--frames", pictures, "--annotations", annotations, *more]
     return [str(word) for word in line]
 
 
@@ -37,17 +33,10 @@ def snippet(tmp_path_factory):
     return make_snippet(tmp_path_factory.mktemp("snippet"))
 
 
-@pytest.fixture(scope="module")
-def as_gif(trained, snippet, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out") / "new"
-    done = command("visualize.py", *words(trained, snippet, "--out", out))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return out, done.stdout
-
-
-def test_gif(as_gif):
-    out, printed = as_gif
+def test_gif_and_page_of_every_distance(trained, snippet, tmp_path):
+    out = tmp_path / "new"
+    code, printed, errors = command(*words(trained, snippet, "--out", out))
+    assert (code, errors) == (0, "")
     assert sorted(file.name for file in out.iterdir()) == ["tracks.gif", "tracks.html"]
     with Image.open(out / "tracks.gif") as gif:
         assert gif.n_frames == len(PRESENT)
@@ -59,42 +48,34 @@ def test_gif(as_gif):
         assert f"{line} in 0:0" in printed
     assert f"wrote {out / 'tracks.gif'} and {out / 'tracks.html'}" in printed
 
-
-def test_page_has_every_distance_and_needs_no_network(as_gif, trained, snippet, tmp_path):
-    page = (as_gif[0] / "tracks.html").read_text(encoding="utf-8")
-    frames, _ = read_annotated_frames(*snippet)
-    params = RunFolder(trained).load_trained_params()
-    model = build_embedder(params)
-    restore_model(trained / "checkpoints" / "ckpt-4", model)
-    files = []
-    for annotated in frames:
+    params, files = RunFolder(trained).load_trained_params(), []
+    for annotated in read_annotated_frames(*snippet)[0]:
         image = Image.open(annotated.picture).convert("RGB")
         for o in annotated.frame.objects:
             files.append(str(tmp_path / f"{len(files)}.jpg"))
             cut(image, crop_window(o.box)).save(files[-1], quality=90)
-    emb = Embedder(model, params).embed(files, np.ones(len(files), np.uint8))
-    first, second, last = emb[:3], emb[3:5], emb[5:]
-    expected = [*distance_matrix(first, second, params.metric).flat, *distance_matrix(second, last, params.metric).flat]
+    emb = load_embed(trained / "checkpoints" / "ckpt-4", params)(files, np.ones(len(files), np.uint8), "objects")
+    expected = [distance_matrix(a, b, params.metric) for a, b in ((emb[:3], emb[3:5]), (emb[3:5], emb[5:]))]
+    page = (out / "tracks.html").read_text(encoding="utf-8")
     shown = [float(text) for text in re.findall(r"<td class=[^>]*background[^>]*>([\d.e+-]+)", page)]
-    assert len(shown) == 6 + 6
-    np.testing.assert_allclose(shown, expected, rtol=6e-3)
+    np.testing.assert_allclose(shown, np.concatenate([matrix.ravel() for matrix in expected]), rtol=6e-3)
     assert page.count('"chosen') == 4
     references = re.findall(r'(?:src|href)="([^"]*)"', page) + re.findall(r"url\(([^)]*)\)", page)
     assert len(references) == 1 + 3 + 2 + 3
     assert all(reference.startswith("data:image/") for reference in references)
     gif = re.search(r'src="data:image/gif;base64,([^"]*)"', page)[1]
-    assert base64.b64decode(gif) == (as_gif[0] / "tracks.gif").read_bytes()
-    assert "<1>" not in page
+    assert base64.b64decode(gif) == (out / "tracks.gif").read_bytes()
     assert "&lt;1&gt;" in page
+    assert "<1>" not in page
     assert "<script" not in page
     assert page.count("not in 000001") == 1
 
 
-def test_mp4_and_options(trained, snippet, tmp_path, show):
+def test_mp4_and_options(trained, snippet, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
     out = run / "tracks" / snippet[0].name
     options = ["--format", "mp4", "--fps", 2.5, "--width", 101, "--every", 3, "--skip_occluded", "--max_distance", 0]
-    code, printed, errors = show(*words(run, snippet, *options, "--checkpoint", "ckpt-0", "--context", 0.1))
+    code, printed, errors = command(*words(run, snippet, *options, "--checkpoint", "ckpt-0", "--context", 0.1))
     assert (code, errors) == (0, "")
     assert sorted(file.name for file in out.iterdir()) == ["tracks.html", "tracks.mp4"]
     with av.open(out / "tracks.mp4") as video:
@@ -111,16 +92,16 @@ def test_mp4_and_options(trained, snippet, tmp_path, show):
     assert "ckpt-0" in page
 
     # The same frames take the place of what was there, those of another folder of that name do not.
-    assert show(*words(run, snippet, "--every", 3))[0] == 0
+    assert command(*words(run, snippet, "--every", 3))[0] == 0
     assert sorted(file.name for file in out.iterdir()) == ["tracks.gif", "tracks.html"]
     page = (out / "tracks.html").read_bytes()
-    code, _, error = show(*words(run, make_snippet(tmp_path / "other")))
+    code, _, error = command(*words(run, make_snippet(tmp_path / "other")))
     assert code == 2
     assert f"tracks.html is there already and shows the frames of {snippet[0].resolve()}" in error
     assert (out / "tracks.html").read_bytes() == page
 
 
-def test_a_folder_whose_name_is_not_utf8(trained, tmp_path, show):
+def test_a_folder_whose_name_is_not_utf8(trained, tmp_path):
     try:
         snippet = make_snippet(tmp_path, names=["0", "1", "2", "3"], pictures=os.fsdecode(b"caf\xe9"))
     except OSError:
@@ -129,17 +110,17 @@ def test_a_folder_whose_name_is_not_utf8(trained, tmp_path, show):
     picture = snippet[0] / "1.jpg"
     picture.write_bytes(picture.read_bytes()[:200])
     run = shutil.copytree(trained, tmp_path / "run")
-    code, printed, errors = show(*words(run, snippet))
+    code, printed, errors = command(*words(run, snippet))
     assert (code, errors) == (0, "")
     assert f"frame left out: {tmp_path}/caf\N{REPLACEMENT CHARACTER}/1.jpg" in printed
     assert "caf\N{REPLACEMENT CHARACTER}/tracks.html" in printed
     page = (run / "tracks" / snippet[0].name / "tracks.html").read_text(encoding="utf-8")
     assert "<title>Objects of caf\N{REPLACEMENT CHARACTER} matched" in page
-    assert show(*words(run, snippet))[0] == 0
+    assert command(*words(run, snippet))[0] == 0
 
 
-def test_the_network_is_restored_before_frames_are_cropped(trained, snippet, tmp_path, show):
-    code, printed, error = show(*words(trained, snippet, "--set", "embedding_size=9", "--out", tmp_path / "out"))
+def test_the_network_is_restored_before_frames_are_cropped(trained, snippet, tmp_path):
+    code, printed, error = command(*words(trained, snippet, "--set", "embedding_size=9", "--out", tmp_path / "out"))
     assert code == 2
     assert "a checkpoint of another architecture" in error
     assert "cropped" not in printed
@@ -188,9 +169,7 @@ def test_mistakes_are_answered_before_tensorflow_is_loaded(trained, snippet, tmp
         "    code = exit_code(lambda: visualize.main(words))\n"
         "    print(code, 'tensorflow' in sys.modules)\n"
     )
-    commands = json.dumps([words(trained, folders, *more) for folders, more, _ in cases])
-    line = [sys.executable, "-c", check, commands]
-    done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+    done = process("-c", check, json.dumps([words(trained, folders, *more)[1:] for folders, more, _ in cases]))
     errors, printed = done.stderr.splitlines(), done.stdout.splitlines()
     assert [text for text in printed if "left out" not in text] == ["2 False"] * len(cases), done.stdout + done.stderr
     assert any("frame left out" in text and "000002.xml: malformed XML" in text for text in printed)

@@ -55,13 +55,6 @@ def test_a_pair_at_the_limit_is_matched():
     assert assign(np.array([[0.5]]), 0.4) == ()
 
 
-def test_equal_distances_do_not_favour_the_order():
-    random = np.random.default_rng(0)
-    chosen = [pair for _ in range(900) for pair in assign(np.zeros((3, 3)), None, random)]
-    counts = np.array([[chosen.count((row, column)) for column in range(3)] for row in range(3)])
-    assert (abs(counts - 300) < 60).all()
-
-
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cityblock", "cosine"])
 def test_distances_are_those_of_scipy(metric):
     random = np.random.default_rng(0)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.commands import command
 from helpers.embedding_files import write_embeddings
 from helpers.tiny import TINY
 from PIL import Image
@@ -21,6 +22,7 @@ from visualization.attention.pairs import ChosenPair
 from visualization.kit.plotting import pixels_of
 from visualization.sources.network import load_embed
 
+ATTENTION = ("visualize.py", "attention")
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock")
 
 
@@ -198,9 +200,11 @@ def test_maps_of_a_pair_have_one_scale_and_lie_over_grey_images(channels):
     assert (inside[:, -1] > inside[:, 0] + 100).all()  # bright at the right, where the map is 1
 
 
-def test_command_on_a_run(trained, tmp_path, show):
+def test_command_on_a_run(trained, tmp_path):
     out = tmp_path / "a.png"
-    code, printed, errors = show("attention", "--model_dir", trained, "--queries", 3, "--match", "wrong", "--out", out)
+    code, printed, errors = command(
+        *ATTENTION, "--model_dir", trained, "--queries", 3, "--match", "wrong", "--out", out
+    )
     assert (code, errors) == (0, "")
     assert printed.count("✗ wrong") == 3
     assert f"wrote {out}: 3 pairs" in printed
@@ -208,12 +212,12 @@ def test_command_on_a_run(trained, tmp_path, show):
         assert image.width > 800
 
 
-def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, show):
+def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path):
     first, second = sorted((dataset / "images").rglob("*.jpg"))[:2]
     odd = tmp_path / "Größe <1> $.jpg"
     odd.write_bytes(second.read_bytes())
     out = tmp_path / "a.html"
-    code, printed, errors = show("attention", "--model_dir", trained, "--pair", first, odd, "--out", out)
+    code, printed, errors = command(*ATTENTION, "--model_dir", trained, "--pair", first, odd, "--out", out)
     assert (code, errors) == (0, "")
     page = out.read_text(encoding="utf-8")
     assert "Größe &lt;1&gt; $.jpg" in page
@@ -226,7 +230,7 @@ def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, show):
     attributes = {"checkpoint": str(checkpoint), "params": json.dumps(params.model_dump())}
     write_embeddings(file, emb, listed, attributes)
     words = ["--query_embeddings", file, "--image_root", dataset, "--show", "best", "--queries", 2, "--lowered"]
-    code, printed, errors = show("attention", *words)
+    code, printed, errors = command(*ATTENTION, *words)
     assert (code, errors) == (0, "")
     assert (tmp_path / "attention.png").is_file()
     names = re.findall(r"(\S+) +(\S+)  distance ([\d.]+)", printed.replace("id ", "id_"))
@@ -237,6 +241,6 @@ def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path, show):
     assert len(names) == 2
 
     write_embeddings(file, emb, listed, {"params": json.dumps(params.model_dump())})
-    assert "does not say which checkpoint made it" in show("attention", *words)[2]
+    assert "does not say which checkpoint made it" in command(*ATTENTION, *words)[2]
     write_embeddings(file, emb, listed, attributes | {"checkpoint": "gone/ckpt-1"})
-    assert "gone/ckpt-1, which is not there" in show("attention", *words)[2]
+    assert "gone/ckpt-1, which is not there" in command(*ATTENTION, *words)[2]

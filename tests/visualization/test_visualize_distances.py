@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from helpers.commands import command
 from helpers.embedded_sets import embedded_set, image_list, noise
 from helpers.metric_names import METRICS
 from PIL import Image
@@ -155,14 +156,14 @@ def test_picture_is_the_same_in_every_thread():
     assert all(np.array_equal(first, picture) for picture in pictures)
 
 
-def test_command_writes_png_and_page(files, tmp_path, show):
+def test_command_writes_png_and_page(files, tmp_path):
     source = ["--query_embeddings", files / "x.h5", "--fpr", 0.01]
-    assert f"wrote {files / 'distances.png'}" in show("distances", *source)[1]
+    assert f"wrote {files / 'distances.png'}" in command("visualize.py", "distances", *source)[1]
     with Image.open(files / "distances.png") as image:
         assert image.size == (1350, 1050)
     out = tmp_path / "a <b>.html"
     words = ["--query_dataset", files / "x.csv", "--log", "--metric", "cosine", "--out", out]
-    code, printed, errors = show("distances", *source, *words)
+    code, printed, errors = command("visualize.py", "distances", *source, *words)
     assert (code, errors) == (0, "")
     page = out.read_text(encoding="utf-8")
     assert re.findall(r'(?:src|href)="(.{15})', page) == ["data:image/png;"]

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.commands import command
 from helpers.embedded_sets import embedded_set, noise
 from helpers.metric_names import METRICS
 from PIL import Image
@@ -13,6 +14,8 @@ from runtime.errors import UserError
 from visualization.embedding.flat_positions import check_umap, draw_images, flatten, neighbour_share
 from visualization.embedding.scatter import MARKERS, _pictured, choose_highlighted, look_of
 from visualization.kit.colours import PALETTE
+
+EMBEDDING = ("visualize.py", "embedding", "--query_embeddings")
 
 
 def numbered(query, gallery=()):
@@ -126,8 +129,8 @@ def test_thumbnails_do_not_share_a_square():
     assert middles.tolist() == [[0.5, 0.5], [2.5, 0.5]]
 
 
-def test_page_names_every_image(files, show):
-    code, printed, errors = show("embedding", "--query_embeddings", files / "x.h5", "--method", "pca")
+def test_page_names_every_image(files):
+    code, printed, errors = command(*EMBEDDING, files / "x.h5", "--method", "pca")
     assert (code, errors) == (0, "")
     page = (files / "embedding.html").read_text(encoding="utf-8")
     titles = re.findall(r"<title>(id \d &amp; 車)\n(Größe &lt;\d+&gt; \$.png)</title>", page)
@@ -137,10 +140,10 @@ def test_page_names_every_image(files, show):
     assert "nearest is of the same identity, embedding: 100.0%" in printed
 
 
-def test_thumbnails(files, tmp_path, show):
-    words = ["--query_embeddings", files / "x.h5", "--image_root", files, "--thumbnails", "--images", 20]
+def test_thumbnails(files, tmp_path):
+    words = ["--image_root", files, "--thumbnails", "--images", 20]
     out = tmp_path / "x.png"
-    assert show("embedding", *words, "--identities", 3, "--out", out)[0] == 0
+    assert command(*EMBEDDING, files / "x.h5", *words, "--identities", 3, "--out", out)[0] == 0
     with Image.open(out) as image:
         colours = {tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3)}
     assert tuple(bytes.fromhex(PALETTE[0][1:])) in colours

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.commands import command
 from helpers.embedded_sets import image_list
 from helpers.embedding_files import write_embeddings
 
@@ -27,16 +28,16 @@ from helpers.embedding_files import write_embeddings
         ("attention --out x.txt", "its name must end in"),
     ],
 )
-def test_mistakes_are_one_line(trained, files, words, message, show):
+def test_mistakes_are_one_line(trained, files, words, message):
     source = ["--model_dir", trained] if words.startswith("attention") else ["--query_embeddings", files / "x.h5"]
-    code, _, errors = show(*words.split(), *source)
+    code, _, errors = command("visualize.py", *words.split(), *source)
     assert code == 2
     assert message in errors
     assert errors.count("\n") == 1
 
 
-def test_no_positives_is_told(tmp_path, show):
+def test_no_positives_is_told(tmp_path):
     write_embeddings(tmp_path / "x.h5", np.eye(2), image_list(["a", "b"]), {})
-    code, _, errors = show("distances", "--query_embeddings", tmp_path / "x.h5")
+    code, _, errors = command("visualize.py", "distances", "--query_embeddings", tmp_path / "x.h5")
     assert code == 2
     assert "none of the 2 queries" in errors

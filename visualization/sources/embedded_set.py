@@ -126,22 +126,17 @@ def assemble_set(
     query, gallery = sides[0][1], sides[-1][1]
     task = make_task(query, gallery, lists.excluder)
     named = with_cameras(query, gallery, lists.excluder)
-    points = [
-        _points(emb, manifest, opens)
-        for (emb, _), manifest, opens in zip(sides, named[: len(sides)], can_open[: len(sides)], strict=True)
-    ]
-    numbers = f"{len(points[0]):,}" + (" against all others" if lists.together else f" against {len(points[-1]):,}")
-    facts = facts | {"images": numbers, "metric": metric, "excluder": task.rules}
+    points = []
+    for (emb, _), manifest, opens in zip(sides, named, can_open, strict=False):
+        files = [Path(file) for file in manifest.files()] if opens else None
+        cameras = None if manifest.cameras is None else manifest.cameras.astype(str)
+        emb = np.ascontiguousarray(emb, np.float32)
+        points.append(Points(emb, manifest.paths.tolist(), files, manifest.identities.astype(str), cameras))
+    others = "all others" if lists.together else f"{len(points[-1]):,}"
+    facts = facts | {"images": f"{len(points[0]):,} against {others}", "metric": metric, "excluder": task.rules}
     if lists.pooling != "none":
         facts["pooled"] = f"{lists.pooling} of the images of a sequence; the first of them is shown"
     return EmbeddedSet(title, facts, metric, points[0], points[-1], task)
-
-
-def _points(emb: np.ndarray, manifest: Manifest, can_open: bool) -> Points:
-    files = [Path(file) for file in manifest.files()] if can_open else None
-    cameras = None if manifest.cameras is None else manifest.cameras.astype(str)
-    emb = np.ascontiguousarray(emb, np.float32)
-    return Points(emb, manifest.paths.tolist(), files, manifest.identities.astype(str), cameras)
 
 
 def check_can_open(points: Points) -> list[Path]:

@@ -21,15 +21,12 @@ class FilePictures:
         """Raises a UserError when it is not known where the images are."""
         self._files = {"query": check_can_open(embedded.query), "gallery": check_can_open(embedded.gallery)}
         self._open = lru_cache(_KEPT)(lambda file: open_small(file, side))
-        self._opened, self._missing = set[Path](), list[Path]()
+        self._opens: dict[Path, bool] = {}
 
     def __call__(self, side: str, index: int) -> Image.Image | None:
         file = self._files[side][index]
         picture = self._open(file)
-        if picture is not None:
-            self._opened.add(file)
-        elif file not in self._missing:
-            self._missing.append(file)
+        self._opens[file] = picture is not None
         return picture
 
     def check(self) -> str | None:
@@ -38,9 +35,11 @@ class FilePictures:
         Raises:
             UserError: when none could be opened: the images are somewhere else.
         """
-        if not self._missing:
-            return None
-        first = printable(self._missing[0])
-        if not self._opened:
-            raise UserError(f"{first}: cannot be opened, and no other image either; give the right --image_root")
-        return f"images that cannot be opened: {len(self._missing):,}, the first is {first}"
+        missing = [file for file, opens in self._opens.items() if not opens]
+        if missing and len(missing) == len(self._opens):
+            raise UserError(
+                f"{printable(missing[0])}: cannot be opened, and no other image either; give the right --image_root"
+            )
+        return (
+            f"images that cannot be opened: {len(missing):,}, the first is {printable(missing[0])}" if missing else None
+        )
