@@ -11,11 +11,10 @@ data/<name>/episodes/attributes/<set>.csv      of that set's episodes, optional
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from runtime import plugins
 from runtime.errors import UserError
-from runtime.json_files import read_json, write_json
+from runtime.json_files import read_json
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,3 @@ def image_root_of(csv: Path, given: str | None) -> Path:
     if given is not None:
         return Path(given)
     return open_prepared(str(csv.parent)).image_root if (csv.parent / "dataset.json").exists() else csv.parent
-
-
-def write_dataset_json(
-    folder: Path, *, name: str, origin: str, licence: str, image_root: str, counts: dict[str, Any]
-) -> None:
-    """Writes dataset.json: the last file a preparation writes, so that a folder that has it is complete."""
-    value = {"name": name, "origin": origin, "licence": licence, "image_root": image_root, "counts": counts}
-    write_json(Path(folder) / "dataset.json", value)

@@ -8,12 +8,12 @@ from typing import Any
 
 from dataset.formats.episodes import attributes_path, write_attributes, write_episodes
 from dataset.formats.manifest import COLUMNS, Tables, read_rows, write_manifest
-from dataset.formats.prepared import write_dataset_json
 from runtime.errors import UserError
-from runtime.json_files import read_json
+from runtime.json_files import read_json, write_json
 
 LISTS = ("train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv")
 IMAGES = "images"
+_INFO = ("name", "origin", "licence", "image_root", "counts")
 _REMEDY = "choose another --out, or delete that folder first"
 _PART = ".part"  # of an image that is being written
 
@@ -42,7 +42,7 @@ def write_prepared(
             file.unlink(missing_ok=True)
             attributes_path(file).unlink(missing_ok=True)
     if info:
-        write_dataset_json(out, **info)
+        write_json(out / "dataset.json", {name: info[name] for name in _INFO})
 
 
 def write_with_images(

@@ -8,7 +8,7 @@ from PIL import Image
 
 from dataset.formats.episodes import write_episodes
 from dataset.formats.manifest import write_manifest
-from dataset.formats.prepared import write_dataset_json
+from runtime.json_files import write_json
 
 IDENTITIES, IMAGES = 6, 5
 EVAL_SETS = ["val_eval", "query_gallery", "test"]
@@ -51,8 +51,14 @@ def make_dataset(folder: Path, identities: int = IDENTITIES, images: int = IMAGE
         (paths[i], paths[i + 1], [paths[i - images], paths[i - 2 * images]]) for i in range(0, len(paths), images)
     ]
     write_episodes(folder / "episodes" / "val_eval.csv", episodes)
-    counts = {"train_images": len(rows)}
-    write_dataset_json(folder, name="tiny", origin="noise", licence="none", image_root=".", counts=counts)
+    info = {
+        "name": "tiny",
+        "origin": "noise",
+        "licence": "none",
+        "image_root": ".",
+        "counts": {"train_images": len(rows)},
+    }
+    write_json(folder / "dataset.json", info)
     return folder
 
 
