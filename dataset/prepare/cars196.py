@@ -73,9 +73,10 @@ def find(args: argparse.Namespace) -> Found:
     def make_images(folder: Path, paths: list[str]) -> None:
         if args.crop:
             refuse_boxes_outside(sizes, cars.boxes, root)
-            crop_images(images.contents(paths), len(paths), cars.boxes, folder, root)
-        else:
+        if images.archives:
             print(f"{images.write(folder, paths)} images extracted to {args.out}/images")
+        if args.crop:
+            crop_images(folder if images.archives else root, paths, cars.boxes, folder)
 
     return Found(
         benchmark(cars.complete),

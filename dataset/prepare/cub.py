@@ -84,7 +84,7 @@ def find(args: argparse.Namespace) -> Found:
     images, settings = root / "images", {"cropped": args.crop}
 
     def cut(folder: Path, paths: list[str]) -> None:
-        crop_images([(path, images / path) for path in paths], len(paths), boxes, folder, images)
+        crop_images(images, paths, boxes, folder)
 
     return Found(BENCHMARK, images, tables, settings=settings, make_images=cut if args.crop else None)
 

@@ -71,13 +71,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: bad arguments, or OUT holds something else than this data set or a part of it.
     """
     arguments = parse_arguments(argv)
-    settings = {
-        "generator": GENERATOR,
-        **{name: getattr(arguments, name) for name in ("seed", "train_snippets", "val_snippets", "frames", "episodes")},
-        "keep_frames": arguments.keep_frames,
-    }
-    if arguments.annotations_only:
-        settings |= {"annotations_only": True}
+    settings = {"generator": GENERATOR, **vars(arguments)}
+    for name in ("out", "workers") if arguments.annotations_only else ("out", "workers", "annotations_only"):
+        del settings[name]
     if already_prepared(arguments.out, settings):
         print(f"{arguments.out}: already prepared")
         return

@@ -1,8 +1,6 @@
 """Cuts images to a box each."""
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import Image
 
@@ -58,29 +56,22 @@ def refuse_boxes_outside(sizes: dict[str, tuple[int, int]], boxes: dict[str, Box
         raise UserError(f"{where}: {len(bad)} of {len(sizes)} boxes do not lie in their images, {first}; {remedy}")
 
 
-def crop_images(
-    images: Iterable[tuple[str, Path | BinaryIO]], total: int, boxes: dict[str, Box], folder: Path, where: Path
-) -> None:
-    """Writes the crop of every image to `folder`, under its path.
-
-    Args:
-        images: path, and the file or its content; in any order.
-        total: how many these are.
-        where: the folder that they come from, for messages.
+def crop_images(root: Path, paths: list[str], boxes: dict[str, Box], folder: Path) -> None:
+    """Writes the crops of images below `root` to `folder`, under their paths; the folders may be the same.
 
     Raises:
         UserError: for an image that cannot be read or a box outside of it.
     """
-    progress = Progress("cropped", total, "images")
-    for done, (path, file) in enumerate(images, start=1):
+    progress = Progress("cropped", len(paths), "images")
+    for done, path in enumerate(paths, start=1):
         try:
-            with Image.open(file, formats=("JPEG", "PNG")) as image:
+            with Image.open(root / path, formats=("JPEG", "PNG")) as image:
                 crop, form = image.crop(pixel_box(*boxes[path], image.size)), image.format
         except ValueError as error:
-            raise UserError(f"{where / path}: {error}") from error
+            raise UserError(f"{root / path}: {error}") from error
         except Exception as error:  # damaged data reaches Pillow's decoders as errors of many sorts
             reason = str(error) or type(error).__name__
-            raise UserError(f"{where / path}: cannot be read ({reason}); repair it or use --skip_broken") from error
+            raise UserError(f"{root / path}: cannot be read ({reason}); repair it or use --skip_broken") from error
         with whole(folder / path) as part:
             crop.save(part, format=form, **(JPEG if form == "JPEG" else {}))
         progress(done)

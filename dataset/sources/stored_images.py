@@ -4,7 +4,6 @@ An archive is only read: names in it are compared with those that are wanted, an
 is written outside of the folder for the images, whatever the archive says (absolute names, `..`, links).
 """
 
-import io
 import tarfile
 import tempfile
 import zlib
@@ -75,15 +74,6 @@ class StoredImages:
                 sizes[path] = _size(self.root / path)
         return problems, sizes
 
-    def contents(self, paths: list[str]) -> Iterator[tuple[str, Path | io.BytesIO]]:
-        """Each image once, with its file or its content."""
-        files, archived = self._split(paths)
-        for path in files:
-            yield path, self.root / path
-        for archive, wanted in archived.items():
-            for path, data in _read_all(archive, wanted):
-                yield path, io.BytesIO(data)
-
     def write(self, folder: Path, paths: list[str]) -> int:
         """Copies or extracts images into `folder`, where they are not there yet; the number of those extracted."""
         files, archived = self._split(paths)
@@ -91,9 +81,15 @@ class StoredImages:
         written = 0
         for archive, wanted in archived.items():
             progress = Progress("extracted", len(wanted), "images")
-            for done, (path, data) in enumerate(_read_all(archive, wanted), start=1):
+            missing = set(wanted)
+            for path, data in _read(archive, wanted):
                 written += write_image(folder / path, data)
-                progress(done)
+                missing.discard(path)
+                progress(len(wanted) - len(missing))
+            if missing:
+                what = f"{len(missing)} of {len(wanted)} images are not in it, the first: {min(missing)}"
+                remedy = "download it again, or leave them out with --skip_broken and --check headers"
+                raise UserError(f"{archive}: {what}; {remedy}")
         return written
 
 
@@ -124,19 +120,6 @@ def _read(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise UserError(f"{archive}: not a readable tar archive ({reason}); download it again") from error
-
-
-def _read_all(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
-    """As `_read`; at the end a `UserError` names the first image that was not found."""
-    missing = set(wanted)
-    for path, data in _read(archive, wanted):
-        missing.discard(path)
-        yield path, data
-    if missing:
-        what = f"{len(missing)} of {len(wanted)} images are not in it, the first: {min(missing)}"
-        raise UserError(
-            f"{archive}: {what}; download it again, or leave them out with --skip_broken and --check headers"
-        )
 
 
 def _look_at_archive(archive: Path, wanted: set[str], full: bool) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
