@@ -1,33 +1,36 @@
 """The examples of CONTRIBUTING.md: a part of each kind is found by its file's name, and runs with the others."""
 
 import csv
+import importlib
 import json
 import re
 import shutil
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import ROOT, environment
+from helpers.commands import ROOT, command, process
 from helpers.tiny import make_run
 
 from model.run.run_folder import RunFolder
 from runtime.json_files import read_json, read_json_lines
 
-CODE = ("runtime", "dataset", "model", "visualization", "train.py", "evaluate.py", "embed.py", "visualize.py")
+CODE = ("runtime", "dataset", "model", "visualization", "visualize.py")
+REFERENCE = "model.configuration.reference"
 EXAMPLE = re.compile(r"^```python\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLES = dict(EXAMPLE.findall((ROOT / "CONTRIBUTING.md").read_text()))
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project with the parts of CONTRIBUTING.md written into it."""
+    """A copy of the project with all examples written into it."""
     folder = tmp_path_factory.mktemp("project")
     for name in CODE:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
-    for name, text in EXAMPLE.findall((ROOT / "CONTRIBUTING.md").read_text()):
+    for name, text in EXAMPLES.items():
         file = folder / name
         if file.exists():  # a parameter, which goes before the first one
             head, first, rest = file.read_text().partition("    dataset: str")
@@ -37,12 +40,30 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(project: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, *map(str, words)]
-    return subprocess.run(line, cwd=project, capture_output=True, text=True, timeout=300, env=environment())
+@pytest.fixture
+def parts(project: Path) -> Iterator[None]:
+    """The parts are found by this process, too, though they are outside its project."""
+    paths = []
+    for name in EXAMPLES:
+        if not (ROOT / name).exists() and (ROOT / name).parent.exists():
+            package = importlib.import_module(".".join(Path(name).parent.parts))
+            package.__path__.append(str((project / name).parent))
+            paths.append(package.__path__)
+    yield
+    for path in paths:
+        path.pop()
+    for name in EXAMPLES:
+        sys.modules.pop(name.removesuffix(".py").replace("/", "."), None)
 
 
-def test_one_file_each(project, dataset, tmp_path):
+def call(*words: object) -> str:
+    """What a command says."""
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_one_file_each(parts, project, dataset, tmp_path):
     for file in (dataset / "images").rglob("*.jpg"):
         identity = int(file.parent.name.split()[1])
         copy = tmp_path / "raw" / ("train" if identity < 4 else "test") / f"{identity}_{file.name}"
@@ -50,12 +71,7 @@ def test_one_file_each(project, dataset, tmp_path):
         shutil.copy(file, copy)
     prepared = tmp_path / "prepared"
 
-    def output(*words: object) -> str:
-        done = call(project, *words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    said = output("-m", "dataset.prepare.labelled", "--root", tmp_path / "raw", "--out", prepared)
+    said = call("-m", "dataset.prepare.labelled", "--root", tmp_path / "raw", "--out", prepared)
     assert "train.csv: 20 images of 4 identities" in said
     with open(prepared / "test.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -64,15 +80,15 @@ def test_one_file_each(project, dataset, tmp_path):
             verdict = "same" if a["identity"] == b["identity"] else "other"
             csv.writer(file).writerow((a["path"], b["path"], verdict))
     chosen = {"triplet_strategy": "mean_positive", "model_type": "one_layer", "head": "doubled", "metric": "power"}
-    chosen |= {"augmentation": ["negative"], "negative_share": 1.0, "sampling": "in_order", "batch_p": 10}
+    chosen |= {"augmentation": ["negative"], "sampling": "in_order", "batch_p": 10}
     run = RunFolder(make_run(tmp_path / "run", prepared, best_metric="pairs/pair_accuracy", **chosen))
 
-    assert "model: one_layer, doubled," in output("train.py", "--model_dir", run.folder)
+    assert "model: one_layer, doubled," in call("train.py", "--model_dir", run.folder)
     losses = [line["loss"] for line in read_json_lines(run.metrics)]
     assert losses[-1] < losses[0]
     assert read_json(run.resolved_json)["triplet_strategy"] == "mean_positive"
 
-    table = output("evaluate.py", "--model_dir", run.folder)
+    table = call("evaluate.py", "--model_dir", run.folder)
     assert "pairs judged rightly, %" in table
     results = {line["set"]: line for line in read_json_lines(run.results)}
     assert set(results) == {"test", "pairs"}
@@ -84,24 +100,25 @@ def test_one_file_each(project, dataset, tmp_path):
     assert not (run.eval_events("pairs") / "projector").exists()
 
     csv_file, vectors, out = prepared / "test.csv", tmp_path / "test.h5", tmp_path / "out.json"
-    output("embed.py", "--model_dir", run.folder, "--dataset", csv_file, "--filename", vectors)
+    call("embed.py", "--model_dir", run.folder, "--dataset", csv_file, "--filename", vectors)
     files = ("--query_dataset", csv_file, "--query_embeddings", vectors)
-    text = output("evaluate.py", *files, "--excluder", "nothing", "--filename", out)
+    text = call("evaluate.py", *files, "--excluder", "nothing", "--filename", out)
     assert "last_rank: " in text
     found = json.loads(out.read_text())
     assert found["CMC"][0] == 1.0  # each image finds itself
     assert found["definitions"]["metric"] == "power"
-    again = output("evaluate.py", *files, "--filename", out)  # without it, as the evaluator of the run did
+    again = call("evaluate.py", *files, "--filename", out)  # without it, as the evaluator of the run did
     assert "excluder diagonal" in again
     for name, value in json.loads(out.read_text())["metrics"].items():
         np.testing.assert_allclose(value, results["test"]["metrics"][name], rtol=1e-5, err_msg=name)
 
-    assert f"{len(rows)} embeddings, lengths from " in output("visualize.py", "lengths", *files)
+    drawn = process("visualize.py", "lengths", *files, cwd=project)
+    assert f"{len(rows)} embeddings, lengths from " in drawn.stdout, drawn.stderr
+    assert "| `negative_share` | number >= 0, <= 1 | `0.5` |" in process("-m", REFERENCE, cwd=project).stdout
 
 
-def test_names_that_are_nowhere_are_answered_with_the_choices(project, dataset, tmp_path):
-    run = make_run(tmp_path / "run", dataset, metric="powr")
-    done = call(project, "train.py", "--model_dir", run)
+def test_names_that_are_nowhere_are_answered_with_the_choices(parts, dataset, tmp_path):
+    done = command("train.py", "--model_dir", make_run(tmp_path / "run", dataset, metric="powr"))
     assert done.returncode == 2
     assert "'powr'" in done.stderr
     assert "power" in done.stderr

@@ -61,8 +61,8 @@ def process(*words: object, **options: object) -> subprocess.CompletedProcess[st
 def start(*words: object, **options: object) -> "subprocess.Popen[str]":
     """Starts `python WORDS` in the project's folder; what it prints comes through pipes."""
     line = [sys.executable, *map(str, words)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment()}
-    return subprocess.Popen(line, cwd=ROOT, **pipes | options)
+    usual = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment(), "cwd": ROOT}
+    return subprocess.Popen(line, **usual | options)
 
 
 def environment() -> dict[str, str]:
