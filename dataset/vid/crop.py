@@ -4,13 +4,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from dataset.vid.annotations import Problem
 from dataset.vid.archive import index_split, listing
 from dataset.vid.crop_writer import object_crops, write_all_crops
 from dataset.vid.index import SplitIndex, read_index, write_index
-from dataset.vid.output_folder import OutputFolder, large_enough, small_boxes
+from dataset.vid.output_folder import OutputFolder, without_small
 from dataset.vid.statistics import count_problems
 from runtime.errors import UserError
 from runtime.json_files import write_json
@@ -47,9 +45,7 @@ def crop_split(folder: OutputFolder, index: SplitIndex, workers: int) -> None:
         UserError: when nothing can be written; files that cannot be read are counted instead.
     """
     split, settings = index.split, folder.crop_settings
-    keep = large_enough(index, settings.min_box)
-    small = int((~keep).sum())
-    index = index.select(np.ones(index.frame_count, bool), keep)
+    index, chosen = without_small(index, settings.min_box)
     tell_disk(folder, split, len(index.trackids))
     root, out = folder.root, folder.path  # read once, not for every frame
     tasks = (object_crops(root, out, frame, settings) for frame in index.frames())
@@ -57,7 +53,6 @@ def crop_split(folder: OutputFolder, index: SplitIndex, workers: int) -> None:
 
     top = root / "Data" / "VID" / split
     problems = [*index.problems, *counts.problems, *without_annotation(folder, index)]
-    chosen = small_boxes(small, settings.min_box)
     missing = sorted(Path(problem.file).relative_to(top).with_suffix("").as_posix() for problem in counts.problems)
     crops = counts.written + counts.existing
     folder.write_problems(split, problems)

@@ -7,10 +7,10 @@ from typing import Any
 from dataset.formats.writing import write_prepared
 from dataset.vid.crop_writer import write_all_crops
 from dataset.vid.episode_sets import EpisodeSet, object_episodes, random_crop_episodes
-from dataset.vid.index import SplitIndex, read_index
-from dataset.vid.output_folder import OutputFolder, large_enough, small_boxes
+from dataset.vid.index import SplitIndex
+from dataset.vid.output_folder import OutputFolder
 from dataset.vid.selection import train_rows
-from dataset.vid.statistics import count_problems, split_statistics, statistics_table
+from dataset.vid.statistics import split_statistics, statistics_table
 from runtime.errors import UserError
 from runtime.json_files import write_json
 from runtime.progress import Progress
@@ -32,16 +32,15 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
     Raises:
         UserError: when nothing at all can be made.
     """
-    indices = {split: folder.usable_index(split) for split in folder.splits()}
-    if not indices:
+    found = {split: folder.usable_index(split) for split in folder.splits()}
+    if not found:
         raise UserError(f"{folder.path}: no annotations have been read into it; run the command crop (or index) first")
-    empty = [split for split, index in indices.items() if not len(index.trackids)]
-    indices = {split: index for split, index in indices.items() if split not in empty}
+    empty = [split for split, (index, _) in found.items() if not len(index.trackids)]
+    indices = {split: index for split, (index, _) in found.items() if split not in empty}
     if not indices:
         raise UserError(f"{folder.path}: no object of {empty[0]} has a crop; see {folder.problems_file(empty[0])}")
     statistics: dict[str, Any] = {
-        split: split_statistics(index) | {"left_out": _left_out(folder, split, index)}
-        for split, index in indices.items()
+        split: split_statistics(index) | {"left_out": found[split][1]} for split, index in indices.items()
     }
     print(statistics_table(statistics), flush=True)
 
@@ -71,13 +70,6 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
     write_prepared(folder.path, {}, info=info | {"origin": origin, "counts": counts})
     without = "" if (folder.path / "train.csv").exists() else ", for evaluation only: there is no train.csv"
     print(f"\n{folder.path}: prepared{without}")
-
-
-def _left_out(folder: OutputFolder, split: str, index: SplitIndex) -> dict[str, int]:
-    if folder.record_file(split).exists():
-        return folder.record(split)["left_out"]
-    small = int((~large_enough(read_index(folder.index_file(split)), folder.crop_settings.min_box)).sum())
-    return count_problems(index.problems) | small_boxes(small, folder.crop_settings.min_box)
 
 
 def _write_train(folder: OutputFolder, index: SplitIndex, notes: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataset.vid.annotations import SPLITS, Problem
 from dataset.vid.crop_writer import PARTIAL
 from dataset.vid.index import SplitIndex, read_index
 from dataset.vid.siamfc_crops import CropSettings
+from dataset.vid.statistics import count_problems
 from runtime.errors import UserError
 from runtime.files import only_one, replace_file
 from runtime.json_files import read_json, write_json
@@ -87,18 +88,16 @@ class OutputFolder:
             made_from, made = self._settings()
             if made_from != root and made_from.exists():
                 raise UserError(f"{self.path}: made from {made_from}, not from {root}; give another --out")
-        elif self.path.exists() and any(not self._is_left_over(entry) for entry in self.path.iterdir()):
-            raise UserError(f"{self.path}: not empty and not made by this command; give another --out")
+        elif self.path.exists():
+            left_over = (".lock", f".{self.settings_json.name}.")  # of a run that was killed at its very start
+            if not all(entry.name.startswith(left_over) for entry in self.path.iterdir()):
+                raise UserError(f"{self.path}: not empty and not made by this command; give another --out")
         if crops and made and crops != made:
             pairs = zip(vars(crops).items(), vars(made).values(), strict=True)
             differences = ", ".join(f"{name} {old} instead of {new}" for (name, new), old in pairs if old != new)
             raise UserError(f"{self.path}: its crops were made with other settings ({differences}); give another --out")
         settings = made or crops
         return {"made_by": MADE_BY, "root": str(root), "crops": vars(settings) if settings else None}
-
-    def _is_left_over(self, entry: Path) -> bool:
-        """Whether a run that was killed at its very start left this."""
-        return entry.name == ".lock" or entry.name.startswith(f".{self.settings_json.name}.")
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -122,18 +121,20 @@ class OutputFolder:
             for left in folder.glob(".*.tmp"):
                 left.unlink(missing_ok=True)
 
-    def usable_index(self, split: str) -> SplitIndex:
-        """The annotations of a split without the objects that get no crop.
+    def usable_index(self, split: str) -> tuple[SplitIndex, dict[str, int]]:
+        """The annotations of a split without the objects that get no crop, and what was left out, by kind.
 
         Those smaller than `min_box` are left out, and frames whose image could not be read.
         """
-        index = read_index(self.index_file(split))
-        missing = set(self.record(split)["missing_frames"]) if self.record_file(split).exists() else set()
-        frames = np.ones(index.frame_count, bool)
-        if missing:
+        index, small = without_small(read_index(self.index_file(split)), self.crop_settings.min_box)
+        if not self.record_file(split).exists():
+            return index, count_problems(index.problems) | small
+        record = self.record(split)
+        if missing := set(record["missing_frames"]):
             pairs = zip(index.folders[index.snippet_of_frame].tolist(), index.names.tolist(), strict=True)
-            frames[:] = [f"{folder.decode()}/{name.decode()}" not in missing for folder, name in pairs]
-        return index.select(frames, large_enough(index, self.crop_settings.min_box))
+            frames = [f"{folder.decode()}/{name.decode()}" not in missing for folder, name in pairs]
+            index = index.select(np.array(frames), np.full(len(index.trackids), True))
+        return index, record["left_out"]
 
     def record(self, split: str) -> dict[str, Any]:
         """What `record_file` says."""
@@ -150,12 +151,9 @@ class OutputFolder:
             writer.writerows(problems)
 
 
-def small_boxes(number: int, min_box: float) -> dict[str, int]:
-    """How the objects that `large_enough` leaves out are counted."""
-    return {f"box below {min_box:g} pixels": number} if number else {}
-
-
-def large_enough(index: SplitIndex, min_box: float) -> np.ndarray:
-    """(O,) bool: the objects of which no side is below `min_box` pixels."""
-    sides = index.boxes[:, 2:] - index.boxes[:, :2]  # (O, 2)
-    return (sides >= min_box).all(1)
+def without_small(index: SplitIndex, min_box: float) -> tuple[SplitIndex, dict[str, int]]:
+    """The index without objects of which a side is below `min_box` pixels, and how these are counted."""
+    large = (index.boxes[:, 2:] - index.boxes[:, :2] >= min_box).all(1)  # (O,)
+    small = int((~large).sum())
+    index = index.select(np.full(index.frame_count, True), large)
+    return index, {f"box below {min_box:g} pixels": small} if small else {}

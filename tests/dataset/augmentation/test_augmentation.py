@@ -22,14 +22,7 @@ from helpers.augmentation_images import (
 from PIL import Image
 from scipy import stats
 
-from dataset.augmentation import (
-    _pool,
-    compose,
-    for_training,
-    horizontal_flip,
-    random_crop,
-    random_resized_crop,
-)
+from dataset.augmentation import _pool, compose, for_training, horizontal_flip, random_crop, random_resized_crop
 from dataset.loading.pipeline import training_batches
 from dataset.loading.training_set import load_training_set
 from model.configuration.loading import check_params

@@ -9,10 +9,7 @@ import tensorflow as tf
 from helpers.augmentation_images import NOISE, RANDOM, SEEDS, SMOOTH, difference, for_every_seed, is_uniform, params
 from PIL import Image, ImageEnhance
 
-from dataset.augmentation import (
-    color_jitter,
-    grayscale,
-)
+from dataset.augmentation import color_jitter, grayscale
 
 
 @pytest.mark.parametrize("image", [SMOOTH, NOISE], ids=["smooth", "noise"])

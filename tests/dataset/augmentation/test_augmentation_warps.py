@@ -19,15 +19,7 @@ from helpers.augmentation_images import (
 from PIL import Image
 from scipy import ndimage
 
-from dataset.augmentation import (
-    _warping,
-    affine,
-    compose,
-    rotate,
-    scale,
-    shear,
-    translate,
-)
+from dataset.augmentation import _warping, affine, compose, rotate, scale, shear, translate
 
 
 def oracle(down=0.0, right=0.0, degrees=0.0, shear_degrees=0.0, zoom=1.0):
