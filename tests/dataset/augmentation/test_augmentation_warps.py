@@ -81,16 +81,6 @@ def test_warp_equals_pillow_and_scipy(name, image):
     assert difference(ours, np.asarray(theirs).reshape(image.shape))[interior].max() <= 1
 
 
-@pytest.mark.parametrize("degrees", [-20, 7, 90])
-def test_a_positive_angle_turns_counterclockwise_as_pillow_does(degrees):
-    image = SMOOTH[:, :48]
-    ours = _warping.warp(tf.constant(image), _warping.turned(math.radians(degrees)))
-    theirs = np.asarray(Image.fromarray(image).rotate(degrees, Image.Resampling.BILINEAR))
-    x, y = looked_at(oracle(degrees=degrees), image.shape[:2])
-    interior = (x >= 1) & (x <= 46) & (y >= 1) & (y <= 46)
-    assert difference(ours, theirs)[interior].max() <= 1
-
-
 def test_whole_shifts_and_doubled_size():
     down = _warping.warp(tf.constant(NOISE), _warping.shifted(5.0, 0.0)).numpy()
     np.testing.assert_array_equal(down[:-5], NOISE[5:])

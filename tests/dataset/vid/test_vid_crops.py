@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from dataset.vid.annotations import Frame, VideoObject
 from dataset.vid.crop_writer import PARTIAL, object_crops, write_all_crops, write_crops
-from dataset.vid.siamfc_crops import crop_path, crop_window, cut
+from dataset.vid.siamfc_crops import crop_window, cut
 from runtime.errors import UserError
 
 FOLDER = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00007000"
@@ -83,15 +83,6 @@ def test_files(tmp_path, picture, monkeypatch):
     assert (counts.written, counts.existing) == (1, 1)
     counts = write_crops(task)
     assert (counts.written, counts.existing, len(decoded)) == (0, 2, 1)  # nothing missing, nothing decoded
-
-
-@pytest.mark.parametrize(
-    ("split", "folder", "letter"),
-    [("train", f"ILSVRC2015_VID_train_000{i}/s", letter) for i, letter in enumerate("abcd")] + [("val", "s", "e")],
-)
-def test_letters(split, folder, letter):
-    frame = Frame(split, folder, "000003", WIDTH, HEIGHT, ())
-    assert crop_path(frame, 5) == f"crops/{letter}/s/000003.05.crop.x.jpg"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -56,9 +56,6 @@ def test_it_gives_what_the_files_say(root, tmp_path, split):
     ]
     assert index.listed == listing(root, split)
     assert index.problems == ()
-
-
-def test_frames_are_a_sequence(index):
     frames = next(index.snippets()).frames
     assert frames[5] == list(frames)[5]
     with pytest.raises(IndexError):
@@ -177,33 +174,27 @@ def test_boxes_at_the_border(tmp_path, box, outside):
     assert index.trackids.tolist() == ([4] if outside else [3, 4])
 
 
-def test_folders(tmp_path):
+def test_folders_and_names(tmp_path):
     top = put(tmp_path, REAL).parents[2]
+    folder = annotation(tmp_path, "train", FOLDER, "").parent
     put(tmp_path, REAL, folder="ILSVRC2015_VID_train_0004/ILSVRC2015_train_00000001")
     twice = put(tmp_path, REAL, folder="ILSVRC2015_VID_train_0003/ILSVRC2015_train_00555002").parent
     hollow = top / "ILSVRC2015_VID_train_0000" / "ILSVRC2015_train_00000002"
     hollow.mkdir(parents=True)
     (hollow / "notes.txt").write_text("no annotation")
+    for name in (b"00\xff.xml", b"00\n.xml"):
+        (folder / name.decode(errors="surrogateescape")).touch()
+    (hollow.parent / "\udcfe").mkdir()
     index = index_split(tmp_path, "train", workers=1)
     assert {(problem.file, problem.kind) for problem in index.problems} == {
         (str(top / "ILSVRC2015_VID_train_0004"), "unknown folder"),
         (str(twice), "a snippet's name twice"),
         (str(hollow), "folder without annotations"),
+        (f"{folder}/00\\udcff.xml", "unprintable name"),
+        (f"{folder}/00\\n.xml", "unprintable name"),
+        (f"{hollow.parent}/\\udcfe", "unprintable name"),
     }
-    assert [snippet.folder for snippet in index.snippets()] == [FOLDER]
-    assert index.listed == listing(tmp_path, "train")
-
-
-def test_names_that_are_no_text(tmp_path):
-    folder = annotation(tmp_path, "val", "s", "000000").parent
-    put_frame(tmp_path, "val", "s", "000000", [Object(3, (5, 5, 9, 9))])
-    for name in (b"00\xff.xml", b"00\n.xml"):
-        (folder / name.decode(errors="surrogateescape")).touch()
-    (folder.parent / "\udcfe").mkdir()
-    index = index_split(tmp_path, "val", workers=1)
-    files = [problem.file for problem in index.problems if problem.kind == "unprintable name"]
-    assert sorted(files) == sorted([f"{folder}/00\\udcff.xml", f"{folder}/00\\n.xml", f"{folder.parent}/\\udcfe"])
-    assert index.frame_count == 1
+    assert [(frame.folder, frame.name) for frame in index.frames()] == [(FOLDER, "000000")]
     check_read_again(index, tmp_path)
 
 
