@@ -1,29 +1,26 @@
 """visualize.py analyze: the table, the JSON and the page."""
 
 import json
-import re
-import shutil
-import subprocess
-import sys
-from html.parser import HTMLParser
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import ROOT, command, environment
+from helpers.commands import command, process
 from helpers.embedding_files import write_embeddings
+from helpers.html_page import Parsed
 from PIL import Image
 from scipy.spatial.distance import cdist
 
-import visualize
 from dataset.formats.manifest import Manifest, write_manifest
 from model.embedding.hdf5_file import read_embeddings
 from model.evaluation.by_class.analysis import RANKING_METRICS
 from model.metrics.ranking.retrieval import evaluate_retrieval
-from runtime.errors import UserError
+from model.run.run_folder import RunFolder
 from runtime.json_files import read_json_lines
 from visualization.analyze.analysis_page import count_tenths
 
+Show = Callable[..., tuple[int, str, str]]  # the fixture: runs visualize.py
 ODD = "<b>&\"'</b> ünï"  # a class that HTML must not take for markup
 
 
@@ -31,36 +28,6 @@ def test_histogram_counts_each_class_once() -> None:
     shares = [0, 0.1, 3 / 10, 0.3 - 1e-3, 0.999, 1.0]
     assert count_tenths(shares) == [1, 1, 1, 1, 0, 0, 0, 0, 0, 2]
     assert count_tenths([]) == [0] * 10
-
-
-class Page(HTMLParser):
-    """Notes what is not well-formed, all text, images and scripts."""
-
-    VOID = ("meta", "img", "br", "rect", "line", "path")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.problems: list[str] = []
-        self.texts: list[str] = []
-        self.tags: list[tuple[str, dict]] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.problems.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 @pytest.fixture
@@ -89,19 +56,15 @@ def source(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(*words: object) -> int:
-    return visualize.main(["analyze", *map(str, words)])
-
-
 def no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
 
 
-def test_table_json_and_page(source: Path, capsys: pytest.CaptureFixture) -> None:
+def test_table_json_and_page(source: Path, show: Show) -> None:
     """One set of figures in all three, and the page is whole, with every name as text."""
     files = ["--query_embeddings", source / "emb.h5", "--query_dataset", source / "test.csv"]
-    assert run(*files, "--out", source, "--classes", 3, "--pairs", 20) == 0
-    printed = capsys.readouterr().out
+    code, printed, _ = show("analyze", *files, "--out", source, "--classes", 3, "--pairs", 20)
+    assert code == 0
     got = json.loads((source / "analysis.json").read_text(), parse_constant=no_constant)
     emb = read_embeddings(source / "emb.h5")
     images = Manifest(emb.identities, emb.paths, source, source / "test.csv")
@@ -122,38 +85,26 @@ def test_table_json_and_page(source: Path, capsys: pytest.CaptureFixture) -> Non
     assert "hardest classes, 3 of 4" in printed
     assert "2 of the examples' images cannot be opened" in printed
 
-    text = (source / "analysis.html").read_text(encoding="utf-8")
-    page = Page(text)
-    assert not page.problems
-    assert not page.open
+    page = Parsed(source / "analysis.html")
     assert not {"b", "i"} & {tag for tag, _ in page.tags}  # names did not become markup
-    words = "".join(page.texts)
-    assert ODD in words
-    assert "ckpt-<7>" in words
-    assert "images/3 <i>.png" in words
-    assert all(cell in words for cell in over_queries)
-    images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert images
-    assert all(image.startswith("data:image/jpeg;base64,") for image in images)
-    assert "cannot be opened" in words
-    assert not [scheme for scheme in ("http:", "https:") if scheme in text]  # it needs no network
+    for words in (ODD, "ckpt-<7>", "images/3 <i>.png", "cannot be opened", *over_queries):
+        assert words in page.words
+    assert page.all("img")
+    tenths = ", ".join(map(str, count_tenths(one["recall@1"] for one in got["classes"])))
+    assert f"by recall@1: {tenths} in each tenth" in page.all("svg")[0]["aria-label"]
 
 
 def test_without_pictures_and_without_tensorflow(source: Path) -> None:
     """The file alone: it tells its images itself; where they are is not known, and nothing but the page lacks them."""
     code = "import sys; sys.modules['tensorflow'] = None; import visualize; sys.exit(visualize.main(sys.argv[1:]))"
-    words = ["analyze", "--query_embeddings", source / "emb.h5", "--out", source / "page.html"]
-    line = [sys.executable, "-c", code, *map(str, words)]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env=environment(), timeout=100)
+    done = process("-c", code, "analyze", "--query_embeddings", source / "emb.h5", "--out", source / "page.html")
     assert done.returncode == 0, done.stderr
     assert "--image_root" in done.stdout
-    page = Page((source / "page.html").read_text(encoding="utf-8"))
-    assert not page.problems
-    assert not [tag for tag, _ in page.tags if tag == "img"]
+    assert not Parsed(source / "page.html").all("img")
     assert not (source / "analysis.json").exists()
 
 
-def test_query_against_gallery(source: Path, capsys: pytest.CaptureFixture) -> None:
+def test_query_against_gallery(source: Path, show: Show) -> None:
     """Numbers of images are those of either list; both files are named one by one, and written where they are named."""
     emb = read_embeddings(source / "emb.h5")
     images = Manifest(emb.identities, emb.paths, source, source / "test.csv")
@@ -163,7 +114,7 @@ def test_query_against_gallery(source: Path, capsys: pytest.CaptureFixture) -> N
         write_embeddings(source / f"{name}.h5", rows, part, {})
     files = ["--query_embeddings", source / "q.h5", "--gallery_embeddings", source / "g.h5", "--excluder", "diagonal"]
     outputs = ["--out", source / "a.json", "--out", source / "b.HTML"]
-    assert run(*files, *outputs, "--image_root", source, "--metric", "cosine") == 0
+    assert show("analyze", *files, *outputs, "--image_root", source, "--metric", "cosine")[0] == 0
     got = json.loads((source / "a.json").read_text())
     result = evaluate_retrieval(emb.emb[:8], emb.emb[8:], parts["q"], parts["g"], "diagonal", "cosine")
     assert got["metrics"] == {name: result.metrics[name] for name in RANKING_METRICS}
@@ -175,40 +126,38 @@ def test_query_against_gallery(source: Path, capsys: pytest.CaptureFixture) -> N
         assert names[example["image"]] == one["found_class"]
         pair = emb.emb[[place[example["query"]], place[example["image"]]]].astype(float)
         assert example["distance"] == pytest.approx(cdist(pair[:1], pair[1:], "cosine")[0, 0], abs=1e-9)
-    assert not Page((source / "b.HTML").read_text(encoding="utf-8")).problems
+    assert Parsed(source / "b.HTML").all("img")
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "--model_dir RUN"),
-        (["--query_embeddings", "emb.h5", "--model_dir", "run"], "give one of them"),
-        (["--query_embeddings", "emb.h5", "--classes", "-1"], "--classes: -1: it must be a whole number of at least 0"),
-        (["--query_embeddings", "emb.h5", "--memory_gb", "nan"], "greater than 0"),
-        (["--query_embeddings", "emb.h5", "--out", "page.txt"], "must end in .html or .json"),
-        (["--query_embeddings", "emb.h5", "--out", "nowhere/page.html"], "does not exist"),
-        (["--query_embeddings", "emb.h5", "--out", ".", "--out", "analysis.json"], "named twice"),
-        (["--query_embeddings", "gone.h5", "--out", "page.html"], "no such file"),
+        ("emb.h5 --classes -1", "--classes: -1: it must be a whole number of at least 0"),
+        ("emb.h5 --memory_gb nan", "greater than 0"),
+        ("emb.h5 --out page.txt", "must end in .html or .json"),
+        ("emb.h5 --out nowhere/page.html", "does not exist"),
+        ("emb.h5 --out . --out analysis.json", "named twice"),
+        ("gone.h5 --out page.html", "gone.h5: No such file"),
     ],
 )
-def test_mistakes_are_told(words: list[str], told: str, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_told(words: str, told: str, source: Path, monkeypatch: pytest.MonkeyPatch, show: Show) -> None:
     monkeypatch.chdir(source)
-    with pytest.raises(UserError, match=re.escape(told)) as error:
-        run(*words)
-    assert "\n" not in str(error.value)
+    code, _, errors = show("analyze", "--query_embeddings", *words.split())
+    assert code == 2
+    assert told in errors
+    assert errors.count("\n") == 1
 
 
 @pytest.mark.slow
-def test_of_a_run(trained: Path, tmp_path: Path) -> None:
+def test_of_a_run(run: RunFolder, show: Show) -> None:
     """The network embeds the set, and the figures are those that the evaluator writes of that checkpoint."""
-    folder = Path(shutil.copytree(trained, tmp_path / "run"))
-    done = command("evaluate.py", "--model_dir", folder, "--once")
+    done = command("evaluate.py", "--model_dir", run.folder, "--once")
     assert done.returncode == 0, done.stderr
-    lines = {line["set"]: line for line in read_json_lines(folder / "results.jsonl")}
+    lines = {line["set"]: line for line in read_json_lines(run.results)}
     for name in ("test", "query_gallery"):
-        assert run("--model_dir", folder, "--eval_set", name) == 0
-        got = json.loads((folder / "pictures" / "analysis.json").read_text())
+        assert show("analyze", "--model_dir", run.folder, "--eval_set", name)[0] == 0
+        got = json.loads((run.folder / "pictures" / "analysis.json").read_text())
         assert got["facts"]["set"] == name
         assert got["counts"]["queries_used"] == lines[name]["counts"]["queries_used"]
         assert got["metrics"] == pytest.approx({key: lines[name]["metrics"][key] for key in RANKING_METRICS}, abs=1e-6)
-        assert not Page((folder / "pictures" / "analysis.html").read_text(encoding="utf-8")).problems
+        assert Parsed(run.folder / "pictures" / "analysis.html").all("img")

@@ -8,11 +8,9 @@ import pytest
 from helpers.tiny import make_run
 from PIL import Image
 
-import visualize
 from dataset.loading.pipeline import training_batches
 from dataset.loading.training_set import load_training_set
 from model.run.run_folder import RunFolder
-from runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +19,11 @@ def run(trained, tmp_path_factory):
     return RunFolder(shutil.copytree(trained, tmp_path_factory.mktemp("visualized") / "run"))
 
 
-def test_data_shows_what_training_gets(run, monkeypatch):
+def test_data_shows_what_training_gets(run, monkeypatch, show):
     pages = []
     monkeypatch.setattr("visualization.data.command.write_cards", lambda page, out: pages.append((page, out)))
-    words = ["data", "--model_dir", str(run.folder), "--step", "2", "--batches", "2"]
-    assert visualize.main([*words, "--set", 'augmentation=["horizontal_flip"]']) == 0
+    words = ["--model_dir", run.folder, "--step", "2", "--batches", "2"]
+    assert show("data", *words, "--set", 'augmentation=["horizontal_flip"]')[0] == 0
     (page, out) = pages[0]
     assert out == run.folder / "pictures" / "data.html"
     params = run.load_trained_params(['augmentation=["horizontal_flip"]'])
@@ -52,31 +50,27 @@ def test_data_shows_what_training_gets(run, monkeypatch):
     assert 0 < flipped < 16
 
 
-def test_data_of_a_file_of_parameters(run, tmp_path):
+def test_data_of_a_file_of_parameters(run, tmp_path, show):
     out = tmp_path / "data.png"
-    words = ["data", "--params", str(run.params_json), "--augmented_only", "--out", str(out)]
-    assert (
-        visualize.main([*words, "--set", "sampling=triplets", "--set", "triplet_strategy=basic", "--set", "batch_p=12"])
-        == 0
-    )
+    triples = ["--set", "sampling=triplets", "--set", "triplet_strategy=basic", "--set", "batch_p=12"]
+    assert show("data", "--params", run.params_json, "--augmented_only", "--out", out, *triples)[0] == 0
     with Image.open(out) as picture:
         assert picture.size[0] > 8 * 128  # at most eight columns beside each other
 
 
-def test_hard_triples_are_those_that_the_run_kept(dataset, tmp_path):
+def test_hard_triples_are_those_that_the_run_kept(dataset, tmp_path, show):
     hard = {"sampling": "triplets", "triplet_mining": "hard", "triplet_strategy": "basic"}
     folder = make_run(tmp_path / "run", dataset, **hard)
-    with pytest.raises(UserError, match="choose a --step of the newest epochs"):
-        visualize.main(["data", "--model_dir", str(folder)])
-    assert visualize.main(["data", "--model_dir", str(folder), "--set", "triplet_mining=random"]) == 0
+    assert "choose a --step of the newest epochs" in show("data", "--model_dir", folder)[2]
+    assert show("data", "--model_dir", folder, "--set", "triplet_mining=random")[0] == 0
 
 
-def test_batches_are_ranked_within_themselves(run, monkeypatch):
+def test_batches_are_ranked_within_themselves(run, monkeypatch, show):
     pages = []
     for name in ("batches", "rankings"):
         monkeypatch.setattr(f"visualization.{name}.command.write_cards", lambda page, out: pages.append(page))
-    words = ["batches", "--model_dir", str(run.folder), "--device", "cpu"]
-    assert visualize.main([*words, "--checkpoint", "ckpt-2", "--top", "2"]) == 0
+    source = ["--model_dir", run.folder, "--device", "cpu"]
+    assert show("batches", *source, "--checkpoint", "ckpt-2", "--top", "2")[0] == 0
     (section,) = pages[0].sections
     sampler = load_training_set(run.load_trained_params()).sampler
     assert len(section.rows) == len(set(sampler.batch(2)))  # the checkpoint's step; each image is a query
@@ -88,26 +82,29 @@ def test_batches_are_ranked_within_themselves(run, monkeypatch):
         assert ranks == sorted(ranks)
         hardest = next(card for card in ranked if "hardest positive" in card.lines)
         assert hardest.lines[1] == query.lines[1]
-    assert visualize.main([*words, "--eval_set", "query_gallery", "--queries", "3"]) == 0
+    assert show("batches", *source, "--eval_set", "query_gallery", "--queries", "3")[0] == 0
     assert len(pages[1].sections[0].rows) == 3
-    assert visualize.main(["rankings", *words[1:], "--eval_set", "query_gallery", "--queries", "4"]) == 0
+    assert show("rankings", *source, "--eval_set", "query_gallery", "--queries", "4")[0] == 0
     assert "6 against 24" in pages[2].facts["images"]
 
 
-def test_mistakes_are_answered_in_one_line(run, tmp_path):
-    source = ["--model_dir", str(run.folder)]
-    for words, part in [
-        (["data"], "give --model_dir RUN or --params FILE"),
-        (["data", "--params", str(run.params_json)], "--out is missing"),
-        (["data", *source, "--batches", "0"], "--batches: 0: it must be a whole number of at least 1"),
-        (["data", *source, "--batches", "9999"], "more than a page can hold"),
-        (["data", *source, "--out", "data.gif"], "must end in .html or .png"),
-        (["batches", *source, "--step", "1", "--eval_set", "test"], "give one of them"),
-        (["batches", *source, "--checkpoint", "ckpt-9"], "there is no checkpoint 'ckpt-9'"),
-        (["batches", *source, "--eval_set", "val_eval"], "it has query_gallery, test"),
-        (["rankings", *source, "--eval_set", "val_eval"], "it has query_gallery, test"),
-        (["rankings", "--model_dir", str(tmp_path / "no")], "there is no such folder"),
-    ]:
-        with pytest.raises(UserError, match=re.escape(part)) as caught:
-            visualize.main(words)
-        assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("data", "give --model_dir RUN or --params FILE"),
+        ("data --params RUN/params.json", "--out is missing"),
+        ("data --model_dir RUN --batches 0", "--batches: 0: it must be a whole number of at least 1"),
+        ("data --model_dir RUN --batches 9999", "more than a page can hold"),
+        ("data --model_dir RUN --out data.gif", "must end in .html or .png"),
+        ("batches --model_dir RUN --step 1 --eval_set test", "give one of them"),
+        ("batches --model_dir RUN --checkpoint ckpt-9", "there is no checkpoint 'ckpt-9'"),
+        ("batches --model_dir RUN --eval_set val_eval", "it has query_gallery, test"),
+        ("rankings --model_dir RUN --eval_set val_eval", "it has query_gallery, test"),
+        ("rankings --model_dir RUN/no", "there is no such folder"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(run, words, part, show):
+    code, _, errors = show(*words.replace("RUN", str(run.folder)).split())
+    assert code == 2
+    assert part in errors
+    assert errors.count("\n") == 1

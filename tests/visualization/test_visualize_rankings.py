@@ -1,15 +1,16 @@
 """Rankings: the order against a brute-force one, which queries are shown, and the page and picture themselves."""
 
+import functools
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.embedded_sets import embedded_set
 from helpers.embedding_files import write_embeddings
+from helpers.html_page import Parsed
 from PIL import Image
 
-import visualize
 from dataset.formats.manifest import Manifest, write_manifest
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
@@ -109,39 +110,10 @@ def test_the_choice_of_queries():
 
 
 def test_margins_are_in_the_unit_of_the_metric():
-    query = Manifest(np.array(["a", "a", "b"], object), np.array(["1", "2", "3"], object), Path(), Path("x.csv"))
-    emb = np.array([[0, 0], [3, 4], [0, 2]], np.float32)
+    emb = [[0, 0], [3, 4], [0, 2]]
     for metric, margins in {"euclidean": (2 - 5, 13**0.5 - 5), "sqeuclidean": (4 - 25, 13 - 25)}.items():
-        embedded = assemble_set(Lists(query, query, "diagonal"), emb, metric, title="", facts={})
-        figures = rank_queries(embedded)
-        assert figures.margins == pytest.approx(margins, rel=1e-5)
-
-
-class Parsed(HTMLParser):
-    """Whether tags close each other, and what the page shows."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open, self.text, self.images, self.titles, self.kinds = [], [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        values = dict(attrs)
-        if tag == "img":
-            self.images.append(values)
-        if tag == "figure":
-            self.titles.append(values["title"])
-            self.kinds.append(values["class"].split()[0])
-        if tag not in ("img", "meta"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
+        metrics = rank_queries(embedded_set(emb, ["a", "a", "b"], metric=metric))
+        assert metrics.margins == pytest.approx(margins, rel=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -174,78 +146,86 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_the_page_of_files_of_embeddings(folder, tmp_path, capsys):
-    out = tmp_path / "page.html"
-    words = ["rankings", "--query_embeddings", folder / "e.h5", "--query_dataset", folder / "test.csv"]
-    assert visualize.main([*map(str, words), "--out", str(out), "--show", "all", "--top", "30"]) == 0
-    text = out.read_text("utf-8")
-    page = Parsed(text)
-    shown = "".join(page.text)
-    assert "<b>" not in text.partition("</style>")[2]
-    assert ODD in shown
-    assert any(f"{ODD}.jpg" in title for title in page.titles)
-    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in page.images)
-    assert not re.search(r"<script|src=\"(?!data:)|url\(", text)
-    said = capsys.readouterr().out
-    for line in (shown, said):
+@pytest.fixture
+def rankings(folder, show):
+    """Runs `rankings` on the file of embeddings."""
+    return functools.partial(show, "rankings", "--query_embeddings", folder / "e.h5")
+
+
+def test_the_page_of_files_of_embeddings(folder, tmp_path, rankings):
+    words = ["--query_dataset", folder / "test.csv", "--out", tmp_path / "page.html", "--show", "all", "--top", "30"]
+    code, said, _ = rankings(*words)
+    assert code == 0
+    assert "\nwrote " in said
+    page = Parsed(tmp_path / "page.html")
+    assert not page.all("b")  # a name did not become markup
+    assert not page.all("script")
+    assert ODD in page.words
+    titles = [figure["title"] for figure in page.all("figure")]
+    assert any(f"{ODD}.jpg" in title for title in titles)
+    for line in (page.words, said):
         assert "queries have no match and are not shown" in line
         assert "Images that cannot be opened: 1, the first is" in line
-    assert "cosine" in shown  # what the file says of its training
-    assert page.kinds.count("query") == len(re.findall("query · AP", shown))
-    gone = sum("gone.jpg" in title for title in page.titles)
-    assert shown.count("cannot be opened") == gone + 1  # and the note
-    assert [line for line in said.splitlines() if line.startswith("wrote")]
+    assert "cosine" in page.words  # what the file says of its training
+    queries = [figure for figure in page.all("figure") if figure["class"] == "query"]
+    assert len(queries) == page.words.count("query · AP")
+    gone = sum("gone.jpg" in title for title in titles)
+    assert page.words.count("cannot be opened") == gone + 1  # and the note
 
 
-def test_the_list_may_be_left_out_and_one_query_named(folder, tmp_path):
-    out = tmp_path / "one.png"
-    words = ["rankings", "--query_embeddings", folder / "e.h5", "--image_root", folder, "--out", out]
-    assert visualize.main([*map(str, words), "--query", "grey.png", "--metric", "euclidean"]) == 0
-    with Image.open(out) as picture:
+def test_the_list_may_be_left_out_and_one_query_named(folder, tmp_path, rankings):
+    words = ["--image_root", folder, "--query", "grey.png", "--metric", "euclidean", "--out", tmp_path / "one.png"]
+    assert rankings(*words)[0] == 0
+    with Image.open(tmp_path / "one.png") as picture:
         assert picture.mode == "RGB"
         assert picture.width < 2500
         assert picture.height < 500
 
 
-def test_mistakes_are_answered_in_one_line(folder, tmp_path):
-    source = ["--query_embeddings", str(folder / "e.h5")]
-    listed = [*source, "--query_dataset", str(folder / "test.csv")]
-    for words, part in [
-        ([], "give --model_dir RUN"),
-        ([*source, "--model_dir", "x"], "give one of them"),
-        ([*source, "--checkpoint", "best"], "--checkpoint goes with --model_dir"),
-        (["--model_dir", str(folder), "--image_root", "x"], "--image_root goes with --query_embeddings"),
-        ([*source, "--gallery_dataset", "x.csv"], "needs --gallery_embeddings"),
-        ([*source, "--gallery_embeddings", str(folder / "e.h5")], "--excluder is missing"),
-        ([*listed, "--metric", "l2"], "--metric: invalid choice: 'l2' (choose from"),
-        ([*listed, "--excluder", "mirror"], "--excluder: invalid choice: 'mirror' (choose from"),
-        ([*listed, "--out", str(tmp_path / "a.gif")], "must end in .html or .png"),
-        ([*listed, "--out", str(tmp_path / "no" / "a.png")], "does not exist"),
-        ([*listed, "--queries", "0"], "--queries: 0: it must be a whole number of at least 1"),
-        ([*listed, "--query", "nobody.jpg"], "no query has this path"),
-        ([*listed, "--query", "alone.jpg"], "has no match for it"),
-        (source, "it is not known where the images are"),
-        ([*source, "--image_root", str(tmp_path)], "no other image either"),
-        ([*source, "--image_root", str(tmp_path / "no")], "there is no such folder"),
-        (["nowhere", "--query_embeddings", str(tmp_path / "no" / "e.h5")], "there is no such folder"),
-    ]:
-        out = [] if {"--out", "nowhere"} & set(words) else ["--out", str(tmp_path / "a.html")]
-        with pytest.raises(UserError, match=re.escape(part)) as caught:
-            visualize.main(["rankings", *(word for word in words if word != "nowhere"), *out])
-        assert "\n" not in str(caught.value)
-    assert not (tmp_path / "no").exists()
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("--model_dir x", "give one of them"),
+        ("--checkpoint best", "--checkpoint goes with --model_dir"),
+        ("--gallery_dataset x.csv", "needs --gallery_embeddings"),
+        ("--gallery_embeddings e.h5", "--excluder is missing"),
+        ("LIST --metric l2", "--metric: invalid choice: 'l2' (choose from"),
+        ("LIST --excluder mirror", "--excluder: invalid choice: 'mirror' (choose from"),
+        ("LIST --out a.gif", "must end in .html or .png"),
+        ("LIST --out no/a.png", "does not exist"),
+        ("LIST --queries 0", "--queries: 0: it must be a whole number of at least 1"),
+        ("LIST --query nobody.jpg", "no query has this path"),
+        ("LIST --query alone.jpg", "has no match for it"),
+        ("--out a.html", "it is not known where the images are"),
+        ("--image_root . --out a.html", "no other image either"),
+        ("--image_root no", "there is no such folder"),
+        ("--query_embeddings no/e.h5", "there is no such folder"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(folder, tmp_path, monkeypatch, rankings, words, part):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "e.h5").touch()
+    code, _, errors = rankings(*words.replace("LIST", f"--query_dataset {folder / 'test.csv'}").split())
+    assert code == 2
+    assert part in errors
+    assert errors.count("\n") == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["e.h5"]
 
 
-def test_what_a_page_cannot_hold_is_answered_with_what_it_can(folder, tmp_path, monkeypatch):
-    words = ["rankings", "--query_embeddings", str(folder / "e.h5"), "--query_dataset", str(folder / "test.csv")]
-    words += ["--out", str(tmp_path / "a.html"), "--queries", "3"]
-    assert visualize.main([*words, "--top", "100000"]) == 0  # no more than there are
+def test_what_goes_with_the_other_source_is_refused(folder, show):
+    assert "give --model_dir RUN" in show("rankings")[2]
+    errors = show("rankings", "--model_dir", folder, "--image_root", "x")[2]
+    assert "--image_root goes with --query_embeddings" in errors
+
+
+def test_what_a_page_cannot_hold_is_answered_with_what_it_can(folder, tmp_path, monkeypatch, rankings):
+    words = ["--query_dataset", folder / "test.csv", "--out", tmp_path / "a.html", "--queries", "3", "--top"]
+    assert rankings(*words, "100000")[0] == 0  # no more than there are
     monkeypatch.setattr(rankings_command, "_MOST_IMAGES", 15)
-    with pytest.raises(UserError, match=r"3 queries with 6 images .* --top to 3 at most, or show 1 queries at most"):
-        visualize.main([*words, "--top", "6"])
+    errors = rankings(*words, "6")[2]
+    assert re.search(r"3 queries with 6 images .* --top to 3 at most, or show 1 queries at most", errors)
     monkeypatch.setattr(rankings_command, "_MOST_IMAGES", 2)
-    with pytest.raises(UserError, match=r"more than a page can hold$"):
-        visualize.main([*words, "--top", "6"])
+    assert rankings(*words, "6")[2].endswith("more than a page can hold\n")
 
 
 def test_right_and_wrong_differ_without_colour():
