@@ -1,13 +1,14 @@
 """What the evaluator draws for TensorBoard, and that it is no danger to the figures."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny import make_dataset, make_run
+from helpers.embedded_sets import embedded_set
+from helpers.tiny import make_run
 from PIL import Image
 
-from dataset.formats.manifest import Manifest
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_images
 from model.evaluation.evaluator import evaluate_all, evaluate_latest
@@ -15,16 +16,10 @@ from model.evaluation.sets import load_evaluation_sets
 from model.run.run_folder import RunFolder
 from runtime.json_files import read_json_lines
 from runtime.log import Log
-from visualization.sources.embedded_set import Lists, assemble_set
+from visualization.sources.embedded_set import assemble_set
 from visualization.tensorboard import evaluation_pictures
 from visualization.tensorboard.evaluation_pictures import EvaluationPictures
 from visualization.tensorboard.projector import Projector, _across, _side
-
-
-@pytest.fixture
-def run(trained, tmp_path):
-    """A finished run, not evaluated."""
-    return RunFolder(shutil.copytree(trained, tmp_path / "run"))
 
 
 @pytest.fixture(autouse=True)
@@ -98,43 +93,43 @@ def test_no_picture_is_worth_a_figure(run, own_dataset, capsys, monkeypatch):
     assert "no pictures of test at step 4: [Errno 28] No space left on device" in said[1]
 
 
-def test_pictures_can_be_switched_off(run):
-    evaluate_latest(run, run.load_trained_params(["eval_pictures=false"]), Log(), EvaluationPictures)
+@pytest.mark.parametrize("setting", ["eval_pictures=false", "metric=cityblock"])
+def test_no_pictures_where_none_are_wanted_or_the_figures_are_not_the_runs(run, setting):
+    evaluate_latest(run, run.load_trained_params([setting, 'eval_sets=["test"]']), Log(), EvaluationPictures)
     assert tags(run.eval_events("test")) == {}
     assert not (run.eval_events("test") / "projector").exists()
 
 
-def test_no_pictures_of_figures_that_are_not_the_runs(run):
-    evaluate_latest(run, run.load_trained_params(["metric=cityblock"]), Log(), EvaluationPictures)
-    assert not (run.eval_events("test") / "projector").exists()
-
-
-def test_pictures_are_of_the_evaluated_lists(tmp_path):
-    """Cameras, images left out, and images that vanish before they are drawn."""
-    data = make_dataset(tmp_path / "data")
+def test_pictures_are_of_the_evaluated_lists(own_dataset, tmp_path, monkeypatch):
+    """Cameras, images left out, images that vanish before they are drawn, and too many queries."""
     for name, camera in (("query", "1"), ("gallery", "2")):
-        lines = (data / f"{name}.csv").read_text().splitlines()
-        (data / f"{name}.csv").write_text("".join(f"{line},{c}\n" for line, c in zip(
-            lines, ["camera", *[camera] * len(lines)], strict=False)))  # fmt: skip
-    broken = load_images(data / "gallery.csv", data).manifest.files()[3]
-    with open(broken, "wb"):
-        pass
-    run = RunFolder(make_run(tmp_path / "run", data, corrupt_images="skip", eval_sets=["query_gallery"]))
-    params, prepared = run.load_params(), open_prepared(str(data))
+        head, *rows = (own_dataset / f"{name}.csv").read_text().splitlines()
+        lines = [f"{head},camera", *(f"{row},{camera}" for row in rows)]
+        (own_dataset / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    Path(load_images(own_dataset / "gallery.csv", own_dataset).manifest.files()[3]).write_bytes(b"")
+    run = RunFolder(make_run(tmp_path / "run", own_dataset, corrupt_images="skip", eval_sets=["query_gallery"]))
+    params, prepared = run.load_params(), open_prepared(str(own_dataset))
     (ready,) = load_evaluation_sets(prepared, params)
     maker = EvaluationPictures(prepared, ready, params, run)
     emb = np.random.default_rng(0).standard_normal((len(ready.files), 8)).astype(np.float32)
     figures = ready.evaluate(emb)
     lists = maker._lists
     assert lists.files() == ready.files
-    embedded = assemble_set(lists, emb, params.metric, title="", facts={})
+    embedded = assemble_set(lists, emb, params.metric, title="title", facts={})
     assert embedded.task.counts == figures.counts
     assert embedded.task.rules == figures.definitions["excluder"]
     assert "market1501" in embedded.task.rules
-    shutil.rmtree(data / "images")
+    shutil.rmtree(own_dataset / "images")
     first, second = dict(maker.draw(emb, 0)), dict(maker.draw(emb, 1))
     assert first["rankings"].shape[2] == 3
     assert first["rankings"].shape == second["rankings"].shape
+
+    assert maker._drawn(embedded) is embedded
+    monkeypatch.setattr(evaluation_pictures, "MOST_PAIRS", 2 * len(embedded.gallery))
+    some = [maker._drawn(embedded) for _ in range(2)]
+    assert some[0].title == "title: 2 queries, drawn from 6"
+    assert some[0].task.queries.tolist() == some[1].task.queries.tolist()
+    assert set(some[0].task.queries) < set(embedded.task.queries)
 
 
 @pytest.mark.parametrize("shown", [("rankings",), ("distances",), ("projector",)])
@@ -146,19 +141,16 @@ def test_a_kind_says_which_pictures_there_are(run, monkeypatch, shown):
 
 
 def test_the_projector_keeps_its_images(tmp_path):
-    identities = np.array([f"id {i % 5}\t\n" for i in range(20)], object)
-    manifest = Manifest(identities, np.array([f"{i}.jpg" for i in range(20)], object), tmp_path, tmp_path / "x.csv")
-    projector, random = Projector(tmp_path / "p", 8, seed=3), np.random.default_rng(0)
+    projector, random = Projector(tmp_path, 8, seed=3), np.random.default_rng(0)
     labels = []
     for step in range(2):
         emb = random.standard_normal((20, 4)).astype(np.float32)
-        embedded = assemble_set(Lists(manifest, manifest, "diagonal"), emb, "euclidean", title="", facts={})
-        projector.write(embedded, f"step {step}")
-        labels.append((tmp_path / "p" / "projector" / "labels.tsv").read_text())
+        projector.write(embedded_set(emb, [f"id {i % 5}\t\n" for i in range(20)]), f"step {step}")
+        labels.append((tmp_path / "projector" / "labels.tsv").read_text())
         rows = [line.split("\t") for line in labels[-1].splitlines()[1:]]
-        assert len({row[0] for row in rows}) == 2  # whole identities: one sees whether each is together
-        vectors = np.loadtxt(tmp_path / "p" / "projector" / "vectors.tsv")
-        assert vectors == pytest.approx(emb[[int(row[1].removesuffix(".jpg")) for row in rows]], rel=1e-5)
+        assert len({identity for identity, *_ in rows}) == 2  # whole identities: one sees whether each is together
+        vectors = np.loadtxt(tmp_path / "projector" / "vectors.tsv")
+        assert vectors == pytest.approx(emb[[int(file[1:-4]) for _, file, _ in rows]], rel=1e-5)
     assert labels[0] == labels[1]
     assert [_across(n) for n in (1, 2, 4, 5, 1000)] == [1, 2, 2, 3, 32]
     assert _across(100_000) * _side(100_000) <= 8192
