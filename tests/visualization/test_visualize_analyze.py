@@ -1,7 +1,6 @@
 """visualize.py analyze: the table, the JSON and the page."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from model.run.run_folder import RunFolder
 from runtime.json_files import read_json_lines
 from visualization.analyze.analysis_page import count_tenths
 
-Show = Callable[..., tuple[int, str, str]]  # the fixture: runs visualize.py
 ODD = "<b>&\"'</b> ünï"  # a class that HTML must not take for markup
 
 
@@ -60,10 +58,10 @@ def no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
 
 
-def test_table_json_and_page(source: Path, show: Show) -> None:
+def test_table_json_and_page(source: Path) -> None:
     """One set of figures in all three, and the page is whole, with every name as text."""
     files = ["--query_embeddings", source / "emb.h5", "--query_dataset", source / "test.csv"]
-    code, printed, _ = show("analyze", *files, "--out", source, "--classes", 3, "--pairs", 20)
+    code, printed, _ = command("visualize.py", "analyze", *files, "--out", source, "--classes", 3, "--pairs", 20)
     assert code == 0
     got = json.loads((source / "analysis.json").read_text(), parse_constant=no_constant)
     emb = read_embeddings(source / "emb.h5")
@@ -104,7 +102,7 @@ def test_without_pictures_and_without_tensorflow(source: Path) -> None:
     assert not (source / "analysis.json").exists()
 
 
-def test_query_against_gallery(source: Path, show: Show) -> None:
+def test_query_against_gallery(source: Path) -> None:
     """Numbers of images are those of either list; both files are named one by one, and written where they are named."""
     emb = read_embeddings(source / "emb.h5")
     images = Manifest(emb.identities, emb.paths, source, source / "test.csv")
@@ -114,7 +112,10 @@ def test_query_against_gallery(source: Path, show: Show) -> None:
         write_embeddings(source / f"{name}.h5", rows, part, {})
     files = ["--query_embeddings", source / "q.h5", "--gallery_embeddings", source / "g.h5", "--excluder", "diagonal"]
     outputs = ["--out", source / "a.json", "--out", source / "b.HTML"]
-    assert show("analyze", *files, *outputs, "--image_root", source, "--metric", "cosine")[0] == 0
+    assert (
+        command("visualize.py", "analyze", *files, *outputs, "--image_root", source, "--metric", "cosine").returncode
+        == 0
+    )
     got = json.loads((source / "a.json").read_text())
     result = evaluate_retrieval(emb.emb[:8], emb.emb[8:], parts["q"], parts["g"], "diagonal", "cosine")
     assert got["metrics"] == {name: result.metrics[name] for name in RANKING_METRICS}
@@ -129,33 +130,14 @@ def test_query_against_gallery(source: Path, show: Show) -> None:
     assert Parsed(source / "b.HTML").all("img")
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        ("emb.h5 --classes -1", "--classes: -1: it must be a whole number of at least 0"),
-        ("emb.h5 --memory_gb nan", "greater than 0"),
-        ("emb.h5 --out page.txt", "must end in .html or .json"),
-        ("emb.h5 --out nowhere/page.html", "does not exist"),
-        ("emb.h5 --out . --out analysis.json", "named twice"),
-        ("gone.h5 --out page.html", "gone.h5: No such file"),
-    ],
-)
-def test_mistakes_are_told(words: str, told: str, source: Path, monkeypatch: pytest.MonkeyPatch, show: Show) -> None:
-    monkeypatch.chdir(source)
-    code, _, errors = show("analyze", "--query_embeddings", *words.split())
-    assert code == 2
-    assert told in errors
-    assert errors.count("\n") == 1
-
-
 @pytest.mark.slow
-def test_of_a_run(run: RunFolder, show: Show) -> None:
+def test_of_a_run(run: RunFolder) -> None:
     """The network embeds the set, and the figures are those that the evaluator writes of that checkpoint."""
     done = command("evaluate.py", "--model_dir", run.folder, "--once")
     assert done.returncode == 0, done.stderr
     lines = {line["set"]: line for line in read_json_lines(run.results)}
     for name in ("test", "query_gallery"):
-        assert show("analyze", "--model_dir", run.folder, "--eval_set", name)[0] == 0
+        assert command("visualize.py", "analyze", "--model_dir", run.folder, "--eval_set", name).returncode == 0
         got = json.loads((run.folder / "pictures" / "analysis.json").read_text())
         assert got["facts"]["set"] == name
         assert got["counts"]["queries_used"] == lines[name]["counts"]["queries_used"]
