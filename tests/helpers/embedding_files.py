@@ -62,6 +62,11 @@ class EmbeddingFiles:
         assert main(self.words("--excluder", "market1501", *others)) == 0
         return json.loads((self.folder / "out.json").read_text())
 
+    def run_all_against_all(self, *others: object) -> dict:
+        words = ["--query_dataset", self.folder / "gallery.csv", "--query_embeddings", self.folder / "gallery.h5"]
+        assert main([str(word) for word in (*words, "--filename", self.folder / "out.json", *others)]) == 0
+        return json.loads((self.folder / "out.json").read_text())
+
     def refused(self, capsys: pytest.CaptureFixture, *others: object) -> str:
         """The one line on stderr."""
         capsys.readouterr()
