@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,23 +29,20 @@ ORACLES = {
 
 
 @pytest.mark.parametrize("how", list(POOLINGS))
-def test_sequences(how: str) -> None:
-    """By identity, camera and sequence, in the order in which they begin; images without a sequence are their own."""
-    emb = np.random.default_rng(0).standard_normal((len(ROWS), 5)).astype(np.float32)
-    pooled, labels = pool_sequences(emb, manifest(ROWS), how)
-    np.testing.assert_allclose(pooled, [ORACLES[how](emb[group].astype(float)) for group in GROUPS], rtol=1e-6)
-    assert labels.identities.tolist() == ["a", "b", "a", "c", "c"]
-    assert labels.cameras.tolist() == ["1", "1", "2", "1", "1"]
-    assert labels.paths.tolist() == ["0.jpg", "2.jpg", "3.jpg", "5.jpg", "6.jpg"]
+@pytest.mark.parametrize(
+    ("pool", "groups"), [(pool_sequences, GROUPS), (pool_queries, [[0, 1, 4], [2, 7], [3], [5, 6]])]
+)
+def test_pooling(how: str, pool: Callable, groups: list[list[int]]) -> None:
+    """By identity, camera and sequence, in the order in which they begin; images without a sequence are their own.
 
-
-@pytest.mark.parametrize("how", list(POOLINGS))
-def test_queries_of_several_images(how: str) -> None:
+    Queries of several images are by identity and camera alone.
+    """
     emb = np.random.default_rng(0).standard_normal((len(ROWS), 5)).astype(np.float32)
-    pooled, labels = pool_queries(emb, manifest(ROWS), how)
-    groups = [[0, 1, 4], [2, 7], [3], [5, 6]]
+    pooled, labels = pool(emb, manifest(ROWS), how)
     np.testing.assert_allclose(pooled, [ORACLES[how](emb[group].astype(float)) for group in groups], rtol=1e-6)
-    assert labels.identities.tolist() == ["a", "b", "a", "c"]
+    firsts = [group[0] for group in groups]
+    assert list(zip(labels.identities, labels.cameras, strict=True)) == [ROWS[first][:2] for first in firsts]
+    assert labels.paths.tolist() == [f"{first}.jpg" for first in firsts]
 
 
 def test_the_command_line_knows_the_choices() -> None:

@@ -33,12 +33,19 @@ def test_ties_of_given_distances(ties: str, seed: int, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("ties", list(ranking.TIES))
-@pytest.mark.parametrize("metric", ["euclidean", "cosine", "cityblock"])
-def test_ties_of_embeddings(ties: str, metric: str) -> None:
-    """Corners of a cube: distances take few values, and rounding must not tell equal ones apart."""
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("points", ["corners of a cube", "few"])
+def test_ties_of_embeddings(ties: str, metric: str, points: str) -> None:
+    """Distances take few values, and rounding must neither make nor break a tie."""
     random = np.random.default_rng(1)
     _, _, query, gallery = random_case(1, 40, 300)
-    query_emb, gallery_emb = (random.choice([0.1, 0.7], (len(m), 7)).astype(np.float32) for m in (query, gallery))
+    few = np.array([[1, 2, 2, 0, 0, 0], [2, 1, 0, 2, 0, 0], [0, 3, 0, 0, 0, 0], [1, 1, 1, 1, 2, 1]])
+    query_emb, gallery_emb = (
+        (few[random.integers(0, 4, len(m))] if points == "few" else random.choice([0.1, 0.7], (len(m), 7))).astype(
+            np.float32
+        )
+        for m in (query, gallery)
+    )
     exact = cdist(query_emb.astype(float), gallery_emb.astype(float), metric).round(9)
     expected = evaluate_distances(exact, query, gallery, "market1501", ties=ties)
     result = evaluate_retrieval(query_emb, gallery_emb, query, gallery, "market1501", metric, ties=ties)

@@ -56,6 +56,7 @@ def test_average_precision_of_scikit_learn() -> None:
         ([0] * 10 + [1], {"cmc@10": 0}),
         ([0] * 7 + [1], {"recall@8": 1}),
         ([0] * 8 + [1], {"recall@8": 0}),
+        ([1, 0], {"cmc@10": 1, "recall@8": 1}),  # a gallery smaller than k
     ],
 )
 def test_by_hand(hits: list[int], expected: dict[str, float]) -> None:
@@ -76,13 +77,6 @@ def test_blocks_do_not_change_the_result(rows: int) -> None:
     assert parts.metrics == pytest.approx(whole.metrics)
     assert parts.counts == whole.counts
     np.testing.assert_array_equal(parts.per_query["first_rank"], whole.per_query["first_rank"])
-
-
-def test_tiny_gallery() -> None:
-    query, gallery = manifest(["a"], prefix="q"), manifest(["b", "b", "a"])
-    result = evaluate_retrieval(np.zeros((1, 2)), np.eye(3, 2), query, gallery, "diagonal", "euclidean")
-    assert result.metrics["cmc@10"] == 1
-    assert all(0 <= value <= 1 for name, value in result.metrics.items() if "rank" not in name and name != POINT[1])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -115,19 +109,6 @@ def test_definitions_name_what_was_computed() -> None:
     assert {name if name in definitions else name.split("@")[0] for name in NAMES} <= set(definitions)
     assert set(POINT) <= set(definitions)
     assert "ties" in definitions
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("seed", range(5))
-def test_ties_against_brute_force(metric: str, seed: int) -> None:
-    """Few different embeddings: nearly everything ties. Rounding must neither make nor break a tie."""
-    query_emb, gallery_emb, query, gallery = random_case(seed)
-    rng = np.random.default_rng(seed)
-    points = np.array([[1, 2, 2, 0, 0, 0], [2, 1, 0, 2, 0, 0], [0, 3, 0, 0, 0, 0], [1, 1, 1, 1, 2, 1]], np.float32)
-    query_emb, gallery_emb = points[rng.integers(0, 4, len(query))], points[rng.integers(0, 4, len(gallery))]
-    distances = cdist(query_emb, gallery_emb, metric).round(9)
-    result = evaluate_retrieval(query_emb, gallery_emb, query, gallery, "market1501", metric)
-    assert ranked(result) == pytest.approx(brute_force(distances, query, gallery, "market1501"), abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", METRICS)
