@@ -52,29 +52,21 @@ class MatchLists(NamedTuple):
         return MatchLists(columns, offsets, *_take(self.left_out, self.left_out_offsets, queries), self.only_left_out)
 
 
-def encode_labels(query: Manifest, gallery: Manifest, cameras: str | None) -> tuple[Labels, Labels]:
+def encode_labels(query: Manifest, gallery: Manifest, with_cameras: bool) -> tuple[Labels, Labels]:
     """The labels of both manifests as codes.
 
-    Args:
-        query, gallery: the images.
-        cameras: the excluder's `CAMERAS`. Cameras come from the manifests' camera column when both have one, else from
-            the file names in the form of that data set.
-
     Raises:
-        UserError: when a camera is needed and a file name states none.
+        UserError: when a camera is needed and not told.
     """
-    if cameras is None:
-        camera_codes = tuple(np.zeros(len(manifest), np.int32) for manifest in (query, gallery))
-    elif query.cameras is not None and gallery.cameras is not None:
+    cameras = tuple(np.zeros(len(manifest), np.int32) for manifest in (query, gallery))
+    if with_cameras and query.cameras is not None and gallery.cameras is not None:
         for source, named in ((query.source, query.cameras), (gallery.source, gallery.cameras)):
             if unknown := sum(not camera for camera in named):
                 remedy = "fill it in, or choose excluder diagonal"
                 raise UserError(f"{source}: {unknown} images have an empty camera; {remedy}")
-        camera_codes = encode(query.cameras, gallery.cameras)
-    else:
-        camera_codes = encode(*(cameras_of_names(manifest, cameras) for manifest in (query, gallery)))
+        cameras = encode(query.cameras, gallery.cameras)
     identities, paths = encode(query.identities, gallery.identities), encode(query.paths, gallery.paths)
-    return Labels(identities[0], paths[0], camera_codes[0]), Labels(identities[1], paths[1], camera_codes[1])
+    return Labels(identities[0], paths[0], cameras[0]), Labels(identities[1], paths[1], cameras[1])
 
 
 def encode(query: Iterable[str], gallery: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:

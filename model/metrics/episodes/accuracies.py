@@ -76,7 +76,20 @@ def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) 
     if embeddings.ndim != 2 or len(embeddings) != len(episodes.paths):
         raise ValueError(f"embeddings of shape {embeddings.shape} for {len(episodes.paths)} images; (U, D) expected")
 
-    solved, share, whole = _outcomes(embeddings, episodes, metric)
+    # The negatives of all episodes stand in one flat array, which `reduceat` divides: neither padding nor a mask.
+    starts, lengths = episodes.offsets[:-1], np.diff(episodes.offsets)  # (E,)
+    anchors = np.repeat(episodes.anchors, lengths)  # (M,)
+    finite = np.isfinite(embeddings).all(1)  # (U,)
+    negatives_finite = finite[anchors] & finite[episodes.negatives]  # (M,)
+    positives_finite = finite[episodes.anchors] & finite[episodes.positives]  # (E,)
+    with np.errstate(invalid="ignore", over="ignore"):
+        to_positive = pair_distances(embeddings, episodes.anchors, episodes.positives, metric)  # (E,)
+        to_negative = pair_distances(embeddings, anchors, episodes.negatives, metric)  # (M,)
+        farther = to_negative > np.repeat(to_positive, lengths)  # (M,)
+    farther &= negatives_finite & np.repeat(positives_finite, lengths)  # an infinity would pass for a far negative
+    solved = np.logical_and.reduceat(farther, starts)  # (E,)
+    share = np.add.reduceat(farther, starts, dtype=np.int64) / lengths  # (E,)
+    whole = positives_finite & np.logical_and.reduceat(negatives_finite, starts)  # (E,)
     return EpisodeResult(
         metrics={"general_accuracy": float(solved.mean()), "easy_accuracy": float(share.mean())},
         definitions={
@@ -94,26 +107,3 @@ def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) 
         solved=solved,
         share=share,
     )
-
-
-def _outcomes(embeddings: np.ndarray, episodes: Episodes, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `EpisodeResult` calls solved and share, and whether all embeddings are finite: (E,) each.
-
-    The negatives of all episodes stand in one flat array, which `reduceat` divides: whatever the episodes' lengths,
-    there is neither padding nor a mask.
-    """
-    starts, lengths = episodes.offsets[:-1], np.diff(episodes.offsets)  # (E,)
-    anchors = np.repeat(episodes.anchors, lengths)  # (M,)
-    finite = np.isfinite(embeddings).all(1)  # (U,)
-    negatives_finite = finite[anchors] & finite[episodes.negatives]  # (M,)
-    positives_finite = finite[episodes.anchors] & finite[episodes.positives]  # (E,)
-    with np.errstate(invalid="ignore", over="ignore"):
-        to_positive = pair_distances(embeddings, episodes.anchors, episodes.positives, metric)  # (E,)
-        to_negative = pair_distances(embeddings, anchors, episodes.negatives, metric)  # (M,)
-        farther = to_negative > np.repeat(to_positive, lengths)  # (M,)
-    farther &= negatives_finite & np.repeat(positives_finite, lengths)  # an infinity would pass for a far negative
-
-    solved = np.logical_and.reduceat(farther, starts)  # (E,)
-    share = np.add.reduceat(farther, starts, dtype=np.int64) / lengths  # (E,)
-    whole = positives_finite & np.logical_and.reduceat(negatives_finite, starts)
-    return solved, share, whole

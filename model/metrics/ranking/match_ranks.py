@@ -22,7 +22,7 @@ TIES = {
     "stable": "of equal distances, that of the image listed earlier in the gallery ranks first",
 }
 TILE_COLUMNS = 8192  # a row of a tile and its masks stay in the processor's cache
-WIDTH = 1024  # tiles are filled up to a multiple of it, see _Counter
+WIDTH = 1024  # tiles are filled up to a multiple of it, see _count_below
 PORTION = 2**17  # pairs that are looked at together
 MANY = 80  # thresholds from which sorting a row is quicker than counting for each
 
@@ -123,7 +123,7 @@ class _Block:
         self._bounds, self._is_low = np.empty(2 * len(columns)), np.zeros(2 * len(columns), bool)
         self._bounds[low], self._bounds[low + lengths] = self._exact - slack, self._exact + slack
         self._is_low[low] = True
-        self._counter = _Counter()
+        self._memory = np.empty(MANY * TILE_COLUMNS, bool)  # threads that allocate wait for each other
         self._before = np.zeros(len(columns), np.int64)  # non-matches that rank before the match
 
     def ranks(self, see: Callable[[np.ndarray, np.ndarray, int], None]) -> tuple[np.ndarray, np.ndarray]:
@@ -148,12 +148,28 @@ class _Block:
         bounds[up] = np.nextafter(bounds[up], tile.dtype.type(np.inf))  # what lies at the bound counts as well
         counts = np.empty(len(bounds), np.int64)
         for values, begin, end in zip(tile, self._ends[:-1], self._ends[1:], strict=True):
-            self._counter(values, bounds[begin:end], counts[begin:end])
+            self._count_below(values, bounds[begin:end], counts[begin:end])
         sure, perhaps = counts[self._is_low], counts[up]
         self._before += sure
         unclear = np.flatnonzero(perhaps > sure)
         if len(unclear):
             self._look_closer(unclear, tile, first, bounds[self._is_low], bounds[up])
+
+    def _count_below(self, values: np.ndarray, thresholds: np.ndarray, counts: np.ndarray) -> None:
+        """Writes how many of the values (g,), g a multiple of WIDTH, are below each threshold (t,) into counts (t,).
+
+        In long calls: threads that make many short ones wait for each other more than they work.
+        """
+        if len(thresholds) > MANY:
+            near = values[values < thresholds.max()]
+            near.sort()
+            counts[:] = np.searchsorted(near, thresholds, "left")
+            return
+        below = self._memory[: len(thresholds) * len(values)].reshape(len(thresholds), len(values))
+        np.less(values, thresholds[:, None], out=below)
+        # Ones and zeros, eight to a number: 128 such numbers add up without a carry from one byte to the next.
+        sums = np.add.reduce(below.view(np.uint64).reshape(len(thresholds), -1, WIDTH // 8), axis=2)
+        np.add.reduce(sums.view(np.uint8), axis=1, dtype=np.int64, out=counts)
 
     def _look_closer(
         self, unclear: np.ndarray, tile: np.ndarray, first: int, low: np.ndarray, high: np.ndarray
@@ -200,26 +216,3 @@ def _snapped(exact: np.ndarray, rows: np.ndarray, distances: Distances) -> np.nd
         return exact
     new = (np.diff(exact) > distances.same(exact[1:])) | (np.diff(rows) > 0)
     return exact[np.maximum.accumulate(np.where(np.concatenate([[True], new]), np.arange(len(exact)), 0))]
-
-
-class _Counter:
-    """Counts values below thresholds, in long calls and in memory of its own.
-
-    Threads that make many short calls wait for each other more than they work, and so do threads that allocate.
-    """
-
-    def __init__(self) -> None:
-        self._memory = np.empty(MANY * TILE_COLUMNS, bool)
-
-    def __call__(self, values: np.ndarray, thresholds: np.ndarray, counts: np.ndarray) -> None:
-        """Writes how many of the values (g,), g a multiple of WIDTH, are below each threshold (t,) into counts (t,)."""
-        if len(thresholds) > MANY:
-            near = values[values < thresholds.max()]
-            near.sort()
-            counts[:] = np.searchsorted(near, thresholds, "left")
-            return
-        below = self._memory[: len(thresholds) * len(values)].reshape(len(thresholds), len(values))
-        np.less(values, thresholds[:, None], out=below)
-        # Ones and zeros, eight to a number: 128 such numbers add up without a carry from one byte to the next.
-        sums = np.add.reduce(below.view(np.uint64).reshape(len(thresholds), -1, WIDTH // 8), axis=2)
-        np.add.reduce(sums.view(np.uint8), axis=1, dtype=np.int64, out=counts)

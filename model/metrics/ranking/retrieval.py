@@ -64,6 +64,18 @@ class Task:
         return embeddings if len(self.gallery) == len(embeddings) else embeddings[self.gallery]
 
 
+def with_cameras(query: Manifest, gallery: Manifest, excluder: str) -> tuple[Manifest, Manifest]:
+    """The images with their cameras from the file names, if the excluder wants them and no column has them for both."""
+    form = find_excluder(excluder).CAMERAS
+    if form is None or (query.cameras is not None and gallery.cameras is not None):
+        return query, gallery
+    named = [
+        dataclasses.replace(manifest, cameras=np.array(cameras_of_names(manifest, form), object))
+        for manifest in ((query,) if query is gallery else (query, gallery))
+    ]
+    return named[0], named[-1]
+
+
 def make_task(query: Manifest, gallery: Manifest, excluder: str) -> Task:
     """Finds out which gallery images match which query, and which take no part.
 
@@ -71,7 +83,7 @@ def make_task(query: Manifest, gallery: Manifest, excluder: str) -> Task:
         UserError: for an unknown excluder, a name without a camera, or when no query has a match.
     """
     rules = find_excluder(excluder)
-    query_labels, gallery_labels = encode_labels(query, gallery, rules.CAMERAS)
+    query_labels, gallery_labels = encode_labels(*with_cameras(query, gallery, excluder), rules.CAMERAS is not None)
     kept = np.flatnonzero(~np.isin(gallery.identities.astype(str), rules.JUNK)) if rules.JUNK else slice(None)
     kept = np.arange(len(gallery))[kept]
     gallery_labels = gallery_labels.at(kept)
@@ -174,15 +186,3 @@ def check_embeddings(embeddings: np.ndarray, manifest: Manifest) -> np.ndarray:
         what = f"{len(bad)} of {len(embeddings)} embeddings are not finite (NaN or infinite)"
         raise UserError(f"{manifest.source}: {what}, the first is that of {manifest.paths[bad[0]]}")
     return embeddings
-
-
-def with_cameras(query: Manifest, gallery: Manifest, excluder: str) -> tuple[Manifest, Manifest]:
-    """The images with their cameras from the file names, if the excluder wants them and no column has them for both."""
-    form = find_excluder(excluder).CAMERAS
-    if form is None or (query.cameras is not None and gallery.cameras is not None):
-        return query, gallery
-    named = [
-        dataclasses.replace(manifest, cameras=np.array(cameras_of_names(manifest, form), object))
-        for manifest in ((query,) if query is gallery else (query, gallery))
-    ]
-    return named[0], named[-1]

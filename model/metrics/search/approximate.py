@@ -74,12 +74,6 @@ class ApproximateIndex:
         self._index.add(vectors)
         self._tune(recall, seed)
 
-    def __str__(self) -> str:
-        images = f"{len(self._gallery):,} images"
-        if self.cells == 1:
-            return f"all {images} compared (faiss)"
-        return f"approximate search (faiss IVF-Flat): {images} in {self.cells} cells, {self.probed} looked into"
-
     def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices (Q, k) int64 and distances (Q, k) float64 of the nearest that are found, nearest first.
 

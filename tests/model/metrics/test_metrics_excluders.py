@@ -9,14 +9,15 @@ from helpers.retrieval_oracle import brute_mask, manifest, random_case
 from dataset.formats.manifest import Manifest
 from model.metrics.excluders import default_excluder, find_excluder
 from model.metrics.labels import encode_labels, match_lists
-from model.metrics.ranking.retrieval import evaluate_retrieval
+from model.metrics.ranking.retrieval import evaluate_retrieval, with_cameras
 from runtime.errors import UserError
 
 
 def left_out(query: Manifest, gallery: Manifest, excluder: str) -> np.ndarray:
     """(Q, G) mask of what the excluder leaves out."""
     rules = find_excluder(excluder)
-    lists = match_lists(*encode_labels(query, gallery, rules.CAMERAS), rules.left_out)
+    named = with_cameras(query, gallery, excluder)
+    lists = match_lists(*encode_labels(*named, rules.CAMERAS is not None), rules.left_out)
     mask = np.zeros((len(query), len(gallery)), bool)
     mask[np.repeat(np.arange(len(query)), np.diff(lists.left_out_offsets)), lists.left_out] = True
     return mask | np.isin(gallery.identities.astype(str), rules.JUNK)
@@ -52,7 +53,7 @@ def test_cameras_from_file_names(excluder: str, names: list[str]) -> None:
     query, gallery = manifest(["0001"], paths=names[:1]), manifest(["0001", "0001", "-1"], paths=names[1:])
     assert left_out(query, gallery, excluder).tolist() == [[True, False, True]]
     with pytest.raises(UserError, match=r"no camera in the name of 'g0\.jpg'"):
-        encode_labels(query, manifest(["0001"]), excluder)
+        with_cameras(query, manifest(["0001"]), excluder)
 
 
 def test_an_empty_camera_is_refused() -> None:
