@@ -91,19 +91,19 @@ class Evaluator:
             metrics = {name: of_set.metrics for name, of_set in found.items()}
             # The best is kept before the metrics count as done: killed in between, it is looked at again.
             best = self._own and keep_best(self._run, files, *self._best, metrics)
-        done = results.evaluated(self._run, self._origin)
-        for name, of_set in found.items():
-            if (checkpoint.name, name) not in done:
-                line = {"step": step_of(checkpoint), "set": name, "checkpoint": checkpoint.name}
-                of_set = of_set._replace(definitions=of_set.definitions | self._origin)
-                append_json_line(self._run.results, line | of_set.line())
-                if self._own:
-                    self._write_events(name, step_of(checkpoint), of_set.metrics)
+        done, step = results.evaluated(self._run, self._origin), step_of(checkpoint)
+        new = [name for name in found if (checkpoint.name, name) not in done]
+        for name in new:
+            of_set = found[name]._replace(definitions=found[name].definitions | self._origin)
+            line = {"step": step, "set": name, "checkpoint": checkpoint.name} | of_set.line()
+            append_json_line(self._run.results, line)
+            if self._own:
+                self._write_events(name, step, of_set.metrics)
         if self._csv:
             results.write_results_csv(self._run)
-        for name in self._pictures:  # after all metrics: the trainer may be waiting for them
-            if (checkpoint.name, name) not in done:
-                self._draw(name, step_of(checkpoint), embeddings[self._rows[name]])
+        for name in new:  # after all metrics: the trainer may be waiting for them
+            if name in self._pictures:
+                self._draw(name, step, embeddings[self._rows[name]])
         shown = "  ".join(f"{s.name} {s.metrics[0]} {metrics[s.name][s.metrics[0]]:.1%}" for s in self._sets)
         seconds = time.perf_counter() - start
         self._log.line(f"{checkpoint.name}: {shown}  ({seconds:.1f} s){'  best so far' if best else ''}")
