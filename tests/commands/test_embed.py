@@ -94,17 +94,6 @@ def test_refusals(words, tmp_path, capsys, more, message):
     assert not any(tmp_path.iterdir())
 
 
-def test_half_precision_and_quiet(words, tmp_path, capfd):
-    whole, half = tmp_path / "o.h5", tmp_path / "half.h5"
-    assert main([*words, "--quiet"]) == 0
-    assert main([*words, "--quiet", "--filename", str(half), "--float16"]) == 0
-    assert capfd.readouterr() == ("", "")
-    with h5py.File(half) as file:
-        assert file["emb"].dtype == np.float16
-    expected = read_embeddings(whole).emb.astype(np.float16).astype(np.float32)
-    np.testing.assert_array_equal(read_embeddings(half).emb, expected)
-
-
 def test_an_embedding_that_is_no_number_names_its_image(words, tmp_path, capsys, monkeypatch):
     def batches(self, files, orientations, **options):
         vectors = np.zeros((30, 1, 8), np.float32)

@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -96,20 +98,18 @@ def test_parts_that_make_no_whole(embed, thirds, tmp_path, capsys):
 
 def test_damaged_parts(thirds, tmp_path, capsys):
     out, bad = tmp_path / "o.h5", tmp_path / "bad.h5"
-    with open(thirds[1], "rb") as file:
-        bad.write_bytes(file.read()[:-50])
+    bad.write_bytes(Path(thirds[1]).read_bytes()[:-50])
     assert f"{bad}: not a whole HDF5 file" in refused(capsys, out, thirds[0], bad, thirds[2])
     assert "No such file" in refused(capsys, out, thirds[0], tmp_path / "nowhere.h5")
-    with open(thirds[1], "rb") as file:
-        bad.write_bytes(file.read())
+    shutil.copy(thirds[1], bad)
     with h5py.File(bad, "r+") as file:
         del file["emb"]
         file["emb"] = np.zeros((9, 8), np.float16)
     assert "9 embeddings in shard 2/3, which has 10" in refused(capsys, out, thirds[0], bad, thirds[2])
     for name, value in (("shard", "2"), ("shard_of", "{"), ("shard_of", "[]"), ("shard", 5)):
-        bad.write_bytes(open(thirds[1], "rb").read())  # noqa: SIM115
+        shutil.copy(thirds[1], bad)
         with h5py.File(bad, "r+") as file:
             file.attrs[name] = value
-        assert str(bad) in refused(capsys, out, thirds[0], bad, thirds[2])
+        assert f"{bad}: its attributes" in refused(capsys, out, thirds[0], bad, thirds[2])
     assert "it is one of the parts" in refused(capsys, thirds[0], *thirds)
     assert json.loads(h5py.File(thirds[0]).attrs["shard_of"])["images"] == 30

@@ -37,15 +37,15 @@ def test_inputs_are_not_replaced(trained, dataset, tmp_path, capsys, name, mergi
     assert (file.read_bytes(), sorted(file.parent.iterdir())) == (before, beside)
 
 
-def test_what_may_be_replaced(trained, dataset, tmp_path):
-    out, line = tmp_path / "o.h5", words(trained, dataset / "test.csv", tmp_path / "o.h5")
-    out.touch()
-    assert main([*line, "--quiet"]) == 0
-    assert main([*line, "--quiet"]) == 0
+def test_what_may_be_replaced(tmp_path):
+    out, hdf5 = tmp_path / "o.h5", ("HDF5", b"\x89HDF")
+    for content in (b"", b"\x89HDF and so on"):
+        out.write_bytes(content)
+        check_output(out, "--filename", "x.h5", only=hdf5)
     out.write_text("{}")
     check_output(out, "--filename", "x.json")  # without `only`, as evaluate.py asks
     with pytest.raises(UserError, match="is no HDF5 file"):
-        check_output(out, "--filename", "x.h5", only=("HDF5", b"\x89HDF"))
+        check_output(out, "--filename", "x.h5", only=hdf5)
 
 
 @contextlib.contextmanager
@@ -103,11 +103,14 @@ def test_wherever_the_disk_is_full(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [out.name]
 
 
-@pytest.mark.parametrize(("count", "length", "variants"), [(1, 5, 1), (3000, 1, 3), (500, 2100, 1), (700, 1300, 2)])
-def test_the_space_that_is_taken_before_is_enough(tmp_path, count, length, variants):
+@pytest.mark.parametrize(
+    ("count", "length", "variants", "dimensions"),
+    [(1, 5, 1, 4), (3000, 1, 3, 4), (500, 2100, 1, 4), (700, 1300, 2, 4), (300, 9, 3, 512), (300, 9, 1, 512)],
+)
+def test_the_space_that_is_taken_before_is_enough(tmp_path, count, length, variants, dimensions):
     names = np.array(["ä" * (length // 2) + str(number) for number in range(count)], object)
-    contents = Contents(names, names, 4, tuple("abc"[:variants]), False, {"params": "p" * 20_000})
-    emb = np.ones((count, 4), np.float32)
+    contents = Contents(names, names, dimensions, tuple("abc"[:variants]), False, {"params": "p" * 20_000})
+    emb = np.ones((count, dimensions), np.float32)
     write_blocks(tmp_path / "o", contents, [(emb, np.stack([emb] * variants) if variants > 1 else None)])
     written = (tmp_path / "o").stat().st_size
     assert written <= contents.most_bytes < 3 * written + 2**17

@@ -26,6 +26,7 @@ def written(tmp_path, manifest):
 
 def test_what_is_written_is_read(tmp_path, manifest):
     emb = RANDOM.normal(size=(30, 4)).astype(np.float32)
+    emb[7] = np.finfo(np.float32).max
     write_embeddings(tmp_path / "o.h5", emb, manifest, {"step": 1})
     found = read_embeddings(tmp_path / "o.h5")
     np.testing.assert_array_equal(found.emb, emb)
