@@ -79,17 +79,6 @@ def test_mp4_holds_few_frames_at_a_time(tmp_path):
         assert sum(1 for _ in video.decode(video=0)) == 30
 
 
-@pytest.mark.parametrize("suffix", ["gif", "mp4"])
-def test_a_failed_animation_leaves_nothing(tmp_path, suffix):
-    def frames():
-        yield Image.new("RGB", (64, 48))
-        raise RuntimeError("no more")
-
-    with pytest.raises(RuntimeError):
-        write_animation(tmp_path / f"a.{suffix}", frames(), 5)
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(("fps", "milliseconds"), [(5, 200), (15, 70), (30, 30), (50, 20), (0.1, 10_000)])
 def test_a_gif_has_the_nearest_speed_it_can(tmp_path, fps, milliseconds):
     write_animation(tmp_path / "a.gif", (Image.new("RGB", (8, 8), (90 * i, 0, 0)) for i in range(3)), fps)

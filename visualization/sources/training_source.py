@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.loading.training_set import TrainingSet, load_training_set
+from dataset.sampling.triplets import TripletSampler
 from model.configuration.params import Params
 from model.run.run_folder import RunFolder
 from model.run.triples_file import load_triples
@@ -36,18 +37,19 @@ def load_batches_of(params: Params, run: Path | None, step: int, count: int) -> 
         UserError: for a broken data set, or hard triples that the run has not mined for these steps.
     """
     data = load_training_set(params)
-    if params.triplet_mining != "hard":
+    sampler = data.sampler
+    if params.triplet_mining != "hard" or not isinstance(sampler, TripletSampler):
         return data
     # Mined triples are of an epoch, and of the network as it was when that began: only what the run kept is known.
-    length = data.sampler.steps_per_epoch
+    length, folder = sampler.steps_per_epoch, RunFolder(run).triples if run else None
     for epoch in range(step // length, (step + count - 1) // length + 1):
-        triples = load_triples(RunFolder(run).triples, epoch) if run else None
+        triples = load_triples(folder, epoch) if folder else None
         try:
             if triples is None:
                 raise ValueError("it is not there")
-            data.sampler.use(epoch, triples)
+            sampler.use(epoch, triples)
         except ValueError as error:
-            where = f"{RunFolder(run).triples / f'epoch-{epoch}.npy'}" if run else "the run's triples/"
+            where = folder / f"epoch-{epoch}.npy" if folder else "the run's triples/"
             raise UserError(
                 f"step {step} trains on hard triples, which are mined for each epoch of {length} steps; those of its "
                 f"epoch {epoch} cannot be had from {where} ({error}): choose a --step of the newest epochs, or see "

@@ -1,4 +1,4 @@
-"""Pictures to an animated GIF or an MP4 video; a file is whole or not there."""
+"""Pictures to an animated GIF or an MP4 video."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,6 @@ from typing import Final
 from PIL import Image
 
 from runtime.errors import UserError
-from runtime.files import replace_file
 
 FORMATS = ("gif", "mp4")
 # Pillow keeps all frames of a GIF until it writes them, a byte a pixel.
@@ -70,9 +69,8 @@ def _centiseconds(fps: float) -> int:
 
 
 def _write_gif(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
-    with replace_file(path, "wb") as file:
-        first = next(frames)
-        first.save(file, "GIF", save_all=True, append_images=frames, duration=10 * _centiseconds(fps), loop=0)
+    first, duration = next(frames), 10 * _centiseconds(fps)
+    first.save(path, "GIF", save_all=True, append_images=frames, duration=duration, loop=0)
 
 
 def _few_colours(frame: Image.Image, reserved: Sequence[tuple[int, int, int]]) -> Image.Image:
@@ -90,7 +88,7 @@ def _write_mp4(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
 
     first = next(frames)
     try:
-        with replace_file(path, "wb") as file, av.open(file, "w", format="mp4") as container:
+        with open(path, "wb") as file, av.open(file, "w", format="mp4") as container:
             stream = container.add_stream(
                 _MP4_ENCODER, rate=Fraction(fps).limit_denominator(1000), options={"crf": "20"}, pix_fmt="yuv420p"
             )

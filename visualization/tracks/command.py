@@ -12,7 +12,6 @@ from dataset.vid.annotated_frames import AnnotatedFrame, read_annotated_frames
 from model.run import devices
 from model.run.checkpoint_files import step_of
 from runtime.errors import UserError
-from runtime.files import replace_file
 from runtime.progress import Progress
 from runtime.tables import align
 from visualization.kit.printable import printable
@@ -75,8 +74,7 @@ def run(args: argparse.Namespace) -> int:
             tracks=tracks,
             limit=args.sections,
         )
-        with replace_file(temporary / PAGE) as file:
-            file.write(page)
+        (temporary / PAGE).write_text(page, "utf-8")
     print(align(metrics, left=1))
     print(f"wrote {printable(out / animation.name)} and {printable(out / PAGE)}")
     return 0
