@@ -49,7 +49,7 @@ def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log
         above.stairs(density, edges, fill=True, color=colour, alpha=0.22, linewidth=0)
         above.stairs(density, edges, color=colour, linestyle=style, linewidth=1.8, label=label)
         if spread.total:
-            below.plot(h.edges, spread.below(), color=colour, ls=style, linewidth=1.8, label=f"{kind}s ({rate})")
+            below.plot(h.edges, spread.nearer()[1:-1], color=colour, ls=style, linewidth=1.8, label=f"{kind}s ({rate})")
             lowest = min(lowest, 0.5 / spread.total)
     above.set_ylim(bottom=0)
     if log:

@@ -44,10 +44,10 @@ class Spread:
         """Counts of fewer bins over the same range: (bins,), a divisor of BINS."""
         return self.counts[1:-1].reshape(bins, -1).sum(1)
 
-    def below(self) -> np.ndarray:
-        """Share of pairs nearer than each edge: (BINS + 1,), NaN without any."""
+    def nearer(self) -> np.ndarray:
+        """Share of pairs nearer than each edge, between 0 and 1 for the ends: (BINS + 3,), NaN without any."""
         with np.errstate(invalid="ignore"):
-            return np.cumsum(self.counts[:-1]) / np.float64(self.total)
+            return np.concatenate([[0], np.cumsum(self.counts)]) / np.float64(self.total)
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,12 @@ class DistanceHistograms:
     @property
     def auc(self) -> float:
         """Share of (positive, negative) pairs of pairs with the positive nearer, a half where they share a bin."""
-        if not self.negatives.total:
-            return float("nan")
-        positives = self.positives.counts / self.positives.total
-        farther = 1 - np.cumsum(self.negatives.counts) / self.negatives.total
-        return float(positives @ (farther + 0.5 * self.negatives.counts / self.negatives.total))
+        return float(np.trapezoid(self.positives.nearer(), self.negatives.nearer()))
 
     @property
     def equal_error_rate(self) -> float:
         """Where the share of rejected positives is that of accepted negatives, interpolated between edges."""
-        if not self.negatives.total:
-            return float("nan")
-        missed = np.concatenate([[1.0], 1 - self.positives.below(), [0.0]])
-        accepted = np.concatenate([[0.0], self.negatives.below(), [1.0]])
+        missed, accepted = 1 - self.positives.nearer(), self.negatives.nearer()
         return float(np.interp(0, accepted - missed, accepted))
 
     @property
