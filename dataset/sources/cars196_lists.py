@@ -10,11 +10,12 @@ out, counted from 1, the second corner inside.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dataset.sources.box_crops import Box
-from dataset.sources.matlab import read_variables, strings, whole_numbers
+from dataset.sources.matlab import read_variables, whole_numbers
 from dataset.sources.stored_images import find_archive
 from runtime.errors import UserError
 
@@ -25,7 +26,7 @@ WHOLE, TRAIN, TEST, LABELLED_TEST = (
 )
 META = "cars_meta.mat"
 _NAME = re.compile(r"[0-9A-Za-z_-]+\.jpg")  # 00001.jpg; nothing that could lead out of a folder
-_CORNERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
+_NUMBERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class")
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,15 @@ def read_cars(root: Path) -> Cars:
         places = f"in {root} nor in {root / 'devkit'}"
         raise UserError(f"--root {root}: there is neither {WHOLE} nor {TRAIN} {places}; give the folder that has it")
     classes, boxes = _read(train, "cars_train/")
-    if labelled is None and test is not None and "class" in (_annotations(test).dtype.names or ()):
+    rest = _annotations(test) if test else []
+    if not labelled and rest and "class" in rest[0]:
         labelled = test
     if labelled:
         more = _read(labelled, "cars_test/")
         classes, boxes = classes | more[0], boxes | more[1]
-    unlabelled = len(_annotations(test)) if test and not labelled else 0
     meta = _find(root, META)
     files = _below(root, train, labelled, meta)
+    unlabelled = 0 if labelled else len(rest)
     return Cars(classes, boxes, _names(meta) if meta else {}, files, complete=bool(labelled), unlabelled=unlabelled)
 
 
@@ -84,9 +86,10 @@ def _below(root: Path, *files: Path | None) -> tuple[str, ...]:
     return tuple(file.relative_to(root).as_posix() for file in files if file)
 
 
-def _annotations(path: Path) -> np.ndarray:
-    """(N,) structures."""
-    return read_variables(path, "annotations")[0].ravel()
+def _annotations(path: Path) -> list[dict[str, Any]]:
+    """The fields of every structure."""
+    (found,) = read_variables(path, "annotations")
+    return [found] if isinstance(found, dict) else [each for each in found if isinstance(each, dict)]
 
 
 def _read(path: Path, prefix: str) -> tuple[dict[str, int], dict[str, Box]]:
@@ -96,18 +99,18 @@ def _read(path: Path, prefix: str) -> tuple[dict[str, int], dict[str, Box]]:
         UserError: for a field that is missing, a class beyond 196, a name of another form, an image named twice.
     """
     found = _annotations(path)
+    if not found:
+        raise UserError(f"{path}: annotations has no structures in it; is it the right file?")
     named = "fname" if prefix else "relative_im_path"
-    wanted = (named, *_CORNERS, "class")
-    if missing := [field for field in wanted if field not in (found.dtype.names or ())]:
-        there = ", ".join(found.dtype.names or ()) or "no structure"
-        raise UserError(f"{path}: annotations has no field {missing[0]} ({there}); is it the right file?")
-    if not len(found):
-        raise UserError(f"{path}: no images in it; download it again")
-    numbers = _numbers(path, found, "class")
-    corners = np.stack([_numbers(path, found, field) for field in _CORNERS], axis=1)  # (N, 4)
+    if missing := [field for field in (named, *_NUMBERS) if field not in found[0]]:
+        raise UserError(f"{path}: annotations has no field {missing[0]} ({', '.join(found[0])}); is it the right file?")
+    numbers = whole_numbers(
+        [[each[field] for field in _NUMBERS] for each in found], 2, f"{path}: {', '.join(_NUMBERS)}"
+    )
     classes: dict[str, int] = {}
     boxes: dict[str, Box] = {}
-    for row, (name, number) in enumerate(zip(strings(found[named]), numbers.tolist(), strict=True), start=1):
+    for row, (each, (x1, y1, x2, y2, number)) in enumerate(zip(found, numbers.tolist(), strict=True), start=1):
+        name = str(each[named])
         folder, _, last = name.rpartition("/")
         if folder != ("" if prefix else "car_ims") or not _NAME.fullmatch(last):
             like = "00001.jpg" if prefix else "car_ims/000001.jpg"
@@ -116,19 +119,9 @@ def _read(path: Path, prefix: str) -> tuple[dict[str, int], dict[str, Box]]:
             raise UserError(f"{path}: the class of row {row} ({name}) is {number}; classes are 1 to {CLASSES}")
         if prefix + name in classes:
             raise UserError(f"{path}: {name} stands twice in it, the second time in row {row}")
-        x1, y1, x2, y2 = corners[row - 1].tolist()
         classes[prefix + name] = number
         boxes[prefix + name] = (x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1)
     return classes, boxes
-
-
-def _numbers(path: Path, found: np.ndarray, field: str) -> np.ndarray:
-    """(N,) int64: one whole number of each structure."""
-    values = [np.asarray(cell).ravel() for cell in found[field]]
-    for row, value in enumerate(values, start=1):
-        if value.size != 1:
-            raise UserError(f"{path}: {field} of row {row} has {value.size} values, not one; download it again")
-    return whole_numbers(np.concatenate(values), f"{path}: {field}")
 
 
 def _names(path: Path) -> dict[int, str]:
@@ -137,7 +130,7 @@ def _names(path: Path) -> dict[int, str]:
     Raises:
         UserError: when they are not 196, or not all different.
     """
-    names = [name.strip() for name in strings(read_variables(path, "class_names")[0])]
+    names = [str(name).strip() for name in np.atleast_1d(read_variables(path, "class_names")[0])]
     different = len(set(names) - {""})
     if len(names) != CLASSES or different != CLASSES:
         what = f"class_names has {len(names)} names, {different} of them different"

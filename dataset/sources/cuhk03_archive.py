@@ -19,7 +19,7 @@ from PIL import Image
 
 from dataset.formats.manifest import Row, Tables
 from dataset.formats.writing import write_image
-from dataset.sources.matlab import read_variables, strings, whole_numbers
+from dataset.sources.matlab import read_variables, whole_numbers
 from runtime.errors import UserError
 from runtime.progress import Progress
 
@@ -37,9 +37,9 @@ def read_protocol(path: Path) -> tuple[Tables, int]:
             or a person in training and test.
     """
     found = dict(zip(FIELDS, read_variables(path, *FIELDS), strict=True))
-    names = strings(found["filelist"])
-    labels = whole_numbers(found["labels"].ravel(), f"{path}: labels")
-    cameras = whole_numbers(found["camId"].ravel(), f"{path}: camId")
+    names = [str(name) for name in np.atleast_1d(found["filelist"])]
+    labels = whole_numbers(found["labels"], 1, f"{path}: labels")
+    cameras = whole_numbers(found["camId"], 1, f"{path}: camId")
     if not len(names) == len(labels) == len(cameras):
         sizes = f"{len(names)} names, {len(labels)} labels, {len(cameras)} cameras"
         raise UserError(f"{path}: {sizes}; these must be as many; download it again")
@@ -54,7 +54,7 @@ def read_protocol(path: Path) -> tuple[Tables, int]:
     tables: dict[str, list[Row]] = {}
     used: dict[str, str] = {}
     for table in ("train", "query", "gallery"):
-        numbers = whole_numbers(found[f"{table}_idx"].ravel(), f"{path}: {table}_idx")
+        numbers = whole_numbers(found[f"{table}_idx"], 1, f"{path}: {table}_idx")
         bad = numbers[(numbers < 1) | (numbers > len(names))]
         if len(bad) or not len(numbers):
             what = f"has {bad[0]}, but filelist has {len(names)} names" if len(bad) else "is empty"

@@ -9,15 +9,15 @@ import scipy.io
 from runtime.errors import UserError
 
 
-def read_variables(path: Path, *names: str) -> list[np.ndarray]:
-    """The variables `names` of a file.
+def read_variables(path: Path, *names: str) -> list[Any]:
+    """The variables `names` of a file: arrays without axes of length 1, structures as dictionaries.
 
     Raises:
         UserError: when the file or a variable is not there, or the file is none of MATLAB's.
     """
     try:
         with open(path, "rb") as file:
-            found: dict[str, Any] = scipy.io.loadmat(file)
+            found: dict[str, Any] = scipy.io.loadmat(file, simplify_cells=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except NotImplementedError:
@@ -28,20 +28,19 @@ def read_variables(path: Path, *names: str) -> list[np.ndarray]:
         if name not in found:
             there = ", ".join(key for key in found if not key.startswith("_")) or "nothing"
             raise UserError(f"{path}: no variable {name} in it (it holds {there}); is it the right file?")
-    return [np.asarray(found[name]) for name in names]
+    return [found[name] for name in names]
 
 
-def strings(cells: np.ndarray) -> list[str]:
-    """The text in each cell of an array; empty cells are empty strings."""
-    return [str(np.asarray(cell).ravel()[0]) if np.size(cell) else "" for cell in cells.ravel()]
-
-
-def whole_numbers(values: np.ndarray, what: str) -> np.ndarray:
-    """`values` as int64.
+def whole_numbers(values: Any, axes: int, what: str) -> np.ndarray:
+    """`values` as int64 with this number of axes.
 
     Raises:
-        UserError: starting with `what`, when some are no whole numbers.
+        UserError: starting with `what`, when they are anything else.
     """
-    if values.dtype.kind not in "iuf" or not np.all(np.isfinite(values)) or np.any(values != np.floor(values)):
+    try:
+        numbers = np.array(values, float, ndmin=axes)
+    except (TypeError, ValueError):  # text, or lists of several lengths
+        numbers = np.array(np.nan)
+    if numbers.ndim != axes or not np.isfinite(numbers).all() or (numbers != np.floor(numbers)).any():
         raise UserError(f"{what}: it must hold whole numbers")
-    return values.astype(np.int64)
+    return numbers.astype(np.int64)

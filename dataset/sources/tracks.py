@@ -39,8 +39,8 @@ def read_tracks(path: Path, variable: str, names: int) -> np.ndarray:
     Raises:
         UserError: naming the row (from 1) that reaches beyond the list or shares an image with another row.
     """
-    table = whole_numbers(read_variables(path, variable)[0], f"{path}: {variable}")
-    if table.ndim != 2 or table.shape[1] != 4 or not len(table):
+    table = whole_numbers(read_variables(path, variable)[0], 2, f"{path}: {variable}")
+    if table.shape[1] != 4 or not len(table):
         raise UserError(f"{path}: {variable} is {table.shape}; it must have rows (first, last, identity, camera)")
     first, last = table[:, 0], table[:, 1]
     bad = np.flatnonzero((first < 1) | (last < first) | (last > names))
@@ -61,7 +61,7 @@ def read_queries(path: Path, variable: str, tracks: int) -> list[int]:
     Raises:
         UserError: for a number that names no track, or one that stands there twice.
     """
-    queries = whole_numbers(read_variables(path, variable)[0].ravel(), f"{path}: {variable}")
+    queries = whole_numbers(read_variables(path, variable)[0], 1, f"{path}: {variable}")
     bad = np.flatnonzero((queries < 1) | (queries > tracks))
     if len(bad) or not len(queries):
         what = f"entry {bad[0] + 1} is {queries[bad[0]]}" if len(bad) else "it is empty"
@@ -86,15 +86,16 @@ def track_rows(table: np.ndarray, names: list[str], folder: str, where: Path) ->
     """
     rows = []
     for number, (first, last, identity, camera) in enumerate(table.tolist(), start=1):
-        stated = JUNK_FOLDER if identity == -1 else f"{identity:04d}"
+        stated, camera = JUNK_FOLDER if identity == -1 else f"{identity:04d}", str(camera)
         label = JUNK if identity == -1 else stated
+        sequence = f"{label}_c{camera}_t{number:05d}"
         track: list[Row] = []
         for line in range(first, last + 1):
             name = names[line - 1]
             match = FORMS["mars"].match(name)
-            if not match or match.groups() != (stated, str(camera)):
+            if not match or match.groups() != (stated, camera):
                 what = f"row {number} has identity {identity} and camera {camera}, but its image in line {line}"
                 raise UserError(f"{where}: {what} of the list of names is {name!a}; take both from one download")
-            track.append((label, f"{folder}/{stated}/{name}", str(camera), f"{label}_c{camera}_t{number:05d}"))
+            track.append((label, f"{folder}/{stated}/{name}", camera, sequence))
         rows.append(track)
     return rows

@@ -49,9 +49,15 @@ class Preparation:
         code = self._main([str(word) for word in (*self._words, *words)])
         return code, *self._capsys.readouterr()
 
-    def tables(self) -> dict[str, list[tuple[str, ...]]]:
-        """The rows of every list, after a look at its form."""
-        return read_tables(self.out)
+    def tables(self, images: bool = False) -> dict[str, list[tuple[str, ...]]]:
+        """The rows of every list, after a look at its form, and at whether the `images` are there."""
+        tables, root = read_tables(self.out), self.out / self.info()["image_root"]
+        assert not images or all((root / row[1]).is_file() for rows in tables.values() for row in rows)
+        return tables
+
+    def identities(self) -> dict[str, set[str]]:
+        """Those of every list."""
+        return {name: {row[0] for row in rows} for name, rows in self.tables().items()}
 
     def info(self) -> dict[str, Any]:
         """dataset.json"""

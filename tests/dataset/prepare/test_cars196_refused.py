@@ -25,6 +25,7 @@ def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
     ("columns", "message"),
     [
         ({"class": 0}, "the class of row 1 (00001.jpg) is 0; classes are 1 to 196"),
+        ({"bbox_x1": "wide"}, "it must hold whole numbers"),
         ({"class": 197}, "the class of row 1 (00001.jpg) is 197"),
         ({"class": None}, "annotations has no field class (bbox_x1, "),
         ({"bbox_y2": None}, "annotations has no field bbox_y2"),
@@ -46,8 +47,8 @@ def test_annotations_that_are_wrong(prepare: Preparation, columns: dict, message
     ("name", "content", "message"),
     [
         ("cars_train_annos", {"labels": np.arange(3)}, "no variable annotations in it (it holds labels)"),
-        ("cars_train_annos", {"annotations": np.arange(3)}, "annotations has no field fname (no structure)"),
-        ("cars_train_annos", {"annotations": np.empty((1, 0), [("fname", object)])}, "annotations has no field"),
+        ("cars_train_annos", {"annotations": np.arange(3)}, "annotations has no structures in it"),
+        ("cars_train_annos", {"annotations": np.empty((1, 0), [("fname", object)])}, "annotations has no structures"),
         ("cars_meta", {"class_names": np.array([["1", "2"]], object)}, "class_names has 2 names, 2 of them different"),
         ("cars_meta", {"class_names": np.array([["1"] * 196], object)}, "has 196 names, 1 of them different"),
         ("cars_meta", None, "not a readable MATLAB file"),

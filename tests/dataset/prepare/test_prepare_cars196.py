@@ -31,8 +31,7 @@ def test_prepared_data_set(form: str, tmp_path: Path, capsys: pytest.CaptureFixt
     tree = make_cars196(tmp_path / "cars196", train=2, test=3, form=form)
     prepare = Preparation(main, capsys, tree, tmp_path / "out")
     said, tables, info = prepare(), prepare.tables(), prepare.info()
-    assert {row[0] for row in tables["train.csv"]} == names(1, 2)
-    assert {row[0] for row in tables["test.csv"]} == names(99, 100, 101)
+    assert prepare.identities() == {"train.csv": names(1, 2), "test.csv": names(99, 100, 101)}
     assert [len(tables[name]) for name in ("train.csv", "test.csv")] == [6, 9]  # the official halves do not matter
     assert {row[1].split("/")[0] for row in tables["train.csv"]} == (
         {"car_ims"} if form.startswith("whole") else {"cars_train", "cars_test"}
@@ -77,8 +76,7 @@ def test_the_class_number_decides_and_the_benchmarks_own_halves_do_not(prepare: 
     for name in ("devkit/cars_train_annos.mat", "cars_test_annos_withlabels.mat"):
         change(prepare.root / name, **{"class": lambda number: 98 if number == 2 else number})
     prepare()
-    assert {row[0] for row in prepare.tables()["train.csv"]} == names(1, 98)
-    assert {row[0] for row in prepare.tables()["test.csv"]} == names(99, 100, 101)
+    assert prepare.identities() == {"train.csv": names(1, 98), "test.csv": names(99, 100, 101)}
 
 
 def test_without_labels_the_test_images_are_left_out(prepare: Preparation, tmp_path: Path) -> None:
@@ -95,7 +93,7 @@ def test_without_labels_the_test_images_are_left_out(prepare: Preparation, tmp_p
 def test_without_names_identities_are_numbers(prepare: Preparation) -> None:
     (prepare.root / "devkit" / "cars_meta.mat").unlink()
     assert "note: there is no cars_meta.mat: identities are the numbers" in prepare()
-    assert {row[0] for row in prepare.tables()["test.csv"]} == {"099", "100", "101"}
+    assert prepare.identities()["test.csv"] == {"099", "100", "101"}
 
 
 def test_of_both_forms_the_one_whose_images_are_there(prepare: Preparation, tmp_path: Path) -> None:

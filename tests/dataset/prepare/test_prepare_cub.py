@@ -20,9 +20,11 @@ def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
 
 def test_prepared_data_set(prepare: Preparation) -> None:
     assert "train images: 4 here, 5864 published" in prepare()
-    tables, info = prepare.tables(), prepare.info()
-    assert {row[0] for row in tables["train.csv"]} == {"001.Painted_Bird_1", "002.Painted_Bird_2"}
-    assert {row[0] for row in tables["test.csv"]} == {f"{n}.Painted_Bird_{n}" for n in (101, 102, 103)}
+    info = prepare.info()
+    assert prepare.identities() == {
+        "train.csv": {"001.Painted_Bird_1", "002.Painted_Bird_2"},
+        "test.csv": {f"{n}.Painted_Bird_{n}" for n in (101, 102, 103)},
+    }
     assert info["image_root"] == (prepare.root / "images").as_posix()
     assert (info["counts"]["train_images"], info["counts"]["test_images"]) == (4, 6)
 
@@ -39,7 +41,7 @@ def test_the_class_number_decides_not_the_order(prepare: Preparation) -> None:
         file.write_text("\n".join(reversed(lines)) + "\n")
     (prepare.root / "images" / "002.Painted_Bird_2").rename(prepare.root / "images" / "100.Painted_Bird_2")
     prepare()
-    assert {row[0] for row in prepare.tables()["train.csv"]} == {"001.Painted_Bird_1", "100.Painted_Bird_2"}
+    assert prepare.identities()["train.csv"] == {"001.Painted_Bird_1", "100.Painted_Bird_2"}
 
 
 def test_crops(prepare: Preparation) -> None:

@@ -7,7 +7,6 @@ import pytest
 from helpers.preparing import Preparation
 from PIL import Image
 
-from dataset.formats.manifest import read_manifest
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.folder import main, split_identities
 from model.evaluation.sets import find_evaluation_sets
@@ -34,25 +33,15 @@ def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
     return Preparation(main, capsys, root, tmp_path / "data" / "mine", option="--images")
 
 
-def identities(out: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """identity -> paths of train.csv and of test.csv, every image being there."""
-    prepared, found = open_prepared(str(out)), []
-    for name in ("train.csv", "test.csv"):
-        manifest, groups = read_manifest(out / name, prepared.image_root), {}
-        assert all(Path(file).is_file() for file in manifest.files())
-        for identity, path in zip(manifest.identities, manifest.paths, strict=True):
-            groups.setdefault(identity, []).append(path)
-        found.append(groups)
-    return found[0], found[1]
-
-
 def test_prepared_data_set(prepare: Preparation) -> None:
     said, info = prepare("--licence", "CC0"), prepare.info()
-    train, test = identities(prepare.out)
-    assert set(train) | set(test) == {"a", "b", "c/left", "c/right", "größe d", "lonely"}
-    assert not set(train) & set(test)
+    tables = prepare.tables(images=True)
+    test, train = prepare.identities().values()
+    assert train | test == {"a", "b", "c/left", "c/right", "größe d", "lonely"}
+    assert not train & test
     assert len(train) == len(test) == 3
-    assert (train | test)["c/left"] == ["c/left/0.PNG", "c/left/1.jpg"]
+    left = [row for rows in tables.values() for row in rows if row[0] == "c/left"]
+    assert left == [("c/left", "c/left/0.PNG"), ("c/left", "c/left/1.jpg")]
     assert (info["name"], info["licence"], info["image_root"]) == ("mine", "CC0", prepare.root.as_posix())
     counts = info["counts"]
     assert counts["train_images"] + counts["test_images"] == 14
@@ -92,7 +81,8 @@ def test_images_inside_out_are_relative(prepare: Preparation, tmp_path: Path) ->
     for _ in range(2):
         prepare("--images", prepare.out / "images")
     assert prepare.info()["image_root"] == "images"
-    identities(prepare.out.rename(tmp_path / "moved"))
+    prepare.out = prepare.out.rename(tmp_path / "moved")
+    prepare.tables(images=True)
 
 
 def test_out_is_the_tree_itself(prepare: Preparation) -> None:
@@ -100,7 +90,7 @@ def test_out_is_the_tree_itself(prepare: Preparation) -> None:
     for _ in range(2):  # the second time its own files are there
         prepare("--out", prepare.out)
     assert prepare.info()["image_root"] == "."
-    identities(prepare.out)
+    prepare.tables(images=True)
 
 
 def test_copy_and_completion(prepare: Preparation) -> None:
@@ -112,7 +102,7 @@ def test_copy_and_completion(prepare: Preparation) -> None:
     prepare("--copy")
     assert before.items() <= prepare.files().items()
     shutil.rmtree(prepare.root)
-    identities(prepare.out)
+    prepare.tables(images=True)
 
 
 def test_repeating_is_fine_and_other_content_is_refused(prepare: Preparation) -> None:
@@ -141,9 +131,9 @@ def test_broken_images(prepare: Preparation) -> None:
     assert "only broken/none.png: empty file" in error
     assert not prepare.out.exists()
     assert "2 broken images left out" in prepare("--skip_broken")
-    train, test = identities(prepare.out)
-    assert "a/cut.jpg" not in (train | test)["a"]
-    assert "only broken" not in train | test
+    rows = [row for rows in prepare.tables(images=True).values() for row in rows]
+    assert len(rows) == 14
+    assert not {("a", "a/cut.jpg"), ("only broken", "only broken/none.png")}.intersection(rows)
     assert prepare.info()["counts"]["broken_images_left_out"] == 2
 
 
@@ -186,5 +176,5 @@ def test_unusable_arguments(prepare: Preparation, tmp_path: Path, words: list[st
 def test_links_in_a_circle_end(prepare: Preparation) -> None:
     (prepare.root / "a" / "again").symlink_to(prepare.root, target_is_directory=True)
     prepare()
-    train, test = identities(prepare.out)
+    test, train = prepare.identities().values()
     assert len(train | test) == 6
