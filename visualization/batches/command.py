@@ -30,21 +30,25 @@ def run(args: argparse.Namespace) -> int:
     out = check_output_file(args, args.out, "batches.html")
     step = step_of(checkpoint) if args.step is None else args.step
     if args.eval_set:
-        listed, orientations, what = _draw_from_set(args, params)
+        manifest, orientations, what = _draw_from_set(args, params)
     else:
         data = load_batches_of(params, run.folder, step, 1)
         what = f"the batch of step {step:,} (0 is the first) of training on {printable(data.prepared.name)}"
 
     devices.prepare(args.device, params.deterministic)
-    from visualization.batches.embedded_batch import embed_listed, embed_training_batch
+    from visualization.sources.network import embed_images
+    from visualization.sources.training_batch import read_images, read_training_batches
 
     if args.eval_set:
-        images, manifest, embeddings = embed_listed(checkpoint, params, listed, orientations)
+        images = read_images(manifest.files(), orientations, params)
     else:
-        images, manifest, embeddings = embed_training_batch(checkpoint, params, data, step)
+        (batch,) = read_training_batches(data, params, step, step + 1)
+        _, first = np.unique(batch.indices, return_index=True)  # identities with fewer than K images repeat some
+        places = np.sort(first)
+        images, manifest = batch.images[places], data.images.manifest.select(batch.indices[places])
     embedded = assemble_set(
         Lists(manifest, manifest, "diagonal"),
-        embeddings,
+        embed_images(checkpoint, params, images),
         params.metric,
         title=what,
         facts=run.facts() | {"batch": what},

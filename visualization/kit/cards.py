@@ -4,7 +4,6 @@
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from statistics import median
@@ -70,12 +69,6 @@ class Page:
     sections: list[Section] = field(default_factory=list)
     legend: bool = True
 
-    def cards(self) -> Iterator[Card]:
-        """All cards."""
-        for section in self.sections:
-            for row in section.rows:
-                yield from row
-
 
 def box_of(page: Page, side: int) -> tuple[int, int]:
     """Width and height in which the page's images are shown: of their usual shape, with the area of a square.
@@ -84,6 +77,7 @@ def box_of(page: Page, side: int) -> tuple[int, int]:
         page: its cards.
         side: of the square, in pixels.
     """
-    shapes = [card.picture.width / card.picture.height for card in page.cards() if card.picture]
+    cards = [card for section in page.sections for row in section.rows for card in row]
+    shapes = [card.picture.width / card.picture.height for card in cards if card.picture]
     shape = min(max(median(shapes), 0.5), 2.0) if shapes else 1.0
     return round(side * math.sqrt(shape)), round(side / math.sqrt(shape))

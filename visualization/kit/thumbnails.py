@@ -34,10 +34,10 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
 
 def from_pixels(pixels: np.ndarray, side: int) -> Image.Image:
     """(H, W, C) uint8, C = 1 or 3, as an image; where it fits into `side` several times, it is enlarged so often."""
-    pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    factor = max(1, side // max(pixels.shape[:2]))
-    pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
-    return shrunk(Image.fromarray(np.ascontiguousarray(pixels)), side)
+    height, width = pixels.shape[:2]
+    factor = max(1, side // max(height, width))
+    image = Image.fromarray(np.ascontiguousarray(np.broadcast_to(pixels, (height, width, 3))))
+    return shrunk(image.resize((factor * width, factor * height), Image.Resampling.NEAREST), side)
 
 
 def as_jpeg(image: Image.Image) -> bytes:

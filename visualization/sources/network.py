@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
@@ -38,6 +39,11 @@ def load_embed(checkpoint: Path, params: Params) -> Embed:
         return embeddings
 
     return embed
+
+
+def embed_images(checkpoint: Path, params: Params, images: np.ndarray) -> np.ndarray:
+    """The embeddings (B, D) of a batch of images (B, H, W, C) uint8."""
+    return Embedder(load_network(checkpoint, params), params).forward(tf.constant(images)).numpy()
 
 
 def check_finite(checkpoint: Path, *embeddings: np.ndarray) -> None:

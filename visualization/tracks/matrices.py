@@ -47,21 +47,16 @@ class Cell(NamedTuple):
     same: bool
 
 
-class Row(NamedTuple):
-    """An object, its distances, and whether it is in the next frame."""
-
-    object: Shown
-    cells: list[Cell]
-    stays: bool
-
-
 class Matrix(NamedTuple):
-    """The table of one matching; with too many objects, a sentence in place of columns and rows."""
+    """The table of one matching; with too many objects, a sentence in place of columns and rows.
+
+    A row is an object, its distances, and whether it is in the next frame.
+    """
 
     first: str
     second: str
     columns: list[Shown]
-    rows: list[Row]
+    rows: list[tuple[Shown, list[Cell], bool]]
     counts: str = ""
 
 
@@ -95,7 +90,7 @@ class Matrices:
                 distance = float(matching.distances[row, column])
                 cell = Cell(_three_digits(distance), self._shade(distance), (row, column) in pairs, identity == other)
                 cells.append(cell)
-            rows.append(Row(self._shown(matching.first, row), cells, identity in second))
+            rows.append((self._shown(matching.first, row), cells, identity in second))
         return Matrix(*names, [self._shown(matching.second, column) for column in range(m)], rows)
 
     def _shown(self, frame: int, place: int) -> Shown:
