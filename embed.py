@@ -91,23 +91,20 @@ def embed_command(args: argparse.Namespace) -> int:
         images = read_images(csv, args.image_root, params)
         if shard and shard.of > len(images):
             raise UserError(f"--shard {shard}: {csv} has only {len(images)} images; make at most as many shards")
-        devices = prepare(args.device, params.deterministic)
+        prepare(args.device, params.deterministic)
         from model.embedding.job import Job, embed_to_file  # TensorFlow: not to find a mistake in the arguments
 
         job = Job(
-            checkpoint, params, images, shard, augmentation, args.aggregator, args.float16, args.batch_size, devices
+            checkpoint, params, images, shard, augmentation, args.aggregator, args.float16, args.batch_size, args.quiet
         )
         start, stop = job.rows
-        say = None if args.quiet else lambda line: print(line, flush=True)
-        if say:
-            part = f", shard {shard}" if shard else ""
-            times = f", {len(augmentation.names)} variants of each," if len(augmentation.names) > 1 else ""
-            say(f"embedding {stop - start:,} images of {csv}{part}{times} with {checkpoint}")
-        if stopped := embed_to_file(job, out, say):
+        part = f", shard {shard}" if shard else ""
+        times = f", {len(augmentation.names)} variants of each," if len(augmentation.names) > 1 else ""
+        job.say(f"embedding {stop - start:,} images of {csv}{part}{times} with {checkpoint}")
+        if stopped := embed_to_file(job, out):
             return 128 + signal.Signals[stopped]
-        if say:
-            left_out = f"; {len(images.skipped)} broken images left out" if images.skipped else ""
-            say(f"wrote {out}: emb {(stop - start, params.embedding_size)}{left_out}")
+        left_out = f"; {len(images.skipped)} broken images left out" if images.skipped else ""
+        job.say(f"wrote {out}: emb {(stop - start, params.embedding_size)}{left_out}")
     return 0
 
 
@@ -124,9 +121,7 @@ def read_images(csv: Path, image_root: str | None, params: Params) -> CheckedIma
 
 def merge_command(args: argparse.Namespace) -> int:
     out, parts = Path(args.filename), [Path(part) for part in args.parts]
-    check_output(out, "--filename", "embeddings.h5", only=_REPLACED)
-    if out.exists() and any(part.exists() and out.samefile(part) for part in parts):
-        raise UserError(f"--filename {out}: it is one of the parts; give the whole another name")
+    check_output(out, "--filename", "embeddings.h5", parts, _REPLACED)
     with only_writer(out):
         shape = merge(out, parts)
     if not args.quiet:

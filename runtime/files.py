@@ -48,10 +48,8 @@ def check_output(
     """
     if not path.absolute().parent.is_dir():
         raise UserError(f"{flag} {path}: the folder {path.absolute().parent} does not exist; make it first")
-    if path.is_dir():
-        raise UserError(f"{flag} {path}: it is a folder; name a file in it, such as {path / example}")
     if path.exists() and not path.is_file():
-        raise UserError(f"{flag} {path}: it is not a file; name one")
+        raise UserError(f"{flag} {path}: it is a folder or a device; name a file, such as {path / example}")
     if path.exists() and any(path.samefile(file) for file in inputs if file.exists()):
         raise UserError(f"{flag} {path}: that is one of the inputs; name another file")
     if only and path.exists():

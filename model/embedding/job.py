@@ -2,13 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from dataset.loading.checked import CheckedImages
 from model.configuration.params import Params
@@ -37,7 +38,7 @@ class Job:
         augmentation, aggregator: the variants of each image, and how their embeddings become one.
         half: store float16.
         batch_size: images at a time; None is `eval_batch_size`.
-        devices: names of the devices that are used.
+        quiet: print nothing.
     """
 
     checkpoint: Path
@@ -48,15 +49,20 @@ class Job:
     aggregator: str | None
     half: bool
     batch_size: int | None
-    devices: list[str]
+    quiet: bool
 
     @property
     def rows(self) -> tuple[int, int]:
         """The first row of the list to embed, and the one after the last."""
         return (self.shard or Shard(1, 1)).rows(len(self.images))
 
+    def say(self, line: str) -> None:
+        """Prints a line, if it may."""
+        if not self.quiet:
+            print(line, flush=True)
 
-def embed_to_file(job: Job, out: Path, say: Callable[[str], None] | None) -> str | None:
+
+def embed_to_file(job: Job, out: Path) -> str | None:
     """Embeds the images and writes the file.
 
     What is done so far is in `.<name>.partial` beside the file, which is there until the file is.
@@ -64,7 +70,6 @@ def embed_to_file(job: Job, out: Path, say: Callable[[str], None] | None) -> str
     Args:
         job: what to do.
         out: the file to write.
-        say: prints a line; None for a run that prints nothing.
 
     Returns:
         The name of the signal that stopped it, None when the file is written.
@@ -72,7 +77,6 @@ def embed_to_file(job: Job, out: Path, say: Callable[[str], None] | None) -> str
     Raises:
         UserError: for a checkpoint or an image that cannot be read, an embedding that is not finite, or a full disk.
     """
-    tell = say or (lambda line: None)
     batch_size = images_at_a_time(job.batch_size, job.params, len(job.images))
     # First, as the checkpoint may be replaced while it is read.
     whole = fingerprint_of(job.checkpoint, job.images, job.params, batch_size)
@@ -85,7 +89,7 @@ def embed_to_file(job: Job, out: Path, say: Callable[[str], None] | None) -> str
         "image_root": str(job.images.manifest.image_root.absolute()),
         "augmentation": ", ".join(job.augmentation.names),
         "shard": str(job.shard),
-        "kind of device": "GPU" if any("GPU" in name for name in job.devices) else "CPU",
+        "kind of device": "GPU" if tf.config.get_visible_devices("GPU") else "CPU",
         "version": versions(),
     }
     manifest, types, dimensions = job.images.manifest, job.augmentation.names, job.params.embedding_size
@@ -94,11 +98,11 @@ def embed_to_file(job: Job, out: Path, say: Callable[[str], None] | None) -> str
     partial_file = out.with_name(f".{out.name}.partial")
     with closing(PartialEmbeddings(partial_file, origin, stop - start, len(types), dimensions)) as partial:
         if partial.note:
-            tell(partial.note)
+            job.say(partial.note)
         _check_space(out, (stop - start - partial.done) * len(types) * dimensions * 4 + contents.most_bytes)
-        stopped = _embed_rest(job, embedder, partial, quiet=say is None)
+        stopped = _embed_rest(job, embedder, partial)
         if stopped:
-            tell(
+            job.say(
                 f"stopped by {stopped}: {partial.done:,} of {stop - start:,} images are kept in {partial_file}; "
                 f"the same command goes on after them"
             )
@@ -117,7 +121,7 @@ def _check_space(out: Path, needed: int) -> None:
         )
 
 
-def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings, quiet: bool) -> str | None:
+def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings) -> str | None:
     """Embeds what is not there yet; gives the name of the signal that stopped it, if one did."""
     start, stop = job.rows
     row = before = start + partial.done
@@ -139,7 +143,7 @@ def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings, quiet:
                 )
             partial.append(vectors)
             row += len(vectors)
-            if not quiet:
+            if not job.quiet:
                 progress(row - before)
             if request.requested and row < stop:
                 return request.requested

@@ -90,7 +90,7 @@ class DetailedLog:
             return
         columns = {name: np.array([row[name] for row in self._rows], kind) for name, kind in _TYPES.items()}
         with replace_file(self._folder / f"{self._rows[-1]['step']:08}.npz", "wb") as file:
-            np.savez(file, **columns)
+            np.savez(file, **columns)  # type: ignore[arg-type]  # for its types, one may be the option allow_pickle
         self._rows.clear()
 
     def _put_aside(self, start_step: int) -> str:

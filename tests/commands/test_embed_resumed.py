@@ -108,7 +108,7 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
     assert main(line) == 0
     expected = out.read_bytes()
 
-    def killed(job, embedder, rows, quiet):
+    def killed(job, embedder, rows):
         rows.append(np.zeros((1, len(job.augmentation.names), 8), np.float32))
         raise KeyboardInterrupt
 
@@ -139,7 +139,7 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
         (["--image_root", str(elsewhere)], None, "image_root"),
         ([], ("embed.load_images", rotated), "list"),
         ([], ("model.embedding.job.versions", lambda: "tensorflow 1.0"), "version"),
-        ([], ("embed.prepare", lambda *_: ["GPU:0"]), "kind of device"),
+        ([], ("tensorflow.config.get_visible_devices", lambda kind: ["GPU:0"]), "kind of device"),
     ):
         begun(*more, changed=changed)
         assert f"embeddings of an earlier run are dropped: they are of another {what}\n" in begun()

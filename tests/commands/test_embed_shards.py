@@ -111,5 +111,5 @@ def test_damaged_parts(thirds, tmp_path, capsys):
         with h5py.File(bad, "r+") as file:
             file.attrs[name] = value
         assert f"{bad}: its attributes" in refused(capsys, out, thirds[0], bad, thirds[2])
-    assert "it is one of the parts" in refused(capsys, thirds[0], *thirds)
+    assert "that is one of the inputs" in refused(capsys, thirds[0], *thirds)
     assert json.loads(h5py.File(thirds[0]).attrs["shard_of"])["images"] == 30
