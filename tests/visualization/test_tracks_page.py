@@ -20,8 +20,8 @@ def page_of(folder, pairs, limit, size=2):
         return b"%d-%d" % (frame, place)
 
     frames = range(len(pairs) + 1)
-    matchings = [Matching(i, i + 1, np.eye(size), pair) for i, pair in enumerate(pairs)]
     ids = tuple(range(size))
+    matchings = [Matching(i, i + 1, (ids, ids), np.eye(size), pair) for i, pair in enumerate(pairs)]
     objects = Objects([f"f{i}" for i in frames], [ids for _ in frames], thumbnail)
     page = render_tracks(
         title="t",
@@ -31,7 +31,7 @@ def page_of(folder, pairs, limit, size=2):
         notes=[],
         animation=folder / "a.gif",
         objects=objects,
-        tracks=Tracks(tuple(matchings), tuple(tuple(k + 1 for k in ids) for _ in frames)),
+        tracks=Tracks([ids for _ in frames], tuple(matchings), tuple(tuple(k + 1 for k in ids) for _ in frames)),
         limit=limit,
     )
     return page, wanted

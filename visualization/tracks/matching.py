@@ -39,18 +39,17 @@ def match(
     Returns:
         What is matched, and a table of how often rightly, beside the overlap of boxes and chance.
     """
-    counts = [len(f.frame.objects) for f in frames]
     trackids = [tuple(o.trackid for o in f.frame.objects) for f in frames]
     boxes = [[o.box for o in f.frame.objects] for f in frames]
-    tracks = track(counts, lambda a, b: distance_matrix(embeddings[a], embeddings[b], metric), max_distance)
-    by_overlap = track(counts, lambda a, b: overlap_distances(boxes[a], boxes[b]), NO_OVERLAP)
+    tracks = track(trackids, lambda a, b: distance_matrix(embeddings[a], embeddings[b], metric), max_distance)
+    by_overlap = track(trackids, lambda a, b: overlap_distances(boxes[a], boxes[b]), NO_OVERLAP)
 
     table = [["matched by", "right", "of", "right, %", "wrong", "identity switches", "after absence"]]
     for name, matched in (("embedding", tracks), ("overlap of boxes", by_overlap)):
-        s = score(matched, trackids)
+        s = score(matched)
         faults = [f"{count:,}" for count in (s.wrong, s.switches, s.switches_after_absence)]
         table.append([name, f"{s.right:,}", f"{s.present:,}", _percent(s.right, s.present), *faults])
-    chance = expected_by_chance(tracks, trackids)
+    chance = expected_by_chance(tracks)
     return tracks, [*table, ["chance", f"{chance:,.1f}", f"{s.present:,}", _percent(chance, s.present), "", "", ""]]
 
 

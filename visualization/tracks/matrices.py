@@ -79,8 +79,7 @@ class Matrices:
         names = self._objects.names[matching.first], self._objects.names[matching.second]
         n, m = matching.distances.shape
         if max(n, m) > MOST_OBJECTS:
-            right = sum(first[row] == second[column] for row, column in matching.pairs)
-            counts = f"of {len(matching.pairs):,} matches {right:,} are right"
+            counts = f"of {len(matching.pairs):,} matches {len(matching.right):,} are right"
             return Matrix(*names, [], [], f"{n:,} and {m:,} objects, too many for a table: {counts}.")
         pairs = frozenset(matching.pairs)
         rows = []

@@ -3,6 +3,7 @@
 NumPy and SciPy only.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,20 +24,37 @@ class Matching:
 
     Attributes:
         first, second: positions of the frames in the video; the frames between them have no objects.
+        identities: the true ones of the N objects of `first` and of the M objects of `second`.
         distances: (N, M), a row per object of `first`, a column per object of `second`.
         pairs: (row, column) of those matched, in order of rows.
     """
 
     first: int
     second: int
+    identities: tuple[Sequence[int], Sequence[int]]
     distances: np.ndarray
     pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def right(self) -> list[tuple[int, int]]:
+        """Those of the pairs that join an object with itself."""
+        rows, columns = self.identities
+        return [pair for pair in self.pairs if rows[pair[0]] == columns[pair[1]]]
+
+    @property
+    def present(self) -> int:
+        """How many objects are in both frames."""
+        return len(set(self.identities[0]) & set(self.identities[1]))
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """What became of the objects of F frames: F - 1 matchings (fewer with empty frames), and each object's number."""
+    """What became of the objects of F frames: F - 1 matchings (fewer with empty frames), and each object's number.
 
+    `trackids` holds the true identity of each object of each frame.
+    """
+
+    trackids: Sequence[Sequence[int]]
     matchings: tuple[Matching, ...]
     numbers: tuple[tuple[int, ...], ...]
 
@@ -111,56 +129,49 @@ def assign(
 
 
 def track(
-    counts: Sequence[int], distances: Callable[[int, int], np.ndarray], max_distance: float | None = None
+    trackids: Sequence[Sequence[int]], distances: Callable[[int, int], np.ndarray], max_distance: float | None = None
 ) -> Tracks:
     """Matches the objects of each frame to those of the last frame before it that has any, and numbers them.
 
     The first objects get 1, 2, ...; a matched object takes over its partner's number, any other gets a new one.
 
     Args:
-        counts: number of objects of each frame.
+        trackids: the true identity of each object of each frame.
         distances: from two positions of frames with N and M objects to their (N, M) distances.
         max_distance: pairs farther apart are not matched.
     """
-    random = np.random.default_rng(0)
-    matchings, numbers, given, before = [], [], 0, None
-    for frame, count in enumerate(counts):
-        own = [0] * count
-        if count and before is not None:
+    random, new = np.random.default_rng(0), itertools.count(1)
+    matchings: list[Matching] = []
+    numbers: list[tuple[int, ...]] = []
+    before: int | None = None
+    for frame, identities in enumerate(trackids):
+        own: dict[int, int] = {}
+        if identities and before is not None:
             matrix = distances(before, frame)  # (N, M)
-            matching = Matching(before, frame, matrix, assign(matrix, max_distance, random))
-            matchings.append(matching)
-            for row, column in matching.pairs:
-                own[column] = numbers[before][row]
-        for i in range(count):
-            if not own[i]:
-                given += 1
-                own[i] = given
-        numbers.append(tuple(own))
-        before = frame if count else before
-    return Tracks(tuple(matchings), tuple(numbers))
+            pairs = assign(matrix, max_distance, random)
+            matchings.append(Matching(before, frame, (trackids[before], identities), matrix, pairs))
+            own = {column: numbers[before][row] for row, column in pairs}
+        numbers.append(tuple(own[i] if i in own else next(new) for i in range(len(identities))))
+        before = frame if identities else before
+    return Tracks(trackids, tuple(matchings), tuple(numbers))
 
 
-def score(tracks: Tracks, trackids: Sequence[Sequence[int]]) -> Score:
-    """Counts what is right: `trackids` holds the true identity of each object of each frame."""
-    present = right = switches = absent = 0
-    for matching in tracks.matchings:
-        first, second = trackids[matching.first], trackids[matching.second]
-        present += len(set(first) & set(second))
-        right += sum(first[row] == second[column] for row, column in matching.pairs)
-
+def score(tracks: Tracks) -> Score:
+    """Counts what is right."""
+    switches = absent = 0
     seen: dict[int, tuple[int, int]] = {}  # of each identity the number it had last, and in which frame
     before = -1
-    for frame, (ids, numbers) in enumerate(zip(trackids, tracks.numbers, strict=True)):
+    for frame, (ids, numbers) in enumerate(zip(tracks.trackids, tracks.numbers, strict=True)):
         for identity, number in zip(ids, numbers, strict=True):
             last_number, last_frame = seen.get(identity, (number, frame))
             switches += number != last_number
             absent += number != last_number and last_frame != before
             seen[identity] = number, frame
         before = frame if ids else before
+    present, right = sum(m.present for m in tracks.matchings), sum(len(m.right) for m in tracks.matchings)
     return Score(present, right, sum(len(m.pairs) for m in tracks.matchings), switches, absent)
 
 
-def expected_by_chance(tracks: Tracks, trackids: Sequence[Sequence[int]]) -> float:
+def expected_by_chance(tracks: Tracks) -> float:
     """How many objects a random assignment matches to themselves, on average: 1 / max(N, M) of those in both frames."""
-    return sum(len(set(trackids[m.first]) & set(trackids[m.second])) / max(m.distances.shape) for m in tracks.matchings)
+    return sum(m.present / max(m.distances.shape) for m in tracks.matchings)

@@ -19,7 +19,7 @@ def draw_frames(
 
     Calls `progress` with the number of frames that have been taken and used.
     """
-    states = _states(frames, tracks)
+    states = _states(tracks)
     legend = "dashed: wrong match" if any(State.WRONG in own for own in states) else ""
     for index, (annotated, numbers) in enumerate(zip(frames, tracks.numbers, strict=True)):
         objects = zip(annotated.frame.objects, numbers, states[index], strict=True)
@@ -31,14 +31,13 @@ def draw_frames(
         progress(index + 1)
 
 
-def _states(frames: Sequence[AnnotatedFrame], tracks: Tracks) -> list[list[State]]:
+def _states(tracks: Tracks) -> list[list[State]]:
     """How each object came to its number; those of the first frame with objects are the first and not new."""
-    objects = [annotated.frame.objects for annotated in frames]
-    states = [[State.NEW] * len(own) for own in objects]
-    first = next(i for i, own in enumerate(objects) if own)
-    states[first] = [State.KEPT] * len(objects[first])
+    states = [[State.NEW] * len(own) for own in tracks.numbers]
+    first = next(own for own in states if own)
+    first[:] = [State.KEPT] * len(first)
     for matching in tracks.matchings:
-        for row, column in matching.pairs:
-            right = objects[matching.first][row].trackid == objects[matching.second][column].trackid
-            states[matching.second][column] = State.KEPT if right else State.WRONG
+        right = matching.right
+        for pair in matching.pairs:
+            states[matching.second][pair[1]] = State.KEPT if pair in right else State.WRONG
     return states

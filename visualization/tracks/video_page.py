@@ -1,6 +1,5 @@
 """The page of `visualize.py tracks`: metrics, the animation, and the distances of each frame to the next."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from visualization.kit.html_page import render_page
@@ -32,7 +31,9 @@ def render_tracks(
         tracks: from the embedding.
         limit: most sections of matchings: first those with a fault, then the others.
     """
-    faulty, sound = _faulty_and_sound(objects.trackids, tracks)
+    # Of a sound matching, all objects that are in both frames are matched to themselves, and no others are matched.
+    sound = [i for i, m in enumerate(tracks.matchings) if len(m.right) == len(m.pairs) == m.present]
+    faulty = sorted(set(range(len(tracks.matchings))).difference(sound))
     tables = Matrices(objects, tracks)
     return render_page(
         "tracks/video.html.jinja",
@@ -48,15 +49,3 @@ def render_tracks(
         left_out=[max(0, len(faulty) - limit), len(sound) - max(0, min(len(sound), limit - len(faulty)))],
         wrong=WRONG,
     )
-
-
-def _faulty_and_sound(trackids: Sequence[Sequence[int]], tracks: Tracks) -> tuple[list[int], list[int]]:
-    """Matchings with a wrong match or a missing one, and the others."""
-    faulty: list[int] = []
-    sound: list[int] = []
-    for i, matching in enumerate(tracks.matchings):
-        first, second = trackids[matching.first], trackids[matching.second]
-        right = {first[row] for row, column in matching.pairs if first[row] == second[column]}
-        whole = len(right) == len(matching.pairs) and right == set(first) & set(second)
-        (sound if whole else faulty).append(i)
-    return faulty, sound
