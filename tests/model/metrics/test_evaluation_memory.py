@@ -17,15 +17,6 @@ answers = SimpleQueue()
 measure("this project", None, 128, int(sys.argv[1]), 1, answers)
 print(answers.get()[1])
 """
-RERANKING = """
-import resource
-from benchmarks.reranking import blocks, embeddings
-
-query, gallery = embeddings(3368, 15913)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-blocks(query, gallery)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000)
-"""
 
 
 def peak(code: str, *words: object) -> float:
@@ -35,15 +26,10 @@ def peak(code: str, *words: object) -> float:
     return float(done.stdout)
 
 
-def test_market_1501() -> None:
-    assert peak(CODE, 0) < 400
-
-
-@pytest.mark.slow
-def test_half_a_million_distractors() -> None:
-    assert peak(CODE, 500_000) < 1500  # with the embeddings (280 MB) and Python itself below 2 GB
-
-
-@pytest.mark.slow
-def test_reranking() -> None:
-    assert peak(RERANKING) < 2400
+@pytest.mark.parametrize(
+    ("distractors", "most"),
+    # With the embeddings (280 MB) and Python itself below 2 GB.
+    [(0, 400), pytest.param(500_000, 1500, marks=pytest.mark.slow)],
+)
+def test_market_1501(distractors: int, most: float) -> None:
+    assert peak(CODE, distractors) < most
