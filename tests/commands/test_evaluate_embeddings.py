@@ -66,12 +66,15 @@ def test_all_against_all(tmp_path: Path) -> None:
     assert files.run_all_against_all("--rerank", "4,2,0.3")["metrics"] != result["metrics"]
 
 
-def test_the_metric_of_the_training_is_the_default(tmp_path: Path) -> None:
+def test_the_metric_of_the_training_is_the_default(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     files = EmbeddingFiles(tmp_path)
     for name in ("query", "gallery"):
         files.write(name, getattr(files, name)[2], None, None, params=json.dumps({"metric": "cityblock"}))
     assert files.run()["definitions"]["metric"] == "cityblock"
     assert files.run()["aps"] == pytest.approx(average_precisions(files, "cityblock"))
+    for option in (("--rerank", "4,2,0.3"), ("--index", "faiss")):
+        line = files.refused(capsys, *files.words("--excluder", "market1501", *option))
+        assert f"{option[0]} is for Euclidean or cosine distances" in line
     files.write("query", files.query[2], None, None)
     assert files.run()["definitions"]["metric"] == "euclidean"
 
