@@ -43,7 +43,7 @@ def test_maps_of_average_pooling_and_a_linear_layer(metric, head):
     kernel, bias = np.asarray(dense.get_weights()[0], np.float64), np.linspace(-0.1, 0.1, 8)
     dense.set_weights([kernel, bias])
     pairs, centre = images(3), np.linspace(-1, 1, 8) / 5
-    found = AttentionMaps(model, metric, centre)(pairs)
+    maps, similarity, emb = AttentionMaps(model, metric, centre)(pairs)
     if metric == "cityblock":
         centre = 0
 
@@ -61,16 +61,16 @@ def test_maps_of_average_pooling_and_a_linear_layer(metric, head):
         if metric == "cityblock":
             weights = np.sign(compared[other] - compared[mine])
         expected = np.einsum("nhwd,nd->nhw", linear[mine], weights)
-        np.testing.assert_allclose(found.maps[:, own], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(maps[:, own], expected, rtol=1e-4, atol=1e-5)
         constant = np.einsum("nd,nd->n", bias / lengths[mine][:, None] - centre, weights)
-        whole = found.maps[:, own].sum((1, 2)) + constant
+        whole = maps[:, own].sum((1, 2)) + constant
         if metric != "cityblock":
-            np.testing.assert_allclose(whole, found.similarity, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(whole, similarity, rtol=1e-4, atol=1e-5)
     if metric == "cityblock":
-        np.testing.assert_allclose(found.similarity, -np.abs(compared[0] - compared[1]).sum(1), rtol=1e-4)
+        np.testing.assert_allclose(similarity, -np.abs(compared[0] - compared[1]).sum(1), rtol=1e-4)
         if head == "direct":  # the bias cancels, unless lengths differ
-            np.testing.assert_allclose(found.maps.sum((1, 2, 3)), found.similarity, rtol=1e-4)
-    np.testing.assert_allclose(found.emb[:, 0], model(pairs[:, 0], training=False), atol=1e-6)
+            np.testing.assert_allclose(maps.sum((1, 2, 3)), similarity, rtol=1e-4)
+    np.testing.assert_allclose(emb[:, 0], model(pairs[:, 0], training=False), atol=1e-6)
 
 
 @pytest.mark.parametrize("head", ["cgd", "gem", "fc1024_normalize", "similarity", "bnneck", "direct"])
@@ -79,14 +79,13 @@ def test_other_heads_against_finite_differences(head):
     size = 4 if head == "bnneck" else 6
     of_head = {"cgd": {"descriptors": "SMG"}, "direct": {"pooling": "flatten"}}.get(head, {})
     model = embedder(head=head, image_size=8, num_channels=[3, 4], embedding_size=size, **of_head)
-    maps = AttentionMaps(model, "euclidean")
-    pairs = images(1, side=8)
-    found = maps(pairs)
-    assert found.maps.shape == (1, 2, 2, 2)
-    features = np.asarray(maps._features(pairs[:, 0]), np.float64)
+    compute, pairs = AttentionMaps(model, "euclidean"), images(1, side=8)
+    maps, _, emb = compute(pairs)
+    assert maps.shape == (1, 2, 2, 2)
+    features = np.asarray(compute._features(pairs[:, 0]), np.float64)
 
     lengths = {}
-    for layer in maps._head.layers:
+    for layer in compute._head.layers:
         if isinstance(layer, ConstantLength):
 
             def divided(vectors, name=layer.name):
@@ -95,7 +94,7 @@ def test_other_heads_against_finite_differences(head):
             layer.call = divided
 
     def similarity(x):
-        return float(tf.reduce_sum(maps._head(tf.constant(x, tf.float32)) * found.emb[:, 1]))
+        return float(tf.reduce_sum(compute._head(tf.constant(x, tf.float32)) * emb[:, 1]))
 
     similarity(features)  # these are the lengths that stay
     assert len(lengths) == {"cgd": 4, "gem": 1, "fc1024_normalize": 1}.get(head, 0)
@@ -107,7 +106,7 @@ def test_other_heads_against_finite_differences(head):
         down[place] -= step
         gradient[place] = (similarity(up) - similarity(down)) / (2 * step)
     expected = (features * gradient).sum(-1)
-    np.testing.assert_allclose(found.maps[:, 0], expected, atol=0.02 * np.abs(expected).max() + 1e-5)
+    np.testing.assert_allclose(maps[:, 0], expected, atol=0.02 * np.abs(expected).max() + 1e-5)
 
 
 @pytest.mark.parametrize("head", ["direct_normalize", "cgd"])
@@ -116,10 +115,10 @@ def test_dead_network_has_zero_maps(head, metric):
     model = embedder(head=head)
     for layer in model.get_layer("head").layers:
         layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
-    found = AttentionMaps(model, metric)(images(2))
-    assert (found.maps == 0).all()
-    assert np.isfinite(found.similarity).all()
-    pair = explained(found.maps[0])
+    maps, similarity, _ = AttentionMaps(model, metric)(images(2))
+    assert (maps == 0).all()
+    assert np.isfinite(similarity).all()
+    pair = explained(maps[0])
     assert (pair.scaled_maps() == 0).all()
     assert pair.shares_lowered() == [0, 0]
 

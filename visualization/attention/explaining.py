@@ -45,11 +45,11 @@ def explain(
     explained: list[ExplainedPair] = []
     for batch in embedding_batches(files, orientations, params, 16):
         images = batch.numpy().reshape(-1, 2, *batch.shape[1:])  # (n, 2, H, W, C)
-        found = compute(images)
-        check_finite(checkpoint, found.emb)
-        distances = EmbeddingDistances(found.emb[:, 0], found.emb[:, 1], metric)
+        maps, similarity, emb = compute(images)
+        check_finite(checkpoint, emb)
+        distances = EmbeddingDistances(emb[:, 0], emb[:, 1], metric)
         rows = np.arange(len(images))
         apart = np.asarray(distances.in_units(distances.pairs(rows, rows)))
-        for pair, *values in zip(pairs[len(explained) :], images, found.maps, apart, found.similarity, strict=False):
+        for pair, *values in zip(pairs[len(explained) :], images, maps, apart, similarity, strict=False):
             explained.append(ExplainedPair(pair, *values))
     return explained

@@ -21,8 +21,6 @@ expression. For cityblock there is no such product: there s = -d, and with the g
 two maps together add up to it.
 """
 
-from typing import NamedTuple
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -30,20 +28,6 @@ import tensorflow as tf
 from model.distances import find_distance, has_unit_length, is_squared
 from model.metrics.vectors import unit_rows
 from model.network.heads import UnitLength
-
-
-class PairMaps(NamedTuple):
-    """Of N pairs of images.
-
-    Attributes:
-        maps: (N, 2, h, w) float64, what each place of either image adds to the similarity; below 0 where it takes away.
-        similarity: (N,) float64.
-        emb: (N, 2, D) float32.
-    """
-
-    maps: np.ndarray
-    similarity: np.ndarray
-    emb: np.ndarray
 
 
 class ConstantLength(keras.layers.Layer):
@@ -84,8 +68,11 @@ class AttentionMaps:
         size = embedder.output_shape[-1]
         self._centre = tf.constant(np.zeros(size) if centre is None else centre, tf.float32)
 
-    def __call__(self, images: np.ndarray) -> PairMaps:
-        """Maps of N pairs: (N, 2, H, W, C) uint8."""
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of N pairs of images (N, 2, H, W, C) uint8: maps (N, 2, h, w), similarity (N,), embeddings (N, 2, D).
+
+        A map is what each place of an image adds to the similarity; below 0 where it takes away.
+        """
         count = len(images)
         flat = images.reshape(-1, *images.shape[2:])  # (2 N, H, W, C)
         features = tf.cast(self._features(flat, training=False), tf.float32)  # (2 N, h, w, F)
@@ -105,7 +92,7 @@ class AttentionMaps:
         gradient = tape.gradient(raised, features, unconnected_gradients="zero")
         maps = np.sum((features * gradient).numpy(), axis=-1, dtype=np.float64)  # (2 N, h, w)
         emb = embeddings.numpy().reshape(count, 2, -1)
-        return PairMaps(maps.reshape(count, 2, *maps.shape[1:]), similarity.numpy()[::2].astype(np.float64), emb)
+        return maps.reshape(count, 2, *maps.shape[1:]), similarity.numpy()[::2].astype(np.float64), emb
 
 
 def _with_constant_length(layer: keras.layers.Layer) -> keras.layers.Layer:

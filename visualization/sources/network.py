@@ -46,7 +46,7 @@ def embed_images(checkpoint: Path, params: Params, images: np.ndarray) -> np.nda
     return Embedder(load_network(checkpoint, params), params).forward(tf.constant(images)).numpy()
 
 
-def check_finite(checkpoint: Path, *embeddings: np.ndarray) -> None:
+def check_finite(checkpoint: Path, embeddings: np.ndarray) -> None:
     """Raises a UserError for a checkpoint whose embeddings are not finite."""
-    if not all(np.isfinite(part).all() for part in embeddings):
+    if not np.isfinite(embeddings).all():
         raise UserError(f"{checkpoint}: it gives embeddings that are no numbers; use another checkpoint")
