@@ -5,13 +5,11 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
 import pytest
-from helpers.commands import ROOT, command, environment
+from helpers.commands import ROOT, command, setting, start
 from helpers.tiny import make_dataset, make_run
 from helpers.training_results import assert_same_bits, checkpoint_values, events, train_smoothly
 
@@ -48,13 +46,12 @@ def test_what_a_run_leaves(trained, dataset):
     assert "done: 4 steps" in log
 
 
-def test_a_finished_run_stays_finished_when_it_cannot_go_on(trained, tmp_path):
+def test_a_finished_run_stays_finished_when_it_cannot_go_on(run):
     """An evaluator that is started afterwards must not wait for a training that is over."""
-    run = shutil.copytree(trained, tmp_path / "run")
-    done = command("train.py", "--model_dir", run, "--set", "train_iterations=9", "--set", "embedding_size=4")
+    done = command("train.py", "--model_dir", run.folder, *setting(train_iterations=9, embedding_size=4))
     assert done.returncode == 2
     assert "another architecture" in done.stderr
-    assert (run / "DONE").read_text() == (trained / "DONE").read_text()
+    assert run.done.read_text() == "4\n"
 
 
 def test_a_finished_run_is_left_alone(trained):
@@ -66,21 +63,21 @@ def test_a_finished_run_is_left_alone(trained):
 
 
 def test_resuming_after_sigterm_changes_no_bit(dataset, tmp_path):
-    steps = 300
+    steps = 200
     options = {"train_iterations": steps, "deterministic": True, "save_checkpoints_steps": 1000, "num_channels": [8, 8]}
     options |= {"learning_rate_schedule": "cosine", "warmup_steps": 10, "save_summary_steps": 1}
     whole = make_run(tmp_path / "whole", dataset, **options)
     assert command("train.py", "--model_dir", whole).returncode == 0
     stopped = make_run(tmp_path / "stopped", dataset, **options)
-    line = [sys.executable, "train.py", "--model_dir", str(stopped)]
-    process = subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True)
-    at = random.randrange(1, 100)
-    for text in process.stdout:
-        if text.startswith("step") and int(text.split()[1].partition("/")[0]) >= at:
-            process.send_signal(signal.SIGTERM)
-            break
-    rest = process.communicate(timeout=120)[0]
+    at = random.randrange(1, 80)
+    with start("train.py", "--model_dir", stopped) as process:
+        for text in process.stdout:
+            if text.startswith("step") and int(text.split()[1].partition("/")[0]) >= at:
+                process.send_signal(signal.SIGTERM)
+                break
+        rest, said = process.communicate(timeout=120)
     assert process.returncode == 0
+    assert "stopping after this step" in said
     assert "stopped by SIGTERM at step" in rest
     reached = int(rest.partition("at step ")[2].split()[0])
     assert at <= reached < steps
@@ -95,31 +92,36 @@ def test_resuming_after_sigterm_changes_no_bit(dataset, tmp_path):
     assert [line["loss"] for line in one] == [line["loss"] for line in two]
 
 
-def test_lines_after_the_last_checkpoint_are_computed_again(dataset, tmp_path):
+def test_lines_after_the_last_checkpoint_are_computed_again(run):
     """A killed run leaves figures of steps that the next start repeats: each stands there once in the end."""
-    run = make_run(tmp_path / "run", dataset, save_summary_steps=1)
-    assert command("train.py", "--model_dir", run).returncode == 0
-    (run / "params.json").write_text((run / "params.json").read_text().replace('iterations": 4', 'iterations": 6'))
-    (run / "checkpoints" / "ckpt-4.data-00000-of-00001").write_bytes(b"cut short")
-    damaged = command("train.py", "--model_dir", run)
+    words = ["train.py", "--model_dir", run.folder, *setting(train_iterations=6)]
+    (run.checkpoints / "ckpt-4.data-00000-of-00001").write_bytes(b"cut short")
+    damaged = command(*words)
     assert (damaged.returncode, damaged.stderr.count("\n")) == (2, 1), damaged.stderr
     assert "ckpt-4 cannot be read" in damaged.stderr
     assert "delete its files" in damaged.stderr
-    for file in (run / "checkpoints").glob("ckpt-4.*"):
+    for file in run.checkpoints.glob("ckpt-4.*"):
         file.unlink()
-    again = command("train.py", "--model_dir", run)
+    again = command(*words)
     assert "resumed from" in again.stdout
     assert "ckpt-2" in again.stdout
-    assert [line["step"] for line in read_json_lines(run / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in read_json_lines(run.metrics)] == [1, 2, 4, 6]
 
 
 def test_a_warm_start_needs_its_source_only_once(dataset, tmp_path, trained):
     source = shutil.copytree(trained, tmp_path / "source")
     run = make_run(tmp_path / "run", dataset, warm_start_from=str(source))
-    first = command("train.py", "--model_dir", run, "--set", "train_iterations=2")
+    first = command("train.py", "--model_dir", run, *setting(train_iterations=2))
     assert "warm start: 12 of 12 variables (backbone and head)" in first.stdout
     shutil.rmtree(source)
     assert command("train.py", "--model_dir", run).returncode == 0
+
+
+def test_training_goes_on_when_it_is_made_longer(run):
+    longer = command("train.py", "--model_dir", run.folder, *setting(train_iterations=6))
+    assert longer.returncode == 0
+    assert "changed since the last start: train_iterations 4 -> 6" in longer.stdout
+    assert run.done.read_text() == "6\n"
 
 
 def test_only_the_newest_checkpoints_stay(dataset, tmp_path):
@@ -182,19 +184,10 @@ def test_compiled_by_xla(dataset, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_training_goes_on_when_it_is_made_longer(dataset, tmp_path):
-    run = make_run(tmp_path / "run", dataset)
-    assert command("train.py", "--model_dir", run, "--set", "train_iterations=2").returncode == 0
-    longer = command("train.py", "--model_dir", run, "--set", "train_iterations=3")
-    assert longer.returncode == 0
-    assert "changed since the last start: train_iterations 2 -> 3" in longer.stdout
-    assert (run / "DONE").read_text() == "3\n"
-
-
 def test_only_one_step_and_a_new_run_from_a_file(dataset, tmp_path):
     source = make_run(tmp_path / "source", dataset) / "params.json"
     run = tmp_path / "new run"
-    done = command("train.py", "--model_dir", run, "--params", source, "--set", "only_one_step=true")
+    done = command("train.py", "--model_dir", run, "--params", source, *setting(only_one_step=True))
     assert done.returncode == 0, done.stderr
     assert (run / "DONE").read_text() == "1\n"
     assert (run / "params.json").read_bytes() == source.read_bytes()
@@ -271,18 +264,3 @@ def test_a_batch_that_devices_cannot_share(dataset, tmp_path):
     done = train_smoothly(run)
     assert done.returncode == 2
     assert "9 images cannot be shared by 2 devices" in done.stderr
-
-
-def test_sigint_stops_it_too(dataset, tmp_path):
-    run = make_run(tmp_path / "run", dataset, train_iterations=100000)
-    line = [sys.executable, "train.py", "--model_dir", str(run)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(line, cwd=ROOT, env=environment(), text=True, **pipes)
-    while not (run / "metrics.jsonl").exists():
-        time.sleep(0.05)
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    rest, said = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert "stopping after this step" in said
-    assert "stopped by SIGINT" in rest

@@ -1,13 +1,12 @@
-"""Trainings with each of the options: every strategy on every sampling, several devices, mistakes, the alarm."""
+"""Trainings with each of the options: every strategy on every sampling, several devices, the alarm."""
 
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import command
+from helpers.commands import command, setting, train_several
 from helpers.tiny import make_dataset, make_run
-from helpers.train_several import setting, train_several
 from helpers.training_results import checkpoint_values, train_smoothly
 from PIL import Image
 
@@ -265,23 +264,3 @@ def test_the_alarm_as_it_is_by_default(tmp_path):
     (warning,) = alarms(run)
     assert "warning: collapsed: " in warning or "warning: diverged: " in warning
     assert "remedies: lower learning_rate" in warning
-
-
-# Mistakes
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"triplet_strategy": "basic"}, "it needs sampling 'triplets', not 'pk'"),
-        ({"triplet_mining": "hard", "sampling": "uniform"}, "'hard' needs sampling 'triplets', not 'uniform'"),
-        ({"triplet_strategy": "basic", "sampling": "triplets", "memory_size": 4}, "memory_size has no effect"),
-        ({"sampling": "unifrom"}, "unknown name 'unifrom'; did you mean 'uniform'? The choices are"),
-        ({"label_smoothing": 1}, "label_smoothing is 1; it must be number >= 0, < 1"),
-    ],
-)
-def test_options_that_do_not_fit_are_answered_in_one_line(dataset, tmp_path, params, message):
-    done = command("train.py", "--model_dir", make_run(tmp_path / "run", dataset, **params))
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert done.stderr.startswith("error: ")
-    assert message in done.stderr

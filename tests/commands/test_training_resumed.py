@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import setting, train_several
 from helpers.tiny import make_run
-from helpers.train_several import setting, train_several
 from helpers.training_results import assert_same_bits, checkpoint_values, events
 
 from dataset.loading.training_set import load_training_set

@@ -2,13 +2,11 @@
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from helpers.commands import ROOT, environment
+from helpers.commands import start
 from helpers.evaluations import write_results
 from helpers.tiny import make_run
 
@@ -24,18 +22,18 @@ def test_the_rate_is_lowered_and_training_ends_by_what_results_say(dataset, tmp_
     common |= {"plateau_evaluations": 2, "early_stopping_evaluations": 5}
     run = make_run(tmp_path / "run", dataset, **common)
 
-    def start(steps: int, *more: str) -> str:
+    def go(steps: int, *more: str) -> str:
         assert train.main(["--model_dir", str(run), "--set", f"train_iterations={steps}", *more]) == 0
         return capsys.readouterr().out
 
-    assert "is evaluate.py running?" in start(4)
+    assert "is evaluate.py running?" in go(4)
     write_results(run, {0: 0.5, 1: 0.75, 3: 0.25, 2: 0.5})  # not in order
-    assert "step 4: plateau: no better val_eval/general_accuracy since 0.75 of ckpt-1; learning rate at 0.5" in start(6)
+    assert "step 4: plateau: no better val_eval/general_accuracy since 0.75 of ckpt-1; learning rate at 0.5" in go(6)
     assert read_json_lines(run / "plateau.jsonl") == [
         {"step": 4, "factor": 0.5, "best_step": 1, "best": 0.75, "last_evaluated_step": 3}
     ]
     write_results(run, {4: 0.5, 5: 0.5})  # the first of them was saved with the higher rate
-    out = start(8)
+    out = go(8)
     assert "learning rate at 0.5 of its schedule since step 4" in out
     assert "plateau:" not in out
     lines = read_json_lines(run / "metrics.jsonl")
@@ -43,19 +41,19 @@ def test_the_rate_is_lowered_and_training_ends_by_what_results_say(dataset, tmp_
     assert [line["learning_rate"] for line in lines] == pytest.approx(expected)
     assert [line["backbone_learning_rate"] for line in lines] == pytest.approx([rate / 2 for rate in expected])
     write_results(run, {6: 0.75})
-    out = start(20)
+    out = go(20)
     reason = "the last 5 evaluations brought no better val_eval/general_accuracy than 0.75 of ckpt-1"
     assert f"stopped early at step 8 of 20: {reason}" in out
     assert (run / "DONE").read_text() == f"8\nstopped early: {reason}\n"
-    assert f"nothing to do: stopped early at step 8: {reason}" in start(20)
-    assert "nothing to do" not in start(9, "--set", "early_stopping_evaluations=6")
+    assert f"nothing to do: stopped early at step 8: {reason}" in go(20)
+    assert "nothing to do" not in go(9, "--set", "early_stopping_evaluations=6")
     assert (run / "DONE").read_text() == "9\n"
     assert [line["step"] for line in read_json_lines(run / "plateau.jsonl")] == [4, 8]
     # Back to an older checkpoint: the second reduction is undone with the steps after it, and its results are gone.
     for step in (7, 8, 9):
         for file in (run / "checkpoints").glob(f"ckpt-{step}.*"):
             file.unlink()
-    out = start(7, "--set", "early_stopping_evaluations=6", "--set", "plateau_evaluations=3")
+    out = go(7, "--set", "early_stopping_evaluations=6", "--set", "plateau_evaluations=3")
     assert f"resumed from {run}/checkpoints/ckpt-6" in out
     assert [line["step"] for line in read_json_lines(run / "plateau.jsonl")] == [4]
     lines = read_json_lines(run / "metrics.jsonl")
@@ -76,42 +74,30 @@ def test_without_an_evaluation_set_it_is_refused(own_dataset, tmp_path, name):
         train.main(["--model_dir", str(run)])
 
 
-class Process:
-    """train.py or evaluate.py of a run, beside the test."""
-
-    def __init__(self, script: str, run: Path, log: Path, *more: str):
-        self._log = open(log, "a")  # noqa: SIM115
-        line = [sys.executable, script, "--model_dir", str(run), *more]
-        self.process = subprocess.Popen(
-            line, cwd=ROOT, env=environment(), stdout=self._log, stderr=subprocess.STDOUT, text=True
-        )
-
-    def end(self, number: signal.Signals | None = None) -> int:
-        """Waits until it has ended, with a signal or by itself; gives its exit code."""
-        if number:
-            self.process.send_signal(number)
-        code = self.process.wait(timeout=240)
-        self._log.close()
-        return code
+def end(process: subprocess.Popen[str], number: signal.Signals | None = None) -> int:
+    """Waits until it has ended, with a signal or by itself; gives its exit code."""
+    if number:
+        process.send_signal(number)
+    return process.wait(timeout=240)
 
 
-def wait_for(condition: Callable[[], bool], *processes: Process) -> None:
-    end = time.monotonic() + 240
+def wait_for(condition: Callable[[], bool], *processes: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 240
     while not condition():
-        assert time.monotonic() < end
-        for each in processes:
-            assert each.process.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline
+        for process in processes:
+            assert process.poll() is None, "it ended too early"
         time.sleep(0.02)
 
 
 @pytest.fixture
-def started() -> Iterator[list[Process]]:
+def started() -> Iterator[list[subprocess.Popen[str]]]:
     """What a test starts; none of it stays behind."""
-    processes: list[Process] = []
+    processes: list[subprocess.Popen[str]] = []
     yield processes
-    for each in processes:
-        each.process.kill()
-        each.process.wait()
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.slow
@@ -125,8 +111,9 @@ def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path
     run = make_run(tmp_path / "run", dataset, **options)
     logs = {name: tmp_path / f"{name}.log" for name in ("train", "evaluate")}
 
-    def start(name: str, *more: str) -> Process:
-        started.append(Process(f"{name}.py", run, logs[name], *more))
+    def begin(name: str, *more: str) -> subprocess.Popen[str]:
+        with open(logs[name], "a") as log:
+            started.append(start(f"{name}.py", "--model_dir", run, *more, stdout=log, stderr=subprocess.STDOUT))
         return started[-1]
 
     def reductions() -> list[dict]:
@@ -135,21 +122,21 @@ def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path
     def evaluated() -> list[int]:
         return [line["step"] for line in read_json_lines(run / "results.jsonl") if line["set"] == "val_eval"]
 
-    trainer, evaluator = start("train"), start("evaluate")
+    trainer, evaluator = begin("train"), begin("evaluate")
     wait_for(lambda: len(reductions()) == 1, trainer, evaluator)
-    assert evaluator.end(signal.SIGKILL) == -signal.SIGKILL
+    assert end(evaluator, signal.SIGKILL) == -signal.SIGKILL
     (first,) = reductions()
     time.sleep(2)  # checkpoints come, but no figures
     assert reductions() == [first]
-    assert trainer.end(signal.SIGKILL) == -signal.SIGKILL
-    trainer = start("train")  # alone: it must know of the reduction, and not take it for another
+    assert end(trainer, signal.SIGKILL) == -signal.SIGKILL
+    trainer = begin("train")  # alone: it must know of the reduction, and not take it for another
     wait_for(lambda: "resumed from" in logs["train"].read_text(), trainer)
-    evaluator = start("evaluate")
+    evaluator = begin("evaluate")
     wait_for(lambda: len(reductions()) == 2, trainer, evaluator)
-    assert trainer.end(signal.SIGTERM) == 0
+    assert end(trainer, signal.SIGTERM) == 0
     sooner = ("--set", f"early_stopping_evaluations={len(evaluated()) + 8}")
-    trainer = start("train", *sooner)
-    assert (trainer.end(), evaluator.end()) == (0, 0)
+    trainer = begin("train", *sooner)
+    assert (end(trainer), end(evaluator)) == (0, 0)
 
     said = logs["train"].read_text()
     steps = sorted(evaluated())
@@ -179,6 +166,6 @@ def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path
         factor = [1.0, *(each["factor"] for each in lines if each["step"] < line["step"])][-1]
         assert line["learning_rate"] == pytest.approx(1e-12 * factor)
     assert len((run / "metrics.csv").read_text().splitlines()) == last + 1
-    again = start("train", *sooner)
-    assert again.end() == 0
+    again = begin("train", *sooner)
+    assert end(again) == 0
     assert f"nothing to do: stopped early at step {last}: the last " in logs["train"].read_text()

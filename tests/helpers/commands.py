@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import random
 import runpy
@@ -49,6 +50,16 @@ def command(*words: object) -> Done:
             traceback.print_exc()
             code = 1
     return Done(int(code), *(stream.buffer.getvalue().decode() for stream in (out, errors)))
+
+
+def train_several(*runs: Path | list[object]) -> list[Done]:
+    """Trains each run, one after the other: a folder, or a list of a folder and options."""
+    return [command("train.py", "--model_dir", *(run if isinstance(run, list) else [run])) for run in runs]
+
+
+def setting(**values: object) -> list[str]:
+    """Overrides of parameters as words of the command line."""
+    return [word for name, value in values.items() for word in ("--set", f"{name}={json.dumps(value)}")]
 
 
 def process(*words: object, **options: object) -> subprocess.CompletedProcess[str]:

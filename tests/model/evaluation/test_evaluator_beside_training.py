@@ -1,11 +1,9 @@
 """evaluate.py beside and after a training, and that it leaves the run's own files alone."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-from helpers.commands import ROOT, command, environment, process
+from helpers.commands import command, process, start
 from helpers.tiny import make_run
 
 from model.evaluation.evaluator import Evaluator
@@ -39,19 +37,9 @@ def test_it_ends_when_nothing_comes(run):
 def test_started_together_with_the_training(dataset, tmp_path):
     """Both at the same moment on an empty run: it waits, evaluates every checkpoint kept, and ends by itself."""
     run = make_run(tmp_path / "run", dataset, train_iterations=9)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, script, "--model_dir", str(run)],
-            cwd=ROOT,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for script in ("evaluate.py", "train.py")
-    ]
-    (evaluated, errors), (_, train_errors) = [process.communicate(timeout=180) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors + train_errors
+    processes = [start(script, "--model_dir", run) for script in ("evaluate.py", "train.py")]
+    (evaluated, errors), (_, train_errors) = [each.communicate(timeout=180) for each in processes]
+    assert [each.returncode for each in processes] == [0, 0], errors + train_errors
     assert "waiting for the first checkpoint" in evaluated
     assert sorted({line["step"] for line in read_json_lines(run / "results.jsonl")}) == [0, 2, 4, 6, 8, 9]
     assert evaluated.count("val_eval general_accuracy") == 6

@@ -7,10 +7,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.commands import command
+from helpers.commands import command, setting, train_several
 from helpers.reid_params import params_of
 from helpers.tiny import make_run
-from helpers.train_several import setting, train_several
 from helpers.training_results import checkpoint_values, train_smoothly
 
 from model.losses.auxiliary import Classification

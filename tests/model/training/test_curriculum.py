@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.commands import setting, train_several
 from helpers.evaluations import write_results
 from helpers.tiny import make_run
-from helpers.train_several import setting, train_several
 from helpers.training_results import assert_same_bits, checkpoint_values, train_smoothly
 
 from model.configuration.loading import check_params
