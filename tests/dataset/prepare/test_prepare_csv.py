@@ -67,10 +67,10 @@ def test_cameras_of_file_names(
 
 
 def test_own_cameras_are_kept(prepare: Preparation, tmp_path: Path) -> None:
-    query = write(tmp_path / "q.csv", "identity,path,camera", "p2,größe 2/0.jpg,left")
+    query = write(tmp_path / "q.csv", "identity,path,camera,sequence", "p2,größe 2/0.jpg,left,s1")
     gallery = write(tmp_path / "g.csv", "identity,path,camera", "p2,größe 2/1.jpg,right", "p3,größe 3/1.jpg,left")
     prepare("--query", query, "--gallery", gallery, "--excluder", "mars")
-    assert prepare.tables()["query.csv"] == [("p2", "größe 2/0.jpg", "left")]
+    assert prepare.tables()["query.csv"] == [("p2", "größe 2/0.jpg", "left", "s1")]
 
 
 def test_backslashes(prepare: Preparation, tmp_path: Path) -> None:

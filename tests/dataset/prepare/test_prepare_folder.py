@@ -116,8 +116,9 @@ def test_repeating_is_fine_and_other_content_is_refused(prepare: Preparation) ->
 
 @pytest.mark.parametrize("name", ["query.csv", "holiday.txt", "images/mine.jpg", "episodes/mine.csv"])
 def test_a_folder_with_other_files_is_refused(prepare: Preparation, name: str) -> None:
-    (prepare.out / name).parent.mkdir(parents=True)
-    (prepare.out / name).write_text("x")
+    for file in (prepare.out / name, prepare.out / "images" / "a" / "0.PNG"):  # this one is ours
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x")
     assert name.removesuffix("/mine.csv") in prepare.refused("--copy")
     assert not (prepare.out / "dataset.json").exists()
 

@@ -95,6 +95,9 @@ def test_broken_images(market: Preparation) -> None:
     assert "1 broken images left out" in market("--skip_broken")
     assert len(market.tables()["query.csv"]) == 11
     assert market.info()["counts"]["broken_images_left_out"] == 1
+    for file in (market.root / "query").iterdir():
+        file.write_bytes(b"")
+    assert "every image of query.csv is broken" in market.refused("--skip_broken")
 
 
 def test_queries_without_a_match_and_shared_identities_are_told(market: Preparation) -> None:

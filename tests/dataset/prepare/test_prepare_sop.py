@@ -47,6 +47,7 @@ def test_published_counts_that_agree_are_not_told(prepare: Preparation, monkeypa
         ("1 1 2 chair_final/111085122871_0", "1 1 2 chair_final/gone", "chair_final/gone.JPG: no such file"),
         ("5 3 2", "5 7 2", "class_id 7 is in Ebay_train.txt and Ebay_test.txt"),
         (None, None, "there is no Ebay_train.txt in it"),
+        ("chair", "\udcff", "cannot be read as text"),
     ],
 )
 def test_what_does_not_fit_is_refused(prepare: Preparation, old: str | None, new: str, message: str) -> None:
@@ -55,6 +56,6 @@ def test_what_does_not_fit_is_refused(prepare: Preparation, old: str | None, new
     file.unlink()
     if old:
         assert old in text
-        file.write_text(text.replace(old, new))
+        file.write_bytes(text.replace(old, new).encode(errors="surrogateescape"))
     assert message in prepare.refused()
     assert not prepare.out.exists()
