@@ -169,17 +169,12 @@ def write_attributes(path: Path, columns: Mapping[str, Sequence[object]]) -> Non
 
     Args:
         path: `episodes/attributes/<set>.csv`.
-        columns: the values by attribute, one for each episode, all of one length.
+        columns: the values by attribute, one for each episode; names and values as `read_attributes` wants them.
 
     Raises:
-        ValueError: for columns of different lengths, none at all, or a name or value that cannot be read again.
+        ValueError: for columns of different lengths.
     """
-    if not columns or not {"", "episode", RESERVED}.isdisjoint(columns):
-        raise ValueError(f"attributes {', '.join(columns) or 'missing'}: not 'episode', {RESERVED!r} or nothing")
-    rows = [tuple(map(str, row)) for row in zip(*columns.values(), strict=True)]
-    empty = next((number for number, row in enumerate(rows) if not all(row)), None)
-    if empty is not None:
-        raise ValueError(f"episode {empty}: an attribute is empty; give it a word for that, such as unknown")
+    rows = list(zip(*columns.values(), strict=True))
     with replace_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("episode", *columns))

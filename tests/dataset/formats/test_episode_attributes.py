@@ -27,16 +27,6 @@ def test_what_is_written_is_read_in_the_order_of_the_episodes(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "columns",
-    [{}, {"candidates": [1]}, {"episode": [1]}, {"": [1]}, {"a": [1], "b": [1, 2]}, {"a": ["x", ""]}],
-)
-def test_what_could_not_be_read_is_not_written(columns: dict, tmp_path: Path) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
-        write_attributes(tmp_path / "val.csv", columns)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "the first line must be episode,<name>,<name>..."),

@@ -36,6 +36,10 @@ def uninterrupted(root, tmp_path_factory) -> dict[str, bytes]:
     return contents(out)
 
 
+def crops_in(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {path: data for path, data in files.items() if path.startswith("crops/")}
+
+
 @contextlib.contextmanager
 def at_work(root: Path, out: Path, workers: int = 1) -> Iterator[subprocess.Popen]:
     """The command in a process group of its own, which is gone afterwards."""
@@ -63,17 +67,16 @@ def number(out: Path) -> int:
     return sum(1 for _ in (out / "crops").rglob("*.jpg"))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_killed(root, uninterrupted, tmp_path, capsys, workers):
+def test_killed(root, uninterrupted, tmp_path, capsys):
     out = tmp_path / NAME
-    with at_work(root, out, workers) as process:
+    with at_work(root, out, workers=2) as process:
         wait_for(process, lambda: number(out) >= 20)
         os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     assert not (out / "crops_val.json").exists()
-    crops = {path: data for path, data in contents(out).items() if path.startswith("crops/")}
+    crops = crops_in(contents(out))
     stamps = {path: (out / path).stat().st_mtime_ns for path in crops}
-    assert 20 <= len(crops) < sum(path.startswith("crops/") for path in uninterrupted)
+    assert 20 <= len(crops) < len(crops_in(uninterrupted))
     assert crops.items() <= uninterrupted.items()  # those that are there are whole
 
     crop(root, out)
@@ -99,7 +102,7 @@ def test_half_a_file_never_has_the_name_of_a_crop(root, uninterrupted, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         crop(root, out)
     monkeypatch.setattr(Image.Image, "save", save)
-    crops = {path: data for path, data in contents(out).items() if path.startswith("crops/")}
+    crops = crops_in(contents(out))
     assert len(crops) == 9
     assert crops.items() <= uninterrupted.items()
     crop(root, out)
@@ -120,7 +123,7 @@ def test_interrupted_with_two_at_once(root, uninterrupted, tmp_path):
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate()
     assert (process.returncode, errors) == (130, STOPPED)
-    assert 20 <= number(out) < sum(path.startswith("crops/") for path in uninterrupted)
+    assert 20 <= number(out) < len(crops_in(uninterrupted))
     crop(root, out)
     assert contents(out) == uninterrupted
 
@@ -142,7 +145,7 @@ def test_spoilt(root, uninterrupted, tmp_path):
     for path, data in uninterrupted.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_bytes(data)
-    crops = sorted(path for path in uninterrupted if path.startswith("crops/"))
+    crops = sorted(crops_in(uninterrupted))
     (out / crops[3]).unlink()
     (out / crops[40]).write_bytes(b"")
     shutil.rmtree((out / crops[-1]).parent)

@@ -1,13 +1,11 @@
 """Preparing Omniglot, on archives made here and, where they are at hand, on real ones."""
 
 import io
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import ROOT
 from helpers.preparing import Preparation
 from PIL import Image
 
@@ -15,8 +13,6 @@ from dataset.formats.manifest import Manifest, read_manifest
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.omniglot import main
 from model.evaluation.sets import find_evaluation_sets
-
-REAL = Path(os.environ.get("TRIPLET_DATA") or ROOT.parent / "shared" / "data") / "omniglot"
 
 
 def drawing(seed: int) -> bytes:
@@ -167,10 +163,9 @@ def test_another_set_is_refused(prepare: Preparation, background: Path, tmp_path
     assert prepare.files() == before
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real archives are not at hand ({REAL}; see TRIPLET_DATA)")
-def test_real_small_archives(prepare: Preparation, evaluation: Path, tmp_path: Path) -> None:
+def test_real_small_archives(prepare: Preparation, shared_data: Path, tmp_path: Path) -> None:
     """136 and 156 characters of 5 alphabets each, 50 of them (Greek's and Latin's) in both."""
-    small = [REAL / f"images_background_small{i}.zip" for i in (1, 2)]
+    small = [shared_data / "omniglot" / f"images_background_small{i}.zip" for i in (1, 2)]
     with zipfile.ZipFile(small[1]) as opened, zipfile.ZipFile(tmp_path / "greek.zip", "w") as test:
         for name in opened.namelist():
             if "/Greek/" in name and name.endswith(".png"):
