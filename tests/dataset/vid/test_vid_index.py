@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import random
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,20 @@ def test_damaged_files(index, tmp_path, monkeypatch):
     monkeypatch.setattr("dataset.vid.index.FORMAT", 99)
     with pytest.raises(UserError, match="of another version; make it anew with --reindex"):
         read_index(file)
+
+
+def test_columns_that_are_cut_short(tmp_path):
+    """NumPy alone would not read to the end of a column, where its checksum is compared."""
+    frames = tuple(Frame("val", "s", f"{i:06d}", 10, 20, ()) for i in range(20_000))
+    write_index(tmp_path / "i.npz", make_index("val", [Snippet("val", "s", frames)], []))
+    with zipfile.ZipFile(tmp_path / "i.npz") as packed, zipfile.ZipFile(tmp_path / "open.npz", "w") as unpacked:
+        for name in packed.namelist():
+            unpacked.writestr(name, packed.read(name))
+    data = (tmp_path / "open.npz").read_bytes()
+    assert read_index(tmp_path / "open.npz").frame_count == 20_000
+    (tmp_path / "open.npz").write_bytes(data.replace(b"(20000,", b"(10000,"))
+    with pytest.raises(UserError, match="damaged"):
+        read_index(tmp_path / "open.npz")
 
 
 @pytest.mark.parametrize(
