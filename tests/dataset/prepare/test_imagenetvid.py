@@ -105,62 +105,41 @@ def test_training_list(prepared):
     assert list(rows[0]) == ["identity", "path", "camera", "sequence"]
 
 
-def check_anchor_and_positive(prepared: Prepared, anchor: str, positive: str) -> None:
-    (first, trackid, kind), (second, other, other_kind) = prepared.of(anchor), prepared.of(positive)
-    assert kind == other_kind == "crop.x"
-    assert first.snippet == second.snippet
-    assert first.name != second.name
-    assert trackid == other
-    assert not first.objects[trackid].occluded
-    assert not second.objects[trackid].occluded
+@pytest.mark.parametrize("name", SETS)
+def test_episodes_and_their_attributes(prepared, name):
+    easy, used = name == "easy_val_eval", []
+    rows = read_csv(prepared.out / "episodes" / "attributes" / f"{name}.csv")
+    for row, (anchor, positive, negatives) in zip(rows, prepared.episodes(name), strict=True):
+        (first, trackid, kind), (second, other, other_kind) = prepared.of(anchor), prepared.of(positive)
+        assert kind == other_kind == "crop.x"
+        assert trackid == other
+        assert first.snippet == second.snippet
+        assert first.name != second.name
+        assert not first.objects[trackid].occluded
+        assert not second.objects[trackid].occluded
+        if easy:  # random crops of the second frame
+            assert len(set(negatives)) == 5
+            for frame, of_object, kind in map(prepared.of, negatives):
+                assert (frame, of_object, kind[:6]) == (second, trackid, "random")
+        else:  # its other objects
+            assert len(second.objects) >= 3
+            assert sorted(negatives) == sorted(second.crop(other) for other in second.objects if other != trackid)
+        gap = abs(int(first.name) - int(second.name))
+        expected = {"snippet": first.snippet, "category": first.objects[trackid].category, "gap": str(gap)}
+        assert {key: row[key] for key in expected} == expected
+        used.append(second.snippet)
 
-
-def check_even_use(used: list[str], able: set[str]) -> None:
+    # Every snippet that can be used is used equally often, in turns.
+    classes = prepared.classes("train" if name == "train_eval" else "val")
+    wanted = {"single_bboxes", "multiple_bboxes"} if easy else {"multiple_bboxes"}
+    able = {snippet for snippet, kind in classes.items() if kind in wanted}
     counts = Counter(used)
+    assert {classes[snippet] for snippet in used} == wanted
     assert set(counts) == able
     assert max(counts.values()) - min(counts.values()) <= 1
     for start in range(0, len(used), len(able)):
         turn = used[start : start + len(able)]
         assert len(set(turn)) == len(turn)
-
-
-@pytest.mark.parametrize("name", ["train_eval", "val_eval"])
-def test_episodes_among_objects(prepared, name):
-    classes = prepared.classes(name.removesuffix("_eval"))
-    used = []
-    for anchor, positive, negatives in prepared.episodes(name):
-        check_anchor_and_positive(prepared, anchor, positive)
-        second, trackid, _ = prepared.of(positive)
-        assert len(second.objects) >= 3
-        assert sorted(negatives) == sorted(second.crop(other) for other in second.objects if other != trackid)
-        used.append(second.snippet)
-    check_even_use(used, {snippet for snippet, kind in classes.items() if kind == "multiple_bboxes"})
-
-
-def test_episodes_among_random_crops(prepared):
-    classes = prepared.classes("val")
-    used = []
-    for anchor, positive, negatives in prepared.episodes("easy_val_eval"):
-        check_anchor_and_positive(prepared, anchor, positive)
-        second, trackid, _ = prepared.of(positive)
-        assert len(set(negatives)) == 5
-        for path in negatives:
-            frame, of_object, kind = prepared.of(path)
-            assert (frame, of_object) == (second, trackid)
-            assert kind.startswith("random")
-        used.append(second.snippet)
-    assert {classes[snippet] for snippet in used} == {"single_bboxes", "multiple_bboxes"}
-    check_even_use(used, {snippet for snippet, kind in classes.items() if kind != "missing_bbox"})
-
-
-@pytest.mark.parametrize("name", SETS)
-def test_attributes(prepared, name):
-    rows = read_csv(prepared.out / "episodes" / "attributes" / f"{name}.csv")
-    for row, (anchor, positive, _) in zip(rows, prepared.episodes(name), strict=True):
-        (first, trackid, _), (second, *_) = prepared.of(anchor), prepared.of(positive)
-        gap = abs(int(first.name) - int(second.name))
-        expected = {"snippet": first.snippet, "category": first.objects[trackid].category, "gap": str(gap)}
-        assert {key: row[key] for key in expected} == expected
 
 
 def test_statistics(prepared):
