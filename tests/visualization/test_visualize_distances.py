@@ -47,6 +47,8 @@ def test_equals_all_pairs_of_numpy(metric):
     off = ~np.eye(len(labels), dtype=bool)
     positives, negatives = distances[same & off], distances[~same]
 
+    sample = module._sample(embedded.distances(), embedded.task.lists)  # every 3rd query, every 4th gallery image
+    np.testing.assert_allclose(sample, distances[::3, ::4][~same[::3, ::4]], rtol=1e-3, atol=1e-3)
     assert (h.positives.total, h.negatives.total) == (len(positives), len(negatives))
     for spread, values in ((h.positives, positives), (h.negatives, negatives)):
         # Up to an edge: single precision may take a pair to the other side of it.

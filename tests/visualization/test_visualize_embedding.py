@@ -12,8 +12,8 @@ from PIL import Image
 
 from runtime.errors import UserError
 from visualization.embedding.flat_positions import check_umap, draw_images, flatten, neighbour_share
-from visualization.embedding.scatter import MARKERS, _pictured, choose_highlighted, look_of
-from visualization.kit.colours import PALETTE
+from visualization.embedding.scatter import MARKERS, _pictured, choose_highlighted, draw_embedding, look_of
+from visualization.kit.colours import PALETTE, rgb_of
 
 EMBEDDING = ("visualize.py", "embedding", "--query_embeddings")
 
@@ -129,6 +129,14 @@ def test_thumbnails_do_not_share_a_square():
     assert middles.tolist() == [[0.5, 0.5], [2.5, 0.5]]
 
 
+def test_spots_lie_on_their_points():
+    drawn = draw_images(numbered(["a", "a", "b", "b"]), 10, seed=0)
+    pixels, spots = draw_embedding(drawn, np.array([[0, 0], [0, 1], [1, 0], [2, 2.0]]), ["a", "b"], ["title"])
+    for spot, colour in zip(spots, [PALETTE[0]] * 2 + [PALETTE[1]] * 2, strict=True):
+        middle = pixels[round(spot.y + spot.height / 2), round(spot.x + spot.width / 2)]
+        assert tuple(middle) == rgb_of(colour)
+
+
 def test_page_names_every_image(files):
     code, printed, errors = command(*EMBEDDING, files / "x.h5", "--method", "pca")
     assert (code, errors) == (0, "")
@@ -146,4 +154,4 @@ def test_thumbnails(files, tmp_path):
     assert command(*EMBEDDING, files / "x.h5", *words, "--identities", 3, "--out", out)[0] == 0
     with Image.open(out) as image:
         colours = {tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3)}
-    assert tuple(bytes.fromhex(PALETTE[0][1:])) in colours
+    assert rgb_of(PALETTE[0]) in colours
