@@ -74,6 +74,12 @@ def test_many_objects_get_a_sentence(tmp_path):
     assert wanted == []
 
 
+def test_a_large_animation_stays_beside_the_page(tmp_path, monkeypatch):
+    assert 'src="data:image/gif;base64,R0lG"' in page_of(tmp_path, PAIRS, 0)[0]
+    monkeypatch.setattr("visualization.tracks.video_page.EMBEDDED_BYTES", 2)
+    assert 'src="a.gif"' in page_of(tmp_path, PAIRS, 0)[0]
+
+
 def luminance(colour):
     values = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]

@@ -60,6 +60,5 @@ def count_tenths(shares: Iterable[float]) -> list[int]:
     """How many shares lie in each tenth of 0 to 1; the last has the 1."""
     counts = [0] * 10
     for share in shares:
-        # 0.3 is a tenth's beginning, though as a share of three in ten it is a hair less than 3 * 0.1.
-        counts[min(int(share * 10 + 1e-9), 9)] += 1
+        counts[min(int(share * 10), 9)] += 1  # 0.3 begins a tenth, though it is a hair less than 3 * 0.1
     return counts
