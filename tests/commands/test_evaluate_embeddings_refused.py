@@ -84,6 +84,13 @@ def test_inputs_are_never_replaced(name: str, tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / name).read_bytes() == before
 
 
+def test_junk_cannot_be_reranked_all_against_all(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    words = EmbeddingFiles(tmp_path).words()[4:8]  # the gallery's
+    words = [word.replace("--gallery", "--query") for word in words]
+    given = ("--excluder", "market1501", "--rerank", "4,2,0.3")
+    assert "the list has junk" in EmbeddingFiles(tmp_path).refused(capsys, *words, *given)
+
+
 def test_what_flatters_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     files = EmbeddingFiles(tmp_path, columns=True)
     files.run("--excluder", "diagonal")

@@ -14,7 +14,6 @@ from scipy import sparse
 from model.metrics.ranking.gallery_distances import Distances
 from model.metrics.search.nearest import nearest
 from model.metrics.vectors import as_vectors, check_vectors, distances_of_pairs, squared_distances
-from runtime.errors import UserError
 
 MAX_TERMS = 1 << 20  # of the sums of minima that are formed together, at 50 bytes each
 
@@ -66,10 +65,6 @@ class Reranker:
         memory_gb: float = 1.0,
     ) -> None:
         check_vectors(query, gallery, metric, squared=True)
-        if same and query.shape != gallery.shape:
-            raise UserError(
-                f"all against all with {len(query)} queries and {len(gallery)} gallery images: give one set"
-            )
         self._queries, self._weight, self._memory_gb = len(query), weight, memory_gb
         self._first = 0 if same else len(query)  # row of the first gallery image in the union
 
