@@ -16,8 +16,8 @@ from visualization.tracks.tracking import (
 )
 
 NOTES = [
-    "In the animation, a number is the one that the matching gave; new: matched to none before; wrong, in a dashed box: "
-    "matched to another object. On this page, track is the number in the annotations.",
+    "In the animation, a number is the one that the matching gave; new: matched to none before; wrong, in a dashed "
+    "box: matched to another object. On this page, track is the number in the annotations.",
     "Right: of the objects that are in both of two consecutive frames, those matched to themselves. Wrong: matches of "
     "two different objects. Identity switches: an object's number is not the one it had when it was last seen.",
     "A frame is matched to the last one before it that has objects, and to no earlier one: an object that was away "
