@@ -18,7 +18,7 @@ from runtime.errors import UserError
 from visualization.attention.pair_figure import ExplainedPair, draw_pairs
 from visualization.attention.pairs import ChosenPair, choose_pairs, find_pairs
 from visualization.kit.figure_page import write_figure
-from visualization.kit.plotting import make_figure, pixels_of
+from visualization.kit.plotting import pixels_of
 from visualization.kit.printable import printable
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_run, open_source
@@ -32,7 +32,6 @@ def run(args: argparse.Namespace) -> int:
     if args.pair and len(args.pair) > _MOST:
         raise UserError(f"--pair: {len(args.pair)} pairs; one picture holds {_MOST}")
     out = check_output_file(args, args.out, "attention.png", (".png", ".html"))
-    make_figure(1, 1)  # whether it can be drawn is known before anything is embedded
     params, checkpoint = _network_of(args)
 
     # Named pairs need no set, unless there is one at hand: its mean is the centre.

@@ -53,9 +53,6 @@ def draw_pairs(explained: list[ExplainedPair], title: list[str], *, lowered: boo
         explained: at least one.
         title: lines for the head.
         lowered: show what lowered the similarity instead.
-
-    Raises:
-        UserError: when matplotlib is not installed.
     """
     height, width = explained[0].images.shape[1:3]
     across, down = _SIDE * max(1.0, width / height), _SIDE * max(1.0, height / width)

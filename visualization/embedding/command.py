@@ -5,7 +5,6 @@ import argparse
 from visualization.embedding.flat_positions import check_umap, draw_images, flatten, neighbour_share
 from visualization.embedding.scatter import choose_highlighted, draw_embedding
 from visualization.kit.figure_page import write_figure
-from visualization.kit.plotting import make_figure
 from visualization.sources.embedded_set import check_can_open
 from visualization.sources.opening import open_source
 from visualization.sources.output import check_output_file
@@ -25,7 +24,6 @@ def run(args: argparse.Namespace) -> int:
     if args.method == "umap":
         check_umap()
     out = check_output_file(args, args.out, "embedding.html")
-    make_figure(1, 1)  # whether it can be drawn is known before anything is embedded
     embedded = open_source(args)
     if args.thumbnails:
         check_can_open(embedded.query)

@@ -52,7 +52,7 @@ def draw_embedding(
         The picture (H, W, 3) uint8, and where the images are in it.
 
     Raises:
-        UserError: when matplotlib is not installed, or an image cannot be opened.
+        UserError: when an image cannot be opened.
     """
     figure = make_figure(_INCHES + 3.5, _INCHES + 0.25 * len(title) + 0.2)
     figure.suptitle("\n".join(plain(line) for line in title), fontsize=11, color=INK, x=0.01, ha="left")
