@@ -24,6 +24,16 @@ class Classification(tf.Module):
         layers.append(keras.layers.Dense(identities, use_bias=False, dtype="float32"))
         self.classifier = keras.Sequential(layers, name="classifier")
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Those of the classifier, which TensorFlow does not find in a module by itself."""
+        return self.classifier.variables
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """Those that learn."""
+        return self.classifier.trainable_variables
+
     def __call__(self, labels: tf.Tensor, classified: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """(B,) int32, (B, C) -> mean cross entropy, and the accuracy.
 

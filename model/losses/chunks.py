@@ -7,7 +7,7 @@ its end. So the terms of (anchor, r-th positive) with all negatives are one (chu
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -38,13 +38,9 @@ class Groups(NamedTuple):
 
 
 def group(labels: tf.Tensor, usable: tf.Tensor | None = None) -> Groups:
-    """The groups of equal labels: (N,) integers or strings, (N,) bool."""
+    """The groups of equal labels: (N,) integers, (N,) bool."""
     number = tf.shape(labels)[0]
-    if labels.dtype == tf.string:
-        codes = tf.unique(labels).idx
-    else:  # any numbers, to numbers below N in the same order
-        labels = tf.cast(labels, tf.int32) if labels.dtype == tf.bool else labels
-        codes = tf.searchsorted(tf.sort(labels), labels)
+    codes = tf.searchsorted(tf.sort(labels), labels)  # numbers below N in the same order
     if usable is not None:  # an identity of its own, the last one, of which no anchor is
         codes = tf.where(usable, codes, number)
     order = tf.argsort(codes, stable=True)
@@ -117,7 +113,7 @@ def over_chunks(
     function: Callable[[Chunk], tuple[tf.Tensor, tf.Tensor]],
     points: Points,
     groups: Groups,
-    anchors: tuple[tf.Tensor | int, tf.Tensor | int],
+    anchors: tuple[tf.Tensor | int, int],
     metric: str,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Applies a function to all anchors, and sums the gradients of what it computed.
@@ -134,9 +130,8 @@ def over_chunks(
         (size, F) figures, and the gradient by the embeddings, (N, D) float32.
     """
     start, size = anchors
-    fixed = isinstance(size, int)
-    count = max(1, -(-size // CHUNK)) if fixed else tf.maximum((size + CHUNK - 1) // CHUNK, 1)
-    chunk = -(-size // count) if fixed else (size + count - 1) // count  # chunks of about the same size
+    count = -(-size // CHUNK)
+    chunk = -(-size // count)  # chunks of about the same size
 
     def add(number: tf.Tensor | int, pulled: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         rows = number * chunk + tf.range(chunk)
@@ -148,12 +143,12 @@ def over_chunks(
         to_some, to_all = pull_back(some, points, distances, gradient, metric)
         return figures, tf.tensor_scatter_nd_add(pulled + to_all, rows[:, None], to_some)
 
-    def body(number: tf.Tensor, figures: tf.TensorArray, pulled: tf.Tensor) -> tuple:
+    def body(number: tf.Tensor, figures: tf.TensorArray, pulled: tf.Tensor) -> tuple[Any, ...]:
         figure, pulled = add(number, pulled)
         return number + 1, figures.write(number, figure), pulled
 
     pulled = tf.zeros_like(points.single)
-    if fixed and count == 1:  # nothing to loop over: small batches pay for every operation
+    if count == 1:  # nothing to loop over: small batches pay for every operation
         figures, pulled = add(0, pulled)
     else:
         figures = tf.TensorArray(tf.float32, size=count, element_shape=[None, None])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from model.configuration.params import Params
@@ -43,20 +44,14 @@ class Objective:
             self.parts["center_loss"] = CenterLoss(params, identities)
 
     @property
-    def variables(self) -> list:
+    def variables(self) -> list[tf.Variable | keras.Variable]:
         """All of its variables."""
-        others = [part for name, part in self.parts.items() if name != "classification"]
-        return self._classifier_variables("variables") + [variable for part in others for variable in part.variables]
+        return [variable for part in self.parts.values() for variable in part.variables]
 
     @property
-    def trainable_variables(self) -> list:
+    def trainable_variables(self) -> list[tf.Variable | keras.Variable]:
         """Those that the optimizer changes."""
-        return self._classifier_variables("trainable_variables")
-
-    def _classifier_variables(self, kind: str) -> list:
-        # Keras's variables, which a tf.Module does not list.
-        part = self.parts.get("classification")
-        return list(getattr(part.classifier, kind)) if part else []
+        return [variable for part in self.parts.values() for variable in part.trainable_variables]
 
     def __call__(
         self,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from model.distances import find_distance, has_unit_length, is_squared, list_distances
+from model.distances import find_distance, has_unit_length, is_squared
 
 # Squared distances below this part of the squared lengths count as rounding errors of float64.
 _NOTHING = 2.0**-45
@@ -48,7 +48,7 @@ def pairwise(a: tf.Tensor, b: tf.Tensor, metric: str) -> tf.Tensor:
     distance is 1/2 from all others). Not differentiable: `pull_back` is the way back.
 
     Raises:
-        ValueError: for another metric.
+        UserError: for another metric.
     """
     targets = points_of(b, metric)
     return between(points_of(a, metric, tf.cast(targets.centre, tf.float64)), targets, metric)
@@ -61,10 +61,8 @@ def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = Non
     from 0.
 
     Raises:
-        ValueError: for an unknown metric.
+        UserError: for an unknown metric.
     """
-    if metric not in list_distances():
-        raise ValueError(f"unknown metric {metric!r}; the choices are {', '.join(list_distances())}")
     points, scale = tf.cast(embeddings, tf.float64), None
     if has_unit_length(metric):
         lengths = tf.norm(points, axis=1, keepdims=True)

@@ -93,8 +93,8 @@ def triplet_loss(
 
     Args:
         strategy: a module of `model.losses.strategies`.
-        labels: (B,) integers or strings.
-        embeddings: (B, D) of any float type; computed in float32 on distances from float64.
+        labels: (B,) integers.
+        embeddings: (B, D) of any float type and known shape; computed in float32 on distances from float64.
         margin: a number, "soft" or "none".
         metric: a module of `model.distances`.
         batch_all_mean: "active" or "valid".
@@ -108,13 +108,11 @@ def triplet_loss(
         what is known of every anchor of the whole batch.
 
     Raises:
-        ValueError: for an empty batch, labels that are not a vector as long, or an unknown margin, metric or mean.
-        UserError: for an unknown strategy.
+        UserError: for an unknown strategy or metric.
     """
     labels, embeddings = tf.convert_to_tensor(labels), tf.convert_to_tensor(embeddings)
-    _check(strategy, labels, embeddings, batch_all_mean, memory)
     module, cost = plugins.load("model.losses.strategies", strategy), margin_of(margin)
-    batch = embeddings.shape[0] or tf.shape(embeddings)[0]
+    batch = embeddings.shape[0]
     anchors = anchors or (0, batch)
 
     usable = past = None
@@ -135,7 +133,7 @@ def triplet_loss(
         return tf.stack([*terms[:4], farthest, nearest, complete], axis=1), terms.gradient  # (A, 7), (A, N)
 
     @tf.custom_gradient
-    def sum_of_losses(embeddings: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
+    def sum_of_losses(embeddings: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable[..., tf.Tensor]]:
         points = points_of(embeddings if memory is None else tf.concat([embeddings, past], axis=0), metric)
         figures, gradient = over_chunks(of_chunk, points, groups, anchors, metric)
         total, gradient = tf.reduce_sum(figures[:, 0]), gradient[:batch]
@@ -150,16 +148,3 @@ def triplet_loss(
     figures = AnchorFigures(*tf.unstack(figures, axis=1))
     # The count has no gradient: it may change only in jumps.
     return total / tf.maximum(tf.reduce_sum(figures.count), 1.0), figures
-
-
-def _check(strategy: str, labels: tf.Tensor, embeddings: tf.Tensor, batch_all_mean: str, memory: Memory | None) -> None:
-    if labels.shape.rank != 1 or embeddings.shape.rank != 2:
-        raise ValueError(f"labels must be (B,) and embeddings (B, D), not {labels.shape} and {embeddings.shape}")
-    if not labels.shape.is_compatible_with(embeddings.shape[:1]):
-        raise ValueError(f"{labels.shape[0]} labels for {embeddings.shape[0]} embeddings")
-    if embeddings.shape[0] == 0:
-        raise ValueError("an empty batch has no loss")
-    if batch_all_mean not in ("active", "valid"):
-        raise ValueError(f'unknown batch_all_mean {batch_all_mean!r}; it must be "active" or "valid"')
-    if strategy == "basic" and memory is not None:
-        raise ValueError("a memory has no part in 'basic': its triples are given")

@@ -19,7 +19,9 @@ def semi_hard_terms(chunk: Chunk, margin: Margin, *, else_farthest: bool) -> Ter
     if else_farthest:
         farthest = tf.argmax(tf.where(chunk.apart < infinity, chunk.apart, -1.0), axis=1, output_type=tf.int32)  # (A,)
 
-    def add(r: tf.Tensor, total: tf.Tensor, active: tf.Tensor, count: tf.Tensor, gradient: tf.Tensor) -> tuple:
+    def add(
+        r: tf.Tensor, total: tf.Tensor, active: tf.Tensor, count: tf.Tensor, gradient: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         positive, found = chunk.positive(r)
         reach = chunk.distance_to(positive)  # (A,)
         beyond = tf.where(chunk.apart > reach[:, None], chunk.apart, infinity)

@@ -44,22 +44,6 @@ def test_xla_computes_the_same(strategy, metric, monkeypatch):
     np.testing.assert_allclose(actual_gradient, gradient, rtol=1e-5, atol=1e-6)
 
 
-def test_batches_of_unknown_size():
-    labels, embeddings = UNEVEN
-    expected, expected_gradient, _ = with_gradient("batch_all", labels, embeddings, 0.3, "cityblock")
-
-    @tf.function(input_signature=[tf.TensorSpec([None, 6]), tf.TensorSpec([None], tf.int64)])
-    def function(variable, labels):
-        with tf.GradientTape() as tape:
-            tape.watch(variable)
-            loss, _ = triplet_loss("batch_all", labels, variable, 0.3, "cityblock")
-        return loss, tape.gradient(loss, variable)
-
-    loss, gradient = function(embeddings, labels)
-    assert float(loss) == pytest.approx(expected)
-    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-7)
-
-
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_parts_of_a_batch_add_up(strategy):
     """The shares of two replicas, each with half of the anchors, are the loss of the whole batch."""
@@ -98,13 +82,3 @@ def test_memory_joins_without_gradient(strategy, metric):
     assert float(figures.monitors()["valid_terms"]) == terms
     assert float(figures.monitors()["active_fraction"]) == pytest.approx(active)
     assert len(figures.total) == here
-
-
-@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s not in [*DRAWN, "basic"]])
-def test_empty_memory_changes_nothing(strategy):
-    labels, embeddings = UNEVEN
-    empty = Memory(tf.zeros([5], tf.int64), tf.ones([5, 6]), tf.zeros([5], tf.bool))
-    plain = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
-    other = with_gradient(strategy, labels, embeddings, 0.3, "euclidean", memory=empty)
-    assert other[0] == pytest.approx(plain[0], rel=1e-6)
-    np.testing.assert_allclose(other[1], plain[1], rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The losses of extreme, tiny and broken batches, of labels of any kind, and what they refuse."""
+"""The losses of extreme, tiny and broken batches, and of labels of any size."""
 
 import math
 
@@ -41,37 +41,17 @@ def test_broken_embeddings_show_in_the_loss(strategy, metric, broken):
     assert math.isnan(float(loss))
 
 
-def test_arguments_are_checked():
-    embeddings = tf.zeros([4, 2])
-    with pytest.raises(ValueError, match=r"\(4, 1\)"):
-        triplet_loss("batch_hard", tf.zeros([4, 1]), embeddings, 0.1, "euclidean")
-    with pytest.raises(ValueError, match="empty"):
-        triplet_loss("batch_hard", tf.zeros([0]), tf.zeros([0, 2]), 0.1, "euclidean")
-    with pytest.raises(ValueError, match="3 labels for 4 embeddings"):
-        triplet_loss("batch_hard", tf.zeros([3]), embeddings, 0.1, "euclidean")
-    with pytest.raises(UserError, match="batch_all, batch_hard"):
-        triplet_loss("hardest", tf.zeros([4]), embeddings, 0.1, "euclidean")
-    with pytest.raises(ValueError, match="metric"):
-        triplet_loss("batch_hard", tf.zeros([4]), embeddings, 0.1, "hamming")
-    with pytest.raises(ValueError, match="margin"):
-        triplet_loss("batch_hard", tf.zeros([4]), embeddings, "sof", "euclidean")
-    for margin in (-0.1, math.nan, math.inf):
-        with pytest.raises(ValueError, match="margin"):
-            triplet_loss("batch_hard", tf.zeros([4]), embeddings, margin, "euclidean")
-    memory = Memory(tf.zeros([4]), embeddings, tf.ones([4], tf.bool))
-    with pytest.raises(ValueError, match="basic"):
-        triplet_loss("basic", tf.zeros([4]), embeddings, 0.1, "euclidean", memory=memory)
-    with pytest.raises(ValueError, match="batch_all_mean"):
-        triplet_loss("batch_all", tf.zeros([4]), embeddings, 0.1, "euclidean", batch_all_mean="nonzero")
+@pytest.mark.parametrize(("strategy", "metric"), [("hardest", "euclidean"), ("batch_hard", "hamming")])
+def test_unknown_names_are_answered_with_the_choices(strategy, metric):
+    with pytest.raises(UserError, match=r"batch_all, batch_hard|one of euclidean, sqeuclidean"):
+        triplet_loss(strategy, tf.zeros([4]), tf.zeros([4, 2]), 0.1, metric)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_labels_of_any_kind_and_half_precision(strategy):
+def test_labels_of_any_size_and_half_precision(strategy):
     labels, embeddings = PK
     expected, _ = triplet_loss(strategy, labels, tf.constant(embeddings), 0.3, "euclidean")
     if strategy not in DRAWN:  # whose draw depends on how labels sort
-        names = tf.constant([f"id{label}" for label in -labels])
-        assert float(triplet_loss(strategy, names, embeddings, 0.3, "euclidean")[0]) == pytest.approx(float(expected))
         extremes = tf.constant(np.array([-(2**63), 0, 2**63 - 1, 7])[labels])
         assert float(triplet_loss(strategy, extremes, embeddings, 0.3, "euclidean")[0]) == pytest.approx(
             float(expected)

@@ -160,39 +160,37 @@ def test_batch_sample_draws_anew_for_every_step():
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_the_terms_enter_with_their_weights(replicas):
-    weights = {"classification_weight": 0.7, "center_loss_weight": 0.3}
-    objective = Objective(params_of(**weights), IDENTITIES)
-    objective.parts["center_loss"].variables[0].assign(np.ones((IDENTITIES, D)))
-    labels, embeddings, step = tf.constant(LABELS), tf.constant(EMBEDDINGS), tf.constant(0, tf.int64)
-    loss, values, figures = objective(labels, embeddings, step, replicas=replicas)
-    triplet = float(triplet_loss("batch_hard", LABELS, EMBEDDINGS, 0.3, "euclidean")[0])
-    named = {"classification_loss": 0.7, "center_loss": 0.3}
-    auxiliary = sum(weight * float(values[name]) for name, weight in named.items())
-    assert float(loss) == pytest.approx(triplet + auxiliary / replicas, rel=1e-6)
-    assert float(values["triplet_loss"]) == pytest.approx(triplet, rel=1e-6)
-    assert all(float(values[name]) > 0 for name in named)
-    parts = objective.parts
-    assert float(values["classification_loss"]) == pytest.approx(float(parts["classification"](labels, embeddings)[0]))
-    assert float(values["center_loss"]) == pytest.approx(float(parts["center_loss"](labels, embeddings)))
-    assert len(figures.total) == len(LABELS)
-
-
 @pytest.mark.parametrize(
-    ("weight", "loss", "variables", "trainable"),
+    ("weights", "variables", "trainable"),
     [
-        ("classification_weight", "classification_loss", 5, 3),  # gamma, beta, linear; moving mean and variance
-        ("center_loss_weight", "center_loss", 1, 0),
+        ({"classification": 0.7}, 5, 3),  # gamma, beta, linear; moving mean and variance
+        ({"center_loss": 0.3}, 1, 0),
+        ({"classification": 0.7, "center_loss": 0.3}, 6, 3),
     ],
 )
-def test_each_term_alone(weight, loss, variables, trainable):
-    objective = Objective(params_of(**{weight: 2.0}), IDENTITIES)
-    value, values, gradient = step_of(objective, LABELS, EMBEDDINGS)
-    plain, plain_values, plain_gradient = step_of(Objective(params_of(), IDENTITIES), LABELS, EMBEDDINGS)
-    assert value == pytest.approx(float(plain) + 2 * values[loss], rel=1e-6)
-    assert set(values) - set(plain_values) <= {loss, "classification_accuracy"}
-    assert np.abs(gradient - plain_gradient).max() > 1e-3
+def test_the_terms_enter_with_their_weights(weights, variables, trainable, replicas):
+    objective = Objective(params_of(**{f"{name}_weight": weight for name, weight in weights.items()}), IDENTITIES)
+    parts = objective.parts
     assert (len(objective.variables), len(objective.trainable_variables)) == (variables, trainable)
+    labels, embeddings, step = tf.constant(LABELS), tf.constant(EMBEDDINGS), tf.constant(0, tf.int64)
+    triplet = float(triplet_loss("batch_hard", LABELS, EMBEDDINGS, 0.3, "euclidean")[0])
+    terms = {}
+    if "classification" in weights:
+        terms["classification_loss"] = (0.7, float(parts["classification"](labels, embeddings)[0]))
+    if "center_loss" in weights:
+        parts["center_loss"].variables[0].assign(np.ones((IDENTITIES, D)))
+        terms["center_loss"] = (0.3, float(parts["center_loss"](labels, embeddings)))
+    with tf.GradientTape() as tape:
+        tape.watch(embeddings)
+        loss, values, figures = objective(labels, embeddings, step, replicas=replicas)
+    auxiliary = sum(weight * value for weight, value in terms.values())
+    assert float(loss) == pytest.approx(triplet + auxiliary / replicas, rel=1e-6)
+    assert float(values["triplet_loss"]) == pytest.approx(triplet, rel=1e-6)
+    assert {name: float(values[name]) for name in terms} == pytest.approx({n: value for n, (_, value) in terms.items()})
+    assert all(value > 0 for _, value in terms.values())
+    plain_gradient = step_of(Objective(params_of(), IDENTITIES), LABELS, EMBEDDINGS)[2]
+    assert np.abs(tape.gradient(loss, embeddings) - plain_gradient).max() > 1e-3
+    assert len(figures.total) == len(LABELS)
 
 
 # Memory
