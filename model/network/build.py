@@ -1,6 +1,7 @@
 """Preprocessing, backbone and head as one Keras model that takes uint8 images."""
 
 from types import ModuleType
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -12,31 +13,30 @@ from runtime import plugins
 from runtime.errors import UserError
 
 
-class Network:
+class Network(NamedTuple):
     """The network of a run, as it is used and as it is trained: the same layers, with other outputs.
 
     Attributes:
         embedder: (B, H, W, C) uint8 -> (B, D) float32. Its layers "backbone" and "head" are models of their own, so
             that each can be saved and loaded alone. They have all the weights.
         trunk: (B, H, W, C) uint8 -> (B, h, w, F), the part of the embedder that ends with the backbone.
+        training: gives the triplet loss's and the classifier's vectors; None if both are the embedding.
         classified_size: the width of what the classifier of identities sees.
         classifier_batch_norm: whether the classifier begins with a batch norm of its own.
     """
 
-    def __init__(
-        self, embedder: keras.Model, trunk: keras.Model, training: keras.Model | None, outputs: HeadOutputs
-    ) -> None:
-        """`training` gives the triplet loss's and the classifier's vectors; None if both are the embedding."""
-        self.embedder, self.trunk, self._training = embedder, trunk, training
-        self.classified_size = outputs.classified.shape[-1]
-        self.classifier_batch_norm = outputs.classifier_batch_norm
+    embedder: keras.Model
+    trunk: keras.Model
+    training: keras.Model | None
+    classified_size: int
+    classifier_batch_norm: bool
 
     def in_training(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What the triplet loss sees, (B, D), and what the classifier sees, (B, C); the same tensor for most heads."""
-        if self._training is None:
+        if self.training is None:
             embeddings = self.embedder(images, training=True)
             return embeddings, embeddings
-        triplet, classified = self._training(images, training=True)
+        triplet, classified = self.training(images, training=True)
         return triplet, classified
 
 
@@ -108,7 +108,8 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
         training = keras.Model(images, in_training(features), name="training")
         if {id(weight) for weight in training.weights} - {id(weight) for weight in embedder.weights}:
             raise ValueError(f"head {params.head!r} has weights that are not on the way to the embedding")
-    return Network(embedder, keras.Model(images, features), training, outputs)
+    trunk, classified_size = keras.Model(images, features), outputs.classified.shape[-1]
+    return Network(embedder, trunk, training, classified_size, outputs.classifier_batch_norm)
 
 
 def _with_imagenet(module: ModuleType, shape: tuple[int, int, int], params: Params) -> keras.Model:

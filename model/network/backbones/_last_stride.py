@@ -4,8 +4,10 @@ from typing import Any
 
 import keras
 
+from model.configuration.params import Params
 
-def with_last_stride(network: keras.Model, params: Any, layers: dict[str, dict[str, Any]]) -> keras.Model:
+
+def with_last_stride(network: keras.Model, params: Params, layers: dict[str, dict[str, Any]]) -> keras.Model:
     """The network itself, or with `last_stride: 1` a copy in which some layers are configured otherwise.
 
     Layers keep their names, their order and the shapes and values of their weights, so that weights files and

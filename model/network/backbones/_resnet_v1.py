@@ -1,14 +1,22 @@
 """What the ResNets of version 1 have in common."""
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
+from model.configuration.params import Params
 from model.network.backbones._last_stride import with_last_stride
+
+CHANNELS = 3
+LAST_STRIDES = (1, 2)
 
 # The convolutions of the last stage with a stride: into its first block, and past it.
 _STRIDED = ("conv5_block1_1_conv", "conv5_block1_0_conv")
+
+
+def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """RGB to BGR, minus the mean of ImageNet."""
+    return keras.applications.resnet.preprocess_input(pixels)
 
 
 def resnet_stages(blocks_of_conv4: int) -> dict[int, str]:
@@ -18,7 +26,7 @@ def resnet_stages(blocks_of_conv4: int) -> dict[int, str]:
 
 
 def build_resnet(
-    constructor: Callable[..., keras.Model], image_shape: tuple[int, int, int], params: Any, weights: str | None
+    constructor: Callable[..., keras.Model], image_shape: tuple[int, int, int], params: Params, weights: str | None
 ) -> keras.Model:
     """(H, W, 3) -> (H / 32, W / 32, 2048), or with `last_stride: 1` (H / 16, W / 16, 2048), sides rounded up."""
     network = constructor(include_top=False, weights=weights, input_shape=image_shape, name="backbone")

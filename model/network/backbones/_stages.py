@@ -1,13 +1,12 @@
 """`backbone_stage`: the features of an earlier stage. `frozen_stages`: stages that do not learn."""
 
-from typing import Any
-
 import keras
 
+from model.configuration.params import Params
 from runtime.errors import UserError
 
 
-def check_stage(params: Any, stages: dict[int, str]) -> None:
+def check_stage(params: Params, stages: dict[int, str]) -> None:
     """Checks `backbone_stage`, before a network is built.
 
     Args:
@@ -31,7 +30,7 @@ def check_stage(params: Any, stages: dict[int, str]) -> None:
         )
 
 
-def up_to_stage(backbone: keras.Model, params: Any, stages: dict[int, str]) -> keras.Model:
+def up_to_stage(backbone: keras.Model, params: Params, stages: dict[int, str]) -> keras.Model:
     """The backbone itself, or what of it leads to the end of `backbone_stage`.
 
     All that comes later sees the earlier layers through the last one of the stage alone. So the layers here are the
@@ -43,7 +42,7 @@ def up_to_stage(backbone: keras.Model, params: Any, stages: dict[int, str]) -> k
     return keras.Model(backbone.input, end.output, name=backbone.name)
 
 
-def freeze_stages(backbone: keras.Model, params: Any, stages: dict[int, str]) -> None:
+def freeze_stages(backbone: keras.Model, params: Params, stages: dict[int, str]) -> None:
     """Makes the layers up to the end of stage `frozen_stages` untrainable; their batch norm rests then, too.
 
     Raises:

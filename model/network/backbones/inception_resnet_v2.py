@@ -1,8 +1,8 @@
 """Inception-ResNet-V2 (Szegedy et al. 2016)."""
 
-from typing import Any
-
 import keras
+
+from model.configuration.params import Params
 
 CHANNELS = 3
 
@@ -12,12 +12,12 @@ def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
     return keras.applications.inception_resnet_v2.preprocess_input(pixels)
 
 
-def stages(params: Any) -> dict[int, str]:
+def stages(params: Params) -> dict[int, str]:
     """The ends of the three rows of Inception-ResNet blocks; the stem before them has no such features."""
     return {3: "block35_10_ac", 4: "block17_20_ac", 5: "conv_7b_ac"}
 
 
-def build(image_shape: tuple[int, int, int], params: Any, weights: str | None = None) -> keras.Model:
+def build(image_shape: tuple[int, int, int], params: Params, weights: str | None = None) -> keras.Model:
     """(H, W, 3) -> (about H / 32, W / 32, 1536)."""
     return keras.applications.InceptionResNetV2(
         include_top=False, weights=weights, input_shape=image_shape, name="backbone"

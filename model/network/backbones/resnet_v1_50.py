@@ -1,25 +1,18 @@
 """ResNet-50, version 1 (He et al. 2015)."""
 
-from typing import Any
-
 import keras
 
-from model.network.backbones._resnet_v1 import build_resnet, resnet_stages
+from model.configuration.params import Params
+from model.network.backbones._resnet_v1 import CHANNELS, LAST_STRIDES, build_resnet, preprocess, resnet_stages
 
-CHANNELS = 3
-LAST_STRIDES = (1, 2)
-
-
-def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """RGB to BGR, minus the mean of ImageNet."""
-    return keras.applications.resnet.preprocess_input(pixels)
+__all__ = ["CHANNELS", "LAST_STRIDES", "build", "preprocess", "stages"]
 
 
-def stages(params: Any) -> dict[int, str]:
+def stages(params: Params) -> dict[int, str]:
     """As `resnet_stages` says."""
     return resnet_stages(6)
 
 
-def build(image_shape: tuple[int, int, int], params: Any, weights: str | None = None) -> keras.Model:
+def build(image_shape: tuple[int, int, int], params: Params, weights: str | None = None) -> keras.Model:
     """(H, W, 3) -> (H / 32, W / 32, 2048), or with `last_stride: 1` twice as many rows and columns."""
     return build_resnet(keras.applications.ResNet50, image_shape, params, weights)

@@ -5,10 +5,11 @@ or to `HeadOutputs` where training looks at more than the embedding. The layer t
 it, compute in float32 whatever the precision of the backbone.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 
+from model.configuration.params import Params
 from model.network.heads._gem import GeneralizedMeanPooling2D
 from model.network.heads._unit_length import UnitLength
 
@@ -29,7 +30,7 @@ class HeadOutputs(NamedTuple):
     classifier_batch_norm: bool = True
 
 
-def pool(features: keras.KerasTensor, params: Any, dtype: str | None = None) -> keras.KerasTensor:
+def pool(features: keras.KerasTensor, params: Params, dtype: str | None = None) -> keras.KerasTensor:
     """A vector of the feature map, as `pooling` says: (B, h, w, F) -> (B, F) or, flattened, (B, h * w * F).
 
     It is computed in `dtype`; None is that of the backbone. GeM is always float32.
@@ -44,12 +45,12 @@ def pool(features: keras.KerasTensor, params: Any, dtype: str | None = None) -> 
     return layers[params.pooling](name="pool", dtype=dtype)(features)
 
 
-def gem_pool(features: keras.KerasTensor, params: Any, name: str) -> keras.KerasTensor:
+def gem_pool(features: keras.KerasTensor, params: Params, name: str) -> keras.KerasTensor:
     """Generalised-mean pooling with `gem_p`, fixed or `gem_learned`: (B, h, w, F) -> (B, F) float32."""
     return GeneralizedMeanPooling2D(params.gem_p, params.gem_learned, name=name)(features)
 
 
-def embedding_layer(vector: keras.KerasTensor, params: Any) -> keras.KerasTensor:
+def embedding_layer(vector: keras.KerasTensor, params: Params) -> keras.KerasTensor:
     """The linear layer that ends in the embedding: (B, F) -> (B, D) float32, orthogonal at the start."""
     return keras.layers.Dense(
         params.embedding_size, kernel_initializer="orthogonal", dtype="float32", name="embedding"

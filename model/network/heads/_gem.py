@@ -8,7 +8,6 @@ EPSILON = 1e-6  # what activations are raised to
 P_RANGE = (1.0, 100.0)  # as that of gem_p
 
 
-@keras.saving.register_keras_serializable(package="triplet")
 class WithinRange(keras.constraints.Constraint):
     """Keeps a learned p where it means something: from the mean (1) to about the maximum (100)."""
 
@@ -17,7 +16,6 @@ class WithinRange(keras.constraints.Constraint):
         return keras.ops.clip(p, *P_RANGE)
 
 
-@keras.saving.register_keras_serializable(package="triplet")
 class GeneralizedMeanPooling2D(keras.layers.Layer):
     """(mean over the places of max(x, 1e-6)^p)^(1/p): (B, h, w, F) -> (B, F) float32.
 
@@ -52,11 +50,3 @@ class GeneralizedMeanPooling2D(keras.layers.Layer):
         powers = keras.ops.power(x / largest, self.exponent)  # up to 1, so that their mean is 1 / (h * w) at least
         means = keras.ops.power(keras.ops.mean(powers, axis=(1, 2)), 1.0 / self.exponent)  # (B, F)
         return means * largest[:, 0, 0, :]
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(B, h, w, F) -> (B, F)."""
-        return (input_shape[0], input_shape[-1])
-
-    def get_config(self) -> dict[str, Any]:
-        """What makes an equal layer."""
-        return super().get_config() | {"p": self.p, "learned": self.learned}

@@ -8,7 +8,6 @@ import keras
 _TINY = 1.1754944e-38
 
 
-@keras.saving.register_keras_serializable(package="triplet")
 class UnitLength(keras.layers.Layer):
     """x / |x| over the last axis, signs kept; 0 for the zero vector, with the gradient that x itself would have.
 
@@ -28,7 +27,3 @@ class UnitLength(keras.layers.Layer):
         scaled = vectors / keras.ops.where(is_zero, 1.0, largest)
         squares = keras.ops.sum(keras.ops.square(scaled), axis=-1, keepdims=True)  # from 1 to D, except for 0
         return scaled / keras.ops.sqrt(keras.ops.where(is_zero, 1.0, squares))
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape of the vectors."""
-        return input_shape

@@ -5,15 +5,14 @@ the classifier sees, without a further batch norm, and the embedding. The paper 
 `bnneck_normalize`, or `metric: "cosine"`, which then is the triplet loss's as well.
 """
 
-from typing import Any
-
 import keras
 
+from model.configuration.params import Params
 from model.network.heads import HeadOutputs, pool
 from runtime.errors import UserError
 
 
-def head(features: keras.KerasTensor, params: Any) -> HeadOutputs:
+def head(features: keras.KerasTensor, params: Params) -> HeadOutputs:
     """(B, h, w, F) -> (B, F), of which there must be `embedding_size`.
 
     Raises:

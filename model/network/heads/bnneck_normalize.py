@@ -3,14 +3,13 @@
 The triplet loss and the classifier see what they see with `bnneck`.
 """
 
-from typing import Any
-
 import keras
 
+from model.configuration.params import Params
 from model.network.heads import HeadOutputs, bnneck, normalize
 
 
-def head(features: keras.KerasTensor, params: Any) -> HeadOutputs:
+def head(features: keras.KerasTensor, params: Params) -> HeadOutputs:
     """(B, h, w, F) -> (B, F), rows of length 1.
 
     Raises:

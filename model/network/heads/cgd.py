@@ -8,15 +8,14 @@ The classifier sees the first descriptor: as it is pooled, where it shapes the b
 `classified_descriptor: "reduced"`, after the linear layer, where it shapes that branch of the embedding as well.
 """
 
-from typing import Any
-
 import keras
 
+from model.configuration.params import Params
 from model.network.heads import HeadOutputs, gem_pool, normalize
 from runtime.errors import UserError
 
 
-def head(features: keras.KerasTensor, params: Any) -> HeadOutputs:
+def head(features: keras.KerasTensor, params: Params) -> HeadOutputs:
     """(B, h, w, F) -> (B, D), rows of length 1; classified are the (B, F) of the first descriptor, or its reduced ones.
 
     Raises:
@@ -55,7 +54,7 @@ def widths(embedding_size: int, descriptors: int) -> list[int]:
     return [each + 1] * rest + [each] * (descriptors - rest)
 
 
-def _descriptor(features: keras.KerasTensor, params: Any, letter: str, name: str) -> keras.KerasTensor:
+def _descriptor(features: keras.KerasTensor, params: Params, letter: str, name: str) -> keras.KerasTensor:
     """(B, h, w, F) -> (B, F) float32."""
     if letter == "G":
         return gem_pool(features, params, name=f"pool_{name}")

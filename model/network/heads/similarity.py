@@ -4,14 +4,13 @@
 As its layers are as many as there are places, it is bound to one `image_size`. `pooling` has no effect on it.
 """
 
-from typing import Any
-
 import keras
 
+from model.configuration.params import Params
 from model.network.heads import embedding_layer
 
 
-def head(features: keras.KerasTensor, params: Any) -> keras.KerasTensor:
+def head(features: keras.KerasTensor, params: Params) -> keras.KerasTensor:
     """(B, h, w, F) -> (B, D)."""
     x = keras.layers.Conv2D(512, 1, activation="relu", name="similarity_conv_0")(features)  # (B, h, w, 512)
     x = keras.layers.Conv2D(128, 1, activation="relu", name="similarity_conv_1")(x)  # (B, h, w, 128)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from helpers.reid_params import scrambled
 
 from model.configuration.loading import check_params
 from model.network.build import build_embedder
@@ -43,15 +43,6 @@ CONSTRUCTORS = {
 def embedder_of(name, stage, side=64, **values):
     values = {"image_size": side, "num_channels": [4, 6, 5], "embedding_size": 7, "seed": stage or 9} | values
     return build_embedder(check_params({"model_type": name, "backbone_stage": stage} | values, "x"))
-
-
-def scrambled(model):
-    """The model, with no two batch norms alike, and activations of about 1."""
-    random = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
-    return model
 
 
 slow = pytest.mark.slow
@@ -158,20 +149,3 @@ def test_the_last_stage_is_the_whole_backbone():
 def test_stages_that_cannot_be(values, message):
     with pytest.raises(UserError, match=message):
         build_embedder(check_params({"image_size": 96, "num_channels": [4, 6, 5]} | values, "x"))
-
-
-def test_golden_features_of_a_stage(shared_data):
-    """The real weights of the whole MobileNetV2, on a real photograph."""
-    weights = shared_data / "weights" / "mobilenet_v2_1.0_imagenet_notop.weights.h5"
-    if not weights.exists():
-        pytest.skip(f"no {weights}")
-    with Image.open(next((shared_data / "vid_frames").glob("*/000000.JPEG"))) as file:
-        photo = np.asarray(file.convert("RGB").resize((128, 128)))[None]
-    model = embedder_of("mobilenet_v2", 4, 128)
-    assert "(backbone)" in warm_start(model, str(weights))
-    theirs = keras.applications.MobileNetV2(include_top=False, weights=str(weights), input_shape=(128, 128, 3))
-    pixels = keras.applications.mobilenet_v2.preprocess_input(photo.astype(np.float32))
-    expected = keras.Model(theirs.input, theirs.get_layer("block_12_add").output)(pixels)
-    features = keras.Model(model.input, model.get_layer("head")._inbound_nodes[-1].input_tensors[0])(photo)
-    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
-    assert np.std(expected) > 0.1

@@ -1,5 +1,4 @@
 import os
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,7 +7,8 @@ import tensorflow as tf
 from PIL import Image
 
 from model.configuration.loading import check_params
-from model.network.build import build_embedder
+from model.network.build import build_embedder, build_network
+from model.training.warm_start import warm_start
 from runtime import plugins
 from runtime.errors import UserError
 
@@ -85,22 +85,27 @@ def _features(model: keras.Model) -> keras.KerasTensor:
     return model.get_layer("head")._inbound_nodes[-1].input_tensors[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet_v1_101", "inception_resnet_v2"])
-def test_large_backbones(name):
-    model = build(model_type=name, image_size=96, head="fc1024_normalize")
-    pixels = np.zeros((1, 96, 96, 3), np.uint8)
-    assert np.linalg.norm(model(pixels)) == pytest.approx(1, abs=1e-5)
-
-
-def test_precision_of_the_embedding():
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"head": "fc1024_normalize"},
+        {"head": "cgd", "descriptors": "SMG"},
+        {"head": "bnneck", "embedding_size": 256},
+        {"head": "similarity"},
+        {"pooling": "gem"},
+    ],
+)
+def test_half_precision_ends_before_the_embedding(values):
+    params = check_params({"image_size": 32, "embedding_size": 5, "precision": "mixed_bfloat16"} | values, "x")
     try:
-        model = build(precision="mixed_bfloat16", head="fc1024_normalize")
-        assert model.get_layer("backbone").layers[1].compute_dtype == "bfloat16"
-        assert model(PIXELS).dtype == tf.float32
-        assert {v.dtype for v in model.trainable_variables} == {"float32"}
+        network = build_network(params)
+        assert network.embedder.get_layer("backbone").layers[1].compute_dtype == "bfloat16"
+        outputs = [network.embedder(PIXELS), *network.in_training(tf.constant(PIXELS))]
     finally:
         keras.config.set_dtype_policy("float32")
+    assert {x.dtype for x in outputs} == {tf.float32}
+    assert all(np.isfinite(x).all() for x in outputs)
+    assert {v.dtype for v in network.embedder.trainable_variables} == {"float32"}
 
 
 def test_equal_seeds_give_equal_networks():
@@ -115,33 +120,34 @@ def test_no_imagenet_weights_for_the_basic_backbone():
         build_embedder(check_params({}, "x"), imagenet=True)
 
 
-def golden(shared_data, name, weights, module, constructor):
-    """Features of a real photograph, through warm_start_from and by hand."""
-    from model.training.warm_start import warm_start
+WEIGHTS = {
+    "mobilenet_v2": "mobilenet_v2_1.0_imagenet_notop.weights.h5",
+    "resnet_v1_50": os.environ.get("TRIPLET_RESNET50", "resnet50_imagenet_notop.weights.h5"),
+}
 
-    frame = next((shared_data / "vid_frames").glob("*/000000.JPEG"))
-    with Image.open(frame) as file:
+
+@pytest.mark.parametrize(
+    ("name", "module", "constructor", "stage"),
+    [
+        ("mobilenet_v2", keras.applications.mobilenet_v2, keras.applications.MobileNetV2, None),
+        ("mobilenet_v2", keras.applications.mobilenet_v2, keras.applications.MobileNetV2, (4, "block_12_add")),
+        ("resnet_v1_50", keras.applications.resnet, keras.applications.ResNet50, None),
+    ],
+)
+def test_golden_features(shared_data, name, module, constructor, stage):
+    """Features of a real photograph with real weights, through warm_start_from and by hand."""
+    weights = shared_data / "weights" / WEIGHTS[name]
+    if not weights.exists():
+        pytest.skip(f"no {weights}; TRIPLET_RESNET50 may name that of ResNet-50")
+    with Image.open(next((shared_data / "vid_frames").glob("*/000000.JPEG"))) as file:
         photo = np.asarray(file.convert("RGB").resize((224, 224)))[None]
-    model = build(model_type=name, image_size=224)
+    model = build(model_type=name, image_size=224, backbone_stage=stage and stage[0])
     said = warm_start(model, str(weights))
     theirs = constructor(include_top=False, weights=str(weights), input_shape=(224, 224, 3))
+    if stage:
+        theirs = keras.Model(theirs.input, theirs.get_layer(stage[1]).output)
     assert f"{len(theirs.weights)} of {len(theirs.weights) + 2} variables" in said
     expected = theirs(module.preprocess_input(photo.astype(np.float32))).numpy()
     features = keras.Model(model.input, _features(model))(photo).numpy()
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
     assert expected.std() > 0.1
-
-
-def test_golden_features_of_mobilenet_v2(shared_data):
-    weights = shared_data / "weights" / "mobilenet_v2_1.0_imagenet_notop.weights.h5"
-    if not weights.exists():
-        pytest.skip(f"no {weights}")
-    modules = keras.applications
-    golden(shared_data, "mobilenet_v2", weights, modules.mobilenet_v2, modules.MobileNetV2)
-
-
-def test_golden_features_of_resnet_50(shared_data):
-    weights = Path(os.environ.get("TRIPLET_RESNET50", shared_data / "weights" / "resnet50_imagenet_notop.weights.h5"))
-    if not weights.exists():
-        pytest.skip(f"no {weights}; TRIPLET_RESNET50 may name the file")
-    golden(shared_data, "resnet_v1_50", weights, keras.applications.resnet, keras.applications.ResNet50)

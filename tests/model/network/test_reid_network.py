@@ -1,13 +1,12 @@
 """Heads with several outputs, such as the batch-norm neck, and their training."""
 
-import json
 import shutil
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.commands import command, setting, train_several
+from helpers.commands import command, setting
 from helpers.reid_params import params_of
 from helpers.tiny import make_run
 from helpers.training_results import checkpoint_values, train_smoothly
@@ -55,29 +54,10 @@ def test_bnneck_equals_its_definition(head):
     assert (network.classified_size, network.classifier_batch_norm) == (8, False)
 
 
-def test_by_euclidean_distance_bnneck_normalize_ranks_as_the_cosine_does():
-    one, other = (build_embedder(params_of(head=head, **TINY_NECK)) for head in ("bnneck", "bnneck_normalize"))
-    images = np.random.default_rng(2).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
-    plain, unit = one(images).numpy().astype(float), other(images).numpy().astype(float)
-    squared = ((unit[:, None] - unit) ** 2).sum(axis=2)
-    cosine = 1 - plain @ plain.T / np.outer(*[np.linalg.norm(plain, axis=1)] * 2)
-    np.testing.assert_allclose(squared / 2, cosine, atol=1e-6)
-
-
 @pytest.mark.parametrize(("pooling", "width"), [("average", 8), ("flatten", 128)])
 def test_bnneck_of_another_width_is_refused(pooling, width):
     with pytest.raises(UserError, match=rf"'bnneck' has no linear layer: .*embedding_size must be {width} .* not 5"):
         build_embedder(params_of(head="bnneck", pooling=pooling, **TINY_NECK | {"embedding_size": 5}))
-
-
-def test_bnneck_in_half_precision():
-    try:
-        network = build_network(params_of(head="bnneck", precision="mixed_bfloat16", **TINY_NECK))
-        outputs = [network.embedder(np.zeros((2, 16, 16, 3), np.uint8))]
-        outputs += network.in_training(tf.zeros([2, 16, 16, 3], tf.uint8))
-        assert {x.dtype for x in outputs} == {tf.float32}
-    finally:
-        keras.config.set_dtype_policy("float32")
 
 
 # The classifier and the triplet loss see what the head gives them
@@ -203,15 +183,3 @@ def test_two_devices_train_bnneck_as_one_does(neck, tmp_path):
     assert values[0].keys() == values[1].keys()
     for key in values[0]:
         np.testing.assert_allclose(values[0][key], values[1][key], atol=1e-4, err_msg=key)
-
-
-def test_mistakes_are_one_line(dataset, tmp_path):
-    narrow = make_run(tmp_path / "narrow", dataset, head="bnneck")  # 8 channels twice, embedding_size 8: that fits
-    wrong = [narrow, *setting(embedding_size=7)]
-    stride = make_run(tmp_path / "stride", dataset, last_stride=1)
-    for done, message in zip(
-        train_several(wrong, stride), ["embedding_size must be 8", "'basic' has no such option"], strict=True
-    ):
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert message in done.stderr
-    assert json.loads((narrow / "params.json").read_text())["head"] == "bnneck"

@@ -1,8 +1,8 @@
 """A small plain convnet to train from scratch: per block 3x3 convolution, batch norm, ReLU, 2x2 max pooling."""
 
-from typing import Any
-
 import keras
+
+from model.configuration.params import Params
 
 CHANNELS = None
 
@@ -12,12 +12,12 @@ def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
     return pixels / 127.5 - 1.0
 
 
-def stages(params: Any) -> dict[int, str]:
+def stages(params: Params) -> dict[int, str]:
     """Stage s is the s-th block, with the pooling at its end."""
     return {block + 1: f"pool_{block}" for block in range(len(_channels(params)))}
 
 
-def build(image_shape: tuple[int, int, int], params: Any) -> keras.Model:
+def build(image_shape: tuple[int, int, int], params: Params) -> keras.Model:
     """(H, W, C) -> (H / 2^blocks, W / 2^blocks, channels of the last block), sides rounded up."""
     inputs = x = keras.Input(image_shape)
     for block, width in enumerate(_channels(params)):
@@ -30,6 +30,6 @@ def build(image_shape: tuple[int, int, int], params: Any) -> keras.Model:
     return keras.Model(inputs, x, name="backbone")
 
 
-def _channels(params: Any) -> list[int]:
+def _channels(params: Params) -> list[int]:
     channels = params.num_channels
     return [channels, 2 * channels, 4 * channels, 8 * channels] if isinstance(channels, int) else channels
