@@ -12,8 +12,7 @@ from model.evaluation.sets import find_evaluation_sets, load_evaluation_sets
 from model.run.arguments import add_run_arguments
 from model.run.devices import prepare
 from model.run.run_folder import RunFolder
-from model.training.non_finite import NonFiniteError
-from model.training.start import check_start, close_again, notes, nothing_to_do, reopen, start_run
+from model.training.start import check_start, notes, nothing_to_do, reopened, start_run
 from model.training.supervisor import Watched
 from runtime.errors import UserError, exit_code
 from runtime.log import Log
@@ -49,24 +48,19 @@ def main(argv: list[str] | None = None) -> int:
         if reasons := nothing_to_do(run, params, total):
             print("\n".join(reasons))
             return 0
-        before = reopen(run)
-        devices = prepare(args.device, params.deterministic)
-        from model.training.loop import train  # TensorFlow: not to find a mistake in the parameters
+        with reopened(run):
+            devices = prepare(args.device, params.deterministic)
+            from model.training.loop import train  # TensorFlow: not to find a mistake in the parameters
 
-        log = Log(run.train_log)
-        log.line(f"run: {run.folder}, devices: {', '.join(devices)}, {total:,} steps")
-        for note in notes(run, params, data, total):
-            log.line(note)
-        try:
-            train(run, params, data, log, watched)
-        except NonFiniteError as error:
-            log.line(f"failed: {error}", printed=False)
-            print(f"error: {error}", file=sys.stderr)
-            return 3
-        except UserError as error:
-            log.line(f"failed: {error}", printed=False)
-            close_again(run, before)
-            raise
+            log = Log(run.train_log)
+            log.line(f"run: {run.folder}, devices: {', '.join(devices)}, {total:,} steps")
+            for note in notes(run, params, data, total):
+                log.line(note)
+            try:
+                train(run, params, data, log, watched)
+            except UserError as error:
+                log.line(f"failed: {error}", printed=False)
+                raise
     return 0
 
 

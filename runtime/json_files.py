@@ -51,6 +51,16 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"{path}: a damaged line: {error}; mend or remove it") from error
 
 
+def drop_json_lines_after(path: Path, step: int) -> int:
+    """Removes the lines of later steps than `step`, which are going to be repeated; gives their number."""
+    lines = read_json_lines(path)
+    kept = [line for line in lines if line["step"] <= step]
+    if len(kept) < len(lines):
+        with replace_file(path) as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in kept)
+    return len(lines) - len(kept)
+
+
 def append_json_line(path: Path, value: Any) -> None:
     """Appends one object as one line and waits until it is on disk; half a line left by a killed writer is cut off."""
     line = json.dumps(value, ensure_ascii=False).encode() + b"\n"

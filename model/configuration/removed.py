@@ -7,7 +7,7 @@ from runtime.errors import UserError
 _JITTER = {"brightness_range": 0.2, "contrast_range": 0.2, "saturation_range": 0.2, "hue_range": 0.05}
 
 # What each is now, whatever the run: a record with another value cannot be followed.
-_FIXED = {
+_FIXED: dict[str, Any] = {
     "flip_probability": 0.5,
     "adam_epsilon": 1e-7,
     "collapse_steps": 100,

@@ -1,13 +1,11 @@
 """results.jsonl: what was found of each checkpoint, and for what it may be compared."""
 
-import json
 from typing import Any
 
 from model.configuration.params import Params
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
-from runtime.files import replace_file
-from runtime.json_files import read_json_lines
+from runtime.json_files import drop_json_lines_after, read_json_lines
 from runtime.tables import write_csv
 
 _POOLING = "pool_sequences"  # has an entry only where there is pooling
@@ -55,12 +53,8 @@ def forget_results_after(run: RunFolder, step: int) -> int:
 
     Without this, checkpoints that are written anew under old names would count as evaluated.
     """
-    lines = read_results(run)
-    kept = [line for line in lines if line["step"] <= step]
-    if len(kept) < len(lines):
-        with replace_file(run.results) as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in kept)
-    return len(lines) - len(kept)
+    read_results(run)  # which checks them
+    return drop_json_lines_after(run.results, step)
 
 
 def write_results_csv(run: RunFolder) -> None:

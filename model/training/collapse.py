@@ -63,7 +63,7 @@ class CollapseAlarm:
         )
         self._absent = {known: 0 if known == kind else absent + 1 for known, absent in self._absent.items()}
         self._absent = {known: absent for known, absent in self._absent.items() if absent < self._steps}
-        if kind is None or kind in self._absent or self._lasted[kind] < self._steps:
+        if state is None or kind is None or kind in self._absent or self._lasted[kind] < self._steps:
             return None
         self._absent[kind] = 0
         lasted = f"for {self._lasted[kind]} steps, at step {step}"
@@ -100,7 +100,7 @@ class CollapseAlarm:
             f"embedding norm {values['embedding_norm']:.2g}, loss {values['loss']:.3g}"
         )
         if state == "collapsed":
-            at_one_point = {"soft": "ln 2 = 0.693", "none": "0"}.get(self._margin, f"the margin, {self._margin}")
+            at_one_point = {"soft": "ln 2 = 0.693", "none": "0"}.get(str(self._margin), f"the margin, {self._margin}")
             return (
                 f"warning: collapsed: all embeddings are nearly one point {lasted} ({figures}; the triplet loss at one "
                 f"point is {at_one_point})"

@@ -36,14 +36,7 @@ def phase_at(params: Params, step: int) -> Phase:
 
 def late_beginnings(params: Params, total: int) -> list[str]:
     """What the parameters plan for steps that a training of `total` steps does not have, in words."""
-    notes = [
-        f"triplet_strategy {name} begins at step {first}, but training ends at step {total}"
-        for first, name in params.curriculum
-        if first >= total
-    ]
-    if params.freeze_backbone_steps >= total:
-        notes.append(
-            f"freeze_backbone_steps is {params.freeze_backbone_steps}, but training ends at step {total}: the backbone "
-            f"learns nothing"
-        )
-    return notes
+    plans = [(f"triplet_strategy {name} begins at step {first}", first) for first, name in params.curriculum]
+    for name in ("freeze_backbone_steps", "decay_start_step", "warmup_steps"):
+        plans.append((f"{name} is {getattr(params, name)}", getattr(params, name)))
+    return [f"{plan}, but training ends at step {total}" for plan, step in plans if step >= total]

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 
 from dataset.loading.training_set import TrainingSet
+from dataset.sampling.triplets import TripletSampler
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
-from model.losses.pairwise import pairwise
 from model.run.triples_file import load_triples, save_triples
+from model.training.batch_statistics import blocks_of
 from model.training.checkpoints import TrainingCheckpoints
 from model.training.non_finite import NonFiniteError
 from runtime.log import Log
@@ -32,26 +33,20 @@ def hardest_triples(embeddings: np.ndarray, codes: np.ndarray, metric: str, bloc
         (A, 3) int64: indices of anchor, positive, negative, ascending anchors; A images have a positive.
 
     Raises:
-        ValueError: for shapes that do not fit, fewer than 2 identities, or distances that are not finite.
+        ValueError: for fewer than 2 identities, or distances that are not finite.
     """
-    if embeddings.ndim != 2 or codes.shape != embeddings.shape[:1]:
-        raise ValueError(f"embeddings must be (N, D) and codes (N,), not {embeddings.shape} and {codes.shape}")
     identities, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(identities) < 2:
         raise ValueError("without a second identity there are no negatives")
     anchors = np.flatnonzero(counts[codes] >= 2)  # (A,)
-    triples = np.empty((len(anchors), 3), np.int64)
-    for start in range(0, len(anchors), block):
-        rows = anchors[start : start + block]  # (b,)
-        distances = pairwise(embeddings[rows], embeddings, metric).numpy()  # (b, N)
+    triples = [np.empty((0, 3), np.int64)]
+    for rows, distances, same, itself in blocks_of(codes, embeddings, metric, anchors, block):
         if not np.isfinite(distances).all():
             raise ValueError("embeddings, or distances between them, are not finite")
-        same = codes[rows, None] == codes[None, :]
+        farthest = np.where(same & ~itself, distances, -np.inf).argmax(axis=1)
         nearest = np.where(same, np.inf, distances).argmin(axis=1)
-        positives = np.where(same, distances, -np.inf)
-        positives[np.arange(len(rows)), rows] = -np.inf  # an image is not its own positive
-        triples[start : start + block] = np.stack([rows, positives.argmax(axis=1), nearest], axis=1)
-    return triples
+        triples.append(np.stack([rows, farthest, nearest], axis=1))
+    return np.concatenate(triples)
 
 
 class HardTriples:
@@ -69,7 +64,9 @@ class HardTriples:
         checkpoints: TrainingCheckpoints,
         log: Log,
     ) -> None:
-        self._folder, self._params, self._data, self._log = folder, params, data, log
+        self._folder, self._params, self._images, self._log = folder, params, data.images, log
+        assert isinstance(data.sampler, TripletSampler)  # the one that takes mined triples
+        self._sampler = data.sampler
         self._checkpoints, self._embedder = checkpoints, Embedder(model, params)
 
     def prepare(self, step: int) -> None:
@@ -79,7 +76,7 @@ class HardTriples:
             NonFiniteError: when a weight or an embedding became NaN or infinite.
             UserError: when an image is broken, or a file cannot be written.
         """
-        sampler = self._data.sampler
+        sampler = self._sampler
         epoch, done = divmod(step, sampler.steps_per_epoch)
         kept = load_triples(self._folder, epoch) if done else None
         if kept is not None:
@@ -88,8 +85,7 @@ class HardTriples:
                 return
             except ValueError:  # of another data set
                 pass
-        images = self._data.images
-        embeddings = self._embedder.embed(images.manifest.files(), images.orientations)
+        embeddings = self._embedder.embed(self._images.manifest.files(), self._images.orientations)
         try:
             triples = hardest_triples(embeddings, sampler.codes, self._params.metric)
         except ValueError as error:  # of finite weights too: a training that diverges
@@ -99,4 +95,4 @@ class HardTriples:
         self._checkpoints.save(step)  # from here, resuming mines the same
         save_triples(self._folder, epoch, triples)
         sampler.use(epoch, triples)
-        self._log.line(f"step {step}: {len(triples):,} hard triples mined from {self._checkpoints.latest.name}")
+        self._log.line(f"step {step}: {len(triples):,} hard triples mined from ckpt-{step}")

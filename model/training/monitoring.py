@@ -1,6 +1,5 @@
 """What the terminal, the log files and TensorBoard see of a training."""
 
-import json
 import math
 import time
 from pathlib import Path
@@ -8,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from runtime.files import replace_file
-from runtime.json_files import append_json_line, read_json_lines
+from runtime.json_files import append_json_line, drop_json_lines_after
 from runtime.progress import clock
 from runtime.tables import CsvLog
 
 
 class Meter:
-    """Images per second, and the share of the time that was spent waiting for data, since the last reading."""
+    """Images per second, and the share of the time that was spent waiting for data, since it was made."""
 
     def __init__(self) -> None:
         self._start, self._waited, self._images = time.perf_counter(), 0.0, 0
@@ -26,9 +24,7 @@ class Meter:
 
     def read(self) -> dict[str, float]:
         elapsed = max(time.perf_counter() - self._start, 1e-9)
-        values = {"images_per_second": self._images / elapsed, "data_wait_share": self._waited / elapsed}
-        self.__init__()
-        return values
+        return {"images_per_second": self._images / elapsed, "data_wait_share": self._waited / elapsed}
 
 
 class TrainingMonitor:
@@ -37,10 +33,7 @@ class TrainingMonitor:
     def __init__(self, events: Path, metrics: Path, start_step: int, *, csv_file: Path | None = None) -> None:
         """Lines of metrics.jsonl beyond `start_step` are dropped: a resumed run computes them again."""
         self._metrics = metrics
-        lines = read_json_lines(metrics)
-        if any(line["step"] > start_step for line in lines):
-            with replace_file(metrics) as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines if line["step"] <= start_step)
+        drop_json_lines_after(metrics, start_step)
         self._csv = CsvLog(csv_file, metrics) if csv_file else None
         self._writer = tf.summary.create_file_writer(str(events))
 

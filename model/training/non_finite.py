@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+from runtime.errors import UserError
 
-class NonFiniteError(Exception):
+
+class NonFiniteError(UserError):
     """The loss or a weight became NaN or infinite."""
+
+    code = 3
 
     def __init__(self, what: str, last_good: Path | None) -> None:
         super().__init__(

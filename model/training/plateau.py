@@ -1,14 +1,12 @@
 """The learning rate on a plateau: which evaluation was the best, what came after it, and what follows from that."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from model.configuration.params import Params
 from runtime.errors import UserError
-from runtime.files import replace_file
-from runtime.json_files import append_json_line, read_json_lines
+from runtime.json_files import append_json_line, drop_json_lines_after, read_json_lines
 
 LEAST_FACTOR = 0.001  # of what the schedule gives
 
@@ -34,7 +32,8 @@ class Standing(NamedTuple):
 
 def standing_of(evaluations: Iterable[Evaluation]) -> Standing:
     """Goes through the evaluations in order of step, in whatever order they came."""
-    best, later = None, []
+    best: Evaluation | None = None
+    later: list[Evaluation] = []
     for each in sorted(evaluations):
         if best is None or each.value > best.value:
             best, later = each, []
@@ -61,16 +60,13 @@ class Plateau:
             UserError: for a line of another form.
         """
         self._file, self._params = file, params
-        lines = read_json_lines(file)
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(read_json_lines(file), start=1):
             if not _is_reduction(line):
                 raise UserError(f"{file}: line {number} is no reduction of the learning rate; remove it")
-        kept = [line for line in lines if line["step"] <= start]
-        if len(kept) < len(lines):
-            with replace_file(file) as out:
-                out.writelines(json.dumps(line) + "\n" for line in kept)
-        self.factor: float = kept[-1]["factor"] if kept else 1.0
-        self._since: int | None = kept[-1]["step"] if kept else None
+        drop_json_lines_after(file, start)
+        *_, last = {"factor": 1.0, "step": None}, *read_json_lines(file)
+        self.factor: float = last["factor"]
+        self._since: int | None = last["step"]
 
     def __str__(self) -> str:
         """What is in force, in words; empty before the first reduction."""
@@ -80,14 +76,14 @@ class Plateau:
 
     def update(self, step: int, standing: Standing) -> bool:
         """Lowers the factor from step number `step` on, and writes that down, if it is time; says whether it did."""
-        p = self._params
-        if p.plateau_evaluations is None or self.factor <= LEAST_FACTOR:
-            return False
+        p, best = self._params, standing.best
         counted = [each for each in standing.later if self._since is None or each.step > self._since]
-        if len(counted) < p.plateau_evaluations:
+        if best is None or not p.plateau_evaluations or len(counted) < p.plateau_evaluations:
+            return False
+        if self.factor <= LEAST_FACTOR:
             return False
         self.factor, self._since = max(self.factor * p.plateau_factor, LEAST_FACTOR), step
-        line = {"step": step, "factor": self.factor, "best_step": standing.best.step, "best": standing.best.value}
+        line = {"step": step, "factor": self.factor, "best_step": best.step, "best": best.value}
         append_json_line(self._file, line | {"last_evaluated_step": counted[-1].step})
         return True
 
@@ -96,4 +92,4 @@ def _is_reduction(line: object) -> bool:
     if not isinstance(line, dict):
         return False
     step, factor = line.get("step"), line.get("factor")
-    return type(step) is int and type(factor) in (int, float) and 0 < factor <= 1
+    return isinstance(step, int) and isinstance(factor, int | float) and 0 < factor <= 1

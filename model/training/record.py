@@ -10,7 +10,7 @@ from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.run.run_folder import RunFolder
 from model.training.batch_pictures import batch_picture, triplets_picture
-from model.training.batch_statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
+from model.training.batch_statistics import batch_statistics, distance_samples, hardest_triplets, percentiles
 from model.training.collapse import CollapseAlarm
 from model.training.detailed_log import DetailedLog
 from model.training.learner import Learner
@@ -96,7 +96,7 @@ class Record:
 
     def _scalars(self, step: int, values: dict[str, float], result: StepResult, compiled: bool) -> None:
         """A line of metrics.jsonl, a point per curve, and a line for a person."""
-        speed = self._meter.read()
+        speed, self._meter = self._meter.read(), Meter()
         rate = speed["images_per_second"] / self._sampler.batch_size
         values = values | self._learner.optimizer.learning_rates(step - 1)
         values |= _statistics(self._monitor, result, self._params, step) | speed
@@ -108,28 +108,15 @@ class Record:
 
 def _statistics(monitor: TrainingMonitor, result: StepResult, params: Params, step: int) -> dict[str, float]:
     """The scalars of a logged step; its histograms go to TensorBoard at once."""
-    scalars = batch_statistics(result.labels, result.embeddings, params.metric, params.batch_k)
-    figures = result.figures
-    anchor_losses, valid = _anchor_losses(result), figures.valid.numpy() > 0
-    monitor.histograms(
-        step,
-        {
-            "anchor_loss": anchor_losses[valid],
-            "embedding_norms": np.linalg.norm(result.embeddings.numpy(), axis=1),
-            **{
-                f"distance/{name}": sample
-                for name, sample in distance_samples(result.labels, result.embeddings, params.metric).items()
-            },
-        },
-    )
-    percentiles = anchor_statistics({"valid": valid, "losses": anchor_losses}) | anchor_statistics(
-        {
-            "valid": figures.complete.numpy() > 0,
-            "hardest_positive": figures.hardest_positive.numpy(),
-            "hardest_negative": figures.hardest_negative.numpy(),
-        }
-    )
-    return {name: float(value) for name, value in scalars.items()} | percentiles
+    figures = batch_statistics(result.labels, result.embeddings, params.metric, params.batch_k)
+    anchors = result.figures
+    anchor_losses = _anchor_losses(result)[anchors.valid.numpy() > 0]
+    complete = anchors.complete.numpy() > 0
+    hardest = {name: getattr(anchors, name).numpy()[complete] for name in ("hardest_positive", "hardest_negative")}
+    samples = distance_samples(result.labels, result.embeddings, params.metric)
+    histograms = {"anchor_loss": anchor_losses, "embedding_norms": np.linalg.norm(result.embeddings.numpy(), axis=1)}
+    monitor.histograms(step, histograms | {f"distance/{name}": sample for name, sample in samples.items()})
+    return figures | percentiles({"anchor_loss": anchor_losses} | hardest)
 
 
 def _anchor_losses(result: StepResult) -> np.ndarray:

@@ -38,15 +38,10 @@ def resume_or_begin(
     if fresh and params.whitening in ("start", "both"):
         log.line(whiten(learner.network, params, data.images))
     run.write_resolved(params)  # only now: a run that cannot go on keeps its record
-    _forget_later_results(run, params, start, log)
-    if fresh:
-        checkpoints.save(0)  # so that the untrained network is evaluated too
-    return checkpoints, start
-
-
-def _forget_later_results(run: RunFolder, params: Params, start: int, log: Log) -> None:
-    forgotten = forget_results_after(run, start)
-    if forgotten:
+    if forgotten := forget_results_after(run, start):
         log.line(f"{forgotten} results of later steps dropped from {run.results}: these steps are repeated")
     if params.csv_log and run.results.exists():
         write_results_csv(run)
+    if fresh:
+        checkpoints.save(0)  # so that the untrained network is evaluated too
+    return checkpoints, start

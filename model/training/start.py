@@ -1,9 +1,9 @@
 """May this run start? What train.py checks, says and undoes around a training. Needs no TensorFlow."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from dataset.loading.training_set import TrainingSet
 from model.configuration.loading import load_params
@@ -73,15 +73,11 @@ def nothing_to_do(run: RunFolder, params: Params, total: int) -> list[str]:
     return [reason, *(f"not used, as nothing is trained: {change}" for change in run.changes(params))]
 
 
-class Reopened(NamedTuple):
-    """What a run was before it was started again: its checkpoints, and what its DONE said, if there was one."""
+@contextlib.contextmanager
+def reopened(run: RunFolder) -> Iterator[None]:
+    """Takes DONE away while the run is trained again, before anything slow: an evaluator must not end on it now.
 
-    checkpoints: list[tuple[int, Path]]
-    done: str | None
-
-
-def reopen(run: RunFolder) -> Reopened:
-    """Takes DONE away, before anything slow happens: an evaluator that is started now must not end on it.
+    It is put back after a UserError if nothing was trained until then: the run is as finished as it was.
 
     Raises:
         UserError: when training ended with a whitening, from where it cannot go on.
@@ -92,23 +88,20 @@ def reopen(run: RunFolder) -> Reopened:
             f"{run.folder}: its training has ended with a whitening in the place of the layers that were learned, "
             f"and cannot go on; take a new --model_dir with warm_start_from {str(run.folder)!r}"
         )
+    before = list_checkpoints(run.checkpoints)
     run.done.unlink(missing_ok=True)
-    return Reopened(list_checkpoints(run.checkpoints), done)
-
-
-def close_again(run: RunFolder, before: Reopened) -> None:
-    """Puts DONE back if nothing was trained since: the run is as finished as it was."""
-    if before.done is not None and list_checkpoints(run.checkpoints) == before.checkpoints:
-        run.done.write_text(before.done)
+    try:
+        yield
+    except UserError:
+        if done is not None and list_checkpoints(run.checkpoints) == before:
+            run.done.write_text(done)
+        raise
 
 
 def notes(run: RunFolder, params: Params, data: TrainingSet, total: int) -> Iterator[str]:
     """What the log says of a run before it starts: its data, plans beyond its last step, changed parameters."""
     yield data.summary()
     if total > 1:  # a short trial of a long recipe is no mistake
-        for name in ("decay_start_step", "warmup_steps"):
-            if getattr(params, name) >= total:
-                yield f"note: {name} is {getattr(params, name)}, but training ends at step {total}"
         for note in late_beginnings(params, total):
             yield f"note: {note}"
     for change in run.changes(params):

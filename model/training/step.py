@@ -81,7 +81,7 @@ class TrainStep:
             step: the number of steps done before.
             phase: what it does.
         """
-        if phase != self._phase:
+        if self._compiled is None or phase != self._phase:
             self._phase, self._compiled = phase, self._compile(phase)
         return self._compiled(images, labels, tf.constant(step, tf.int64))
 
@@ -104,20 +104,20 @@ class TrainStep:
     def _replica_step(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, phase: Phase) -> StepResult:
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
+
+        def all_reduce(x: tf.Tensor) -> tf.Tensor:
+            return tf.identity(x) if replicas == 1 else context.all_reduce(tf.distribute.ReduceOp.SUM, x)
+
         with tf.GradientTape() as tape:
             embeddings, classified = self._network.in_training(images)  # (B / replicas, D), (B / replicas, C)
-            if replicas == 1:
-                anchors, all_reduce = None, tf.identity
-            else:
+            anchors, apart = None, classified is not embeddings
+            if replicas > 1:
                 size = embeddings.shape[0]
                 anchors = (context.replica_id_in_sync_group * size, size)
-                all_reduce = lambda x: context.all_reduce(tf.distribute.ReduceOp.SUM, x)  # noqa: E731
                 # Zeros around the own rows, then a sum: a gather whose gradient is right on every strategy.
                 around = [anchors[0], (replicas - 1) * size - anchors[0]]
-                gather = lambda x: all_reduce(tf.pad(x, [around, [0, 0]]))  # noqa: E731
-                apart = classified is not embeddings
-                embeddings = gather(embeddings)  # (B, D)
-                classified = gather(classified) if apart else embeddings  # (B, C)
+                embeddings = all_reduce(tf.pad(embeddings, [around, [0, 0]]))  # (B, D)
+                classified = all_reduce(tf.pad(classified, [around, [0, 0]])) if apart else embeddings  # (B, C)
                 labels = all_reduce(tf.pad(labels, [around]))  # (B,)
             loss, values, figures = self._objective(
                 labels,

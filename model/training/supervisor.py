@@ -28,13 +28,8 @@ class EvaluationWatch:
 
     def __init__(self, run: RunFolder, params: Params, watched: Watched) -> None:
         self._run, self._origin, self._watched = run, origin_of(params), watched
-        self._seen: tuple[int, int, int] | None = None
-        self._last: list[Evaluation] = []
-
-    @property
-    def seen(self) -> list[Evaluation]:
-        """Those of the last look."""
-        return self._last
+        self._state: tuple[int, int, int] | None = None  # of the file, when it was read last
+        self.seen: list[Evaluation] = []  # at the last look
 
     def news(self) -> list[Evaluation] | None:
         """All evaluations if there are others than at the last look, else None.
@@ -47,16 +42,16 @@ class EvaluationWatch:
         except FileNotFoundError:
             return None
         state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        if state == self._seen:
+        if state == self._state:
             return None
-        self._seen = state
+        self._state = state
         name, metric = self._watched
         lines = [line for line in results_with(self._run, self._origin) if line["set"] == name]
         values = {line["step"]: line["metrics"].get(metric) for line in lines}
         found = [Evaluation(step, value) for step, value in values.items() if _is_number(value)]
-        if found == self._last:
+        if found == self.seen:
             return None
-        self._last = found
+        self.seen = found
         return found
 
 
@@ -100,7 +95,7 @@ class Supervisor:
         self._silent = None
         standing = standing_of(evaluations)
         reason = reason_to_stop(self._params, str(self._watched), standing)
-        if reason is None and self._plateau.update(step, standing):
+        if reason is None and standing.best and self._plateau.update(step, standing):
             self._log.line(
                 f"step {step}: plateau: no better {self._watched} since {standing.best.value:.4g} of "
                 f"ckpt-{standing.best.step}; {self._plateau}"
@@ -130,10 +125,9 @@ def _is_number(value: object) -> bool:
 
 def reason_to_stop(params: Params, figure: str, standing: Standing) -> str | None:
     """Why training should end, in words: so many evaluations in a row were not better; None if it should not."""
-    wanted = params.early_stopping_evaluations
-    if wanted is None or len(standing.later) < wanted:
+    wanted, best = params.early_stopping_evaluations, standing.best
+    if best is None or not wanted or len(standing.later) < wanted:
         return None
-    best = standing.best
     return (
         f"the last {len(standing.later)} evaluations brought no better {figure} than {best.value:.4g} of "
         f"ckpt-{best.step}"

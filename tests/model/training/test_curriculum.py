@@ -14,6 +14,7 @@ from helpers.training_results import assert_same_bits, checkpoint_values, train_
 from model.configuration.loading import check_params
 from model.losses.objective import Objective
 from model.losses.triplet import triplet_loss
+from model.network import heads
 from model.network.build import build_network
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
@@ -74,7 +75,7 @@ def test_what_is_planned_for_steps_that_never_come():
     assert late_beginnings(params, 11) == []
     assert late_beginnings(params, 9) == [
         "triplet_strategy batch_hard begins at step 9, but training ends at step 9",
-        "freeze_backbone_steps is 10, but training ends at step 9: the backbone learns nothing",
+        "freeze_backbone_steps is 10, but training ends at step 9",
     ]
 
 
@@ -122,40 +123,11 @@ def test_a_frozen_backbone_has_its_batch_norm_at_rest_and_wakes_as_it_was(kept):
     assert changed
 
 
-def test_a_head_without_weights_and_a_frozen_backbone_are_refused():
-    class Head:
-        trainable_variables = ()
-
-    class Bare:
-        trainable_variables = ()
-        embedder = None
-
-        def __init__(self):
-            self.embedder = self
-
-        def get_layer(self, name):
-            return Head()
-
+def test_a_head_without_weights_and_a_frozen_backbone_are_refused(monkeypatch):
+    monkeypatch.setattr("model.network.heads.direct.head", heads.pool)
     params = params_of(freeze_backbone_steps=5)
     with pytest.raises(UserError, match="nothing would learn"):
-        TrainStep(make_strategy(params), Bare(), Objective(params, 3), None, params)
-
-
-@pytest.mark.parametrize(
-    ("strategy", "message"),
-    [
-        ([[1, "batch_all"]], "the first entry is [1, 'batch_all'], but a curriculum begins at step 0"),
-        ([[0, "batch_all"], [0, "batch_hard"]], "[0, 0] must rise from each to the next"),
-        ([[0, "batch_al"]], "unknown name 'batch_al'; did you mean 'batch_all'?"),
-        ([[0, "basic"]], "'basic' has triples of its own and cannot be part of a curriculum"),
-        ([["batch_all", 0]], "['batch_all', 0] must be [step, name]"),
-    ],
-)
-def test_curricula_that_cannot_be_are_answered_in_one_line(strategy, message):
-    with pytest.raises(UserError) as error:
-        params_of(triplet_strategy=strategy)
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
+        TrainStep(make_strategy(params), build_network(params), Objective(params, 3), None, params)
 
 
 # Trainings, in one process

@@ -5,7 +5,7 @@ from helpers.evaluations import params_of
 
 from model.run.done import write_done
 from model.run.run_folder import RunFolder
-from model.training.start import close_again, nothing_to_do, reopen, start_run
+from model.training.start import nothing_to_do, reopened, start_run
 from runtime.errors import UserError
 
 
@@ -46,28 +46,35 @@ def test_a_run_that_ended_early_has_nothing_to_do(tmp_path):
 
 def test_done_comes_back_only_when_nothing_was_trained(tmp_path):
     run = RunFolder(tmp_path)
-    close_again(run, reopen(run))
-    assert not run.done.exists()
-    write_checkpoints(run, 2)
+
+    @reopened(run)
+    def fail(*checkpoints: int) -> None:
+        """A training that fails, after it has written checkpoints."""
+        assert not run.done.exists()
+        write_checkpoints(run, *checkpoints)
+        raise UserError("broken")
+
+    with pytest.raises(UserError, match="broken"):
+        fail(2)
+    assert not run.done.exists()  # nor was it there before
     write_done(run, 2, "no better")
     said = run.done.read_text()
-    before = reopen(run)
-    assert not run.done.exists()
-    close_again(run, before)
+    with pytest.raises(UserError, match="broken"):
+        fail(2)
     assert run.done.read_text() == said
-    before = reopen(run)
-    write_checkpoints(run, 2, 3)
-    close_again(run, before)
+    with pytest.raises(UserError, match="broken"):
+        fail(2, 3)
     assert not run.done.exists()
 
 
 def test_a_whitened_end_is_not_trained_on(tmp_path):
     run = RunFolder(tmp_path)
     run.write_resolved(params_of(whitening="end"))
-    reopen(run)  # it was stopped before its end
+    with reopened(run):  # it was stopped before its end
+        pass
     write_done(run, 2)
-    with pytest.raises(UserError, match="ended with a whitening"):
-        reopen(run)
+    with pytest.raises(UserError, match="ended with a whitening"), reopened(run):
+        pass
     assert run.done.exists()
 
 

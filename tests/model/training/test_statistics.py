@@ -7,7 +7,7 @@ from helpers.commands import process
 from scipy.spatial.distance import cdist
 from scipy.stats import entropy
 
-from model.training.batch_statistics import anchor_statistics, batch_statistics, distance_samples, hardest_triplets
+from model.training.batch_statistics import batch_statistics, distance_samples, hardest_triplets, percentiles
 
 METRICS = ["euclidean", "sqeuclidean", "cityblock", "cosine"]
 
@@ -92,19 +92,10 @@ def test_broken_embeddings_are_survived(metric, broken):
             assert np.isfinite([triplet.d_ap, triplet.d_an]).all()
 
 
-def test_anchor_statistics_are_percentiles_of_valid_anchors():
+def test_percentiles_of_the_finite_values():
     losses = np.arange(101, dtype=np.float32)
-    values = {
-        "losses": np.append(losses, [1000, np.nan]),
-        "hardest_positive": np.append(losses / 10, [1000, 5]),
-        "valid": np.append(np.ones(101), [0, 1]).astype(bool),
-    }
-    percentiles = anchor_statistics(values)
-    names = [f"{name}_p{p}" for name in ("anchor_loss", "hardest_positive") for p in (5, 50, 95)]
-    assert list(percentiles) == names
-    assert [percentiles[name] for name in names[:3]] == [5, 50, 95]
-    assert percentiles["hardest_positive_p50"] == pytest.approx(5.0, abs=0.1)
-    assert anchor_statistics(values | {"valid": np.zeros(103, bool)}) == {}
+    values = {"loss": np.append(losses, [np.inf, np.nan]), "none": losses[:0], "broken": np.full(3, np.nan)}
+    assert percentiles(values) == {"loss_p5": 5, "loss_p50": 50, "loss_p95": 95}
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -75,20 +75,6 @@ def test_more_dimensions_than_features_are_refused():
         check_whitening(build_network(params), params)
 
 
-@pytest.mark.parametrize(
-    ("values", "part"),
-    [
-        ({"head": "bnneck"}, "head 'bnneck' has not"),
-        ({"warm_start_from": None}, "it needs warm_start_from"),
-        ({"pooling": "flatten"}, "would need a matrix"),
-        ({"whitening": "end", "early_stopping_evaluations": 3}, "drop early_stopping_evaluations"),
-    ],
-)
-def test_what_it_needs(values, part):
-    with pytest.raises(UserError, match=part):
-        check_params(VALUES | values, "x")
-
-
 def test_a_training_ends_with_white_embeddings(trained, dataset, images, tmp_path):
     values = {"warm_start_from": str(trained), "whitening": "both", "head": "direct", "save_checkpoints_steps": 1}
     run = RunFolder(make_run(tmp_path / "run", dataset, **values, train_iterations=2))
