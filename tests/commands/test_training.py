@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers.commands import ROOT, command, setting, start
 from helpers.tiny import make_dataset, make_run
-from helpers.training_results import assert_same_bits, checkpoint_values, events, train_smoothly
+from helpers.training_results import assert_same_bits, events
 
 from model.configuration.loading import check_params
 from model.losses.objective import Objective
@@ -63,13 +63,13 @@ def test_a_finished_run_is_left_alone(trained):
 
 
 def test_resuming_after_sigterm_changes_no_bit(dataset, tmp_path):
-    steps = 200
+    steps = 60
     options = {"train_iterations": steps, "deterministic": True, "save_checkpoints_steps": 1000, "num_channels": [8, 8]}
-    options |= {"learning_rate_schedule": "cosine", "warmup_steps": 10, "save_summary_steps": 1}
+    options |= {"learning_rate_schedule": "cosine", "warmup_steps": 5, "save_summary_steps": 1}
     whole = make_run(tmp_path / "whole", dataset, **options)
     assert command("train.py", "--model_dir", whole).returncode == 0
     stopped = make_run(tmp_path / "stopped", dataset, **options)
-    at = random.randrange(1, 80)
+    at = random.randrange(1, 20)
     with start("train.py", "--model_dir", stopped) as process:
         for text in process.stdout:
             if text.startswith("step") and int(text.split()[1].partition("/")[0]) >= at:
@@ -232,35 +232,8 @@ def test_half_precision_keeps_learning(dataset, tmp_path):
     assert last["loss"] < first["loss"]
 
 
-@pytest.mark.parametrize(
-    "strategy",
-    ["batch_all", *(pytest.param(name, marks=pytest.mark.slow) for name in ("batch_hard", "tf_batch_semi_hard"))],
-)
-def test_two_devices_equal_one(dataset, tmp_path, strategy):
-    """Two replicas that gather their embeddings take the same steps as one device with the whole batch."""
-    # A margin of 1 leaves some triplets inactive, so that the replicas' counts differ.
-    options = {"margin": 1.0, "triplet_strategy": strategy, "learning_rate": 0.1}
-    one = make_run(tmp_path / "one", dataset, **options)
-    two = make_run(tmp_path / "two", dataset, distribution="mirrored", **options)
-    assert train_smoothly(one).returncode == 0
-    done = train_smoothly(two)
-    assert done.returncode == 0, done.stderr
-    assert "on 2 devices" in done.stdout
-    for a, b in zip(*(read_json_lines(run / "metrics.jsonl") for run in (one, two)), strict=True):
-        for name in ("loss", "active_fraction", "hardest_positive", "hardest_negative", "batch_top1", "embedding_norm"):
-            assert a[name] == pytest.approx(b[name], rel=1e-4, abs=1e-5), name
-    assert 0 < a["active_fraction"] < 1
-    values = [checkpoint_values(run, 4) for run in (one, two)]
-    moved = [
-        np.abs(checkpoint_values(one, 0)[name] - value).max() for name, value in values[0].items() if value.ndim > 1
-    ]
-    assert max(moved) > 1e-2
-    for name in values[0]:
-        np.testing.assert_allclose(values[0][name], values[1][name], atol=2e-5, err_msg=name)
-
-
 def test_a_batch_that_devices_cannot_share(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset, distribution="mirrored", batch_p=3, batch_k=3)
-    done = train_smoothly(run)
+    done = command("train.py", "--model_dir", run)
     assert done.returncode == 2
     assert "9 images cannot be shared by 2 devices" in done.stderr

@@ -1,11 +1,15 @@
 """What a training has written, read by TensorFlow itself."""
 
+import shutil
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pytest
 import tensorflow as tf
-from helpers.commands import Done, command
+from helpers.commands import Done, command, setting
+
+from runtime.json_files import read_json_lines
 
 # Where training is "mirrored" it finds two devices; everything else uses the first of them alone.
 tf.config.set_logical_device_configuration(
@@ -43,3 +47,25 @@ def train_smoothly(run: Path, *words: object) -> Done:
     """Trains a run with a large epsilon of Adam, which divides by the gradient's size and would blow up rounding."""
     with mock.patch("model.training.optimizer.EPSILON", 0.1):
         return command("train.py", "--model_dir", run, *words)
+
+
+def assert_two_devices_train_alike(one: Path, two: Path, *ends: int, atol: float = 2e-5) -> None:
+    """Trains in the new folder `two` as `one` was, but on two devices, up to each of the steps `ends` in turn.
+
+    Replicas that gather their embeddings must take the same steps as one device with the whole batch.
+    """
+    two.mkdir()
+    shutil.copy(one / "params.json", two)
+    for end in ends:
+        done = train_smoothly(two, *setting(distribution="mirrored", train_iterations=end))
+        assert done.returncode == 0, done.stderr
+        assert "on 2 devices" in done.stdout
+    for a, b in zip(*(read_json_lines(run / "metrics.jsonl") for run in (one, two)), strict=True):
+        assert a.keys() == b.keys()
+        for figure in a.keys() - {"images_per_second", "data_wait_share"}:
+            assert a[figure] == pytest.approx(b[figure], rel=1e-3, abs=1e-4), figure
+    first, *values = (checkpoint_values(run, step) for run, step in ((one, 0), (one, ends[-1]), (two, ends[-1])))
+    assert values[0].keys() == values[1].keys()
+    for name in values[0]:
+        np.testing.assert_allclose(values[0][name], values[1][name], atol=atol, err_msg=name)
+    assert max(np.abs(first[name] - values[0][name]).max() for name in first if name.startswith("backbone/")) > 1e-2

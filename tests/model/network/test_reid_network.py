@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.commands import command, setting
+from helpers.commands import command
 from helpers.reid_params import params_of
 from helpers.tiny import make_run
-from helpers.training_results import checkpoint_values, train_smoothly
+from helpers.training_results import assert_two_devices_train_alike, checkpoint_values, train_smoothly
 
 from model.losses.auxiliary import Classification
 from model.losses.objective import Objective
@@ -168,18 +168,4 @@ def test_what_is_logged_is_what_the_triplet_loss_saw(neck):
 
 
 def test_two_devices_train_bnneck_as_one_does(neck, tmp_path):
-    two = tmp_path / "two"
-    two.mkdir()
-    shutil.copy(neck / "params.json", two)
-    done = train_smoothly(two, *setting(distribution="mirrored"))
-    assert done.returncode == 0, done.stderr
-    assert "on 2 devices" in done.stdout
-    timed = {"images_per_second", "data_wait_share"}
-    for a, b in zip(*(read_json_lines(run / "metrics.jsonl") for run in (neck, two)), strict=True):
-        assert a.keys() == b.keys()
-        for figure in a.keys() - timed:
-            assert a[figure] == pytest.approx(b[figure], rel=1e-3, abs=1e-4), figure
-    values = [checkpoint_values(run, 4) for run in (neck, two)]
-    assert values[0].keys() == values[1].keys()
-    for key in values[0]:
-        np.testing.assert_allclose(values[0][key], values[1][key], atol=1e-4, err_msg=key)
+    assert_two_devices_train_alike(neck, tmp_path / "two", 4, atol=1e-4)
