@@ -30,8 +30,8 @@ def command(*words: object) -> Done:
     """Runs `python WORDS` (a script or -m MODULE) in the project's folder, but within this process.
 
     TensorFlow is imported only once then, which takes longer than most commands. The state of the process is as before
-    afterwards. What needs a process of its own (to send it a signal, to see what it imports or how much memory it
-    takes, `-c CODE`, several devices) is for `process` or `start`.
+    afterwards. What needs a process of its own (to send it a signal, to see what it imports, what its libraries print
+    or how much memory it takes, `-c CODE`) is for `process` or `start`.
     """
     words = [str(word) for word in words]
     script, arguments = (words[1], words[2:]) if words[0] == "-m" else (words[0], words[1:])
