@@ -1,4 +1,6 @@
-"""Learning rates of backbone and head, and a backbone that begins to learn later, against Adam in NumPy."""
+"""Learning rates: schedules, and Adam with rates of backbone and head, or a backbone that begins to learn later."""
+
+import math
 
 import keras
 import numpy as np
@@ -91,3 +93,50 @@ def test_with_one_rate_it_is_keras_adam_to_the_bit_and_is_saved_like_it(tmp_path
     assert ends[0] == ends[1] != ends[2]
     assert saved[0] == saved[1] == saved[2]
     assert len(saved[0]) > 2 * len(SHAPES)
+
+
+def rate(step, total=100, **values):
+    return float(LearningRate(check_params({"learning_rate": 0.5} | values, "x"), total)(step))
+
+
+def test_constant():
+    assert [rate(step) for step in (0, 50, 99)] == [0.5] * 3
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 1), (59, 1), (60, 1), (80, 0.1), (100, 0.01), (120, 0.01)])
+def test_exponential_decay_from_a_step(step, expected):
+    values = {"learning_rate_schedule": "exponential", "decay_start_step": 60, "decay_final_fraction": 0.01}
+    assert rate(step, **values) == pytest.approx(0.5 * expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("step", [0, 20, 45, 70, 100])
+def test_cosine_decay(step):
+    values = {"learning_rate_schedule": "cosine", "decay_start_step": 20, "decay_final_fraction": 0.1}
+    progress = (step - 20) / 80 if step > 20 else 0
+    expected = 0.5 * (0.1 + 0.9 * (1 + math.cos(math.pi * progress)) / 2)
+    assert rate(step, **values) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 1), (39, 1), (40, 0.1), (69, 0.1), (70, 0.01), (99, 0.01), (500, 0.01)]
+)
+def test_stepwise_decay(step, expected):
+    values = {"learning_rate_schedule": "step", "decay_steps": [40, 70]}
+    assert rate(step, **values) == pytest.approx(0.5 * expected, rel=1e-5)
+    assert rate(step, total=10, **values) == pytest.approx(0.5 * expected, rel=1e-5)  # whatever the length
+    halved = rate(step, **values, decay_factor=0.5, warmup_steps=50)
+    passed = (step >= 40) + (step >= 70)
+    assert halved == pytest.approx(0.5 * 0.5**passed * min((step + 1) / 50, 1), rel=1e-5)
+
+
+def test_a_plateau_lowers_the_whole():
+    schedule = LearningRate(check_params({"learning_rate": 0.5, "warmup_steps": 4}, "x"), 100)
+    for factor in (1.0, 0.25, 0.25, 0.125):
+        schedule.lower(factor)
+        assert [float(schedule(step)) for step in (0, 50)] == [0.125 * factor, 0.5 * factor]
+
+
+def test_warm_up_is_linear_and_multiplies_the_decay():
+    assert [rate(step, warmup_steps=4) for step in range(6)] == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
+    plain = rate(1, learning_rate_schedule="cosine")
+    assert rate(1, learning_rate_schedule="cosine", warmup_steps=4) == pytest.approx(plain / 2)
