@@ -1,15 +1,14 @@
-"""Small trees in the form of ImageNet VID, and a reader of them that shares nothing with the project's."""
+"""A small tree in the form of ImageNet VID whose objects are known, and readers of what is made of it."""
 
 import csv
-import xml.etree.ElementTree as ElementTree
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-Box = tuple[float, float, float, float]
+from dataset.vid.annotations import Frame, Snippet, VideoObject
+from dataset.vid.synthetic.render import annotation_xml
 
 SIZE = (96, 72)
 SNIPPETS = {  # folder below the split -> objects in each frame
@@ -30,49 +29,36 @@ SNIPPETS = {  # folder below the split -> objects in each frame
 CATEGORIES = ("n02084071", "n02402425", "n02691156")
 
 
-@dataclass(frozen=True)
-class Object:
+def thing(
+    trackid: int, box: tuple, category: str = CATEGORIES[0], occluded: bool = False, generated: bool = False
+) -> VideoObject:
     """One object of a frame; the box is xmin, ymin, xmax, ymax."""
-
-    trackid: int
-    box: Box
-    category: str = CATEGORIES[0]
-    occluded: bool = False
-    generated: bool = False
+    return VideoObject(trackid, category, *map(float, box), occluded, generated)
 
 
-@dataclass
-class FrameTruth:
-    """What one XML file says."""
+def tree(split: str, repeat: int = 1) -> list[Snippet]:
+    """What the annotations say, with `repeat` times the frames: objects move, some are occluded in some frames."""
+    rng = np.random.default_rng(["train", "val"].index(split))
+    snippets = []
+    for number, (folder, counts) in enumerate(SNIPPETS[split].items()):
+        frames = []
+        for position, count in enumerate(counts * repeat):
+            objects = []
+            others = rng.choice([0, 1, 3, 4, 5], max(0, count - 1), replace=False).tolist()
+            for trackid in sorted([2, *others]) if count else []:
+                x, y = (8 + 26 * (trackid % 3) + rng.integers(-8, 9), 6 + 32 * (trackid // 3) + rng.integers(-8, 9))
+                width, height = rng.integers(14, 27, 2)
+                category = CATEGORIES[(number + trackid % 2) % 3]
+                objects.append(thing(trackid, (x, y, x + width, y + height), category, *(rng.uniform(size=2) < 0.2)))
+            frames.append(Frame(split, folder, f"{position:06d}", *SIZE, tuple(objects)))
+        snippets.append(Snippet(split, folder, frames))
+    return snippets
 
-    split: str
-    folder: str
-    name: str
-    size: tuple[int, int]
-    objects: dict[int, Object] = field(default_factory=dict)
 
-    @property
-    def snippet(self) -> str:
-        return self.folder.split("/")[-1]
-
-    def crop(self, trackid: int) -> str:
-        letter = "e" if self.split == "val" else "abcd"[int(self.folder.split("/")[0][-1])]
-        return f"crops/{letter}/{self.snippet}/{self.name}.{trackid:02d}.crop.x.jpg"
-
-
-def xml(folder: str, name: str, objects: list[Object], size: tuple[int, int] = SIZE) -> str:
-    """An annotation, line by line as in ILSVRC2015_VID_train_0002."""
-    lines = ["<annotation>", f"\t<folder>{folder}</folder>", f"\t<filename>{name}</filename>"]
-    lines += ["\t<source>", "\t\t<database>ILSVRC_2015</database>", "\t</source>"]
-    lines += ["\t<size>", f"\t\t<width>{size[0]}</width>", f"\t\t<height>{size[1]}</height>", "\t</size>"]
-    for o in objects:
-        xmin, ymin, xmax, ymax = o.box
-        lines += ["\t<object>", f"\t\t<trackid>{o.trackid}</trackid>", f"\t\t<name>{o.category}</name>", "\t\t<bndbox>"]
-        lines += [f"\t\t\t<xmax>{xmax}</xmax>", f"\t\t\t<xmin>{xmin}</xmin>"]
-        lines += [f"\t\t\t<ymax>{ymax}</ymax>", f"\t\t\t<ymin>{ymin}</ymin>", "\t\t</bndbox>"]
-        lines += [f"\t\t<occluded>{o.occluded:d}</occluded>", f"\t\t<generated>{o.generated:d}</generated>"]
-        lines += ["\t</object>"]
-    return "\n".join([*lines, "</annotation>", ""])
+def crop_file(frame: Frame, trackid: int, kind: str = "crop.x") -> str:
+    """The path of a crop."""
+    letter = "e" if frame.split == "val" else "abcd"[int(frame.folder.split("/")[0][-1])]
+    return f"crops/{letter}/{frame.snippet}/{frame.name}.{trackid:02d}.{kind}.jpg"
 
 
 def annotation(root: Path, split: str, folder: str, name: str) -> Path:
@@ -84,7 +70,7 @@ def picture(root: Path, split: str, folder: str, name: str) -> Path:
 
 
 def put_frame(
-    root: Path, split: str, folder: str, name: str, objects: list[Object], pixels: np.ndarray | None = None
+    root: Path, split: str, folder: str, name: str, objects: Sequence[VideoObject], pixels: np.ndarray | None = None
 ) -> None:
     """Writes a frame's annotation and its picture: `pixels`, or something smooth that no other frame has."""
     if pixels is None:
@@ -93,54 +79,16 @@ def put_frame(
     file, image = annotation(root, split, folder, name), picture(root, split, folder, name)
     for path in (file, image):
         path.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(xml(folder, name, objects, (pixels.shape[1], pixels.shape[0])))
+    file.write_text(annotation_xml(Frame(split, folder, name, pixels.shape[1], pixels.shape[0], tuple(objects))))
     Image.fromarray(pixels).save(image, "JPEG", quality=95)
 
 
 def make_root(root: Path, repeat: int = 1) -> Path:
-    """Writes the tree of SNIPPETS, with `repeat` times the frames: objects move, some are occluded in some frames."""
-    rng = np.random.default_rng(0)
-    for split, snippets in SNIPPETS.items():
-        for number, (folder, counts) in enumerate(snippets.items()):
-            for position, count in enumerate(counts * repeat):
-                objects = []
-                others = rng.choice([0, 1, 3, 4, 5], max(0, count - 1), replace=False).tolist()
-                for trackid in sorted([2, *others]) if count else []:
-                    x, y = (8 + 26 * (trackid % 3) + rng.integers(-8, 9), 6 + 32 * (trackid // 3) + rng.integers(-8, 9))
-                    width, height = rng.integers(14, 27, 2)
-                    box = tuple(int(v) for v in (x, y, x + width, y + height))
-                    hidden, generated = rng.uniform(size=2) < 0.2
-                    objects.append(Object(trackid, box, CATEGORIES[(number + trackid % 2) % 3], hidden, generated))
-                put_frame(root, split, folder, f"{position:06d}", objects)
+    """Writes the `tree` of both splits."""
+    for snippet in tree("train", repeat) + tree("val", repeat):
+        for frame in snippet.frames:
+            put_frame(root, frame.split, frame.folder, frame.name, frame.objects)
     return root
-
-
-def read_root(root: Path) -> dict[tuple[str, str], FrameTruth]:
-    """All frames of a sound tree by (snippet, frame name)."""
-    frames = {}
-    top = root / "Annotations" / "VID"
-    for file in sorted(top.rglob("*.xml")):
-        split, *folders = file.relative_to(top).parent.parts
-        tree = ElementTree.fromstring(file.read_bytes())
-        size = tuple(int(tree.find("size").find(side).text) for side in ("width", "height"))
-        frame = FrameTruth(split, "/".join(folders), file.stem, size)
-        for element in tree.findall("object"):
-            values = {child.tag: child.text for child in element}
-            sides = {child.tag: float(child.text) for child in element.find("bndbox")}
-            box = tuple(sides[side] for side in ("xmin", "ymin", "xmax", "ymax"))
-            flags = values["occluded"] == "1", values["generated"] == "1"
-            frame.objects[int(values["trackid"])] = Object(int(values["trackid"]), box, values["name"], *flags)
-        frames[frame.snippet, frame.name] = frame
-    return frames
-
-
-def snippet_class(frames: list[FrameTruth]) -> str:
-    """By majority: over half of the frames."""
-    empty = sum(not frame.objects for frame in frames)
-    several = sum(len(frame.objects) >= 2 for frame in frames)
-    if empty > len(frames) / 2:
-        return "missing_bbox"
-    return "multiple_bboxes" if several > len(frames) / 2 else "single_bboxes"
 
 
 def read_csv(file: Path) -> list[dict[str, str]]:
@@ -152,12 +100,10 @@ def read_episodes(file: Path) -> list[tuple[str, str, list[str]]]:
     """(anchor, positive, negatives) of each episode."""
     episodes: dict[str, dict[str, list[str]]] = {}
     for row in read_csv(file):
-        episodes.setdefault(row["episode"], {}).setdefault(row["role"], []).append(row["path"])
-    for roles in episodes.values():
-        assert Counter({role: len(paths) for role, paths in roles.items() if role != "negative"}) == Counter(
-            anchor=1, positive=1
-        )
-    return [(roles["anchor"][0], roles["positive"][0], roles["negative"]) for roles in episodes.values()]
+        roles = episodes.setdefault(row["episode"], {"anchor": [], "positive": [], "negative": []})
+        roles[row["role"]].append(row["path"])
+    assert all(len(roles["anchor"]) == len(roles["positive"]) == 1 for roles in episodes.values())
+    return [(*roles["anchor"], *roles["positive"], roles["negative"]) for roles in episodes.values()]
 
 
 def contents(folder: Path, *suffixes: str) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Crops that are interrupted, killed, spoilt or made by two at once: the end is the same, byte for byte."""
+"""Crops that are interrupted, killed, spoilt, made by two at once, or of an archive that changes meanwhile."""
 
 import contextlib
 import os
@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import start
-from helpers.preparing import crop, imagenetvid
-from helpers.vid_tree import contents, make_root, picture
+from helpers.preparing import crop, curate, imagenetvid
+from helpers.vid_tree import contents, make_root, picture, read_episodes
 from PIL import Image
 
+from dataset.formats.prepared import open_prepared
+from dataset.loading.checked import load_episodes
 from dataset.prepare.imagenetvid import main
+from model.evaluation.sets import find_evaluation_sets
 from runtime.errors import UserError
+from runtime.json_files import read_json
 
 NAME = "out"  # the folder's name is in dataset.json
 
@@ -67,12 +71,20 @@ def number(out: Path) -> int:
     return sum(1 for _ in (out / "crops").rglob("*.jpg"))
 
 
-def test_killed(root, uninterrupted, tmp_path, capsys):
+@pytest.mark.parametrize(("workers", "ending"), [(1, signal.SIGINT), (2, signal.SIGKILL)])
+def test_stopped_with_two_at_once(root, uninterrupted, tmp_path, capsys, workers, ending):
     out = tmp_path / NAME
-    with at_work(root, out, workers=2) as process:
+    with at_work(root, out, workers) as process:
         wait_for(process, lambda: number(out) >= 20)
-        os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        os.kill(process.pid, signal.SIGSTOP)  # so that it is still there when the second one comes
+        for words in (("crop", "--root", root), ("curate",), ("index", "--root", root)):
+            with pytest.raises(UserError, match=f"^{out}: another process is at work in it") as caught:
+                main([*map(str, words), "--out", str(out)])
+            assert "\n" not in str(caught.value)
+        os.kill(process.pid, signal.SIGCONT)
+        os.killpg(process.pid, ending)
+        _, errors = process.communicate()
+    assert (process.returncode, errors) == ((130, STOPPED) if ending == signal.SIGINT else (-signal.SIGKILL, ""))
     assert not (out / "crops_val.json").exists()
     crops = crops_in(contents(out))
     stamps = {path: (out / path).stat().st_mtime_ns for path in crops}
@@ -101,31 +113,9 @@ def test_half_a_file_never_has_the_name_of_a_crop(root, uninterrupted, tmp_path,
     monkeypatch.setattr(Image.Image, "save", stops)
     with pytest.raises(KeyboardInterrupt):
         crop(root, out)
-    monkeypatch.setattr(Image.Image, "save", save)
     crops = crops_in(contents(out))
     assert len(crops) == 9
     assert crops.items() <= uninterrupted.items()
-    crop(root, out)
-    assert contents(out) == uninterrupted
-    assert not (out / ".partial").exists()
-
-
-def test_interrupted_with_two_at_once(root, uninterrupted, tmp_path):
-    out = tmp_path / NAME
-    with at_work(root, out) as process:
-        wait_for(process, lambda: number(out) >= 20)
-        os.kill(process.pid, signal.SIGSTOP)  # so that it is still there when the second one comes
-        for words in (("crop", "--root", root), ("curate",), ("index", "--root", root)):
-            with pytest.raises(UserError, match=f"^{out}: another process is at work in it") as caught:
-                main([*map(str, words), "--out", str(out)])
-            assert "\n" not in str(caught.value)
-        os.kill(process.pid, signal.SIGCONT)
-        os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate()
-    assert (process.returncode, errors) == (130, STOPPED)
-    assert 20 <= number(out) < len(crops_in(uninterrupted))
-    crop(root, out)
-    assert contents(out) == uninterrupted
 
 
 def test_interrupted_while_the_workers_start(root, tmp_path):
@@ -188,3 +178,57 @@ def test_what_came_later_or_was_mended(tmp_path, capsys):
     assert "val: other files" in said
     assert "val: nothing was left out" in said
     assert contents(out) == contents(whole)
+
+
+def test_frames_that_vanish_before_the_random_crops(tmp_path, capsys):
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    crop(root, out, "--split=val")
+    for i in range(3):
+        picture(root, "val", "ILSVRC2015_val_00000001", f"00000{i}").unlink()
+    curate(out, "--episodes=60")
+    episodes = read_episodes(out / "episodes" / "easy_val_eval.csv")
+    dropped = 60 - len(episodes)
+    assert 0 < dropped < 60
+    assert f"note: easy_val_eval: {dropped} episodes left out, since the images of their frames are gone" in (
+        capsys.readouterr().out
+    )
+    load_episodes(out / "episodes" / "easy_val_eval.csv", out, check="full")
+    statistics = read_json(out / "statistics.json")["sets"]["easy_val_eval"]
+    assert statistics["episodes"] == len(episodes)
+    assert statistics["snippets"] == len({anchor.split("/")[2] for anchor, *_ in episodes})
+
+
+def test_an_archive_that_was_moved(tmp_path):
+    """Crops are there, but random crops cannot be cut; with the new place it works, and nothing is cropped again."""
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    crop(root, out, "--split=val")
+    before = {path: (out / path).stat().st_mtime_ns for path in contents(out, ".jpg")}
+    root.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=f"^{root}/Data/VID/val: no such folder.*run crop with"):
+        curate(out, "--episodes=8")
+    assert not (out / "dataset.json").exists()
+    crop(tmp_path / "moved", out, "--split=val")
+    curate(out, "--episodes=8")
+    assert len(read_episodes(out / "episodes" / "easy_val_eval.csv")) == 8
+    assert before == {path: (out / path).stat().st_mtime_ns for path in before}
+
+
+def test_a_split_that_lost_its_images_loses_its_lists_and_does_not_block_the_other(tmp_path, capsys):
+    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+    crop(root, out)
+    curate(out, "--episodes=5")
+    for image in (root / "Data" / "VID" / "train").rglob("*.JPEG"):
+        image.unlink()
+    for each in (out / "crops").glob("[a-d]/*/*.jpg"):
+        each.unlink()
+    (out / "crops_val.json").unlink()
+    with pytest.raises(UserError, match="none of its 24 frames gave a crop"):
+        crop(root, out)
+    assert (out / "crops_val.json").exists()
+    curate(out, "--episodes=5")
+    assert "train: none of its objects has a crop" in capsys.readouterr().out
+    assert not (out / "train.csv").exists()
+    sets = {"val_eval", "easy_val_eval"}
+    assert {each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)} == sets
+    assert {file.stem for file in (out / "episodes").glob("*.csv")} == sets
+    assert {file.stem for file in (out / "episodes" / "attributes").iterdir()} == sets

@@ -1,12 +1,46 @@
 """Annotation files: parsed field by field; what is malformed costs the frame or one object, and is told."""
 
-import pytest
-from helpers.real_annotation import FOLDER, OBJECT, REAL, put
+from pathlib import Path
 
-from dataset.vid.annotations import Frame, VideoObject, parse_frame
+import pytest
+from helpers.vid_tree import thing
+
+from dataset.vid.annotations import Frame, parse_frame
 from dataset.vid.synthetic.render import annotation_xml
 
-BOX = VideoObject(0, "n02691156", 592, 334, 659, 375, occluded=False, generated=True)
+# The layout of a real file of ILSVRC2015_VID_train_0002.
+REAL = """<annotation>
+\t<folder>ILSVRC2015_VID_train_0002/ILSVRC2015_train_00555002</folder>
+\t<filename>000000</filename>
+\t<source>
+\t\t<database>ILSVRC_2015</database>
+\t</source>
+\t<size>
+\t\t<width>1280</width>
+\t\t<height>720</height>
+\t</size>
+\t<object>
+\t\t<trackid>0</trackid>
+\t\t<name>n02691156</name>
+\t\t<bndbox>
+\t\t\t<xmax>659</xmax>
+\t\t\t<xmin>592</xmin>
+\t\t\t<ymax>375</ymax>
+\t\t\t<ymin>334</ymin>
+\t\t</bndbox>
+\t\t<occluded>0</occluded>
+\t\t<generated>1</generated>
+\t</object>
+</annotation>
+"""
+OBJECT = REAL[REAL.index("\t<object>") : REAL.index("</annotation>")]
+BOX = thing(0, (592, 334, 659, 375), "n02691156", generated=True)
+FOLDER = "ILSVRC2015_VID_train_0002/ILSVRC2015_train_00555002"
+
+
+def put(folder: Path, text: str) -> Path:
+    (folder / "000000.xml").write_text(text)
+    return folder / "000000.xml"
 
 
 def test_reads_a_real_file_which_is_as_ours_are_written(tmp_path):

@@ -1,4 +1,4 @@
-"""The rules of curation, checked on random annotations by reading the paths that come out."""
+"""The rules of curation, checked on random annotations by looking up the paths that come out."""
 
 import hashlib
 import itertools
@@ -6,8 +6,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from helpers.vid_tree import crop_file, thing
 
-from dataset.vid.annotations import Frame, Snippet, VideoObject
+from dataset.vid.annotations import Frame, Snippet
 from dataset.vid.episode_sets import object_episodes, random_crop_episodes
 from dataset.vid.random_boxes import random_boxes
 from dataset.vid.selection import query_gallery_rows, snippet_class, train_rows
@@ -22,8 +23,7 @@ def make_snippet(number, objects_per_frame, split="val", occluded_share=0.25) ->
         objects = []
         for trackid in sorted(rng.choice(max(6, count), count, replace=False).tolist()):
             x, y, w, h = rng.uniform((0, 0, 20, 20), (150, 110, 60, 50)).round().tolist()
-            occluded = bool(rng.uniform() < occluded_share)
-            objects.append(VideoObject(trackid, "n1", x, y, x + w, y + h, occluded, False))
+            objects.append(thing(trackid, (x, y, x + w, y + h), "n1", bool(rng.uniform() < occluded_share)))
         frames.append(Frame(split, folder, f"{index:06d}", 200, 150, tuple(objects)))
     return Snippet(split, folder, tuple(frames))
 
@@ -41,44 +41,32 @@ def snippet_of(*objects) -> Snippet:
     return Snippet("val", "s", tuple(frames))
 
 
-class Index:
-    """Looks up what a crop's path shows."""
+def shown(snippets) -> dict:
+    """The frame and the object that each crop shows."""
+    return {crop_file(f, o.trackid): (f, o) for s in snippets for f in s.frames for o in f.objects}
 
-    def __init__(self, snippets):
-        self.frames = {(s.name, f.name): f for s in snippets for f in s.frames}
-        self.classes = {s.name: snippet_class(s) for s in snippets}
 
-    def __call__(self, path) -> tuple[Frame, VideoObject, str]:
-        """The frame, the object in it, and the kind of the crop."""
-        top, letter, snippet, file = path.split("/")
-        name, trackid, kind = file.removesuffix(".jpg").split(".", 2)
-        frame = self.frames[snippet, name]
-        assert (top, letter, len(trackid)) == ("crops", "e", 2)
-        (found,) = [o for o in frame.objects if o.trackid == int(trackid)]
-        return frame, found, kind
-
-    def check(self, result, count, classes, able):
-        """Anchors and positives of the episodes, and which snippets they come from; yields what the rest depends on."""
-        assert len(result.episodes) == count
-        assert result.shortfall == ""
-        used = []
-        for anchor, positive, negatives in result.episodes:
-            (first, one, kind), (second, other, other_kind) = self(anchor), self(positive)
-            assert kind == other_kind == "crop.x"
-            assert (first.snippet, one.trackid) == (second.snippet, other.trackid)
-            assert first.name != second.name
-            assert not one.occluded
-            assert not other.occluded
-            assert len(set(negatives)) == len(negatives)
-            used.append(second.snippet)
-            yield second, other, negatives
-        assert len({episode[:2] for episode in result.episodes}) == count
-        assert {self.classes[name] for name in used} == classes
-        # Some have one episode more than others, and no more than that, at every point of the file.
-        assert len(set(used)) == min(count, able)
-        for start in range(0, count, able):
-            turn = used[start : start + able]
-            assert len(set(turn)) == len(turn)
+def check(result, snippets, classes, able):
+    """Anchors and positives of the episodes, and which snippets they come from; yields what the rest depends on."""
+    assert len(result.episodes) == len({episode[:2] for episode in result.episodes}) == result.asked
+    assert result.shortfall == ""
+    crops, used = shown(snippets), []
+    attributes = zip(*(result.attributes[name] for name in ("snippet", "category", "gap")), strict=True)
+    for (anchor, positive, negatives), said in zip(result.episodes, attributes, strict=True):
+        (first, one), (second, other) = crops[anchor], crops[positive]
+        assert (first.snippet, one.trackid) == (second.snippet, other.trackid)
+        assert first.name != second.name
+        assert not one.occluded
+        assert not other.occluded
+        assert said == (first.snippet, one.category, abs(int(first.name) - int(second.name)))
+        used.append(second.snippet)
+        yield second, other, negatives
+    assert {snippet_class(snippet) for snippet in snippets if snippet.name in used} == classes
+    # Some have one episode more than others, and no more than that, at every point of the file.
+    assert len(set(used)) == result.snippets == min(result.asked, able)
+    for start in range(0, result.asked, able):
+        turn = used[start : start + able]
+        assert len(set(turn)) == len(turn)
 
 
 @pytest.mark.parametrize(
@@ -104,23 +92,20 @@ def test_train_rows():
     for snippet, trackid in itertools.product(snippets, range(6)):
         seen = [f for f in snippet.frames for o in f.objects if o.trackid == trackid and not o.occluded]
         for frame in seen if len(seen) >= 2 else []:
-            letter = "abcd"[int(snippet.folder.split("/")[0][-1])]
-            path = f"crops/{letter}/{snippet.name}/{frame.name}.{trackid:02d}.crop.x.jpg"
-            expected[f"{snippet.name}/{trackid}", path, "", snippet.name] += 1
+            expected[f"{snippet.name}/{trackid}", crop_file(frame, trackid), "", snippet.name] += 1
     assert Counter(train_rows(snippets)) == expected
     assert set(expected.values()) == {1}
-    box, hidden = (VideoObject(1, "n1", 10, 10, 40, 40, occluded, False) for occluded in (False, True))
+    box, hidden = (thing(1, (10, 10, 40, 40), occluded=occluded) for occluded in (False, True))
     assert train_rows([snippet_of(box, hidden, hidden)]) == []  # seen once
 
 
 @pytest.mark.parametrize("count", [5, 60])
 def test_object_episodes(count):
     snippets = make_snippets()
-    index, result = Index(snippets), object_episodes(snippets, "val_eval", count, seed=3)
-    for second, target, negatives in index.check(result, count, {"multiple_bboxes"}, able=8):
-        others = [(second, o, "crop.x") for o in second.objects if o != target]
-        assert len(others) >= 2
-        assert [index(path) for path in negatives] == others
+    result = object_episodes(snippets, "val_eval", count, seed=3)
+    for second, target, negatives in check(result, snippets, {"multiple_bboxes"}, able=8):
+        assert len(second.objects) >= 3
+        assert negatives == [crop_file(second, o.trackid) for o in second.objects if o != target]
 
 
 def iou(one: tuple, other: tuple) -> float:
@@ -133,9 +118,9 @@ def iou(one: tuple, other: tuple) -> float:
 
 def test_random_crop_episodes(tmp_path):
     snippets = make_snippets()
-    index, result = Index(snippets), random_crop_episodes(snippets, "easy_val_eval", 30, seed=3)
-    for second, target, negatives in index.check(result, 30, {"single_bboxes", "multiple_bboxes"}, able=12):
-        assert [index(path) for path in negatives] == [(second, target, f"random.{i}") for i in range(5)]
+    result = random_crop_episodes(snippets, "easy_val_eval", 30, seed=3)
+    for second, target, negatives in check(result, snippets, {"single_bboxes", "multiple_bboxes"}, able=12):
+        assert negatives == [crop_file(second, target.trackid, f"random.{i}") for i in range(5)]
         for path in negatives:
             frame, box = result.random_crops[path]
             assert frame == second
@@ -150,38 +135,39 @@ def test_random_crop_episodes(tmp_path):
     assert len({task.image for task in tasks}) == len(tasks)  # every image is decoded once
 
 
-def test_random_boxes_keep_their_distance():
-    """Around a large object many boxes are just far enough, and none is nearer."""
+@pytest.mark.parametrize("limit", [0.1, 0.3])
+def test_random_boxes_keep_their_distance(limit):
+    """Around a large object many boxes are just far enough, and none is nearer; more boxes leave the first alone."""
     rng, found = np.random.default_rng(0), []
     for i in range(60):
         x, y = rng.integers(0, 90, 2).tolist()
-        large = VideoObject(4, "n1", x, y, x + 110, y + 60, False, False)
-        boxes = random_boxes(Frame("val", "s", f"{i:06d}", 200, 150, (large,)), 4)
+        large = thing(4, (x, y, x + 110, y + 60))
+        frame = Frame("val", "s", f"{i:06d}", 200, 150, (large,))
+        boxes = random_boxes(frame, 4, 5, limit)
+        assert random_boxes(frame, 4, 2, limit) == boxes[:2]
         found += [iou(box, large.box) for box in boxes]
     assert len(found) == 60 * 5
-    assert 0.25 < max(found) < 0.3 + 0.01
+    assert limit - 0.05 < max(found) < limit + 0.01
 
 
 def test_as_many_as_there_are():
     """Every pair there is comes once, and the shortfall is told."""
     snippet = make_snippet(1, [3, 3, 2, 4], occluded_share=0.2)
-    possible = set()
+    possible = []
     for first, second in itertools.permutations(snippet.frames, 2):
         for trackid in range(6):
             free = [any(o.trackid == trackid and not o.occluded for o in f.objects) for f in (first, second)]
             if all(free) and len(second.objects) >= 3:
-                possible.add((first.name, second.name, trackid))
+                possible.append((crop_file(first, trackid), crop_file(second, trackid)))
     assert possible
-    index, result = Index([snippet]), object_episodes([snippet], "val_eval", 10**6, seed=0)
-    pairs = [(index(anchor), index(positive)) for anchor, positive, _ in result.episodes]
-    assert sorted((one[0].name, other[0].name, other[1].trackid) for one, other in pairs) == sorted(possible)
+    result = object_episodes([snippet], "val_eval", 10**6, seed=0)
+    assert sorted(pair for *pair, _ in result.episodes) == sorted(map(list, possible))
     assert f"val_eval: {len(possible)} of 1000000" in result.shortfall
 
 
 def test_no_snippet_qualifies():
     """No box of a huge object's size whose centre is in the frame is far enough from it."""
-    huge = VideoObject(0, "n1", -400, -400, 600, 550, False, False)
-    crowded = snippet_of(*[huge] * 4)
+    crowded = snippet_of(*[thing(0, (-400, -400, 600, 550))] * 4)
     assert random_boxes(crowded.frames[0], 0) == []
     for result in (
         random_crop_episodes([crowded], "easy_val_eval", 4, seed=0),
@@ -199,23 +185,24 @@ def test_the_seed_and_the_name_decide(make, digest):
     snippets = make_snippets()
     reference = make(snippets, "val_eval", 20, 5).episodes
     assert hashlib.sha256(repr(reference).encode()).hexdigest().startswith(digest)
-    assert make(snippets, "val_eval", 20, 5).episodes == reference
     assert make(snippets, "val_eval", 20, 6).episodes != reference
     assert make(snippets, "other", 20, 5).episodes != reference
-    assert query_gallery_rows(snippets, 5) == query_gallery_rows(snippets, 5) != query_gallery_rows(snippets, 6)
 
 
 def test_query_gallery():
     snippets = make_snippets()
-    index, rows = Index(snippets), query_gallery_rows(snippets, seed=0)
-    query, gallery = ([(identity, *index(path)) for identity, path in each] for each in rows)
-    assert all(identity == f"{frame.snippet}/{o.trackid}" for identity, frame, o, _ in (*query, *gallery))
+    crops, rows = shown(snippets), query_gallery_rows(snippets, seed=0)
+    query, gallery = ([(identity, *crops[path]) for identity, path in each] for each in rows)
+    assert all(identity == f"{frame.snippet}/{o.trackid}" for identity, frame, o in (*query, *gallery))
     seen = {True: Counter(), False: Counter()}  # early, in the first third of 9 frames, or late
-    for frame in index.frames.values():
-        seen[int(frame.name) < 3].update(f"{frame.snippet}/{o.trackid}" for o in frame.objects if not o.occluded)
+    for snippet in snippets:
+        for frame in snippet.frames:
+            free = [f"{frame.snippet}/{o.trackid}" for o in frame.objects if not o.occluded]
+            seen[int(frame.name) < 3].update(free)
     both = seen[True].keys() & seen[False].keys()
     assert both
     assert Counter(identity for identity, *_ in query) == dict.fromkeys(both, 1)
     assert Counter(identity for identity, *_ in gallery) == {identity: seen[False][identity] for identity in both}
     for found, early in ((query, True), (gallery, False)):
-        assert all((int(frame.name) < 3) == early and not o.occluded for _, frame, o, _ in found)
+        assert all((int(frame.name) < 3) == early and not o.occluded for _, frame, o in found)
+    assert query_gallery_rows(snippets, seed=0) == rows != query_gallery_rows(snippets, seed=1)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.real_annotation import FOLDER, REAL, put
-from helpers.vid_tree import Object, annotation, edit, make_root, put_frame, read_root
+from helpers.vid_tree import CATEGORIES, annotation, edit, make_root, put_frame, thing, tree
 
 from dataset.vid.annotations import Frame, Problem, Snippet
 from dataset.vid.archive import index_split, listing
@@ -44,16 +43,10 @@ def check_read_again(index: SplitIndex, folder: Path) -> None:
 def test_it_gives_what_the_files_say(root, tmp_path, split):
     write_index(tmp_path / "i.npz", index_split(root, split, workers=1))
     index = read_index(tmp_path / "i.npz")
-    truth = [frame for frame in read_root(root).values() if frame.split == split]
-    assert [(f.split, f.folder, f.name, f.width, f.height) for f in index.frames()] == [
-        (split, f.folder, f.name, *f.size) for f in truth
-    ]
-    for frame, own in zip(index.frames(), truth, strict=True):
-        assert [(o.trackid, o.box, o.category, o.occluded, o.generated) for o in frame.objects] == [
-            (o.trackid, o.box, o.category, o.occluded, o.generated) for o in own.objects.values()
-        ]
-    assert [(s.split, s.folder, s.name, len(s.frames)) for s in index.snippets()] == [
-        (split, folder, folder.rpartition("/")[2], 6) for folder in sorted({f.folder for f in truth})
+    truth = tree(split)
+    assert list(index.frames()) == [frame for snippet in truth for frame in snippet.frames]
+    assert [(s.split, s.folder, list(s.frames)) for s in index.snippets()] == [
+        (split, s.folder, s.frames) for s in truth
     ]
     assert index.listed == listing(root, split)
     assert index.problems == ()
@@ -148,21 +141,22 @@ def test_columns_that_are_cut_short(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "kind", "frames", "objects"),
+    ("faulty", "number", "old", "new", "kind", "frames", "objects"),
     [
-        ("</annotation>", "", "malformed XML", 1, 1),
-        ("<filename>000001<", "<filename>000007<", "another frame's name", 1, 1),
-        ("<trackid>0<", "<trackid>0.5<", "unusable trackid", 2, 1),
-        ("<name>n02691156<", "<name>n02084071<", "trackid of another category", 2, 1),
+        (1, 2, "</annotation>", "", "malformed XML", 1, 1),
+        (1, 2, "<filename>000001<", "<filename>000007<", "another frame's name", 1, 1),
+        (1, 2, "<trackid>0<", "<trackid>0.5<", "unusable trackid", 2, 1),
+        (1, 2, CATEGORIES[0], CATEGORIES[1], "trackid of another category", 2, 1),  # than the first of equals
+        (0, 3, CATEGORIES[0], CATEGORIES[1], "trackid of another category", 3, 2),  # than most
     ],
 )
-def test_a_fault_costs_its_frame_or_its_object(tmp_path, old, new, kind, frames, objects):
-    """Beside a sound frame, which comes first."""
-    put(tmp_path, REAL, name="000000")
-    path = put(tmp_path, REAL, name="000001")
-    edit(path, old, new)
-    index = index_split(tmp_path, "train", workers=1)
-    assert [(problem.file, problem.kind) for problem in index.problems] == [(str(path), kind)]
+def test_a_fault_costs_its_frame_or_its_object(tmp_path, faulty, number, old, new, kind, frames, objects):
+    """Beside sound frames."""
+    for i in range(number):
+        put_frame(tmp_path, "val", "s", f"{i:06d}", [thing(0, (5, 5, 9, 9))])
+    path = edit(annotation(tmp_path, "val", "s", f"{faulty:06d}"), old, new)
+    index = index_split(tmp_path, "val", workers=1)
+    assert [(problem.file, problem.kind) for problem in index.problems] == [(path, kind)]
     assert (index.frame_count, len(index.trackids)) == (frames, objects)
     check_read_again(index, tmp_path)
 
@@ -182,7 +176,7 @@ def test_a_fault_costs_its_frame_or_its_object(tmp_path, old, new, kind, frames,
     ],
 )
 def test_boxes_at_the_border(tmp_path, box, outside):
-    put_frame(tmp_path, "val", "s", "000000", [Object(3, box), Object(4, (5, 5, 9, 9))])
+    put_frame(tmp_path, "val", "s", "000000", [thing(3, box), thing(4, (5, 5, 9, 9))])
     index = index_split(tmp_path, "val", workers=1)
     kinds = [problem.kind for problem in index.problems]
     assert kinds == (["box outside the image"] if outside else [])
@@ -190,33 +184,38 @@ def test_boxes_at_the_border(tmp_path, box, outside):
 
 
 def test_folders_and_names(tmp_path):
-    top = put(tmp_path, REAL).parents[2]
-    folder = annotation(tmp_path, "train", FOLDER, "").parent
-    put(tmp_path, REAL, folder="ILSVRC2015_VID_train_0004/ILSVRC2015_train_00000001")
-    twice = put(tmp_path, REAL, folder="ILSVRC2015_VID_train_0003/ILSVRC2015_train_00555002").parent
-    hollow = top / "ILSVRC2015_VID_train_0000" / "ILSVRC2015_train_00000002"
+    def put(folder: str) -> Path:
+        put_frame(tmp_path, "train", folder, "000000", [])
+        return annotation(tmp_path, "train", folder, "000000").parent
+
+    sound = put("ILSVRC2015_VID_train_0002/ILSVRC2015_train_00555002")
+    unknown = put("ILSVRC2015_VID_train_0004/ILSVRC2015_train_00000001").parent
+    twice = put("ILSVRC2015_VID_train_0003/ILSVRC2015_train_00555002")
+    hollow = unknown.parent / "ILSVRC2015_VID_train_0000" / "ILSVRC2015_train_00000002"
     hollow.mkdir(parents=True)
     (hollow / "notes.txt").write_text("no annotation")
     for name in (b"00\xff.xml", b"00\n.xml"):
-        (folder / name.decode(errors="surrogateescape")).touch()
+        (sound / name.decode(errors="surrogateescape")).touch()
     (hollow.parent / "\udcfe").mkdir()
     index = index_split(tmp_path, "train", workers=1)
     assert {(problem.file, problem.kind) for problem in index.problems} == {
-        (str(top / "ILSVRC2015_VID_train_0004"), "unknown folder"),
+        (str(unknown), "unknown folder"),
         (str(twice), "a snippet's name twice"),
         (str(hollow), "folder without annotations"),
-        (f"{folder}/00\\udcff.xml", "unprintable name"),
-        (f"{folder}/00\\n.xml", "unprintable name"),
+        (f"{sound}/00\\udcff.xml", "unprintable name"),
+        (f"{sound}/00\\n.xml", "unprintable name"),
         (f"{hollow.parent}/\\udcfe", "unprintable name"),
     }
-    assert [(frame.folder, frame.name) for frame in index.frames()] == [(FOLDER, "000000")]
+    assert [annotation(tmp_path, f.split, f.folder, f.name).parent for f in index.frames()] == [sound]
     check_read_again(index, tmp_path)
 
 
 def test_nothing_usable(tmp_path):
     with pytest.raises(UserError, match=r"VID/val: no such folder"):
         index_split(tmp_path, "val", workers=1)
-    path = put(tmp_path, "<annotation>")
+    put_frame(tmp_path, "train", "ILSVRC2015_VID_train_0002/s", "000000", [])
+    path = annotation(tmp_path, "train", "ILSVRC2015_VID_train_0002/s", "000000")
+    path.write_text("<annotation>")
     with pytest.raises(UserError, match=r"VID/train: no usable \.xml files in it; the first problem: .*malformed XML"):
         index_split(tmp_path, "train", workers=1)
     path.unlink()
