@@ -1,5 +1,6 @@
 """The preparation of ImageNet VID as a user runs it, on a small tree whose objects are known."""
 
+import dataclasses
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_episodes, load_images
 from dataset.vid.episode_sets import object_episodes, random_crop_episodes
-from dataset.vid.index import SplitIndex, write_index
+from dataset.vid.index import SplitIndex, join, make_index, write_index
 from dataset.vid.output_folder import OutputFolder
 from dataset.vid.selection import snippet_class, train_rows
 from model.evaluation.sets import find_evaluation_sets
@@ -52,6 +53,9 @@ def test_what_it_says(prepared):
         crops = sum(len(frame.objects) for frame in frames)
         assert f"{split}: {crops} crops of {len(frames)} frames, 0 of them from before\n" in prepared.crop.stdout
         assert f"{split}: nothing was left out\n" in prepared.crop.stdout
+        assert (
+            f"{split}: read the annotations of {len(snippets)} of {len(snippets)} snippets in" in prepared.crop.stdout
+        )
         assert f"{split}: looked at {len(frames)} of {len(frames)} frames in 0:" in prepared.crop.stdout
     assert f"curate --out '{prepared.out}'" in prepared.crop.stdout  # can be pasted, with its spaces
     assert prepared.curate.stdout.endswith(f"{prepared.out}: prepared\n")
@@ -160,28 +164,11 @@ def test_it_is_curated_again(prepared, tmp_path, capsys):
             assert {path for *_, negatives in episodes for path in negatives} == set(after) - set(crops)
 
 
-FRAMES, OBJECTS = 300, 3  # of a snippet, of a frame
-
-
 def made_up(split: str, snippets: int) -> SplitIndex:
-    """The index of `snippets` videos with `OBJECTS` objects in each of `FRAMES` frames."""
-    random = np.random.default_rng(0)
-    frames, objects = snippets * FRAMES, snippets * FRAMES * OBJECTS
-    part = "ILSVRC2015_VID_train_0000/" if split == "train" else ""
-    corners = random.integers(0, 600, (objects, 2))
-    return SplitIndex(
-        split=split,
-        folders=np.array([f"{part}ILSVRC2015_{split}_{i:08d}".encode() for i in range(snippets)]),
-        frames_in=np.full(snippets, FRAMES),
-        names=np.array([f"{i:06d}".encode() for i in range(FRAMES)] * snippets),
-        sizes=np.tile(np.array([[1280, 720]], np.int32), (frames, 1)),
-        objects_in=np.full(frames, OBJECTS),
-        trackids=np.tile(np.arange(OBJECTS), frames),
-        categories=np.full(objects, b"n02084071"),
-        boxes=np.concatenate([corners, corners + random.integers(30, 400, (objects, 2))], axis=1).astype(float),
-        occluded=random.random(objects) < 0.2,
-        generated=np.zeros(objects, bool),
-    )
+    """The index of some videos of 300 frames with three or four objects in each."""
+    part = make_index(split, tree(split, repeat=50)[:1], [])
+    stem = part.folders[0][:-8].decode()
+    return join([dataclasses.replace(part, folders=np.array([f"{stem}{i:08d}".encode()])) for i in range(snippets)])
 
 
 @pytest.mark.slow

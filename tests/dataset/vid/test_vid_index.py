@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from helpers.vid_tree import CATEGORIES, annotation, edit, make_root, put_frame, thing, tree
 
-from dataset.vid.annotations import Frame, Problem, Snippet
+from dataset.vid.annotations import Frame, Snippet
 from dataset.vid.archive import index_split, listing
-from dataset.vid.index import SplitIndex, join, make_index, read_index, write_index
+from dataset.vid.index import SplitIndex, make_index, read_index, write_index
 from runtime.errors import UserError
 
 
@@ -81,23 +81,6 @@ def test_select(index, seed):
     selected = index.select(frames, objects)
     assert [(s.folder, list(s.frames)) for s in selected.snippets()] == expected
     assert same(index.select(np.full_like(frames, True), np.full_like(objects, True)), index)
-
-
-def test_join(root):
-    """Lots that know different categories, one of them empty, are what they are when they are read at once."""
-    snippets = list(index_split(root, "val", workers=1).snippets())
-    problems = [Problem(f"{i}.xml", "kind", "problem") for i in range(3)]
-    parts = [make_index("val", snippets[i : i + 1], problems[i : i + 1]) for i in range(len(snippets))]
-    parts.insert(2, make_index("val", [], []))
-    assert len({frozenset(part.categories) for part in parts}) > 2
-    assert same(join(parts), make_index("val", snippets, problems))
-
-
-def test_frames_without_any_object(tmp_path):
-    frames = tuple(Frame("val", "s", f"{i}", 10, 20, ()) for i in range(3))
-    index = make_index("val", [Snippet("val", "s", frames)], [])
-    check_read_again(index, tmp_path)
-    assert list(index.frames()) == list(frames)
 
 
 def test_damaged_files(index, tmp_path, monkeypatch):
@@ -221,10 +204,3 @@ def test_nothing_usable(tmp_path):
     path.unlink()
     with pytest.raises(UserError, match=r"the first problem: .*no \.xml files in it"):
         index_split(tmp_path, "train", workers=1)
-
-
-def test_progress_is_told_on_demand(root, capsys):
-    index_split(root, "val", 1)
-    assert capsys.readouterr().out == ""
-    index_split(root, "val", 1, show_progress=True)
-    assert capsys.readouterr().out.startswith("val: read the annotations of 5 of 5 snippets in 0:0")
