@@ -41,7 +41,9 @@ demo: $(VENV)/cpu-installed
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/mypy
 
 test: lint
 	$(PYTEST) -m "not slow"

@@ -88,7 +88,7 @@ def _draw_map(axes: Axes, image: np.ndarray, values: np.ndarray) -> None:
 
 
 def _words(row: list[Axes], each: ExplainedPair, inches: float) -> None:
-    """Names above and below a pair, and its frame: green and solid, or vermillion and dashed."""
+    """Names above and below a pair, and its frame: green and solid, or vermilion and dashed."""
     pair, letters = each.pair, int(inches * 13)
     colour = INK if pair.right is None else RIGHT if pair.right else WRONG
     heads = [plain(", ".join(filter(None, (pair.kind, pair.verdict)))) or " ", f"distance {each.distance:.4g}"]

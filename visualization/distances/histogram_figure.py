@@ -9,7 +9,7 @@ from visualization.kit.colours import INK, PALETTE
 from visualization.kit.plotting import Figure, make_figure, pixels_of, plain, strip_axes
 from visualization.sources.embedded_set import EmbeddedSet
 
-_POSITIVE, _NEGATIVE = PALETTE[4], PALETTE[5]  # blue and vermillion; a dashed line besides
+_POSITIVE, _NEGATIVE = PALETTE[4], PALETTE[5]  # blue and vermilion; a dashed line besides
 _FEW = 1000  # positives that need wider bins
 
 NOTES = [

@@ -1,7 +1,7 @@
 """The colours of all pictures and pages."""
 
 # Okabe and Ito's palette, which colour-blind people can tell apart: orange, sky blue, bluish green, yellow, blue,
-# vermillion, reddish purple, black.
+# vermilion, reddish purple, black.
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
 RIGHT, WRONG = PALETTE[2], PALETTE[5]  # a tick and a cross, a solid and a dashed line say the same
 INK, FAINT = "#222222", "#767676"
