@@ -71,16 +71,18 @@ def picture(root: Path, split: str, folder: str, name: str) -> Path:
 
 def put_frame(
     root: Path, split: str, folder: str, name: str, objects: Sequence[VideoObject], pixels: np.ndarray | None = None
-) -> None:
+) -> Frame:
     """Writes a frame's annotation and its picture: `pixels`, or something smooth that no other frame has."""
     if pixels is None:
         noise = np.random.default_rng([*f"{folder}/{name}".encode()]).integers(0, 256, (9, 12, 3), np.uint8)
         pixels = np.asarray(Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC))
+    frame = Frame(split, folder, name, pixels.shape[1], pixels.shape[0], tuple(objects))
     file, image = annotation(root, split, folder, name), picture(root, split, folder, name)
     for path in (file, image):
         path.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(annotation_xml(Frame(split, folder, name, pixels.shape[1], pixels.shape[0], tuple(objects))))
+    file.write_text(annotation_xml(frame))
     Image.fromarray(pixels).save(image, "JPEG", quality=95)
+    return frame
 
 
 def make_root(root: Path, repeat: int = 1) -> Path:

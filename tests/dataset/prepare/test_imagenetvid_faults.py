@@ -1,12 +1,10 @@
 """Whatever is wrong with single files is told with its name, counted and left out; the run ends with a summary."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.commands import command
-from helpers.crop_oracle import oracle
 from helpers.preparing import crop, curate
 from helpers.vid_tree import (
     annotation,
@@ -23,6 +21,7 @@ from PIL import Image
 
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_episodes, load_images
+from dataset.vid.siamfc_crops import CropSettings, cut
 from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json
 
@@ -48,6 +47,12 @@ def spoil(root: Path) -> dict[tuple[str, str, str], str]:
     cut.write_bytes(cut.read_bytes()[:1500])
     empty.write_bytes(b"")
     Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(small, "JPEG")
+    bare = picture(root, "val", FIRST, "000002"), picture(root, "train", TRAIN, "000001")
+    annotation(root, "val", FIRST, "000002").unlink()
+    annotation(root, "train", TRAIN, "000001").unlink()
+    unknown = picture(root, "val", "ILSVRC2015_val_00077000", "000000")
+    unknown.parent.mkdir()
+    (root / "Data" / "VID" / "val" / FIRST / "caf\udce9.JPEG").touch()  # no text
     strange = root / "Annotations" / "VID" / "train" / "ILSVRC2015_VID_train_0007"
     (strange / "ILSVRC2015_train_00000009").mkdir(parents=True)
     return {
@@ -58,6 +63,10 @@ def spoil(root: Path) -> dict[tuple[str, str, str], str]:
         ("val", str(cut), "unreadable JPEG"): f"crops/e/{SECOND}/000001.",
         ("val", str(empty), "unreadable JPEG"): f"crops/e/{SECOND}/000002.",
         ("val", str(small), "image of another size than annotated"): f"crops/e/{SECOND}/000003.",
+        ("val", str(bare[0]), "no annotation"): f"crops/e/{FIRST}/000002.",
+        ("train", str(bare[1]), "no annotation"): f"crops/b/{TRAIN.rpartition('/')[2]}/000001.",
+        ("val", str(unknown.parent), "no annotation"): "",
+        ("val", f"{bare[0].parent}/caf\\udce9.JPEG", "no annotation"): "",
         ("train", str(width), "unusable width"): f"crops/b/{TRAIN.rpartition('/')[2]}/000004.",
         ("train", str(strange), "unknown folder"): "",
     }
@@ -117,11 +126,11 @@ def test_what_is_faulty_has_no_crop_and_is_in_no_list(spoilt):
 
 def test_crops_of_another_kind(tmp_path, capsys):
     """Small objects are left out as asked; the others follow the same formula with other numbers."""
-    root, out, context = tmp_path / "root", tmp_path / "out", 0.25
+    root, out = tmp_path / "root", tmp_path / "out"
     for i in range(4):
         objects = [thing(0, (5, 5, 30, 30)), thing(1, (40, 5, 49, 40)), thing(2, (50, 5, 60, 15))]
         put_frame(root, "val", FIRST, f"{i:06d}", objects)
-    crop(root, out, "--min_box=10", "--search_size=63", "--exemplar_size=31", "--quality=100", "--context", context)
+    crop(root, out, "--min_box=10", "--search_size=63", "--exemplar_size=31", "--quality=100", "--context=0.25")
     curate(out, "--episodes=5")
     printed = capsys.readouterr().out
     assert "left out as asked: box below 10 pixels: 4" in printed
@@ -132,35 +141,12 @@ def test_crops_of_another_kind(tmp_path, capsys):
     for path in contents(out, ".jpg"):
         with Image.open(out / path) as image:
             assert (image.size, image.quantization[0][0]) == ((63, 63), 1)  # quality 100: all steps are 1
-    half = 25 * (1 + 2 * context) * 63 / 31 * 127 / 255 / 1.02 / 2  # of the box that the oracle's own numbers fit
-    box = (17.5 - half, 17.5 - half, 17.5 + half, 17.5 + half)
     with Image.open(picture(root, "val", FIRST, "000000")) as frame, Image.open(out / min(crops)) as seen:
-        expected = oracle(np.asarray(frame), box, 63) @ (0.299, 0.587, 0.114)  # in grey: JPEG halves the colours' sizes
-        assert np.abs(np.asarray(seen.convert("L")) - expected).mean() <= 1
+        expected = cut(frame, CropSettings(context=0.25, exemplar=31, search=63).window((5, 5, 30, 30)), 63)
+        # In grey: JPEG halves the size of the colours.
+        assert np.abs(np.asarray(seen.convert("L"), float) - np.asarray(expected.convert("L"))).mean() <= 1
     statistics = read_json(out / "statistics.json")["splits"]["val"]
     assert (statistics["objects_per_frame"], statistics["left_out"]) == ({"2": 4}, {"box below 10 pixels": 4})
     assert "val_eval: 0 of 5 episodes" in printed  # only two candidates
     assert [each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["easy_val_eval"]
     assert "train: its annotations have not been read, so that there is no train.csv and train_eval" in printed
-
-
-def test_pictures_without_annotations_are_told(tmp_path, capsys):
-    root, out = make_root(tmp_path / "root"), tmp_path / "out"
-    annotation(root, "val", FIRST, "000002").unlink()
-    annotation(root, "train", TRAIN, "000001").unlink()
-    unknown = picture(root, "val", "ILSVRC2015_val_00077000", "000000")
-    unknown.parent.mkdir()
-    frame = picture(root, "val", FIRST, "000000")
-    unknown.write_bytes(frame.read_bytes())
-    strange = os.fsencode(frame.parent) + b"/caf\xe9.JPEG"  # no text
-    os.link(frame, strange)
-    crop(root, out)
-    for split, files in (
-        ("val", [str(picture(root, "val", FIRST, "000002")), str(unknown.parent), f"{frame.parent}/caf\\udce9.JPEG"]),
-        ("train", [str(picture(root, "train", TRAIN, "000001"))]),
-    ):
-        rows = read_csv(out / f"problems_{split}.csv")
-        assert sorted(row["file"] for row in rows) == sorted(files)
-        assert {row["kind"] for row in rows} == {"no annotation"}
-        assert read_json(out / f"crops_{split}.json")["left_out"] == {"no annotation": len(files)}
-    assert "no annotation: 3" in capsys.readouterr().out

@@ -5,16 +5,47 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.crop_oracle import BOXES, HEIGHT, WIDTH, oracle
+from helpers.vid_tree import put_frame, thing
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
-from dataset.vid.annotations import Frame, VideoObject
+from dataset.vid.annotations import Frame
 from dataset.vid.crop_writer import PARTIAL, object_crops, write_all_crops, write_crops
-from dataset.vid.siamfc_crops import crop_window, cut
+from dataset.vid.siamfc_crops import CropSettings, crop_window, cut
 from runtime.errors import UserError
 
 FOLDER = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00007000"
+WIDTH, HEIGHT = 120, 90
+BOXES = {
+    "inside": (40, 30, 70, 60),
+    "odd": (40.5, 31, 53, 66),
+    "tiny": (60, 40, 62, 43),
+    "left": (-6, 30, 20, 60),
+    "right": (105, 30, 125, 55),
+    "top": (50, -4, 80, 18),
+    "bottom": (50, 75, 80, 89),
+    "corner": (0, 0, 25, 30),
+    "larger": (-20, -30, 140, 120),
+    "whole": (0, 0, 119, 89),
+    "flat": (10, 44, 110, 47),
+    "far": (200, 200, 220, 215),
+}
+
+
+def oracle(picture: np.ndarray, box: tuple, context=0.01, exemplar=127, size=255) -> np.ndarray:
+    """The SiamFC crop, (size, size, 3) float64: the area is that of the box with context, times (size / exemplar)^2."""
+    w, h = box[2] - box[0], box[3] - box[1]
+    s_z = math.sqrt((w + context * (w + h)) * (h + context * (w + h)))
+    side = s_z * size / exemplar
+    offsets = np.arange(size) * side / (size - 1) - side / 2
+    y, x = np.meshgrid((box[1] + box[3]) / 2 + offsets, (box[0] + box[2]) / 2 + offsets, indexing="ij")
+    channels = []
+    for channel in range(3):
+        # The outside is the rounded mean; a border of it makes the blending at the edge a plain interpolation.
+        colour = np.rint(picture[..., channel].mean())
+        padded = np.pad(picture[..., channel].astype(float), 300, constant_values=colour)
+        channels.append(map_coordinates(padded, [y + 300, x + 300], order=1, mode="nearest"))
+    return np.stack(channels, axis=-1)
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +55,13 @@ def picture() -> np.ndarray:
     return np.clip((smooth - smooth.mean()) * 3 + 100, 0, 255).astype(np.uint8)
 
 
+@pytest.mark.parametrize("sizes", [(), (0.25, 51), (0.1, 31, 63)], ids=str)
 @pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
-def test_cut_matches_the_oracle(picture, box):
-    crop = np.asarray(cut(Image.fromarray(picture), crop_window(box))).astype(float)
-    difference = np.abs(crop - oracle(picture, box))
-    assert crop.shape == (255, 255, 3)
+def test_cut_matches_the_oracle(picture, box, sizes):
+    settings = CropSettings(*sizes)
+    crop = np.asarray(cut(Image.fromarray(picture), settings.window(box), settings.search)).astype(float)
+    difference = np.abs(crop - oracle(picture, box, *sizes))
+    assert crop.shape == (settings.search, settings.search, 3)
     assert difference.mean() <= 1
     assert difference.max() <= 2  # rounding; no row or column of the border may be off
 
@@ -47,18 +80,9 @@ def test_windows_that_end_near_the_border(picture, side, beyond):
     assert np.abs(crop - oracle(picture, box)).max() <= 2
 
 
-def test_window_is_square_and_centred():
-    x0, y0, x1, y1 = crop_window((10, 20, 50, 30))
-    assert x1 - x0 == pytest.approx(y1 - y0) == pytest.approx(math.sqrt(40.5 * 10.5) * 255 / 127)
-    assert ((x0 + x1) / 2, (y0 + y1) / 2) == pytest.approx((30, 25))
-
-
 def frame_of(root: Path, picture: np.ndarray, split: str = "train", folder: str = FOLDER) -> Frame:
-    objects = [VideoObject(i, "n1", *BOXES[name], False, False) for i, name in ((0, "inside"), (11, "left"))]
-    frame = Frame(split, folder, "000003", WIDTH, HEIGHT, tuple(objects))
-    frame.image_file(root).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(frame.image_file(root), "JPEG", quality=95)
-    return frame
+    objects = [thing(0, BOXES["inside"]), thing(11, BOXES["left"])]
+    return put_frame(root, split, folder, "000003", objects, picture)
 
 
 def test_files(tmp_path, picture, monkeypatch):
