@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from dataset.formats.prepared import open_prepared
 from dataset.prepare.imagenetvid import main as prepare_imagenetvid
+from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json
 
 
@@ -55,9 +57,17 @@ class Preparation:
         assert not images or all((root / row[1]).is_file() for rows in tables.values() for row in rows)
         return tables
 
+    def sizes(self) -> dict[str, int]:
+        """The number of rows of every list."""
+        return {name: len(rows) for name, rows in self.tables().items()}
+
     def identities(self) -> dict[str, set[str]]:
         """Those of every list."""
         return {name: {row[0] for row in rows} for name, rows in self.tables().items()}
+
+    def evaluation_sets(self) -> dict[str, str]:
+        """Name and kind of each, as the evaluation finds them."""
+        return {each.name: each.kind for each in find_evaluation_sets(open_prepared(str(self.out)).folder)}
 
     def info(self) -> dict[str, Any]:
         """dataset.json"""

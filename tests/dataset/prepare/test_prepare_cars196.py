@@ -1,5 +1,8 @@
-"""Preparing Cars196: both forms of its annotations, folders and archives, whole and cropped."""
+"""Preparing Cars196: both forms of its annotations, folders and archives, whole and cropped; and what is refused."""
 
+import io
+import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +10,10 @@ import pytest
 import scipy.io
 from helpers.cars196_tree import CARS196_NAMES, change, make_cars196
 from helpers.preparing import Preparation
-from helpers.reid_trees import HEIGHT, WIDTH
+from helpers.reid_trees import person
 from PIL import Image
 
-from dataset.formats.manifest import read_manifest
 from dataset.prepare.cars196 import main
-
-CORNERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
 
 
 def names(*numbers: int) -> set[str]:
@@ -26,13 +26,20 @@ def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
     return Preparation(main, capsys, tree, tmp_path / "out")
 
 
+@pytest.fixture
+def small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
+    """Two images of each of four classes, all of cars_train: enough to be wrong."""
+    tree = make_cars196(tmp_path / "a" / "cars196", train=2, test=2, images=2, labelled=False)
+    return Preparation(main, capsys, tree, tmp_path / "a" / "out")
+
+
 @pytest.mark.parametrize("form", ["whole", "devkit", "whole archives", "devkit archives"])
 def test_prepared_data_set(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = make_cars196(tmp_path / "cars196", train=2, test=3, form=form)
     prepare = Preparation(main, capsys, tree, tmp_path / "out")
-    said, tables, info = prepare(), prepare.tables(), prepare.info()
+    said, tables, info = prepare(), prepare.tables(images=True), prepare.info()
     assert prepare.identities() == {"train.csv": names(1, 2), "test.csv": names(99, 100, 101)}
-    assert [len(tables[name]) for name in ("train.csv", "test.csv")] == [6, 9]  # the official halves do not matter
+    assert prepare.sizes() == {"train.csv": 6, "test.csv": 9}  # the official halves do not matter
     assert {row[1].split("/")[0] for row in tables["train.csv"]} == (
         {"car_ims"} if form.startswith("whole") else {"cars_train", "cars_test"}
     )
@@ -41,10 +48,6 @@ def test_prepared_data_set(form: str, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "train images: 6 here, 8054 published" in said
     assert "test images: 9 here, 8131 published" in said
     assert "note:" not in said
-    manifest = read_manifest(prepare.out / "train.csv", prepare.out / info["image_root"])
-    for file in manifest.files():
-        with Image.open(file) as image:
-            assert image.size == (96, 72)
     before = {file: file.stat().st_mtime_ns for file in prepare.out.rglob("*.jpg")}
     prepare()
     assert {file: file.stat().st_mtime_ns for file in before} == before
@@ -52,22 +55,15 @@ def test_prepared_data_set(form: str, tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("form", ["whole", "devkit archives"])
 def test_crops(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is in the boxes, and nothing of the noise around them; compressed once more."""
     tree = make_cars196(tmp_path / "cars196", train=2, test=2, form=form)
-    plain = make_cars196(tmp_path / "plain", train=2, test=2, form=form.removesuffix(" archives"))
     prepare = Preparation(main, capsys, tree, tmp_path / "out")
     prepare("--crop")
     assert prepare.info()["image_root"] == "images"
-    files = ("car_ims", "cars_annos.mat") if form == "whole" else ("cars_train", "devkit/cars_train_annos.mat")
-    for row in scipy.io.loadmat(tree / files[1])["annotations"].ravel():
-        name = str((row["relative_im_path"] if form == "whole" else row["fname"]).item()).split("/")[-1]
-        x1, y1, x2, y2 = (int(row[corner].item()) for corner in CORNERS)
-        with Image.open(plain / files[0] / name) as image:
-            whole = np.asarray(image, float)
-        with Image.open(prepare.out / "images" / files[0] / name) as image:
-            crop = np.asarray(image, float)
-        assert crop.shape == (HEIGHT, WIDTH, 3)
-        # MATLAB's image(y1:y2, x1:x2, :); compressed once more.
-        assert np.abs(crop - whole[y1 - 1 : y2, x1 - 1 : x2]).mean() < 4
+    for identity, path in [row for rows in prepare.tables().values() for row in rows]:
+        shown = Image.fromarray(person(CARS196_NAMES.index(identity) + 1, 2, (int(Path(path).stem) - 1) // 4))
+        with Image.open(prepare.out / "images" / path) as crop:
+            assert np.abs(np.asarray(crop.convert("L"), float) - np.asarray(shown.convert("L"))).mean() < 4
     assert "choose another --out" in prepare.refused()  # the whole images are another data set
 
 
@@ -79,7 +75,7 @@ def test_the_class_number_decides_and_the_benchmarks_own_halves_do_not(prepare: 
     assert prepare.identities() == {"train.csv": names(1, 98), "test.csv": names(99, 100, 101)}
 
 
-def test_without_labels_the_test_images_are_left_out(prepare: Preparation, tmp_path: Path) -> None:
+def test_labels_and_names_that_are_not_given(prepare: Preparation, tmp_path: Path) -> None:
     (prepare.root / "cars_test_annos_withlabels.mat").unlink()
     said, info = prepare(), prepare.info()
     assert "note: the 5 images of cars_test are left out: their classes are not given" in said
@@ -87,12 +83,11 @@ def test_without_labels_the_test_images_are_left_out(prepare: Preparation, tmp_p
     assert info["counts"]["unlabelled_images_left_out"] == 5
     assert "official training images only" in info["origin"]
     (prepare.root / "devkit" / "cars_test_annos.mat").unlink()
-    assert "note: the images of cars_test are left out" in prepare("--out", tmp_path / "other")
-
-
-def test_without_names_identities_are_numbers(prepare: Preparation) -> None:
     (prepare.root / "devkit" / "cars_meta.mat").unlink()
-    assert "note: there is no cars_meta.mat: identities are the numbers" in prepare()
+    prepare.out = tmp_path / "other"
+    said = prepare("--out", prepare.out)
+    assert "note: the images of cars_test are left out" in said
+    assert "note: there is no cars_meta.mat: identities are the numbers" in said
     assert prepare.identities()["test.csv"] == {"099", "100", "101"}
 
 
@@ -105,6 +100,128 @@ def test_of_both_forms_the_one_whose_images_are_there(prepare: Preparation, tmp_
     prepare.out = tmp_path / "other"
     prepare("--out", prepare.out)
     assert prepare.info()["counts"]["annotations"] == ["cars_annos.mat", "devkit/cars_meta.mat"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"class": 0}, "the class of row 1 (00001.jpg) is 0; classes are 1 to 196"),
+        ({"bbox_x1": "wide"}, "it must hold whole numbers"),
+        ({"class": 197}, "the class of row 1 (00001.jpg) is 197"),
+        ({"class": None}, "annotations has no field class (bbox_x1, "),
+        ({"bbox_y2": None}, "annotations has no field bbox_y2"),
+        ({"fname": "00002.jpg"}, "00002.jpg stands twice in it, the second time in row 2"),
+        ({"fname": "../00001.jpg"}, "is '../00001.jpg', not like 00001.jpg"),
+        ({"fname": "/etc/00001.jpg"}, "not like 00001.jpg"),
+        ({"fname": "00001.jpg\\..\\x.jpg"}, "not like 00001.jpg"),
+        ({"class": lambda _: 3}, "cars_train_annos.mat, devkit/cars_meta.mat: no image of classes above 98"),
+        ({"class": lambda _: 103}, "no image of classes 1 to 98"),
+    ],
+)
+def test_annotations_that_are_wrong(small: Preparation, columns: dict, message: str) -> None:
+    change(small.root / "devkit" / "cars_train_annos.mat", **columns)
+    assert message in small.refused()
+    assert not small.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("cars_train_annos", {"labels": np.arange(3)}, "no variable annotations in it (it holds labels)"),
+        ("cars_train_annos", {"annotations": np.arange(3)}, "annotations has no structures in it"),
+        ("cars_train_annos", {"annotations": np.empty((1, 0), [("fname", object)])}, "annotations has no structures"),
+        ("cars_meta", {"class_names": np.array([["1", "2"]], object)}, "class_names has 2 names, 2 of them different"),
+        ("cars_meta", {"class_names": np.array([["1"] * 196], object)}, "has 196 names, 1 of them different"),
+        ("cars_meta", None, "not a readable MATLAB file"),
+    ],
+)
+def test_other_files_of_matlab(small: Preparation, name: str, content: dict | None, message: str) -> None:
+    file = small.root / "devkit" / f"{name}.mat"
+    if content:
+        scipy.io.savemat(file, content)
+    else:
+        file.write_bytes(file.read_bytes()[:200])
+    assert message in small.refused()
+
+
+def test_what_is_missing_is_named(small: Preparation) -> None:
+    error = small.refused("--root", small.root / "cars_train")
+    assert "neither cars_annos.mat nor cars_train_annos.mat in" in error
+    assert "devkit" in error
+    (small.root / "cars_train" / "00003.jpg").unlink()
+    assert "1 of 8 images are broken" in (error := small.refused())
+    assert "cars_train/00003.jpg: no such file" in error
+    small("--skip_broken")
+    assert small.info()["counts"]["broken_images_left_out"] == 1
+    shutil.rmtree(small.root / "cars_train")
+    forms = "(cars_train.tgz, cars_train.tar.gz, cars_train.tar)"
+    assert f"no folder cars_train in it, and no archive of it {forms}" in small.refused()
+    assert "--copy: not allowed with argument --crop" in small.refused("--crop", "--copy")
+
+
+@pytest.mark.parametrize("form", ["devkit", "devkit archives"])
+def test_boxes_of_other_images_are_refused(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The boxes are of the original images: of resized ones they would show something else."""
+    prepare = Preparation(main, capsys, make_cars196(tmp_path / "cars196", form=form), tmp_path / "out")
+    annotations = prepare.root / "devkit" / "cars_train_annos.mat"
+    change(annotations, bbox_x2=97, bbox_y2=74)  # beyond by 1 and 2: cut off
+    prepare("--out", tmp_path / "slip", "--crop")
+    change(annotations, bbox_x2=300)
+    error = prepare.refused("--crop")
+    assert "1 of 18 boxes do not lie in their images, the first: cars_train/00001.jpg, 96x72, box " in error
+    assert "were the images resized?" in error
+    assert not prepare.out.exists()
+    prepare("--out", tmp_path / "whole")
+
+
+def add(tar: tarfile.TarFile, name: str, data: bytes = b"", link: str = "") -> None:
+    """A file of an archive, or a link, whatever it is called."""
+    member = tarfile.TarInfo(name)
+    member.size, member.linkname = len(data), link
+    member.type = tarfile.SYMTYPE if link else tarfile.REGTYPE
+    tar.addfile(member, io.BytesIO(data))
+
+
+def test_an_archive_writes_nothing_but_the_images_that_are_listed(small: Preparation, tmp_path: Path) -> None:
+    contents = {file.name: file.read_bytes() for file in sorted((small.root / "cars_train").iterdir())}
+    archive = small.root / "cars_train.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(small.root / "cars_train", "./cars_train")
+        for evil in ("../evil.jpg", f"{tmp_path}/evil.jpg", "cars_train/../../evil.jpg"):
+            add(tar, evil, b"x")
+        add(tar, "cars_train/00009.jpg", b"not listed")
+        add(tar, "cars_train/link", link="/etc")
+    shutil.rmtree(small.root / "cars_train")
+    small()
+    assert not list(tmp_path.rglob("evil.jpg"))
+    assert {f.name: f.read_bytes() for f in (small.out / "images").rglob("*") if f.is_file()} == contents
+
+    first, second, *others = sorted(contents)
+    with tarfile.open(archive, "w") as tar:  # a link in place of an image, and half an image
+        add(tar, f"cars_train/{first}", link="/etc/hostname")
+        add(tar, f"cars_train/{second}", contents[second][:-200])
+        for name in others:
+            add(tar, f"cars_train/{name}", contents[name])
+    error = small.refused("--out", tmp_path / "b")
+    assert f"2 of {len(contents)} images are broken" in error
+    assert f"cars_train/{first}: not in cars_train.tar" in error
+    assert f"cars_train/{second}: truncated" in error
+    error = small.refused("--out", tmp_path / "b", "--check", "off")  # found while extracting
+    assert f"1 of {len(contents)} images are not in it, the first: cars_train/{first}" in error
+    assert not (tmp_path / "b" / "dataset.json").exists()
+    small("--out", tmp_path / "c", "--skip_broken")
+    assert len(list((tmp_path / "c" / "images" / "cars_train").iterdir())) == len(others)
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = make_cars196(tmp_path / "cars196", train=1, test=1, images=1, form="whole archives")
+    prepare, archive = Preparation(main, capsys, tree, tmp_path / "out"), tree / "car_ims.tgz"
+    data = archive.read_bytes()
+    other_checksum = bytes(byte ^ 255 for byte in data[-8:-4])
+    for damaged in (data[: len(data) // 2], data[:-8] + other_checksum + data[-4:], data[:5], b"no archive", b""):
+        archive.write_bytes(damaged)
+        assert "car_ims.tgz: not a readable tar archive" in prepare.refused()
+        assert not prepare.out.exists()
 
 
 @pytest.mark.slow
