@@ -74,13 +74,13 @@ def make_market1501(folder: Path, train: int = 4, test: int = 4, cameras: int = 
     return folder
 
 
-def make_dukemtmc(folder: Path, train: int = 4, test: int = 4, cameras: int = 3, images: int = 3) -> Path:
+def make_dukemtmc(folder: Path, train: int = 4, test: int = 4, images: int = 2) -> Path:
     """DukeMTMC-reID: as `put_people`; two more identities of the gallery have no query."""
 
     def name(identity: int, camera: int, number: int) -> str:
         return f"{identity:04d}_c{camera}_f{46_000 + 120 * number:07d}.jpg"
 
-    put_people(folder, name, (train, test, cameras, images))
+    put_people(folder, name, (train, test, 2, images))
     for identity in (5000, 5001):
         save(folder / "bounding_box_test" / name(identity, 1, 1), person(identity, 1, 1))
     return folder

@@ -7,10 +7,8 @@ import pytest
 from helpers.preparing import Preparation
 from helpers.reid_trees import make_dukemtmc, make_market1501, person, save
 
-from dataset.formats.prepared import open_prepared
 from dataset.prepare import dukemtmc, market1501
 from dataset.prepare.csv import main
-from model.evaluation.sets import find_evaluation_sets
 
 
 @pytest.fixture
@@ -42,7 +40,7 @@ def test_train_and_test(prepare: Preparation, tmp_path: Path) -> None:
     assert [",".join(row) for row in tables["test.csv"]] == rows_of(2, 3)
     assert (info["licence"], info["image_root"]) == ("CC0", prepare.root.as_posix())
     assert info["counts"]["train_identities"] == 2
-    assert [each.kind for each in find_evaluation_sets(open_prepared(str(prepare.out)).folder)] == ["all_vs_all"]
+    assert prepare.evaluation_sets() == {"test": "all_vs_all"}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +51,7 @@ def test_cameras_of_file_names(
     tmp_path: Path, capsys, excluder: str, make: Callable[..., Path], own_main: Callable[..., int], other: str
 ) -> None:
     """The older tools' lists of a data set become what its own preparation makes."""
-    root, lists = make(tmp_path / "tree", train=2, test=2, cameras=2, images=2), []
+    root, lists = make(tmp_path / "tree", train=2, test=2, images=2), []
     for name, folder in (("train", "bounding_box_train"), ("query", "query"), ("gallery", "bounding_box_test")):
         files = sorted(f.name for f in (root / folder).iterdir() if f.suffix == ".jpg")
         lists += [f"--{name}", write(tmp_path / f"{name}.csv", *(f"{f.split('_')[0]},{folder}/{f}" for f in files))]
@@ -66,10 +64,10 @@ def test_cameras_of_file_names(
         assert rows == [row[:3] for row in own.tables()[name]]
 
 
-def test_own_cameras_are_kept(prepare: Preparation, tmp_path: Path) -> None:
+def test_own_cameras_are_kept_for_evaluation_only(prepare: Preparation, tmp_path: Path) -> None:
     query = write(tmp_path / "q.csv", "identity,path,camera,sequence", "p2,größe 2/0.jpg,left,s1")
     gallery = write(tmp_path / "g.csv", "identity,path,camera", "p2,größe 2/1.jpg,right", "p3,größe 3/1.jpg,left")
-    prepare("--query", query, "--gallery", gallery, "--excluder", "mars")
+    assert "for evaluation only" in prepare("--query", query, "--gallery", gallery, "--excluder", "mars")
     assert prepare.tables()["query.csv"] == [("p2", "größe 2/0.jpg", "left", "s1")]
 
 
@@ -77,10 +75,6 @@ def test_backslashes(prepare: Preparation, tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", *(line.replace("/", "\\") for line in rows_of(0)), *rows_of(1))
     assert "3 of 6 paths had backslashes; they are written with forward slashes" in prepare("--train", train)
     assert [",".join(row) for row in prepare.tables()["train.csv"]] == rows_of(0, 1)
-
-
-def test_evaluation_only(prepare: Preparation, tmp_path: Path) -> None:
-    assert "for evaluation only" in prepare("--test", write(tmp_path / "test.csv", *rows_of(2, 3)))
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,10 @@ from helpers.reid_trees import make_dukemtmc, make_market1501
 from PIL import Image
 
 from dataset.formats.camera_names import CAMERA_IN_NAME
-from dataset.formats.prepared import open_prepared
 from dataset.prepare import dukemtmc, market1501
 from dataset.sources.counts import count
 from dataset.sources.layout import FOLDERS
 from dataset.sources.names import FORMS, parse_names
-from model.evaluation.sets import find_evaluation_sets
 
 
 @pytest.fixture
@@ -28,12 +26,7 @@ def market(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
 
 def test_prepared_data_set(market: Preparation) -> None:
     said, tables, info = market(), market.tables(), market.info()
-    assert {name: len(rows) for name, rows in tables.items()} == {
-        "train.csv": 24,
-        "query.csv": 12,
-        "gallery.csv": 32,
-        "multi_query.csv": 24,
-    }
+    assert market.sizes() == {"train.csv": 24, "query.csv": 12, "gallery.csv": 32, "multi_query.csv": 24}
     for name, folder in FOLDERS.items():
         assert [row[1] for row in tables[name]] == sorted(
             f"{folder}/{f.name}" for f in (market.root / folder).iterdir() if f.suffix == ".jpg"
@@ -54,22 +47,22 @@ def test_prepared_data_set(market: Preparation) -> None:
     assert counts["other_files_left_out"] == {".db": 1}
     assert counts["published_but_different"] == market1501.BENCHMARK.published
     assert counts["queries_without_match"] == 0
-    assert [each.name for each in find_evaluation_sets(open_prepared(str(market.out)).folder)] == ["query_gallery"]
+    assert market.evaluation_sets() == {"query_gallery": "query_gallery"}
     assert "train images: 24 here, 12936 published" in said
     assert "other files left out: 1 .db" in said
 
 
 def test_prepared_duke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tree = make_dukemtmc(tmp_path / "duke", train=3, test=4, cameras=2, images=3)
+    tree = make_dukemtmc(tmp_path / "duke", train=3, test=4)
     prepare = Preparation(dukemtmc.main, capsys, tree, tmp_path / "out")
-    assert "gallery images: 26 here, 17661 published" in prepare()
-    tables, counts = prepare.tables(), prepare.info()["counts"]
-    assert {name: len(rows) for name, rows in tables.items()} == {"train.csv": 18, "query.csv": 8, "gallery.csv": 26}
-    assert tables["query.csv"][0] == ("0001", "query/0001_c1_f0046000.jpg", "1")
+    assert "gallery images: 18 here, 17661 published" in prepare()
+    counts = prepare.info()["counts"]
+    assert prepare.sizes() == {"train.csv": 12, "query.csv": 8, "gallery.csv": 18}
+    assert prepare.tables()["query.csv"][0] == ("0001", "query/0001_c1_f0046000.jpg", "1")
     assert (counts["train_identities"], counts["query_identities"], counts["gallery_identities"]) == (3, 4, 6)
 
 
-def test_multi_query_rows_stand_together(market: Preparation) -> None:
+def test_multi_query_rows_stand_together_if_there_are_any(market: Preparation) -> None:
     for file in (market.root / "query").glob("0001_c1*"):  # a pair of identity and camera that no query asks for
         file.unlink()
     market()
@@ -77,11 +70,9 @@ def test_multi_query_rows_stand_together(market: Preparation) -> None:
     assert len(pairs) == 22
     assert set(pairs) == {(row[0], row[2]) for row in market.tables()["query.csv"]}
     assert pairs == sorted(pairs)
-
-
-def test_without_multi_query(market: Preparation) -> None:
     shutil.rmtree(market.root / "gt_bbox")
-    assert "no multi_query.csv" in market()
+    market.out = market.out.with_name("other")
+    assert "no multi_query.csv" in market("--out", market.out)
     assert "multi_query.csv" not in market.tables()
 
 
@@ -126,11 +117,8 @@ def test_unusable_trees(market: Preparation, spoil: Callable[[Path], object], me
     assert not market.out.exists()
 
 
-def test_the_folder_above_is_pointed_down(market: Preparation) -> None:
+def test_the_folder_above_and_another_data_set(market: Preparation, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"did you mean --root {market.root}?" in market.refused("--root", market.root.parent)
-
-
-def test_names_of_another_data_set(market: Preparation, capsys: pytest.CaptureFixture[str]) -> None:
     duke = Preparation(dukemtmc.main, capsys, market.root, market.out)
     assert "Market-1501: use python -m dataset.prepare.market1501" in duke.refused()
     assert not market.out.exists()
@@ -148,23 +136,20 @@ def test_an_example_has_one_form_only(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lists", "form", "benchmark", "cameras"),
-    [
-        ("market1501", "market1501", market1501.BENCHMARK, "123456"),
-        ("dukeMTMC", "dukemtmc", dukemtmc.BENCHMARK, "12345678"),
-    ],
+    ("form", "benchmark", "cameras"),
+    [("market1501", market1501.BENCHMARK, "123456"), ("dukeMTMC", dukemtmc.BENCHMARK, "12345678")],
 )
-def test_published_lists(shared_data: Path, lists: str, form: str, benchmark: object, cameras: str) -> None:
+def test_published_lists(shared_data: Path, form: str, benchmark: object, cameras: str) -> None:
     """The real names give the published counts, and the identities of the older tools' lists."""
     tables = {}
     for table, part in (("train", "train"), ("query", "query"), ("gallery", "test")):
-        with open(shared_data / "reid_lists" / f"{lists}_{part}.csv", newline="") as file:
+        with open(shared_data / "reid_lists" / f"{form}_{part}.csv", newline="") as file:
             listed = list(csv.reader(file))
-        labels = parse_names([path.split("/")[-1] for _, path in listed], form, part)
+        labels = parse_names([path.split("/")[-1] for _, path in listed], form.lower(), part)
         assert [identity for identity, *_ in labels] == [identity for identity, _ in listed]
         rows = [(identity, path, *rest) for (_, path), (identity, *rest) in zip(listed, labels, strict=True)]
         assert {row[2] for row in rows} == set(cameras)
-        assert form == "dukemtmc" or not linked_identities(rows)
+        assert form == "dukeMTMC" or not linked_identities(rows)
         tables[f"{table}.csv"] = rows
     counts = count(tables)
     assert {name: counts[name] for name in benchmark.published} == benchmark.published

@@ -9,10 +9,7 @@ import pytest
 from helpers.preparing import Preparation
 from PIL import Image
 
-from dataset.formats.manifest import Manifest, read_manifest
-from dataset.formats.prepared import open_prepared
 from dataset.prepare.omniglot import main
-from model.evaluation.sets import find_evaluation_sets
 
 
 def drawing(seed: int) -> bytes:
@@ -21,12 +18,12 @@ def drawing(seed: int) -> bytes:
     return stream.getvalue()
 
 
-def archive(file: Path, top: str, characters: dict[str, int], drawers: int = 2, extra: dict[str, bytes] | None = None):
-    """A zip of `top/<alphabet/character>/<number>_<drawer>.png`; characters: name -> number among all characters."""
+def archive(file: Path, top: str, characters: dict[str, int], extra: dict[str, bytes] | None = None) -> Path:
+    """A zip of two `top/<alphabet/character>/<number>_<drawer>.png` each; characters: name -> number among all."""
     with zipfile.ZipFile(file, "w") as opened:
         opened.writestr(f"{top}/", "")
         for name, number in characters.items():
-            for drawer in range(1, drawers + 1):
+            for drawer in (1, 2):
                 opened.writestr(f"{top}/{name}/{number:04d}_{drawer:02d}.png", drawing(100 * number + drawer))
         for name, data in (extra or {}).items():
             opened.writestr(name, data)
@@ -55,34 +52,27 @@ def of(*archives: Path) -> list[object]:
     return [word for file in archives for word in ("--background", file)]
 
 
-def manifests(out: Path) -> tuple[Manifest, Manifest]:
-    prepared = open_prepared(str(out))
-    assert [(s.name, s.kind) for s in find_evaluation_sets(prepared.folder)] == [("test", "all_vs_all")]
-    return tuple(read_manifest(out / name, prepared.image_root) for name in ("train.csv", "test.csv"))
-
-
 def test_prepared_data_set(prepare: Preparation, background: Path) -> None:
-    said = prepare(*of(background))
-    train, test = manifests(prepare.out)
-    assert train.identities.tolist() == [
-        *["Greek/character01"] * 2,
-        *["Greek/character02"] * 2,
-        *["Japanese_(katakana)/character01"] * 2,
+    said, tables, info = prepare(*of(background)), prepare.tables(images=True), prepare.info()
+    characters = ["Greek/character01", "Greek/character02", "Japanese_(katakana)/character01"]
+    assert tables["train.csv"] == [
+        (name, f"background/{name}/{number:04d}_{drawer}.png", drawer)
+        for number, name in enumerate(characters, start=1)
+        for drawer in ("01", "02")
     ]
-    assert train.cameras.tolist() == ["01", "02"] * 3
-    assert train.paths[0] == "background/Greek/character01/0001_01.png"
-    assert Path(train.files()[1]).read_bytes() == drawing(102)
-    assert test.paths.tolist() == [f"evaluation/Tengwar/character01/0965_0{d}.png" for d in (1, 2)]
-    assert Path(test.files()[0]).read_bytes() == drawing(96501)
-    info = prepare.info()
+    assert [row[1] for row in tables["test.csv"]] == [f"evaluation/Tengwar/character01/0965_0{d}.png" for d in (1, 2)]
+    for row, seed in ((tables["train.csv"][1], 102), (tables["test.csv"][0], 96501)):
+        assert (prepare.out / "images" / row[1]).read_bytes() == drawing(seed)
     assert (info["name"], info["image_root"]) == ("omniglot", "images")
     assert info["counts"] == {"train_images": 6, "train_identities": 3, "test_images": 2, "test_identities": 1}
+    assert prepare.evaluation_sets() == {"test": "all_vs_all"}
     assert len([file for file in (prepare.out / "images").rglob("*") if file.is_file()]) == 8
     assert "19280 images of 964 characters" in said
     assert "13180 images of 659 characters" in said
 
 
-def test_again_and_completion(prepare: Preparation, background: Path) -> None:
+def test_again_and_completion(prepare: Preparation, background: Path, tmp_path: Path) -> None:
+    """But never over another set."""
     prepare(*of(background))
     before = prepare.files()
     first, second = sorted((prepare.out / "images").rglob("*.png"))[:2]
@@ -93,13 +83,16 @@ def test_again_and_completion(prepare: Preparation, background: Path) -> None:
     second.write_bytes(second.read_bytes()[:20])
     assert "2 images extracted" in prepare(*of(background))
     assert prepare.files() == before
+    other = archive(tmp_path / "other.zip", "images_background", {"Greek/character01": 1})
+    assert "choose another --out" in prepare.refused(*of(other))
+    assert prepare.files() == before
 
 
 def test_several_background_archives(prepare: Preparation, background: Path, tmp_path: Path) -> None:
     """What both hold is counted once."""
     more = archive(tmp_path / "small.zip", "images_background_small1", {"Greek/character01": 1, "Latin/character07": 9})
     prepare(*of(background, more))
-    assert len(manifests(prepare.out)[0]) == 8
+    assert prepare.sizes()["train.csv"] == 8
 
 
 def test_conflicting_background_archives(prepare: Preparation, background: Path, tmp_path: Path) -> None:
@@ -111,17 +104,10 @@ def test_conflicting_background_archives(prepare: Preparation, background: Path,
     assert not prepare.out.exists()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../evil.png",
-        "images_background/../../evil.png",
-        "/evil.png",
-        "C:/evil.png",
-        "a\\..\\..\\evil.png",
-        "\\evil.png",
-    ],
-)
+OUTSIDE = ["../evil.png", "images_background/../../evil.png", "/evil.png", "C:/evil.png", "a\\..\\..\\evil.png"]
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, "\\evil.png"])
 def test_names_that_lead_outside_are_refused(prepare: Preparation, tmp_path: Path, name: str) -> None:
     bad = archive(tmp_path / "bad.zip", "images_background", {"Greek/character01": 1}, extra={name: drawing(0)})
     assert "outside" in prepare.refused(*of(bad))
@@ -155,14 +141,6 @@ def test_unusable_members(prepare: Preparation, tmp_path: Path, data: bytes, mes
     assert not (prepare.out / "dataset.json").exists()
 
 
-def test_another_set_is_refused(prepare: Preparation, background: Path, tmp_path: Path) -> None:
-    prepare(*of(background))
-    before = prepare.files()
-    other = archive(tmp_path / "other.zip", "images_background", {"Greek/character01": 1})
-    assert "choose another --out" in prepare.refused(*of(other))
-    assert prepare.files() == before
-
-
 def test_real_small_archives(prepare: Preparation, shared_data: Path, tmp_path: Path) -> None:
     """136 and 156 characters of 5 alphabets each, 50 of them (Greek's and Latin's) in both."""
     small = [shared_data / "omniglot" / f"images_background_small{i}.zip" for i in (1, 2)]
@@ -172,8 +150,8 @@ def test_real_small_archives(prepare: Preparation, shared_data: Path, tmp_path: 
                 test.writestr(name.replace("images_background_small2", "test"), opened.read(name))
     assert "share" in prepare.refused("--evaluation", tmp_path / "greek.zip", *of(small[0]))
     prepare(*of(*small))
-    train, _ = manifests(prepare.out)
-    assert len(train) == 242 * 20
-    assert len(set(train.identities)) == 242
-    with Image.open(train.files()[0]) as image:
+    rows = prepare.tables()["train.csv"]
+    assert len(rows) == 242 * 20
+    assert len({row[0] for row in rows}) == 242
+    with Image.open(prepare.out / "images" / rows[0][1]) as image:
         assert image.size == (105, 105)
