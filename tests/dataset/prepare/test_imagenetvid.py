@@ -1,4 +1,4 @@
-"""The preparation of ImageNet VID as a user runs it, on a small tree whose objects are known."""
+"""The preparation of ImageNet VID as a user runs it, on a small tree whose objects and faults are known."""
 
 import dataclasses
 import shutil
@@ -10,11 +10,24 @@ import pytest
 from helpers.commands import command
 from helpers.peak_memory import run_measured
 from helpers.preparing import curate
-from helpers.vid_tree import contents, crop_file, make_root, read_csv, read_episodes, tree
+from helpers.vid_tree import (
+    annotation,
+    contents,
+    crop_file,
+    edit,
+    make_root,
+    picture,
+    put_frame,
+    read_csv,
+    read_episodes,
+    thing,
+    tree,
+)
 from PIL import Image
 
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_episodes, load_images
+from dataset.vid.annotations import Snippet
 from dataset.vid.episode_sets import object_episodes, random_crop_episodes
 from dataset.vid.index import SplitIndex, join, make_index, write_index
 from dataset.vid.output_folder import OutputFolder
@@ -25,14 +38,63 @@ from runtime.json_files import read_json
 
 SETS = ("easy_val_eval", "train_eval", "val_eval")
 EPISODES = 24
-TRAIN, VAL = tree("train"), tree("val")
+FIRST, SECOND = "ILSVRC2015_val_00000000", "ILSVRC2015_val_00000001"
+THIRD = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00139000"
+
+
+def spoil(root: Path) -> dict[tuple[str, str, str], tuple[str, str] | None]:
+    """Makes faults: (split, file, kind) -> folder and name of the frame that is lost with it, if one is.
+
+    The faults of annotations are tested one by one elsewhere; each of the pictures' is here.
+    """
+    annotations = [annotation(root, "val", FIRST, f"00000{i}") for i in range(3)]
+    annotations[0].write_text(annotations[0].read_text()[:-30])
+    objects = tree("val")[0].frames[1].objects
+    put_frame(root, "val", FIRST, "000001", [*objects, thing(9, (200, 10, 230, 40))])
+    annotations[2].unlink()
+    width = annotation(root, "train", THIRD, "000004")
+    edit(width, "<width>96<", "<width>wide<")
+    gone, cut_short, empty, small = (picture(root, "val", SECOND, f"00000{i}") for i in range(4))
+    nothing = picture(root, "val", "ILSVRC2015_val_00010000", "000000")  # a frame without objects
+    gone.unlink()
+    nothing.unlink()
+    cut_short.write_bytes(cut_short.read_bytes()[:1500])
+    empty.write_bytes(b"")
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(small, "JPEG")
+    pictures = picture(root, "val", FIRST, "000002").parent
+    (pictures / "caf\udce9.JPEG").touch()  # no text
+    unknown = pictures.parent / "ILSVRC2015_val_00077000"
+    unknown.mkdir()
+    (unknown / "000000.JPEG").touch()
+    strange = root / "Annotations" / "VID" / "train" / "ILSVRC2015_VID_train_0007"
+    (strange / "ILSVRC2015_train_00000009").mkdir(parents=True)
+    return {
+        ("val", str(annotations[0]), "malformed XML"): (FIRST, "000000"),
+        ("val", str(annotations[1]), "box outside the image"): None,
+        ("val", str(pictures / "000002.JPEG"), "no annotation"): (FIRST, "000002"),
+        ("val", f"{pictures}/caf\\udce9.JPEG", "no annotation"): None,
+        ("val", str(unknown), "no annotation"): None,
+        ("val", str(gone), "no JPEG"): (SECOND, "000000"),
+        ("val", str(nothing), "no JPEG"): ("ILSVRC2015_val_00010000", "000000"),
+        ("val", str(cut_short), "unreadable JPEG"): (SECOND, "000001"),
+        ("val", str(empty), "unreadable JPEG"): (SECOND, "000002"),
+        ("val", str(small), "image of another size than annotated"): (SECOND, "000003"),
+        ("train", str(width), "unusable width"): (THIRD, "000004"),
+        ("train", str(strange), "unknown folder"): None,
+    }
 
 
 class Prepared:
-    """What the two commands made and said."""
+    """What the two commands made of a tree with faults, and what they said; `train` and `val` are sound."""
 
     def __init__(self, folder: Path):
         self.root, self.out = make_root(folder / "an archive"), folder / "not there yet" / "the crops"
+        self.faults = spoil(self.root)
+        lost = self.faults.values()
+        self.train, self.val = (
+            [Snippet(split, s.folder, [f for f in s.frames if (s.folder, f.name) not in lost]) for s in tree(split)]
+            for split in ("train", "val")
+        )
         words = ("-m", "dataset.prepare.imagenetvid")
         self.crop = command(*words, "crop", "--root", self.root, "--out", self.out, "--workers", 2)
         options = ("--seed", 3, "--episodes", EPISODES, "--workers", 1)
@@ -47,24 +109,38 @@ def prepared(tmp_path_factory) -> Prepared:
 def test_what_it_says(prepared):
     for done in (prepared.crop, prepared.curate):
         assert (done.returncode, done.stderr) == (0, "")
-        assert not [line for line in done.stdout.splitlines() if line != line.rstrip() or len(line) > 160]
-    for split, snippets in (("train", TRAIN), ("val", VAL)):
-        frames = [frame for snippet in snippets for frame in snippet.frames]
-        crops = sum(len(frame.objects) for frame in frames)
-        assert f"{split}: {crops} crops of {len(frames)} frames, 0 of them from before\n" in prepared.crop.stdout
-        assert f"{split}: nothing was left out\n" in prepared.crop.stdout
-        assert (
-            f"{split}: read the annotations of {len(snippets)} of {len(snippets)} snippets in" in prepared.crop.stdout
-        )
-        assert f"{split}: looked at {len(frames)} of {len(frames)} frames in 0:" in prepared.crop.stdout
+        for line in done.stdout.splitlines():
+            assert line == line.rstrip()
+            assert len(line) <= 160 or line.startswith("    /")  # a problem
+    frames = [frame for snippet in prepared.train for frame in snippet.frames]
+    crops = sum(len(frame.objects) for frame in frames)
+    assert f"train: {crops} crops of {len(frames)} frames, 0 of them from before\n" in prepared.crop.stdout
+    assert "train: read the annotations of 4 of 4 snippets in" in prepared.crop.stdout
+    assert f"train: looked at {len(frames)} of {len(frames)} frames in 0:" in prepared.crop.stdout
     assert f"curate --out '{prepared.out}'" in prepared.crop.stdout  # can be pasted, with its spaces
     assert prepared.curate.stdout.endswith(f"{prepared.out}: prepared\n")
     for name in SETS:
         assert f"{name}: {EPISODES} of {EPISODES} episodes" in prepared.curate.stdout
 
 
-def test_every_object_has_its_crop(prepared):
-    frames = [frame for snippet in TRAIN + VAL for frame in snippet.frames]
+def test_each_fault_is_listed_with_its_file_and_counted(prepared):
+    listed = set()
+    for split in ("train", "val"):
+        rows = read_csv(prepared.out / f"problems_{split}.csv")
+        assert all(row["problem"] for row in rows)
+        listed |= {(split, row["file"], row["kind"]) for row in rows}
+        kinds = [row["kind"] for row in rows]
+        for kind in kinds:
+            assert f"  {kind}: {kinds.count(kind)}\n" in prepared.crop.stdout
+            (line,) = [line for line in prepared.curate.stdout.splitlines() if line.startswith(f"  {kind}  ")]
+            assert str(kinds.count(kind)) in line.split()
+    assert listed == set(prepared.faults)
+    for _, file, _ in prepared.faults:
+        assert f"    {file}: " in prepared.crop.stdout
+
+
+def test_every_sound_object_has_its_crop(prepared):
+    frames = [frame for snippet in prepared.train + prepared.val for frame in snippet.frames]
     expected = {crop_file(frame, o.trackid) for frame in frames for o in frame.objects}
     assert {path.split("/")[1] for path in expected} == set("abcde")
     made = {path for path in contents(prepared.out, ".jpg") if path.endswith(".crop.x.jpg")}
@@ -76,18 +152,17 @@ def test_every_object_has_its_crop(prepared):
 
 
 def test_it_is_a_prepared_data_set(prepared):
-    """Whose lists are what is chosen among all objects, and whose random crops show what they should."""
+    """Whose lists are what is chosen among all sound objects, and whose random crops show what they should."""
     data = open_prepared(str(prepared.out))
     assert load_images(data.train_csv, data.image_root, check="full").skipped == {}
     rows = read_csv(data.train_csv)
     assert list(rows[0]) == ["identity", "path", "camera", "sequence"]
-    assert Counter(tuple(row.values()) for row in rows) == Counter(train_rows(TRAIN))
-    easy = random_crop_episodes(VAL, "easy_val_eval", EPISODES, seed=3)
-    others = [
-        object_episodes(snippets, f"{name}_eval", EPISODES, 3) for snippets, name in ((TRAIN, "train"), (VAL, "val"))
-    ]
+    assert Counter(tuple(row.values()) for row in rows) == Counter(train_rows(prepared.train))
+    easy = random_crop_episodes(prepared.val, "easy_val_eval", EPISODES, seed=3)
+    train = object_episodes(prepared.train, "train_eval", EPISODES, seed=3)
+    val = object_episodes(prepared.val, "val_eval", EPISODES, seed=3)
     assert [each.name for each in find_evaluation_sets(data.folder)] == list(SETS)
-    for each, expected in zip(find_evaluation_sets(data.folder), (easy, *others), strict=True):
+    for each, expected in zip(find_evaluation_sets(data.folder), (easy, train, val), strict=True):
         assert load_episodes(each.files[0], data.image_root, check="full").skipped == {}
         assert read_episodes(each.files[0]) == expected.episodes
         attributes = read_csv(prepared.out / "episodes" / "attributes" / f"{each.name}.csv")
@@ -100,7 +175,7 @@ def test_it_is_a_prepared_data_set(prepared):
 
 def test_statistics(prepared):
     found = read_json(prepared.out / "statistics.json")
-    for split, snippets, column in (("train", TRAIN, -2), ("val", VAL, -1)):
+    for split, snippets, column in (("train", prepared.train, -2), ("val", prepared.val, -1)):
         frames = [frame for snippet in snippets for frame in snippet.frames]
         objects = [(frame, o) for frame in frames for o in frame.objects]
         tracks = {(frame.snippet, o.trackid): o.category for frame, o in objects}
@@ -130,7 +205,7 @@ def test_statistics(prepared):
             "generated_boxes": sum(o.generated for _, o in objects),
             "boxes_beyond_the_frame": len(beyond),
             "trackids_of_several_snippets": len(shared),
-            "left_out": {},
+            "left_out": Counter(kind for of, _, kind in prepared.faults if of == split),
         }
         assert beyond
         assert shared

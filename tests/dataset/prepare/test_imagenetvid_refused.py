@@ -1,17 +1,21 @@
-"""A user's mistakes in preparing ImageNet VID: one line each. And parts of it: one split, or lists without frames."""
+"""A user's mistakes in preparing ImageNet VID: one line each. And other wishes: one split, lists without frames."""
 
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.commands import command
 from helpers.preparing import crop, curate, imagenetvid
 from helpers.vid_tree import contents, make_root, picture, put_frame, thing
+from PIL import Image
 
 from dataset.formats.prepared import open_prepared
 from dataset.prepare.imagenetvid import main
+from dataset.vid.siamfc_crops import CropSettings, cut
 from model.evaluation.sets import find_evaluation_sets
 from runtime.errors import UserError
+from runtime.json_files import read_json
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,7 @@ def refused(*words: object) -> str:
     return str(caught.value)
 
 
+SNIPPET = "ILSVRC2015_val_00000000"
 CROP = ["crop", "--root", "{root}", "--out", "{out}"]
 
 
@@ -104,9 +109,7 @@ def test_a_folder_with_something_else(root, tmp_path):
     ],
 )
 def test_other_options_on_the_same_folder(root, cropped, tmp_path, option, told):
-    before, other = contents(cropped), shutil.copytree(root / "Annotations", tmp_path / "Annotations").parent
-    (other / "Data" / "VID" / "train").mkdir(parents=True)
-    (other / "Data" / "VID" / "val").mkdir()
+    before, other = contents(cropped), shutil.copytree(root, tmp_path / "other")
     words = ("crop", "--root", root, "--out", cropped, option.format(other=other))
     assert told.format(root=root) in refused(*words)
     assert contents(cropped) == before
@@ -133,21 +136,46 @@ def test_damaged_records(root, tmp_path):
     curate(out, "--episodes=4")
 
 
-def test_one_split(cropped, tmp_path, capsys):
-    with pytest.raises(UserError, match=rf"imagenetvid curate --out {cropped} --seed 0"):
-        open_prepared(str(cropped))  # it is not curated yet
-    out = shutil.copytree(cropped, tmp_path / "out")
-    curate(out, "--episodes=6")
-    assert [each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["easy_val_eval", "val_eval"]
+def test_crops_of_another_kind(tmp_path, capsys):
+    """Small objects are left out as asked; the others follow the same formula with other numbers."""
+    root, out = tmp_path / "root", tmp_path / "out"
+    for i in range(4):
+        objects = [thing(0, (5, 5, 30, 30)), thing(1, (40, 5, 49, 40)), thing(2, (50, 5, 60, 15))]
+        put_frame(root, "val", SNIPPET, f"{i:06d}", objects)
+    crop(root, out, "--min_box=10", "--search_size=63", "--exemplar_size=31", "--quality=100", "--context=0.25")
+    with pytest.raises(UserError, match=rf"imagenetvid curate --out {out} --seed 0"):
+        open_prepared(str(out))  # it is not curated yet
+    curate(out, "--episodes=5")
+    printed = capsys.readouterr().out
+    assert "left out as asked: box below 10 pixels: 4" in printed
+    assert "nothing else was left out" in printed
+    assert read_json(out / "crops_val.json")["left_out"] == {"box below 10 pixels": 4}
+    crops = {path for path in contents(out, ".jpg") if path.endswith(".crop.x.jpg")}
+    numbers = [f"{i:06d}.{trackid}" for i in range(4) for trackid in ("00", "02")]
+    assert crops == {f"crops/e/{SNIPPET}/{number}.crop.x.jpg" for number in numbers}
+    for path in contents(out, ".jpg"):
+        with Image.open(out / path) as image:
+            assert (image.size, image.quantization[0][0]) == ((63, 63), 1)  # quality 100: all steps are 1
+    with Image.open(picture(root, "val", SNIPPET, "000000")) as frame, Image.open(out / min(crops)) as seen:
+        expected = cut(frame, CropSettings(context=0.25, exemplar=31, search=63).window((5, 5, 30, 30)), 63)
+        # In grey: JPEG halves the size of the colours.
+        assert np.abs(np.asarray(seen.convert("L"), float) - np.asarray(expected.convert("L"))).mean() <= 1
+    statistics = read_json(out / "statistics.json")["splits"]["val"]
+    assert (statistics["objects_per_frame"], statistics["left_out"]) == ({"2": 4}, {"box below 10 pixels": 4})
+    assert "val_eval: 0 of 5 episodes" in printed  # only two candidates
+    assert [each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["easy_val_eval"]
     assert not (out / "train.csv").exists()
-    assert "note: train: its annotations have not been read" in capsys.readouterr().out
+    assert "train: its annotations have not been read, so that there is no train.csv and train_eval" in printed
 
 
 def test_lists_without_frames(root, tmp_path, monkeypatch, capsys):
     """`index` needs no pictures; the lists are those that come when all crops are there."""
     shutil.copytree(root / "Annotations", tmp_path / "bare" / "Annotations")
     monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    Path("out/.settings.json.7.tmp").write_bytes(b"{")  # of a run that was killed at its very start
     imagenetvid("index", Path("out"), "--root", "bare")
+    assert sorted(contents(Path("out"), ".tmp", ".json")) == ["settings.json"]
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")  # relative paths were meant where they were given
     out = Path("../out")
@@ -168,8 +196,8 @@ def test_lists_without_frames(root, tmp_path, monkeypatch, capsys):
 
 def test_nothing_to_curate(tmp_path):
     root, out = tmp_path / "root", tmp_path / "out"
-    put_frame(root, "val", "ILSVRC2015_val_00000000", "000000", [thing(0, (5, 5, 30, 30))])
-    picture(root, "val", "ILSVRC2015_val_00000000", "000000").write_bytes(b"")
+    put_frame(root, "val", SNIPPET, "000000", [thing(0, (5, 5, 30, 30))])
+    picture(root, "val", SNIPPET, "000000").write_bytes(b"")
     assert "none of its 1 frames gave a crop" in refused("crop", "--root", root, "--out", out)
     message = refused("curate", "--out", out)
     assert "no object of val has a crop" in message

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import start
-from helpers.preparing import crop, curate, imagenetvid
+from helpers.preparing import crop, curate
 from helpers.vid_tree import contents, make_root, picture, read_episodes
 from PIL import Image
 
@@ -148,15 +148,6 @@ def test_spoilt(root, uninterrupted, tmp_path):
     assert (out / crops[4]).stat().st_mtime_ns == stamp
 
 
-def test_killed_at_the_very_start(root, uninterrupted, tmp_path):
-    """Nothing but half of the first file is there: it is no reason to refuse the folder."""
-    out = tmp_path / NAME
-    out.mkdir()
-    (out / ".settings.json.7.tmp").write_bytes(b"{")
-    imagenetvid("index", out, "--root", root, "--split=val")
-    assert sorted(contents(out)) == [".lock", "index/val.npz", "problems_val.csv", "settings.json"]
-
-
 def test_what_came_later_or_was_mended(tmp_path, capsys):
     """An archive that was unpacked in two steps is read again; so is an image that could not be read."""
     root, out, whole = make_root(tmp_path / "root"), tmp_path / "a" / NAME, tmp_path / "b" / NAME
@@ -180,37 +171,29 @@ def test_what_came_later_or_was_mended(tmp_path, capsys):
     assert contents(out) == contents(whole)
 
 
-def test_frames_that_vanish_before_the_random_crops(tmp_path, capsys):
-    root, out = make_root(tmp_path / "root"), tmp_path / "out"
+def test_an_archive_that_was_moved_and_lost_frames(tmp_path, capsys):
+    """Crops are there, but random crops cannot be cut; with the new place they can, and nothing is cropped again."""
+    root, out, moved = make_root(tmp_path / "root"), tmp_path / "out", tmp_path / "moved"
     crop(root, out, "--split=val")
+    before = {path: (out / path).stat().st_mtime_ns for path in contents(out, ".jpg")}
+    root.rename(moved)
+    with pytest.raises(UserError, match=f"^{root}/Data/VID/val: no such folder.*run crop with"):
+        curate(out, "--episodes=60")
+    assert not (out / "dataset.json").exists()
+    crop(moved, out, "--split=val")
     for i in range(3):
-        picture(root, "val", "ILSVRC2015_val_00000001", f"00000{i}").unlink()
+        picture(moved, "val", "ILSVRC2015_val_00000001", f"00000{i}").unlink()
     curate(out, "--episodes=60")
+    assert before == {path: (out / path).stat().st_mtime_ns for path in before}
     episodes = read_episodes(out / "episodes" / "easy_val_eval.csv")
     dropped = 60 - len(episodes)
     assert 0 < dropped < 60
-    assert f"note: easy_val_eval: {dropped} episodes left out, since the images of their frames are gone" in (
-        capsys.readouterr().out
-    )
+    told = f"note: easy_val_eval: {dropped} episodes left out, since the images of their frames are gone"
+    assert told in capsys.readouterr().out
     load_episodes(out / "episodes" / "easy_val_eval.csv", out, check="full")
     statistics = read_json(out / "statistics.json")["sets"]["easy_val_eval"]
     assert statistics["episodes"] == len(episodes)
     assert statistics["snippets"] == len({anchor.split("/")[2] for anchor, *_ in episodes})
-
-
-def test_an_archive_that_was_moved(tmp_path):
-    """Crops are there, but random crops cannot be cut; with the new place it works, and nothing is cropped again."""
-    root, out = make_root(tmp_path / "root"), tmp_path / "out"
-    crop(root, out, "--split=val")
-    before = {path: (out / path).stat().st_mtime_ns for path in contents(out, ".jpg")}
-    root.rename(tmp_path / "moved")
-    with pytest.raises(UserError, match=f"^{root}/Data/VID/val: no such folder.*run crop with"):
-        curate(out, "--episodes=8")
-    assert not (out / "dataset.json").exists()
-    crop(tmp_path / "moved", out, "--split=val")
-    curate(out, "--episodes=8")
-    assert len(read_episodes(out / "episodes" / "easy_val_eval.csv")) == 8
-    assert before == {path: (out / path).stat().st_mtime_ns for path in before}
 
 
 def test_a_split_that_lost_its_images_loses_its_lists_and_does_not_block_the_other(tmp_path, capsys):

@@ -1,12 +1,17 @@
-"""Annotation files: parsed field by field; what is malformed costs the frame or one object, and is told."""
+"""Annotation files, alone and with the pictures of one video: what cannot be used is left out and told."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from helpers.vid_tree import thing
+from helpers.snippet import HEIGHT, WIDTH, make_snippet
+from helpers.vid_tree import edit, thing
+from PIL import Image
 
+from dataset.vid.annotated_frames import read_annotated_frames
 from dataset.vid.annotations import Frame, parse_frame
 from dataset.vid.synthetic.render import annotation_xml
+from runtime.errors import UserError
 
 # The layout of a real file of ILSVRC2015_VID_train_0002.
 REAL = """<annotation>
@@ -125,3 +130,57 @@ def test_other_encodings(tmp_path):
 
 def test_a_file_that_cannot_be_read(tmp_path):
     check_fault(tmp_path, "cannot be read", "Is a directory", costs_the_frame=True)
+
+
+def test_what_cannot_be_used_is_left_out_and_told(tmp_path):
+    pictures, annotations = make_snippet(tmp_path, [(0,)] * 6, names=["10", "9", "8", "7", "6", "5"])
+    (annotations / "9.xml").write_text("<annotation>")
+    edit(annotations / "8.xml", "<trackid>0", "<trackid>x")
+    (annotations / "7.xml").rename(annotations / "3.xml")
+    picture = next(pictures.glob("6.*"))
+    picture.write_bytes(picture.read_bytes()[:200])
+    (pictures / "._10.JPEG").write_bytes(b"")  # of macOS
+    frames, lines = read_annotated_frames(pictures, annotations)
+    assert [f.frame.name for f in frames] == ["5", "8", "10"]
+    assert [len(f.frame.objects) for f in frames] == [1, 0, 1]
+    assert "pictures without annotation: 1, annotations without picture: 1" in lines[0]
+    assert "8.xml: trackid is 'x'" in lines[1]
+    assert str(picture) in lines[2]
+    assert "9.xml: malformed XML" in lines[3]
+    assert len(lines) == 4
+    (pictures / "5.png").write_bytes(b"")
+    with pytest.raises(UserError, match="two files for frame 5"):
+        read_annotated_frames(pictures, annotations)
+
+
+def test_pictures_of_another_size_than_most_or_of_16_bits_are_left_out(tmp_path):
+    pictures, annotations = make_snippet(tmp_path, [(0,)] * 5)
+    first, xml = pictures / "000000.JPEG", annotations / "000000.xml"
+    Image.new("RGB", (WIDTH * 2, HEIGHT)).save(first)
+    edit(xml, f"<width>{WIDTH}", f"<width>{WIDTH * 2}")
+    Image.fromarray(np.full((HEIGHT, WIDTH), 9000, np.uint16)).save(pictures / "000002.png")
+    frames, lines = read_annotated_frames(pictures, annotations)
+    assert [f.frame.name for f in frames] == ["000001", "000003", "000004"]
+    assert sorted(lines) == [
+        f"frame left out: {first}: the picture is 240x80, most are 120x80",
+        f"frame left out: {pictures / '000002.png'}: 16 bits a channel; convert it to 8",
+    ]
+
+
+def test_names_of_one_number_have_an_order(tmp_path):
+    names = ["1", "001", "2", "01", "10"]
+    pictures, annotations = make_snippet(tmp_path, [(0,)] * 5, names=names)
+    frames, _ = read_annotated_frames(pictures, annotations)
+    assert [f.frame.name for f in frames] == ["001", "01", "1", "2", "10"]
+
+
+def test_annotations_of_another_snippet_are_refused(tmp_path):
+    pictures, annotations = make_snippet(tmp_path, pictures="ILSVRC2015_val_00008000")
+    for file in annotations.iterdir():
+        edit(file, "<folder>s<", "<folder>ILSVRC2015_val_00012000<")
+    told = "it is of ILSVRC2015_val_00012000, but the pictures are in ILSVRC2015_val_00008"
+    with pytest.raises(UserError, match=told):
+        read_annotated_frames(pictures, annotations)
+    for file in annotations.iterdir():
+        edit(file, "val_00012000", "val_00008000")
+    assert len(read_annotated_frames(pictures, annotations)[0]) == 4

@@ -1,5 +1,6 @@
 """Crops against an oracle that samples every output pixel in float64."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from dataset.vid.annotations import Frame
 from dataset.vid.crop_writer import PARTIAL, object_crops, write_all_crops, write_crops
-from dataset.vid.siamfc_crops import CropSettings, crop_window, cut
+from dataset.vid.siamfc_crops import CropSettings, cut
 from runtime.errors import UserError
 
 FOLDER = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00007000"
@@ -55,29 +56,27 @@ def picture() -> np.ndarray:
     return np.clip((smooth - smooth.mean()) * 3 + 100, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("sizes", [(), (0.25, 51), (0.1, 31, 63)], ids=str)
-@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES.keys())
+def near_border(side: str, beyond: float) -> tuple:
+    """A box of 20 x 20 whose window ends so many pixels beyond a side: inside, it is cut from the frame itself."""
+    half = 20 * 1.02 * 255 / 127 / 2
+    cx = {"left": half - beyond, "right": WIDTH - 1 + beyond - half}.get(side, WIDTH / 2)
+    cy = {"top": half - beyond, "bottom": HEIGHT - 1 + beyond - half}.get(side, HEIGHT / 2)
+    return cx - 10, cy - 10, cx + 10, cy + 10
+
+
+SIDES = itertools.product(("left", "top", "right", "bottom"), (-0.4, 0, 0.4, 2, 6))
+BORDERS = {f"{side} {beyond}": near_border(side, beyond) for side, beyond in SIDES}
+
+
+@pytest.mark.parametrize("sizes", [(), (0.1, 31, 63)], ids=["usual sizes", "others"])
+@pytest.mark.parametrize("box", [*BOXES.values(), *BORDERS.values()], ids=[*BOXES, *BORDERS])
 def test_cut_matches_the_oracle(picture, box, sizes):
     settings = CropSettings(*sizes)
     crop = np.asarray(cut(Image.fromarray(picture), settings.window(box), settings.search)).astype(float)
-    difference = np.abs(crop - oracle(picture, box, *sizes))
     assert crop.shape == (settings.search, settings.search, 3)
+    difference = np.abs(crop - oracle(picture, box, *sizes))
     assert difference.mean() <= 1
     assert difference.max() <= 2  # rounding; no row or column of the border may be off
-
-
-@pytest.mark.parametrize("beyond", [-0.4, 0, 0.4, 2, 6])
-@pytest.mark.parametrize("side", ["left", "top", "right", "bottom"])
-def test_windows_that_end_near_the_border(picture, side, beyond):
-    """A window just inside is cut from the frame itself, one just outside from a frame with the colour around it."""
-    half = 20 * 1.02 * 255 / 127 / 2  # of the window of a box of 20 x 20
-    near, far = half - beyond, {"right": WIDTH, "bottom": HEIGHT}.get(side, 0) - 1 + beyond - half
-    cx, cy = WIDTH / 2, HEIGHT / 2
-    cx = {"left": near, "right": far}.get(side, cx)
-    cy = {"top": near, "bottom": far}.get(side, cy)
-    box = (cx - 10, cy - 10, cx + 10, cy + 10)
-    crop = np.asarray(cut(Image.fromarray(picture), crop_window(box))).astype(float)
-    assert np.abs(crop - oracle(picture, box)).max() <= 2
 
 
 def frame_of(root: Path, picture: np.ndarray, split: str = "train", folder: str = FOLDER) -> Frame:
@@ -85,28 +84,18 @@ def frame_of(root: Path, picture: np.ndarray, split: str = "train", folder: str 
     return put_frame(root, split, folder, "000003", objects, picture)
 
 
-def test_files(tmp_path, picture, monkeypatch):
+def test_an_image_is_decoded_once_or_not_at_all(tmp_path, picture, monkeypatch):
     frame = frame_of(tmp_path, picture)
     task = object_crops(tmp_path, tmp_path / "out", frame)
-    decoded = []
-    real_open = Image.open
+    decoded, real_open = [], Image.open
     monkeypatch.setattr(Image, "open", lambda path: decoded.append(path) or real_open(path))
-
-    assert write_crops(task).written == 2
-    assert len(decoded) == 1  # once for both objects
     folder = tmp_path / "out" / "crops" / "b" / "ILSVRC2015_train_00007000"
-    assert sorted(f.name for f in folder.iterdir()) == ["000003.00.crop.x.jpg", "000003.11.crop.x.jpg"]
-    with Image.open(folder / "000003.00.crop.x.jpg") as crop, Image.open(frame.image_file(tmp_path)) as image:
-        assert (crop.size, crop.format) == ((255, 255), "JPEG")
-        assert np.abs(np.asarray(crop).astype(float) - oracle(np.asarray(image), BOXES["inside"])).mean() < 3
-        assert crop.quantization[0][0] == 3  # the luminance table's 16 at quality 90
-
-    decoded.clear()
-    (folder / "000003.11.crop.x.jpg").unlink()
-    counts = write_crops(task)
-    assert (counts.written, counts.existing) == (1, 1)
-    counts = write_crops(task)
-    assert (counts.written, counts.existing, len(decoded)) == (0, 2, 1)  # nothing missing, nothing decoded
+    for written, existing, opened in ((2, 0, 1), (1, 1, 2), (0, 2, 2)):  # both, one that is gone, none
+        counts = write_crops(task)
+        assert (counts.written, counts.existing, len(decoded)) == (written, existing, opened)
+        assert sorted(f.name for f in folder.iterdir()) == ["000003.00.crop.x.jpg", "000003.11.crop.x.jpg"]
+        if not existing:
+            (folder / "000003.11.crop.x.jpg").unlink()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
