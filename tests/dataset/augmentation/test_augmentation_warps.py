@@ -91,46 +91,46 @@ def test_whole_shifts_and_doubled_size():
     box = (WIDTH / 4, HEIGHT / 4, WIDTH * 3 / 4, HEIGHT * 3 / 4)
     resized = Image.fromarray(SMOOTH).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=box)
     assert difference(larger, resized).max() <= 1
-    sheared = _warping.warp(tf.constant(NOISE[:47]), _warping.sheared(math.atan(1.0))).numpy()
-    for row in (3, 23, 40):  # the picture's rows below the centre, 23, are moved to the left
-        moved = row - 23
-        kept = slice(max(0, -moved), WIDTH - max(0, moved))
-        np.testing.assert_array_equal(sheared[row, kept], NOISE[row, kept.start + moved : kept.stop + moved])
 
 
-def test_the_numbers_of_the_warps_are_uniform_in_their_ranges():
+NUMBERS = {
+    "zoom": (0.7, 1.3),
+    "degrees": (-40, 40),
+    "shear_degrees": (-25, 25),
+    "right": (-0.2 * WIDTH, 0.2 * WIDTH),
+    "down": (-0.2 * HEIGHT, 0.2 * HEIGHT),
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "drawn"),
+    [
+        (scale, ["zoom"]),
+        (rotate, ["degrees"]),
+        (shear, ["shear_degrees"]),
+        (translate, ["right", "down"]),
+        (affine, list(NUMBERS)),
+    ],
+)
+def test_the_numbers_of_the_warps_are_uniform_in_their_ranges(module, drawn):
+    """And independent; the matrix is made of them alone, in the order that is told."""
     p = params(scale_range=0.3, translate_range=0.2, rotate_range=40.0, shear_range=25.0)
-    shape = (HEIGHT, WIDTH)
-    factor = 1 / for_every_seed(lambda s: scale.matrix(shape, s, p))[:, 0, 0]
-    assert is_uniform(factor, 0.7, 1.3)
-    turns = for_every_seed(lambda s: rotate.matrix(shape, s, p))
-    assert is_uniform(np.degrees(np.arctan2(turns[:, 1, 0], turns[:, 0, 0])), -40, 40)
-    shears = for_every_seed(lambda s: shear.matrix(shape, s, p))
-    assert is_uniform(np.degrees(np.arctan(shears[:, 0, 1])), -25, 25)
-    shifts = for_every_seed(lambda s: translate.matrix(shape, s, p))[:, :2, 2]
-    assert is_uniform(shifts[:, 0] / WIDTH, -0.2, 0.2)
-    assert is_uniform(shifts[:, 1] / HEIGHT, -0.2, 0.2)
-    assert abs(np.corrcoef(shifts.T)[0, 1]) < 0.1
-
-    both = for_every_seed(lambda s: affine.matrix(shape, s, p))
-    linear = both[:, :2, :2]
-    angle = np.arctan2(linear[:, 1, 0], linear[:, 0, 0])
-    drawn = {
+    matrices = for_every_seed(lambda s: module.matrix((HEIGHT, WIDTH), s, p))
+    linear = matrices[:, :2, :2]
+    found = {
         "zoom": np.linalg.det(linear) ** -0.5,
-        "degrees": np.degrees(angle),
-        "right": both[:, 0, 2],
-        "down": both[:, 1, 2],
+        "degrees": np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0])),
+        "right": matrices[:, 0, 2],
+        "down": matrices[:, 1, 2],
     }
-    upright = np.einsum("nji,njk->nik", np.stack([oracle(degrees=d)[:2, :2] for d in drawn["degrees"]]), linear)
-    drawn["shear_degrees"] = np.degrees(np.arctan(upright[:, 0, 1] / upright[:, 1, 1]))
-    assert is_uniform(drawn["zoom"], 0.7, 1.3)
-    assert is_uniform(drawn["degrees"], -40, 40)
-    assert is_uniform(drawn["shear_degrees"], -25, 25)
-    assert is_uniform(drawn["right"] / WIDTH, -0.2, 0.2)
-    assert is_uniform(drawn["down"] / HEIGHT, -0.2, 0.2)
-    for number in range(3):  # the parts of it are put together in the order that is told
-        values = {name: each[number] for name, each in drawn.items()}
-        np.testing.assert_allclose(both[number], oracle(**values), atol=1e-4)
+    upright = np.einsum("nji,njk->nik", np.stack([oracle(degrees=d)[:2, :2] for d in found["degrees"]]), linear)
+    found["shear_degrees"] = np.degrees(np.arctan(upright[:, 0, 1] / upright[:, 1, 1]))
+    for name in drawn:
+        assert is_uniform(found[name], *NUMBERS[name]), name
+    assert np.abs(np.corrcoef([found[name] for name in drawn]) - np.eye(len(drawn))).max() < 0.1
+    for number in range(3):
+        values = {name: found[name][number] for name in drawn}
+        np.testing.assert_allclose(matrices[number], oracle(**values), atol=1e-4)
 
 
 def test_affine_draws_zoom_angle_shear_and_shift_in_this_order():
@@ -142,9 +142,9 @@ def test_affine_draws_zoom_angle_shear_and_shift_in_this_order():
 
 def test_neighbouring_warps_are_one_interpolation():
     p, names, seed = params(rotate_range=40.0), ["rotate", "scale", "translate", "shear"], tf.constant([3, 9])
-    seeds = [tf.random.fold_in(seed, position) for position in range(4)]
     parts = [
-        module.matrix((HEIGHT, WIDTH), s, p) for module, s in zip((rotate, scale, translate, shear), seeds, strict=True)
+        module.matrix((HEIGHT, WIDTH), tf.random.fold_in(seed, position), p)
+        for position, module in enumerate((rotate, scale, translate, shear))
     ]
     product = np.linalg.multi_dot([part.numpy().astype(float) for part in parts])
     fused = compose(names, p)(tf.constant(NOISE), seed).numpy()

