@@ -3,17 +3,15 @@ import fcntl
 import os
 import signal
 import time
-from contextlib import closing
 
 import h5py
 import numpy as np
 import pytest
-from helpers.commands import command, start
+from helpers.commands import command, setting, start
 
 from dataset.formats.manifest import write_manifest
 from dataset.loading.checked import load_images
 from embed import main
-from model.embedding.partial import PartialEmbeddings
 from runtime.errors import UserError, exit_code
 from runtime.files import only_one
 
@@ -35,13 +33,6 @@ def words(trained, csv, out):
     return ["--model_dir", str(trained), "--dataset", str(csv), "--filename", str(out), "--batch_size", "2"]
 
 
-def wait_for(process, partial, size):
-    """Waits until so many bytes are written."""
-    while not (partial.exists() and partial.stat().st_size > size):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
-
-
 @pytest.fixture(scope="module")
 def whole(trained, long_list, tmp_path_factory):
     """The bytes that a run makes which nothing interrupts."""
@@ -50,42 +41,37 @@ def whole(trained, long_list, tmp_path_factory):
     return out.read_bytes()
 
 
-def test_killed_and_given_again(trained, long_list, tmp_path, whole, capsys):
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGTERM))]
+)
+def test_interrupted_and_given_again(trained, long_list, tmp_path, whole, capsys, number):
     out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
     older = b"\x89HDF\r\n\x1a\nan older file"
     out.write_bytes(older)
     process = start("embed.py", *words(trained, long_list, out))
-    wait_for(process, partial, 5_000)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    while not (partial.exists() and partial.stat().st_size > 5_000):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    process.send_signal(number)
+    said, error = process.communicate(timeout=60)
     assert out.read_bytes() == older
-    with open(partial, "ab") as file:
-        file.write(b"half a row")
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+        with open(partial, "ab") as file:
+            file.write(b"half a row")
+    else:
+        assert process.returncode == 128 + number
+        assert "Traceback" not in error
+        assert f"stopped by {number.name}: " in said
+        assert "the same command goes on after them" in said
     assert main(words(trained, long_list, out)) == 0
     assert "of 1,000 images are embedded already: going on after them" in capsys.readouterr().out
     assert out.read_bytes() == whole
     assert [file.name for file in tmp_path.iterdir()] == ["o.h5"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_and_given_again(trained, long_list, tmp_path, whole, number):
-    out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
-    process = start("embed.py", *words(trained, long_list, out))
-    wait_for(process, partial, 5_000)
-    process.send_signal(number)
-    said, error = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert "Traceback" not in error
-    assert f"stopped by {number.name}: " in said
-    assert "the same command goes on after them" in said
-    assert partial.exists()
-    assert not out.exists()
-    assert main([*words(trained, long_list, out), "--quiet"]) == 0
-    assert out.read_bytes() == whole
-
-
-def test_a_broken_image_costs_nothing_but_itself(trained, own_dataset, tmp_path, capsys):
+def test_a_broken_image_costs_nothing_but_itself(trained, own_dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("model.embedding.partial._BLOCK_BYTES", 100)  # of 32 a row
     csv, out = own_dataset / "test.csv", tmp_path / "o.h5"
     assert main([*words(trained, csv, out), "--quiet"]) == 0
     expected = out.read_bytes()
@@ -107,6 +93,8 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
     line = words(trained, dataset / "test.csv", out)
     assert main(line) == 0
     expected = out.read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.symlink_to(dataset)
 
     def killed(job, embedder, rows):
         rows.append(np.zeros((1, len(job.augmentation.names), 8), np.float32))
@@ -122,9 +110,6 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
             with pytest.raises(KeyboardInterrupt):
                 main([*line, *more])
         return capsys.readouterr().out
-
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.symlink_to(dataset)
 
     def rotated(*arguments):
         images = load_images(*arguments)
@@ -143,18 +128,17 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
     ):
         begun(*more, changed=changed)
         assert f"embeddings of an earlier run are dropped: they are of another {what}\n" in begun()
-    without_effect = begun("--set", "learning_rate=0.5", "--set", "train_iterations=9", "--set", "best_metric=x/map")
-    assert "1 of 30 images are embedded already" in without_effect
+    without_effect = {"learning_rate": 0.5, "train_iterations": 9, "best_metric": "x/map", "check_images": "off"}
+    assert "1 of 30 images are embedded already" in begun(*setting(**without_effect))
     begun("--checkpoint", "ckpt-0")
-    assert main(line) == 0
-    assert out.read_bytes() == expected
-    partial.write_bytes(b"something else")
-    assert main(line) == 0
-    assert out.read_bytes() == expected
+    for content in (partial.read_bytes(), b"something else"):
+        partial.write_bytes(content)
+        assert main(line) == 0
+        assert out.read_bytes() == expected
     assert not partial.exists()
 
 
-def test_two_at_once_are_refused(trained, dataset, tmp_path, capsys):
+def test_two_at_once_are_refused(trained, dataset, tmp_path):
     with open(tmp_path / ".o.h5.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = command("embed.py", *words(trained, dataset / "test.csv", tmp_path / "o.h5"))
@@ -166,47 +150,17 @@ def test_two_at_once_are_refused(trained, dataset, tmp_path, capsys):
 @pytest.mark.parametrize("make_new", [False, True])
 def test_a_lock_that_its_holder_deletes_lets_in_one_alone(tmp_path, monkeypatch, make_new):
     """The file is deleted between opening and locking it; then another process makes a new one, or none does."""
-    lock, flock, others = tmp_path / "lock", fcntl.flock, []
+    lock, flock = tmp_path / "lock", fcntl.flock
 
     def deleted_before(file, operation):
-        monkeypatch.setattr(fcntl, "flock", flock)
         lock.unlink()
         if make_new:
-            others.append(open(lock, "w"))  # noqa: SIM115  held until the end
-            flock(others[0], fcntl.LOCK_EX)
+            lock.touch()
         flock(file, operation)
 
-    monkeypatch.setattr(fcntl, "flock", deleted_before)
-    with pytest.raises(UserError, match="held"), only_one(lock, "held"):
-        pytest.fail("two at once")
-    for other in others:
-        other.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", deleted_before)
+        with pytest.raises(UserError, match="held"), only_one(lock, "held"):
+            pytest.fail("two at once")
     with only_one(lock, "held"), pytest.raises(UserError, match="held"), only_one(lock, "held"):
         pytest.fail("two at once")
-
-
-def test_rows_are_kept_as_they_are(tmp_path, monkeypatch):
-    monkeypatch.setattr("model.embedding.partial._BLOCK_BYTES", 100)
-    rows = np.random.default_rng(0).normal(size=(10, 2, 3)).astype(np.float32)
-    file = tmp_path / "p"
-
-    def opened(origin):
-        return closing(PartialEmbeddings(file, origin, 10, 2, 3))
-
-    with opened({"a": 1}) as first:
-        assert (first.done, first.note) == (0, None)
-        first.append(rows[:4])
-        first.append(rows[4:7])
-    for extra in (0, 1, 23):  # 24 bytes are a row
-        with open(file, "ab") as stream:
-            stream.write(bytes(extra))
-        with opened({"a": 1}) as again:
-            assert again.done == 7
-            assert again.note.startswith("7 of 10 images")
-    with opened({"a": 1}) as again:
-        again.append(rows[7:])
-        blocks = list(again.blocks())
-    assert [len(block) for block in blocks] == [4, 4, 2]
-    np.testing.assert_array_equal(np.concatenate(blocks), rows)
-    with opened({"a": 2}) as other:
-        assert (other.done, other.note) == (0, "embeddings of an earlier run are dropped: they are of another a")

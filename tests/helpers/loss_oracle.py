@@ -34,10 +34,11 @@ def cost(x: float, margin: float | str) -> tuple[float, float]:
     return max(0.0, x + margin), float(x + margin > 0)
 
 
-def terms_of(strategy, anchor, positives, negatives, d):
+def terms_of(strategy, positives, negatives, d, cost_drawn):
     """The terms of one anchor: (x, {image: dx / d distance}).
 
-    Images that tie for an extreme share it in `batch_hard`; else the first has it.
+    Images that tie for an extreme share it in `batch_hard`; else the first has it. `cost_drawn` tells how far the cost
+    at x is from the one that `batch_sample` has drawn: its term is the nearest.
     """
 
     def at(images, value):
@@ -50,9 +51,12 @@ def terms_of(strategy, anchor, positives, negatives, d):
     if strategy == "batch_hard":
         farthest, nearest = max(d[p] for p in positives), min(d[n] for n in negatives)
         yield farthest - nearest, term(at(positives, farthest), at(negatives, nearest))
-    elif strategy == "batch_all":
+    elif strategy in ("batch_all", "basic"):
         for p, n in itertools.product(positives, negatives):
             yield d[p] - d[n], {p: 1.0, n: -1.0}
+    elif strategy == "batch_sample":
+        p, n = min(itertools.product(positives, negatives), key=lambda pair: cost_drawn(d[pair[0]] - d[pair[1]]))
+        yield d[p] - d[n], {p: 1.0, n: -1.0}
     elif strategy in ("tf_batch_semi_hard", "batch_semi_hard"):
         for p in positives:
             beyond = [d[n] for n in negatives if d[n] > d[p]]
@@ -85,33 +89,25 @@ def point_to_set(images, d, strategy, alpha, factor):
     return mean(values), slopes
 
 
-def oracle(strategy, labels, embeddings, margin, metric, *, batch_all_mean="active", anchors=None):
-    """(loss, gradient (N, D), active fraction, number of terms) of anchors 0 .. `anchors` - 1 (all) against all."""
+def oracle(strategy, labels, embeddings, margin, metric, *, batch_all_mean="active", anchors=None, drawn=None):
+    """(loss, gradient (N, D), active fraction, number of terms) of anchors 0 .. `anchors` - 1 (all) against all.
+
+    `drawn`: what `batch_sample` has found for each anchor.
+    """
     embeddings = np.asarray(embeddings, np.float64)
-    number = len(labels)
-    anchors = number if anchors is None else anchors
-    if strategy == "basic":
-        chosen = [
-            (a, x, slopes)
-            for a in range(0, anchors, 3)
-            for x, slopes in [
-                (_d(embeddings, a, a + 1, metric) - _d(embeddings, a, a + 2, metric), {a + 1: 1, a + 2: -1})
-            ]
-        ]
-    else:
-        chosen = []
-        for a in range(anchors):
-            positives = [i for i in range(number) if labels[i] == labels[a] and i != a]
-            negatives = [i for i in range(number) if labels[i] != labels[a]]
-            if positives and negatives:
-                d = [_d(embeddings, a, i, metric) for i in range(number)]
-                chosen += [(a, x, slopes) for x, slopes in terms_of(strategy, a, positives, negatives, d)]
+    chosen = []  # (anchor, x, {image: dx / d distance})
+    for a in range(len(labels) if anchors is None else anchors):
+        positives = [i for i in range(len(labels)) if labels[i] == labels[a] and i != a]
+        negatives = [i for i in range(len(labels)) if labels[i] != labels[a]]
+        if strategy == "basic":  # rows 3t, 3t + 1 and 3t + 2
+            positives, negatives = ([a + 1], [a + 2]) if a % 3 == 0 and a + 2 < len(labels) else ([], [])
+        if positives and negatives:
+            d = [distance(embeddings[a], other, metric)[0] for other in embeddings]
+            terms = terms_of(strategy, positives, negatives, d, lambda x, a=a: abs(cost(x, margin)[0] - drawn[a]))
+            chosen += [(a, x, slopes) for x, slopes in terms]
     costs = [cost(x, margin) for _, x, _ in chosen]
-    active = sum(value > 0 for value, _ in costs)
-    if strategy == "batch_all" and batch_all_mean == "active":
-        kept = [i for i, (value, _) in enumerate(costs) if value > 0]
-    else:
-        kept = range(len(costs))
+    active = [i for i, (value, _) in enumerate(costs) if value > 0]
+    kept = active if strategy == "batch_all" and batch_all_mean == "active" else range(len(costs))
     gradient = np.zeros_like(embeddings)
     for i in kept:
         a, _, slopes = chosen[i]
@@ -120,8 +116,4 @@ def oracle(strategy, labels, embeddings, margin, metric, *, batch_all_mean="acti
             gradient[a] += weight * distance(embeddings[a], embeddings[image], metric)[1]
             gradient[image] += weight * distance(embeddings[image], embeddings[a], metric)[1]
     loss = sum(costs[i][0] for i in kept) / len(kept) if kept else 0.0
-    return loss, gradient, active / max(1, len(chosen)), len(chosen)
-
-
-def _d(embeddings, a, b, metric):
-    return distance(embeddings[a], embeddings[b], metric)[0]
+    return loss, gradient, len(active) / max(1, len(chosen)), len(chosen)

@@ -1,7 +1,7 @@
 """TensorFlow Addons' triplet losses, as an oracle.
 
-The package is at its end of life and does not import under Keras 3, but this one module computes correctly when a bare
-package and a stub for the one Keras 2 name that it asks for stand in `sys.modules` during the import.
+The package is at its end of life and does not import under Keras 3, but this one module computes correctly when bare
+packages and a stub for the one Keras 2 name that it asks for stand in `sys.modules` during the import.
 """
 
 import importlib
@@ -9,6 +9,7 @@ import importlib.util
 import sys
 import types
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -18,19 +19,10 @@ def load_triplet_losses() -> types.ModuleType:
     spec = importlib.util.find_spec("tensorflow_addons")
     if spec is None:
         pytest.skip("tensorflow-addons is not installed (it exists for Python < 3.12 only)")
-    folder = Path(spec.origin).parent
-    before = set(sys.modules)
-    try:
-        for name in ("tensorflow_addons", "tensorflow_addons.losses", "tensorflow_addons.utils"):
-            package = types.ModuleType(name)
-            package.__path__ = [str(folder.joinpath(*name.split(".")[1:]))]
-            sys.modules[name] = package
-        stub = types.ModuleType("keras.src.engine.keras_tensor")
-        stub.KerasTensor = type("KerasTensor", (), {})
-        sys.modules["keras.src.engine"] = types.ModuleType("keras.src.engine")
-        sys.modules["keras.src.engine.keras_tensor"] = stub
+    addons = ("tensorflow_addons", "tensorflow_addons.losses", "tensorflow_addons.utils")
+    bare = {name: types.ModuleType(name) for name in (*addons, "keras.src.engine", "keras.src.engine.keras_tensor")}
+    for name in addons:
+        bare[name].__path__ = [str(Path(spec.origin).parent.joinpath(*name.split(".")[1:]))]
+    bare["keras.src.engine.keras_tensor"].KerasTensor = type("KerasTensor", (), {})
+    with mock.patch.dict(sys.modules, bare):
         return importlib.import_module("tensorflow_addons.losses.triplet")
-    finally:
-        for name in set(sys.modules) - before:
-            if name.startswith(("tensorflow_addons", "keras.src.engine")):
-                del sys.modules[name]

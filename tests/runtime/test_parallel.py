@@ -4,17 +4,15 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.commands import ROOT, environment
+from helpers.commands import ROOT, environment, start
 
 from runtime.errors import UserError
-from runtime.parallel import _holding_ctrl_c, cores, lots, run_parallel
+from runtime.parallel import _holding_ctrl_c, lots, run_parallel
 
 
 def square_slowly(number: int) -> int:
@@ -31,11 +29,7 @@ def fail(number: int) -> int:
         raise UserError("a.xml: an object's box is empty")
     if number == 7:
         raise ZeroDivisionError("seven")
-    return number
-
-
-def die(number: int) -> int:
-    if number == 3:
+    if number == 99:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
 
@@ -46,29 +40,21 @@ def hears_ctrl_c(_: object) -> tuple[bool, bool]:
     return signal.getsignal(signal.SIGINT) != signal.SIG_IGN, started
 
 
-def test_results_come_in_order():
-    assert list(run_parallel(square_slowly, range(40), 2)) == [number * number for number in range(40)]
+@pytest.mark.parametrize("count", [40, 0])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order(count, workers):
+    assert list(run_parallel(square_slowly, range(count), workers)) == [number * number for number in range(count)]
 
 
-def test_arguments_are_taken_as_they_are_needed():
+@pytest.mark.parametrize(("workers", "most"), [(1, 5), (2, 49)])
+def test_arguments_are_taken_as_they_are_needed(workers, most):
     taken = []
-    results = run_parallel(process, (taken.append(i) for i in range(10_000)), 2)
+    results = run_parallel(process, (taken.append(i) for i in range(10_000)), workers)
     processes = {next(results) for _ in range(5)}
-    assert len(taken) < 50
-    assert os.getpid() not in processes
+    assert len(taken) <= most
+    assert (os.getpid() in processes) == (workers == 1)  # one worker is this process
     results.close()  # whoever stops early leaves no process behind
     assert multiprocessing.active_children() == []
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_nothing_to_do(workers):
-    assert list(run_parallel(process, [], workers)) == []
-
-
-def test_one_worker_is_this_process():
-    taken = []
-    results = run_parallel(process, (taken.append(i) for i in range(100)), 1)
-    assert (next(results), len(taken)) == (os.getpid(), 1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -84,7 +70,7 @@ def test_what_the_function_raises(workers):
 
 def test_a_worker_that_is_killed():
     with pytest.raises(UserError, match=r"a worker process was killed.*fewer --workers") as caught:
-        list(run_parallel(die, range(100), 2))
+        list(run_parallel(fail, range(10, 100), 2))
     assert "\n" not in str(caught.value)
     assert multiprocessing.active_children() == []
 
@@ -115,45 +101,34 @@ def test_ctrl_c_waits_even_if_another_thread_hears_it():
     assert held == [True]
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs Linux")
-def test_a_parent_that_is_killed_leaves_no_worker(tmp_path):
-    script = f"from test_parallel import nap, run_parallel; list(run_parallel(nap, [{str(tmp_path)!r}] * 4, 2))"
-    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)])}
-    options = {"env": environment() | paths, "start_new_session": True, "stderr": subprocess.DEVNULL}
-    parent = subprocess.Popen([sys.executable, "-c", script], **options)
-    try:
-        assert soon(lambda: len(list(tmp_path.iterdir())) == 2)
-        workers = [path.name for path in tmp_path.iterdir()]
-        assert all(map(alive, workers))
-        os.kill(parent.pid, signal.SIGKILL)
-        parent.wait()
-        assert soon(lambda: not any(map(alive, workers)))
-    finally:
-        parent.kill()
-
-
 def nap(folder: str) -> None:
     (Path(folder) / str(os.getpid())).touch()
     time.sleep(60)
 
 
-def alive(process: str) -> bool:
+def alive(process: Path) -> bool:
     try:
-        return bool(Path(f"/proc/{process}/cmdline").read_bytes())  # empty when it has ended and nobody asked
+        return bool(Path(f"/proc/{process.name}/cmdline").read_bytes())  # empty when it has ended and nobody asked
     except OSError:
         return False
 
 
-def soon(condition: Callable[[], bool]) -> bool:
-    for _ in range(600):
-        if condition():
-            return True
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs Linux")
+def test_a_parent_that_is_killed_leaves_no_worker(tmp_path):
+    script = f"from test_parallel import nap, run_parallel; list(run_parallel(nap, [{str(tmp_path)!r}] * 4, 2))"
+    paths = os.pathsep.join(map(str, [ROOT, ROOT / "tests", Path(__file__).parent]))
+    options = {"env": environment() | {"PYTHONPATH": paths}, "start_new_session": True, "stderr": subprocess.DEVNULL}
+    with start("-c", script, **options) as parent:
+        end = time.monotonic() + 30
+        while time.monotonic() < end and len([*tmp_path.iterdir()]) < 2:
+            time.sleep(0.05)
+        workers = [*tmp_path.iterdir()]
+        assert len(workers) == 2
+        assert all(map(alive, workers))
+        parent.kill()
+    while any(map(alive, workers)):
+        assert time.monotonic() < end
         time.sleep(0.05)
-    return False
-
-
-def test_cores():
-    assert 1 <= cores() <= (os.cpu_count() or 1)
 
 
 def test_lots_are_taken_as_they_are_needed():

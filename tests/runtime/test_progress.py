@@ -1,23 +1,26 @@
 """Progress on a terminal and in a log file, by a clock that the test winds."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from runtime.progress import Progress, clock
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def time(monkeypatch) -> Clock:
-    now = Clock()
-    monkeypatch.setattr("runtime.progress.time.monotonic", now)
-    return now
+def tell(monkeypatch, capsys):
+    """Gives what is said of numbers of frames done at seconds after the start."""
+
+    def told(total, done, **options):
+        now = SimpleNamespace(monotonic=lambda: 1000)
+        monkeypatch.setattr("runtime.progress.time", now)
+        progress = Progress("cropped", total, "frames", **options)
+        for second, number in done:
+            now.monotonic = lambda second=second: 1000 + second
+            progress(number)
+        return capsys.readouterr().out
+
+    return told
 
 
 @pytest.mark.parametrize(
@@ -27,56 +30,37 @@ def test_clock(seconds, text):
     assert clock(seconds) == text
 
 
-def test_lines_in_a_log(time, capsys):
-    progress = Progress("cropped", 4000, "frames")
-    for second in range(1, 100):
-        time.now = 1000 + second
-        progress(20 * second)
-    assert capsys.readouterr().out.splitlines() == [
-        "cropped 600 of 4,000 frames (15%), 20 frames/s, 2:50 left",
-        "cropped 1,200 of 4,000 frames (30%), 20 frames/s, 2:20 left",
-        "cropped 1,800 of 4,000 frames (45%), 20 frames/s, 1:50 left",
-    ]
-    time.now = 1200
-    progress(4000)
-    assert capsys.readouterr().out == "cropped 4,000 of 4,000 frames in 3:20, 20 frames/s\n"
+@pytest.mark.parametrize(
+    ("total", "every", "done", "lines"),
+    [
+        (
+            4000,
+            None,
+            [*((second, 20 * second) for second in range(1, 100)), (200, 4000)],
+            [
+                "cropped 600 of 4,000 frames (15%), 20 frames/s, 2:50 left",
+                "cropped 1,200 of 4,000 frames (30%), 20 frames/s, 2:20 left",
+                "cropped 1,800 of 4,000 frames (45%), 20 frames/s, 1:50 left",
+                "cropped 4,000 of 4,000 frames in 3:20, 20 frames/s",
+            ],
+        ),
+        (7, None, [(3.5, 7)], ["cropped 7 of 7 frames in 0:04, 2 frames/s"]),
+        (7, 5, [(0, 0), (6, 0)], ["cropped 0 of 7 frames (0%), 0 frames/s, ? left"]),
+    ],
+)
+def test_lines_in_a_log(tell, total, every, done, lines):
+    assert tell(total, done, every=every).splitlines() == lines
 
 
-def test_what_was_skipped_does_not_count_for_long(time, capsys):
+def test_what_was_skipped_does_not_count_for_long(tell):
     """100,000 frames are there already; from then on it is 10 a second."""
-    progress = Progress("cropped", 200_000, "frames")
-    time.now += 1
-    progress(100_000)
-    for second in range(2, 300):
-        time.now = 1000 + second
-        progress(100_000 + 10 * second)
-    *_, last = capsys.readouterr().out.splitlines()
+    *_, last = tell(200_000, [(second, 100_000 + 10 * second) for second in range(1, 300)]).splitlines()
     assert last == "cropped 102,700 of 200,000 frames (51%), 10 frames/s, 2:42:10 left"
 
 
-def test_all_at_once(time, capsys):
-    progress = Progress("read", 7, "snippets")
-    time.now += 3.5
-    progress(7)
-    assert capsys.readouterr().out == "read 7 of 7 snippets in 0:04, 2 snippets/s\n"
-
-
-def test_nothing_done_yet(time, capsys):
-    progress = Progress("read", 7, "snippets", every=5)
-    progress(0)
-    assert capsys.readouterr().out == ""
-    time.now += 6
-    progress(0)
-    assert capsys.readouterr().out == "read 0 of 7 snippets (0%), 0 snippets/s, ? left\n"
-
-
-def test_a_terminal_has_one_line_that_changes(time, capsys, monkeypatch):
+def test_a_terminal_has_one_line_that_changes(tell, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    progress = Progress("cropped", 40, "frames")
-    for second in range(1, 5):
-        time.now = 1000 + second
-        progress(10 * second)
-    printed = capsys.readouterr().out
+    printed = tell(40, [(second, 10 * second) for second in range(1, 5)])
     assert printed.count("\n") == 1
     assert printed.endswith("\n")
     lines = printed.rstrip("\n").split("\r")

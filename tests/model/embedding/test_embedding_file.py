@@ -1,4 +1,10 @@
+"""The HDF5 file of embeddings: written whole or not at all, also on a full disk, and read with care."""
+
+import contextlib
 import dataclasses
+import os
+import resource
+import signal
 
 import h5py
 import numpy as np
@@ -6,10 +12,13 @@ import pytest
 from helpers.embedding_files import write_embeddings
 
 from dataset.formats.manifest import read_manifest
+from embed import main
 from model.embedding.hdf5_file import Contents, embeddings_of, read_embeddings, trained_metric, write_blocks
-from runtime.errors import UserError
+from runtime.errors import UserError, exit_code
 
 RANDOM = np.random.default_rng(0)
+EMB = RANDOM.normal(size=(30, 4)).astype(np.float32)
+EMB[7] = np.finfo(np.float32).max
 
 
 @pytest.fixture
@@ -19,21 +28,9 @@ def manifest(dataset):
 
 @pytest.fixture
 def written(tmp_path, manifest):
-    """A file of random embeddings of the list."""
-    write_embeddings(tmp_path / "o.h5", RANDOM.normal(size=(30, 4)), manifest, {"step": 1})
+    """A file of embeddings of the list."""
+    write_embeddings(tmp_path / "o.h5", EMB, manifest, {"step": 1})
     return tmp_path / "o.h5"
-
-
-def test_what_is_written_is_read(tmp_path, manifest):
-    emb = RANDOM.normal(size=(30, 4)).astype(np.float32)
-    emb[7] = np.finfo(np.float32).max
-    write_embeddings(tmp_path / "o.h5", emb, manifest, {"step": 1})
-    found = read_embeddings(tmp_path / "o.h5")
-    np.testing.assert_array_equal(found.emb, emb)
-    assert list(found.paths) == list(manifest.paths)
-    assert list(found.identities) == list(manifest.identities)
-    assert found.attributes == {"step": 1}
-    assert (found.emb_aug, found.augmentation_types) == (None, ("original",))
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -45,8 +42,10 @@ def test_variants_are_written_in_blocks_of_any_size(tmp_path, manifest, half):
         blocks = ((emb[i : i + size], variants[:, i : i + size]) for i in range(0, 30, size))
         write_blocks(tmp_path / name, contents, blocks)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == (tmp_path / "three").read_bytes()
-    found = read_embeddings(tmp_path / "one")
     kind = np.float16 if half else np.float32
+    with h5py.File(tmp_path / "one") as file:
+        assert file["emb"].dtype == file["emb_aug"].dtype == kind
+    found = read_embeddings(tmp_path / "one")
     assert found.emb.dtype == found.emb_aug.dtype == np.float32
     np.testing.assert_array_equal(found.emb, emb.astype(kind))
     np.testing.assert_array_equal(found.emb_aug, variants.astype(kind))
@@ -56,8 +55,6 @@ def test_variants_are_written_in_blocks_of_any_size(tmp_path, manifest, half):
 
 def test_a_failed_write_keeps_the_old_file(written, manifest):
     before = written.read_bytes()
-    with pytest.raises(TypeError):
-        write_embeddings(written, np.ones((30, 2)), manifest, {"step": object()})
     contents = Contents(manifest.paths, manifest.identities, 2, ("original",), True, {})
     large = np.ones((30, 2), np.float32)
     large[3, 1] = 70_000
@@ -67,16 +64,89 @@ def test_a_failed_write_keeps_the_old_file(written, manifest):
     assert [file.name for file in written.parent.iterdir() if file.is_file()] == ["o.h5"]
 
 
+@contextlib.contextmanager
+def largest_file(size):
+    """As a disk that is full; its error has another number."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, -1))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+
+
+def test_full_disk_in_the_end(trained, dataset, tmp_path, capsys):
+    """Room for the partial file, 10 kB, but not for the whole one."""
+    out, variants = tmp_path / "o.h5", "--crop_augment five --flip_augment --aggregator mean"
+    line = ["--model_dir", str(trained), "--dataset", str(dataset / "test.csv"), "--filename", str(out), "--quiet"]
+    line += variants.split()
+    with largest_file(12 * 1024):
+        assert exit_code(lambda: main(line)) == 2
+    assert capsys.readouterr() == ("", f"error: cannot write {out}: File too large\n")
+    assert [file.name for file in tmp_path.iterdir()] == [".o.h5.partial"]
+    assert main(line) == 0
+    kept = out.read_bytes()
+    assert main(line) == 0
+    assert out.read_bytes() == kept
+
+
+def contents_of(names, dimensions, types, fingerprint=""):
+    names = np.array(names, object)
+    return Contents(names, names, dimensions, tuple(types), False, {"params": fingerprint})
+
+
+def test_wherever_the_disk_is_full(tmp_path):
+    """One error, the file that was there stays, and HDF5 does not crash."""
+    out, emb = tmp_path / "o", np.ones((2000, 8))
+    contents = contents_of([f"images/id {number}/ä.jpg" for number in range(2000)], 8, "ab", "p" * 3000)
+
+    def write():
+        write_blocks(out, contents, ((emb[:100], np.stack([emb[:100]] * 2)) for _ in range(20)))
+
+    (tmp_path / ".o.7.tmp").write_bytes(b"what a killed process left")
+    write()
+    whole = out.read_bytes()
+    for size in [*range(0, len(whole), 50_021), len(whole) - 1]:
+        with largest_file(size), pytest.raises(UserError, match=f"^cannot write {out}: File too large$"):
+            write()
+        assert out.read_bytes() == whole
+    write()
+    assert out.read_bytes() == whole
+    assert [file.name for file in tmp_path.iterdir()] == [out.name]
+
+
+@pytest.mark.parametrize(
+    ("count", "length", "variants", "dimensions"),
+    [(1, 5, 1, 4), (3000, 1, 3, 4), (500, 2100, 1, 4), (700, 1300, 2, 4), (300, 9, 3, 512), (300, 9, 1, 512)],
+)
+def test_the_space_that_is_taken_before_is_enough(tmp_path, count, length, variants, dimensions):
+    names = ["ä" * (length // 2) + str(number) for number in range(count)]
+    contents = contents_of(names, dimensions, "abc"[:variants], "p" * 20_000)
+    emb = np.ones((count, dimensions), np.float32)
+    write_blocks(tmp_path / "o", contents, [(emb, np.stack([emb] * variants) if variants > 1 else None)])
+    written = (tmp_path / "o").stat().st_size
+    assert written <= contents.most_bytes < 3 * written + 2**17
+
+
+def test_ctrl_c_while_the_file_is_written(tmp_path):
+    def blocks():
+        yield np.ones((1, 2)), None
+        os.kill(os.getpid(), signal.SIGINT)
+        yield np.ones((1, 2)), None
+        pytest.fail("it went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(tmp_path / "o", contents_of(["a", "b", "c"], 2, ["original"]), blocks())
+    assert not any(tmp_path.iterdir())
+
+
 def test_older_files_have_emb_alone(tmp_path, manifest):
-    emb = RANDOM.normal(size=(30, 4))
     with h5py.File(tmp_path / "o.h5", "w") as file:
-        file["emb"] = emb
+        file["emb"] = EMB.astype(float)
         file["augmentation_types"] = np.asarray(["original_resize"], dtype="|S")
     found, verified = embeddings_of(tmp_path / "o.h5", manifest)
-    assert not verified
-    assert (found.paths, found.identities) == (None, None)
+    assert (verified, found.paths, found.identities) == (False, None, None)
     assert found.augmentation_types == ("original_resize",)
-    np.testing.assert_array_equal(found.emb, emb.astype(np.float32))
+    np.testing.assert_array_equal(found.emb, EMB)
     with pytest.raises(UserError, match=r"30 embeddings, but .*test.csv lists 29 images; embed that list again"):
         embeddings_of(tmp_path / "o.h5", manifest.select(np.arange(29)))
 
@@ -84,7 +154,8 @@ def test_older_files_have_emb_alone(tmp_path, manifest):
 def test_a_list_is_compared_row_by_row(written, manifest):
     found, verified = embeddings_of(written, manifest)
     assert verified
-    assert len(found) == 30
+    np.testing.assert_array_equal(found.emb, EMB)
+    assert (found.attributes, found.emb_aug, found.augmentation_types) == ({"step": 1}, None, ("original",))
     swapped = np.arange(30)
     swapped[[7, 9]] = 9, 7
     with pytest.raises(UserError) as error:
@@ -97,21 +168,13 @@ def test_a_list_is_compared_row_by_row(written, manifest):
     other[29] = "someone"
     with pytest.raises(UserError, match=r"row 30 has identity 'id 5', but .* has 'someone' there"):
         embeddings_of(written, dataclasses.replace(manifest, identities=other))
-    with pytest.raises(
-        UserError, match=r"30 embeddings, but .* lists 29 images; the first that differs: row 3 has path"
-    ):
-        embeddings_of(written, manifest.select(np.delete(np.arange(30), 2)))
-
-
-def test_a_shard_is_not_the_whole(written, manifest):
+    fewer = manifest.select(np.delete(np.arange(30), 2))
+    with pytest.raises(UserError, match=r"30 embeddings, but .* lists 29 images; the first that differs: row 3"):
+        embeddings_of(written, fewer)
     with h5py.File(written, "r+") as file:
         file.attrs["shard"] = "1/2"
     with pytest.raises(UserError, match=r"it is shard 1/2: join all of them with embed.py merge"):
-        embeddings_of(written, manifest.select(np.arange(20)))
-
-
-def cut(file):
-    file.write_bytes(file.read_bytes()[:-100])
+        embeddings_of(written, fewer)
 
 
 def replaced(name, **values):
@@ -137,7 +200,7 @@ TEXT = h5py.string_dtype("utf-8")
         (lambda file: file.unlink() or file.mkdir(), "Is a directory"),
         (lambda file: file.write_bytes(b""), "not a whole HDF5 file: empty, cut short, or not written by embed.py"),
         (lambda file: file.write_bytes(b"not hdf5" * 99), "not a whole HDF5 file"),
-        (cut, "not a whole HDF5 file"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-100]), "not a whole HDF5 file"),
         (lambda file: file.write_bytes(file.read_bytes()[:200] + bytes(file.stat().st_size - 200)), "a damaged HDF5"),
         (replaced("emb"), "no dataset 'emb' in it, but augmentation_types, identity, path"),
         (replaced("emb", data=np.zeros(30)), r"'emb' is float64 of shape \(30,\); it must be numbers \(images, d"),

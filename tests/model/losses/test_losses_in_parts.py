@@ -1,13 +1,16 @@
-"""The losses in chunks, of two replicas, compiled and with a memory: the same as of the whole batch at once."""
+"""The losses in chunks, by two replicas and compiled, and of extreme and broken batches."""
+
+import math
+from functools import partial
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.loss_batches import DRAWN, STRATEGIES, UNEVEN, random_batch, with_gradient
-from helpers.loss_oracle import oracle
+from helpers.loss_batches import DRAWN, PK, STRATEGIES, UNEVEN, loss_tensors, random_batch, with_gradient
 from helpers.metric_names import METRICS
 
 from model.losses.triplet import Memory, triplet_loss
+from runtime.errors import UserError
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -30,16 +33,9 @@ def test_chunks_change_nothing(strategy, monkeypatch):
 def test_xla_computes_the_same(strategy, metric, monkeypatch):
     monkeypatch.setattr("model.losses.chunks.CHUNK", 10)
     labels, embeddings = random_batch(np.random.default_rng(0).integers(0, 9, 24))
-
-    @tf.function(jit_compile=True)
-    def compiled(variable, labels):
-        with tf.GradientTape() as tape:
-            tape.watch(variable)
-            loss, _ = triplet_loss(strategy, labels, variable, 0.3, metric)
-        return loss, tape.gradient(loss, variable)
-
+    compiled = tf.function(partial(loss_tensors, strategy, margin=0.3, metric=metric), jit_compile=True)
     loss, gradient, _ = with_gradient(strategy, labels, embeddings, 0.3, metric)
-    actual, actual_gradient = compiled(tf.constant(embeddings), tf.constant(labels))
+    actual, actual_gradient, _ = compiled(labels=tf.constant(labels), embeddings=tf.constant(embeddings))
     assert float(actual) == pytest.approx(loss, rel=1e-6)
     np.testing.assert_allclose(actual_gradient, gradient, rtol=1e-5, atol=1e-6)
 
@@ -66,19 +62,43 @@ def test_parts_of_a_batch_add_up(strategy):
             np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s not in [*DRAWN, "basic"]])
-def test_memory_joins_without_gradient(strategy, metric):
-    labels, embeddings = random_batch([3, 1, 2, 1, 1, 3, 9, 1, 2, 3, 3, 4, 0, 0, 0, 0, 3, 3], seed=4)
-    here, filled = 8, np.array([True] * 6 + [False] * 4)
-    memory = Memory(tf.constant(labels[here:]), tf.constant(embeddings[here:]), tf.constant(filled))
-    loss, gradient, figures = with_gradient(strategy, labels[:here], embeddings[:here], 0.3, metric, memory=memory)
-    kept = np.concatenate([np.ones(here, bool), filled])
-    expected, expected_gradient, active, terms = oracle(
-        strategy, labels[kept], embeddings[kept], 0.3, metric, anchors=here
-    )
-    assert loss == pytest.approx(expected, rel=1e-5)
-    np.testing.assert_allclose(gradient, expected_gradient[:here], atol=1e-5 * np.abs(expected_gradient).max())
-    assert float(figures.monitors()["valid_terms"]) == terms
-    assert float(figures.monitors()["active_fraction"]) == pytest.approx(active)
-    assert len(figures.total) == here
+def test_extremes_are_finite(strategy, metric):
+    labels, embeddings = PK
+    for scale in (1e4, 1e-12, 1e-20):
+        loss, gradient, figures = with_gradient(strategy, labels, embeddings * np.float32(scale), 0.3, metric)
+        assert np.isfinite(loss)
+        assert np.isfinite(gradient).all()
+        assert all(np.isfinite(value.numpy()).all() for value in figures)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_broken_embeddings_show_in_the_loss(strategy, metric, broken):
+    labels, embeddings = PK[0], PK[1].copy()
+    embeddings[4, 2] = broken
+    loss, _ = triplet_loss(strategy, labels, tf.constant(embeddings), 0.3, metric)
+    assert math.isnan(float(loss))
+
+
+@pytest.mark.parametrize(("strategy", "metric"), [("hardest", "euclidean"), ("batch_hard", "hamming")])
+def test_unknown_names_are_answered_with_the_choices(strategy, metric):
+    with pytest.raises(UserError, match=r"batch_all, batch_hard|one of euclidean, sqeuclidean"):
+        triplet_loss(strategy, tf.zeros([4]), tf.zeros([4, 2]), 0.1, metric)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_labels_of_any_size_and_half_precision(strategy):
+    labels, embeddings = PK
+    expected = float(triplet_loss(strategy, labels, embeddings, 0.3, "euclidean")[0])
+    if strategy != DRAWN:  # whose draw depends on how labels sort
+        extremes = tf.constant(np.array([-(2**63), 0, 2**63 - 1, 7])[labels])
+        empty = Memory(tf.zeros([5], tf.int64), tf.ones([5, 6]), tf.zeros([5], tf.bool))
+        for memory in (None, None if strategy == "basic" else empty):
+            loss, _ = triplet_loss(strategy, extremes, embeddings, 0.3, "euclidean", memory=memory)
+            assert float(loss) == pytest.approx(expected)
+    half, gradient, _ = with_gradient(strategy, labels, tf.constant(embeddings, tf.bfloat16), 0.3, "euclidean")
+    assert half == pytest.approx(expected, rel=0.05)
+    assert gradient.dtype == tf.bfloat16

@@ -43,18 +43,12 @@ for words in sys.argv[1:]:
 """
 
 
-@pytest.fixture(scope="module")
-def megabytes() -> dict[tuple[str, int], float]:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_memory_is_bounded():
     cases = [(strategy, size) for size in sorted(LIMITS) for strategy in STRATEGIES]
     # One pool of memory: glibc gives each thread one, and keeps what another thread freed.
     alone = environment() | {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = process("-c", MEASURE, *(f"{strategy} {size}" for strategy, size in cases), env=alone)
     assert done.returncode == 0, done.stderr
-    return dict(zip(cases, map(float, done.stdout.split()), strict=True))
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
-@pytest.mark.parametrize("size", LIMITS)
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_memory_is_bounded(megabytes, strategy, size):
-    assert 1 < megabytes[strategy, size] < LIMITS[size]
+    megabytes = dict(zip(cases, map(float, done.stdout.split()), strict=True))
+    assert all(1 < megabytes[strategy, size] < LIMITS[size] for strategy, size in cases), megabytes

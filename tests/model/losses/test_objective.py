@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.loss_oracle import cost, oracle
+from helpers.loss_batches import DRAWN, MINED
+from helpers.loss_oracle import oracle
+from helpers.metric_names import METRICS
 
 from model.configuration.loading import check_params
 from model.losses.auxiliary import CenterLoss, Classification
@@ -15,7 +17,6 @@ from model.losses.triplet import triplet_loss
 D, IDENTITIES = 5, 7
 LABELS = np.array([2, 0, 2, 6, 0, 2, 3, 3], np.int32)  # three images, two, one, two
 EMBEDDINGS = np.random.default_rng(1).normal(size=(len(LABELS), D)).astype(np.float32)
-DRAWN = "batch_sample"  # the strategy whose terms are random
 
 
 def params_of(**values):
@@ -161,47 +162,33 @@ def test_batch_sample_draws_anew_for_every_step():
 
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize(
-    ("weights", "variables", "trainable"),
-    [
-        ({"classification": 0.7}, 5, 3),  # gamma, beta, linear; moving mean and variance
-        ({"center_loss": 0.3}, 1, 0),
-        ({"classification": 0.7, "center_loss": 0.3}, 6, 3),
-    ],
+    ("classification", "centre", "variables", "trainable"),
+    [(0.7, 0.3, 6, 3), (2.0, 0.0, 5, 3), (0.0, 2.0, 1, 0)],  # gamma, beta, linear; moving mean and variance; centres
 )
-def test_the_terms_enter_with_their_weights(weights, variables, trainable, replicas):
-    objective = Objective(params_of(**{f"{name}_weight": weight for name, weight in weights.items()}), IDENTITIES)
-    parts = objective.parts
-    assert (len(objective.variables), len(objective.trainable_variables)) == (variables, trainable)
+def test_the_terms_enter_with_their_weights(replicas, classification, centre, variables, trainable):
+    params = params_of(classification_weight=classification, center_loss_weight=centre)
+    objective, expected = Objective(params, IDENTITIES), {}
     labels, embeddings, step = tf.constant(LABELS), tf.constant(EMBEDDINGS), tf.constant(0, tf.int64)
-    triplet = float(triplet_loss("batch_hard", LABELS, EMBEDDINGS, 0.3, "euclidean")[0])
-    terms = {}
-    if "classification" in weights:
-        terms["classification_loss"] = (0.7, float(parts["classification"](labels, embeddings)[0]))
-    if "center_loss" in weights:
-        parts["center_loss"].variables[0].assign(np.ones((IDENTITIES, D)))
-        terms["center_loss"] = (0.3, float(parts["center_loss"](labels, embeddings)))
     with tf.GradientTape() as tape:
         tape.watch(embeddings)
         loss, values, figures = objective(labels, embeddings, step, replicas=replicas)
-    auxiliary = sum(weight * value for weight, value in terms.values())
-    assert float(loss) == pytest.approx(triplet + auxiliary / replicas, rel=1e-6)
-    assert float(values["triplet_loss"]) == pytest.approx(triplet, rel=1e-6)
-    assert {name: float(values[name]) for name in terms} == pytest.approx({n: value for n, (_, value) in terms.items()})
-    assert all(value > 0 for _, value in terms.values())
-    plain_gradient = step_of(Objective(params_of(), IDENTITIES), LABELS, EMBEDDINGS)[2]
+    triplet, plain_values, plain_gradient = step_of(Objective(params_of(), IDENTITIES), LABELS, EMBEDDINGS)
+    if classification:
+        expected["classification_loss"] = objective.parts["classification"](labels, embeddings)[0]
+    if centre:
+        expected["center_loss"] = objective.parts["center_loss"](labels, embeddings)
+    weights = {"classification_loss": classification, "center_loss": centre}
+    auxiliary = sum(weights[name] * float(value) for name, value in expected.items())
+    assert float(loss) == pytest.approx(float(triplet) + auxiliary / replicas, rel=1e-6)
+    assert float(values["triplet_loss"]) == pytest.approx(float(triplet), rel=1e-6)
+    assert {name: float(values[name]) for name in expected} == pytest.approx(expected)
+    assert values.keys() - plain_values.keys() - {"classification_accuracy"} == expected.keys()
     assert np.abs(tape.gradient(loss, embeddings) - plain_gradient).max() > 1e-3
     assert len(figures.total) == len(LABELS)
+    assert (len(objective.variables), len(objective.trainable_variables)) == (variables, trainable)
 
 
 # Memory
-
-
-def expected_ring(size, added):
-    """The last `size` of all rows, each where the oldest was: row number n is at n modulo the size."""
-    ring = {}
-    for number, row in enumerate(added):
-        ring[number % size] = row
-    return ring
 
 
 @pytest.mark.parametrize("size", [3, 8, 11, 20, 100])
@@ -212,14 +199,11 @@ def test_the_memory_is_a_ring(size):
         labels, embeddings = batch(seed)
         memory.add(tf.constant(labels), tf.constant(embeddings), tf.constant(seed, tf.int64))
         added += list(zip(labels, embeddings, strict=True))[-size:]  # of a larger batch the last ones
-        ring, held = expected_ring(size, added), memory.read()
+        ring, held = {number % size: row for number, row in enumerate(added)}, memory.read()  # the newest of a place
         assert np.flatnonzero(held.filled).tolist() == sorted(ring)
         for place, (label, embedding) in ring.items():
             assert held.labels[place] == label
             np.testing.assert_array_equal(held.embeddings[place], embedding)
-    newest = {embedding.tobytes() for _, embedding in added[-size:]}
-    held = memory.read()
-    assert newest == {embedding.tobytes() for embedding in held.embeddings.numpy()[held.filled.numpy()]}
 
 
 def test_the_memory_stays_empty_before_its_step():
@@ -232,45 +216,31 @@ def test_the_memory_stays_empty_before_its_step():
     np.testing.assert_array_equal(held.embeddings[8:16], batch(3)[1])
 
 
-STRATEGIES = ["batch_hard", "batch_all", "tf_batch_semi_hard", "batch_semi_hard", "hap2s_e"]
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("size", [5, 12, 30])
-def test_the_loss_with_memory_is_that_over_both(strategy, size):
-    """Three batches: what the memory holds joins the fourth, without gradient."""
-    objective = Objective(params_of(triplet_strategy=strategy, memory_size=size), IDENTITIES)
+@pytest.mark.parametrize(
+    ("strategy", "metric", "size"),
+    [(strategy, metric, 12) for strategy in MINED for metric in METRICS]
+    + [(strategy, "euclidean", size) for strategy in [*MINED, DRAWN] for size in (5, 100)],
+)
+def test_the_loss_with_memory_is_that_over_both(strategy, metric, size):
+    """Three batches: what the memory holds joins the fourth, without gradient; what is not filled yet does not."""
+    margin = "soft" if strategy == DRAWN else 0.3  # under "soft" each pair has a cost of its own
+    plain = params_of(triplet_strategy=strategy, margin=margin, metric=metric)
+    objective = Objective(plain.model_copy(update={"memory_size": size}), IDENTITIES)
     before = [batch(seed) for seed in range(3)]
-    first = step_of(objective, *before[0])[0]
-    alone = triplet_loss(strategy, *before[0], 0.3, "euclidean")[0]
-    assert first == pytest.approx(float(alone), rel=1e-6)  # an empty memory changes nothing
+    first, alone = (step_of(each, *before[0]) for each in (objective, Objective(plain, IDENTITIES)))
+    assert first[0] == pytest.approx(alone[0], rel=1e-6)  # an empty memory changes nothing
+    np.testing.assert_allclose(first[2], alone[2], rtol=1e-5, atol=1e-6)
     for step in (1, 2):
         step_of(objective, *before[step], step=step)
     labels, embeddings = batch(7)
+    figures = objective(tf.constant(labels), tf.constant(embeddings), tf.constant(3, tf.int64))[2]
     loss, values, gradient = step_of(objective, labels, embeddings, step=3)
     kept = min(size, 3 * 8)
     past = [np.concatenate(parts)[-kept:] for parts in zip(*before, strict=True)]
     both = np.concatenate([labels, past[0]]), np.concatenate([embeddings, past[1]])
-    expected, expected_gradient, active, terms = oracle(strategy, *both, 0.3, "euclidean", anchors=8)
+    expected, expected_gradient, active, terms = oracle(
+        strategy, *both, margin, metric, anchors=8, drawn=figures.total.numpy()
+    )
     assert loss == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(gradient, expected_gradient[:8], atol=1e-5 * np.abs(expected_gradient).max())
     assert (values["valid_terms"], values["active_fraction"]) == (terms, pytest.approx(active))
-
-
-def test_batch_sample_draws_from_batch_and_memory_only():
-    """Places of the memory that are not filled yet are nobody's negatives."""
-    objective = Objective(params_of(triplet_strategy=DRAWN, margin="soft", memory_size=40), IDENTITIES)
-    step_of(objective, *batch(0))
-    labels, embeddings = batch(1)
-    both = np.concatenate([labels, batch(0)[0]]), np.concatenate([embeddings, batch(0)[1]]).astype(float)
-    d = np.linalg.norm(both[1][:8, None] - both[1][None], axis=2)
-    for step in range(1, 6):
-        memory = objective.parts["memory"].read()
-        assert int(memory.filled.numpy().sum()) == 8
-        figures = objective(tf.constant(labels), tf.constant(embeddings), tf.constant(step, tf.int64))[2]
-        for a in range(8):
-            positives = [i for i in range(16) if both[0][i] == labels[a] and i != a]
-            negatives = [i for i in range(16) if both[0][i] != labels[a]]
-            assert float(figures.count[a]) == bool(positives and negatives)
-            costs = [cost(d[a, p] - d[a, n], "soft")[0] for p in positives for n in negatives]
-            assert not costs or min(abs(c - float(figures.total[a])) for c in costs) < 1e-5, (step, a)
