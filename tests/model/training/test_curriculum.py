@@ -13,7 +13,6 @@ from helpers.training_results import assert_same_bits, assert_two_devices_train_
 
 from model.configuration.loading import check_params
 from model.losses.objective import Objective
-from model.losses.triplet import triplet_loss
 from model.network import heads
 from model.network.build import build_network
 from model.run.restore import restore_model
@@ -45,25 +44,16 @@ def params_of(**values):
     return check_params({"embedding_size": 8, "num_channels": [8, 8], "image_size": 16} | values, "test")
 
 
-def said(run: Path) -> list[str]:
-    """The lines of the log without the time of day."""
-    return [line.split(" ", 2)[2] for line in (run / "train.log").read_text().splitlines()]
-
-
 # The plan
 
 
-def test_phases_of_every_step():
+def test_phases_of_every_step_and_what_the_log_says_of_them():
     params = params_of(triplet_strategy=[[0, "batch_all"], [2, "batch_hard"], [5, "hap2s_e"]], freeze_backbone_steps=3)
     names = ["batch_all"] * 2 + ["batch_hard"] * 3 + ["hap2s_e"] * 3
     assert [phase_at(params, step) for step in range(8)] == [Phase(names[i], i < 3) for i in range(8)]
     assert phase_at(params_of(), 10**6) == Phase("batch_hard", False)
-
-
-def test_what_the_log_says_of_phases():
-    params = params_of(triplet_strategy=[[0, "batch_all"], [2, "batch_hard"]], freeze_backbone_steps=2)
-    first, second = phase_at(params, 0), phase_at(params, 2)
-    assert first.news(None, params) == ["triplet_strategy batch_all", "the backbone is frozen until step 2"]
+    first, second = phase_at(params, 1), phase_at(params, 3)
+    assert first.news(None, params) == ["triplet_strategy batch_all", "the backbone is frozen until step 3"]
     assert first.news(first, params) == []
     assert second.news(first, params) == ["triplet_strategy batch_hard", "the backbone learns too"]
     assert second.news(None, params) == ["triplet_strategy batch_hard"]  # a run that is resumed
@@ -77,18 +67,6 @@ def test_what_is_planned_for_steps_that_never_come():
         "triplet_strategy batch_hard begins at step 9, but training ends at step 9",
         "freeze_backbone_steps is 10, but training ends at step 9",
     ]
-
-
-@pytest.mark.parametrize("strategy", ["batch_all", "batch_hard", "hap2s_p"])
-def test_the_objective_follows_the_strategy_it_is_given(strategy):
-    random = np.random.default_rng(1)
-    labels, embeddings = np.array([0, 0, 1, 1, 2, 2], np.int32), random.normal(size=(6, 8)).astype(np.float32)
-    objective = Objective(params_of(triplet_strategy=[[0, "batch_all"], [3, "batch_hard"]], margin=0.3), 3)
-    loss, _, _ = objective(labels, embeddings, 0, strategy=strategy)
-    assert float(loss) == float(triplet_loss(strategy, labels, embeddings, 0.3, "euclidean")[0])
-    assert float(objective(labels, embeddings, 0)[0]) == float(
-        triplet_loss("batch_all", labels, embeddings, 0.3, "euclidean")[0]
-    )
 
 
 @pytest.mark.parametrize("kept", ["train", pytest.param("frozen", marks=pytest.mark.slow)])
@@ -107,20 +85,14 @@ def test_a_frozen_backbone_has_its_batch_norm_at_rest_and_wakes_as_it_was(kept):
     before = [variable.numpy().tobytes() for variable in backbone.variables]
     result = step(images, labels, 0, phase_at(params, 0))
     assert [variable.numpy().tobytes() for variable in backbone.variables] == before
-    head = model.get_layer("head")
     rebuilt = build_network(params).embedder  # the same seed: as it was before the step
     np.testing.assert_allclose(result.embeddings, rebuilt(images, training=False), rtol=1e-5, atol=1e-6)
-    assert any(
-        not np.array_equal(*pair)
-        for pair in zip(head.get_weights(), rebuilt.get_layer("head").get_weights(), strict=True)
-    )
     assert [id(v) for v in backbone.trainable_variables] == [id(v) for v in learning]
     step(images, labels, 1, phase_at(params, 1))
     changed = {v.path for v, old in zip(backbone.variables, before, strict=True) if v.numpy().tobytes() != old}
     norms = {v.path for layer in backbone.layers if "BatchNorm" in type(layer).__name__ for v in layer.variables}
     assert norms
     assert (norms & changed == set()) if kept == "frozen" else (norms <= changed)
-    assert changed
 
 
 def test_a_head_without_weights_and_a_frozen_backbone_are_refused(monkeypatch):
@@ -202,16 +174,9 @@ def test_the_strategy_changes_at_its_step(planned):
     terms = [line["valid_terms"] for line in read_json_lines(planned / "metrics.jsonl")]
     assert all(count > 8 for count in terms[:HARD])
     assert terms[HARD:] == [8] * (STEPS - HARD)
-
-
-def test_the_log_says_when_it_changes(planned):
-    wanted = {
-        "step 0: triplet_strategy batch_all",
-        f"step 0: the backbone is frozen until step {FROZEN}",
-        f"step {FROZEN}: triplet_strategy batch_all",  # what a resumed run begins with
-        f"step {HARD}: triplet_strategy batch_hard",
-    }
-    assert wanted == {line for line in said(planned) if line.startswith("step ") and ": " in line[:8]}
+    log = (planned / "train.log").read_text()
+    assert f"step {HARD}: triplet_strategy batch_hard\n" in log
+    assert f"note: freeze_backbone_steps is {FROZEN}, but training ends at step {FROZEN}\n" in log  # of the first part
 
 
 @pytest.mark.slow

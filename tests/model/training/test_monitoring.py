@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.evaluations import result
 
 from model.run.results import write_results_csv
 from model.run.run_folder import RunFolder
@@ -78,32 +79,14 @@ def test_the_csv_file_follows_the_lines(tmp_path):
     assert [line["step"] for line in read_json_lines(metrics)] == [1, 2, 3]
 
 
-def test_without_the_parameter_there_is_no_csv_file(tmp_path):
-    monitor = TrainingMonitor(tmp_path / "train", tmp_path / "metrics.jsonl", 0)
-    monitor.scalars(1, {"loss": 0.5})
-    monitor.close()
-    assert not list(tmp_path.glob("*.csv"))
-
-
 def test_results_as_a_table_of_figures(tmp_path):
     run = RunFolder(tmp_path)
-    definitions = {"dataset": "some data", "metric": "euclidean", "map": "of a kind"}
-    lines = [
-        {"step": 0, "set": "test", "checkpoint": "ckpt-0", "metrics": {"map": 0.25}, "definitions": definitions},
-        {"step": 0, "set": "val_eval", "checkpoint": "ckpt-0", "metrics": {"general_accuracy": 0.5}},
-        {
-            "step": 5,
-            "set": "test",
-            "checkpoint": "ckpt-5",
-            "metrics": {"map": 0.5},
-            "definitions": definitions | {"pool_sequences": "mean"},
-        },
-    ]
-    for line in lines:
-        append_json_line(run.results, line)
+    append_json_line(run.results, result(0, 0, "test", map="of a kind") | {"metrics": {"map": 0.25}})
+    append_json_line(run.results, {"step": 0, "set": "val_eval", "checkpoint": "ckpt-0", "metrics": {"accuracy": 0.5}})
+    append_json_line(run.results, result(5, 0, "test", pool_sequences="mean") | {"metrics": {"map": 0.5}})
     write_results_csv(run)
     assert (tmp_path / "results.csv").read_text().splitlines() == [
-        "step,set,checkpoint,dataset,distance,map,general_accuracy,pool_sequences",
+        "step,set,checkpoint,dataset,distance,map,accuracy,pool_sequences",
         "0,test,ckpt-0,some data,euclidean,0.25,,",
         "0,val_eval,ckpt-0,,,,0.5,",
         "5,test,ckpt-5,some data,euclidean,0.5,,mean",
@@ -155,27 +138,18 @@ def state_of(values, **settings):
 
 # Figures of steps 100 to 300 of real trainings, on the synthetic data set and on Omniglot.
 @pytest.mark.parametrize(
-    ("values", "margin"),
-    [
-        (HEALTHY, "soft"),  # basic, batch hard, learning rate 1e-3: just at ln 2, and learning
-        (figures(0.333, 0.813, 0.780, 3.57), 0.3),
-        (figures(0.737, 3.256, 2.862, 5.78, active=0.127), 1.0),  # params.json
-        (figures(0.737, 2.205, 2.184, 10.7), "soft"),  # experiments/omniglot
-        (figures(0.683, 0.782, 0.255, 1.0, active=0.65), 1.0),  # learning rate 10, normalized: bad, but it learns
-        (figures(0.3031, 0.0636, 0.0605, 1.0), 0.3),  # normalized, batch hard: on a plateau, top-1 86 %
-        (figures(0.3005, 0.0300, 0.0295, 1.0), 0.3),  # the same, if it went on
-        (figures(0.02, 0.004, 1.2, 1.0, active=0.02), 0.3),  # positives have come together
-        (figures(-40.0, 20.0, 60.0, 5000.0), "none"),  # without margin, lengths may grow
-        (figures(3.7, 7.0, 3.4, 4.9), 0.3),  # the first step
-    ],
-)
-def test_healthy_trainings_are_left_alone(values, margin):
-    assert state_of(values, margin=margin) is None
-
-
-@pytest.mark.parametrize(
     ("values", "margin", "state"),
     [
+        (HEALTHY, "soft", None),  # basic, batch hard, learning rate 1e-3: just at ln 2, and learning
+        (figures(0.333, 0.813, 0.780, 3.57), 0.3, None),
+        (figures(0.737, 3.256, 2.862, 5.78, active=0.127), 1.0, None),  # params.json
+        (figures(0.737, 2.205, 2.184, 10.7), "soft", None),  # experiments/omniglot
+        (figures(0.683, 0.782, 0.255, 1.0, active=0.65), 1.0, None),  # learning rate 10, normalized: bad, but it learns
+        (figures(0.3031, 0.0636, 0.0605, 1.0), 0.3, None),  # normalized, batch hard: on a plateau, top-1 86 %
+        (figures(0.3005, 0.0300, 0.0295, 1.0), 0.3, None),  # the same, if it went on
+        (figures(0.02, 0.004, 1.2, 1.0, active=0.02), 0.3, None),  # positives have come together
+        (figures(-40.0, 20.0, 60.0, 5000.0), "none", None),  # without margin, lengths may grow
+        (figures(3.7, 7.0, 3.4, 4.9), 0.3, None),  # the first step
         (COLLAPSED, "soft", "collapsed"),
         (figures(0.694, 0.00211, 0.000669, 0.0007), "soft", "collapsed"),  # short embeddings: not narrow, but tiny
         (figures(0.3, 3.1e-5, 3.1e-5, 0.078), 0.3, "collapsed"),  # batch hard without batch norm, 1e-3
@@ -209,16 +183,12 @@ def test_states(values, margin, state):
         ("cosine", 0.049**2 / 2, 1e-6, "collapsed"),
         ("cityblock", 0.049 * 4, 0.5, "collapsed"),
         ("cityblock", 0.051 * 4, 0.5, None),
+        ("euclidean", 2.1, 1e5, "diverged"),
+        ("cosine", 2.1, 1e5, None),  # to which lengths mean nothing
     ],
 )
 def test_distances_are_compared_with_lengths(metric, distance, norm, state):
     assert state_of(figures(0.69, distance, distance / 2, norm), metric=metric, dimensions=64) == state
-
-
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_lengths_mean_nothing_to_cosine(metric):
-    expected = "diverged" if metric == "euclidean" else None
-    assert state_of(figures(2.0, 1.9, 0.5, 1e5), margin=1.0, metric=metric) == expected
 
 
 @pytest.mark.parametrize("bad", [COLLAPSED, DIVERGED, NO_TRIPLETS, NOT_ACTIVE])
@@ -232,13 +202,10 @@ def test_one_warning_per_episode(bad):
     assert [step for step, _ in warnings(again)] == [100, len(again)]
 
 
-def test_collapsed_and_diverged_are_one_episode():
+def test_collapsed_and_diverged_are_one_episode_and_another_state_is_its_own():
     ((step, text),) = warnings([COLLAPSED, DIVERGED] * 200)
     assert step == 100
     assert text.startswith("warning: diverged")
-
-
-def test_another_state_warns_too():
     texts = [text for _, text in warnings([NO_TRIPLETS] * 150 + [COLLAPSED] * 150)]
     assert [text.split(":")[1].split(" for")[0].strip() for text in texts] == ["no triplets", "collapsed"]
 

@@ -1,8 +1,9 @@
+"""Hard triples: mined as by loops, and kept in files."""
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from dataset.sampling.triplets import TripletSampler
 from model.run.triples_file import load_triples, save_triples
 from model.training.hard_triples import hardest_triples
 
@@ -40,17 +41,6 @@ def test_ties_go_to_the_lowest_index(metric):
     codes = random.integers(0, 4, 50)
     embeddings = random.integers(0, 3, (50, 3)).astype(np.float32)  # exact in float32, with many equal distances
     np.testing.assert_array_equal(hardest_triples(embeddings, codes, metric, 16), by_loops(embeddings, codes, metric))
-
-
-def test_they_are_triples_for_the_sampler():
-    random = np.random.default_rng(3)
-    labels = random.integers(0, 12, 40).astype(str).astype(object)
-    sampler = TripletSampler(labels, 4, seed=0)
-    triples = hardest_triples(random.normal(size=(40, 4)).astype(np.float32), sampler.codes, "euclidean")
-    sampler.use(2, triples)
-    first = 2 * sampler.steps_per_epoch
-    batches = [sampler.batch(first + step).reshape(-1, 3) for step in range(sampler.steps_per_epoch)]
-    assert {tuple(row) for row in np.concatenate(batches)} == {tuple(row) for row in triples}
 
 
 def test_no_image_has_a_positive():
@@ -91,7 +81,7 @@ def test_the_two_newest_files_of_one_history_are_kept(tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == {"notes.txt", "epoch-9.npy"}
 
 
-def test_a_damaged_file_is_treated_as_absent(tmp_path):
+def test_a_damaged_file_or_another_array_is_treated_as_absent(tmp_path):
     save_triples(tmp_path, 4, TRIPLES)
     file = tmp_path / "epoch-4.npy"
     whole = file.read_bytes()
@@ -103,9 +93,6 @@ def test_a_damaged_file_is_treated_as_absent(tmp_path):
         assert load_triples(tmp_path, 4) is None
     file.write_bytes(whole.replace(b"(2, 3)", b"(2, (("))  # what NumPy's header reader meets with a tokenizer's error
     assert load_triples(tmp_path, 4) is None
-
-
-def test_another_array_is_treated_as_absent(tmp_path):
     for other in (TRIPLES.astype(float), TRIPLES[:, :2], TRIPLES[0], np.array([{}], dtype=object)):
-        np.save(tmp_path / "epoch-4.npy", other)
+        np.save(file, other)
         assert load_triples(tmp_path, 4) is None

@@ -5,7 +5,7 @@ from helpers.evaluations import params_of
 
 from model.run.done import write_done
 from model.run.run_folder import RunFolder
-from model.training.start import nothing_to_do, reopened, start_run
+from model.training.start import nothing_to_do, reopened
 from runtime.errors import UserError
 
 
@@ -32,16 +32,6 @@ def test_a_run_at_its_last_step_has_nothing_to_do_and_gets_its_done(tmp_path):
         "not used, as nothing is trained: seed 0 -> 3",
     ]
     assert run.done.read_text() == "4\n"
-
-
-def test_a_run_that_ended_early_has_nothing_to_do(tmp_path):
-    run, params = RunFolder(tmp_path), params_of(early_stopping_evaluations=2)
-    run.write_resolved(params)
-    write_checkpoints(run, 30)
-    write_done(run, 30, "no better")
-    (line,) = nothing_to_do(run, params, 100)
-    assert line.startswith("nothing to do: stopped early at step 30: no better; to go on, give another early_stopping")
-    assert nothing_to_do(run, params_of(early_stopping_evaluations=3), 100) == []
 
 
 def test_done_comes_back_only_when_nothing_was_trained(tmp_path):
@@ -76,17 +66,3 @@ def test_a_whitened_end_is_not_trained_on(tmp_path):
     with pytest.raises(UserError, match="ended with a whitening"), reopened(run):
         pass
     assert run.done.exists()
-
-
-def test_parameters_are_copied_once(tmp_path):
-    run, source = RunFolder(tmp_path / "a" / "run"), tmp_path / "params.json"
-    source.write_text('{"seed": 1}')
-    start_run(run, source)
-    start_run(run, source)
-    assert run.params_json.read_text() == '{"seed": 1}'
-    source.write_text('{"seed": 2}')
-    with pytest.raises(UserError, match="exists and differs"):
-        start_run(run, source)
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write into the run folder"):
-        start_run(RunFolder(tmp_path / "file" / "run"), source)

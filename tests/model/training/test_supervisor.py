@@ -1,17 +1,15 @@
 """The supervisor: what it reads of results.jsonl, what it says, and how a training that ended early stays ended."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 from helpers.evaluations import params_of, result
 
-from dataset.formats.prepared import open_prepared
-from model.evaluation.best import best_metric
-from model.evaluation.sets import load_evaluation_sets
-from model.run import results
 from model.run.done import stopped_early, write_done
 from model.run.run_folder import RunFolder
-from model.training.plateau import Evaluation, Plateau, Standing, standing_of
+from model.training.plateau import Evaluation, Plateau, standing_of
 from model.training.supervisor import EvaluationWatch, Supervisor, Watched, reason_to_stop
 from runtime.errors import UserError
 from runtime.json_files import append_json_line, read_json_lines
@@ -45,18 +43,6 @@ def test_only_the_watched_figure_counts(tmp_path):
     assert watch.news() is None
     append_json_line(run.results, result(35, 0.5))
     assert len(watch.news()) == 4
-
-
-def test_the_file_is_read_only_when_it_has_changed(tmp_path, monkeypatch):
-    run, reads = RunFolder(tmp_path), []
-    read = results.read_results
-    monkeypatch.setattr(results, "read_results", lambda run: reads.append(1) or read(run))
-    watch = EvaluationWatch(run, params_of(), WATCHED)
-    for step in range(3):
-        append_json_line(run.results, result(step, 0.5))
-        for _ in range(50):
-            watch.news()
-    assert len(reads) == 3
 
 
 def test_a_line_that_somebody_spoiled_is_told_once_and_ends_nothing(tmp_path, capsys):
@@ -102,12 +88,6 @@ def test_an_evaluator_that_is_not_there_is_asked_for_once(tmp_path, capsys, para
     assert capsys.readouterr().out == (told if params else "")
 
 
-def test_the_figure_is_the_evaluator_s(dataset):
-    """What `auto` stands for is decided by one function, and its name is one that the evaluator writes."""
-    sets = load_evaluation_sets(open_prepared(str(dataset)), params_of(dataset=str(dataset)))
-    assert Watched(*best_metric("auto", {each.name: each.metrics for each in sets})) == WATCHED
-
-
 def test_a_training_that_ended_early_stays_ended_until_its_rules_change(tmp_path):
     run, params = RunFolder(tmp_path), params_of(early_stopping_evaluations=2)
     run.write_resolved(params)
@@ -123,24 +103,6 @@ def test_a_training_that_ended_early_stays_ended_until_its_rules_change(tmp_path
     for change in ({"early_stopping_evaluations": 3}, {"best_metric": "test/map"}):
         assert stopped_early(run, params_of(**{"early_stopping_evaluations": 2} | change), 30) is None
     assert stopped_early(run, params_of(), 30) is None
-
-
-@pytest.mark.parametrize(
-    ("values", "best", "later"),
-    [
-        ([], None, []),
-        ([0.5], 0, []),
-        ([0.5, 0.5], 0, [1]),  # no better
-        ([0.5, 0.75, 0.5, 0.75], 1, [2, 3]),
-        ([0.5, 0.25, 1.0], 2, []),
-        ([-3.0, -2.0], 1, []),
-    ],
-)
-def test_best_and_what_came_later(values, best, later):
-    evaluations = [Evaluation(step, value) for step, value in enumerate(values)]
-    expected = Standing(evaluations[best] if best is not None else None, [evaluations[i] for i in later])
-    assert standing_of(evaluations) == expected
-    assert standing_of(reversed(evaluations)) == expected  # in whatever order they come
 
 
 def restated(arrived: list[Evaluation]) -> list[int]:
@@ -178,6 +140,8 @@ def test_reductions_and_the_end_equal_a_plain_restatement(tmp_path, monkeypatch,
         standing = standing_of(arrived)
         best = max(restated(arrived), default=None)
         behind = [each.step for each in arrived if best is not None and each.step > best]
+        assert (standing.best and standing.best.step) == best
+        assert [each.step for each in standing.later] == sorted(behind)
         assert (reason_to_stop(params, "x", standing) is not None) == (len(behind) >= stop)
         lowered = plateau.update(step, standing)
         counted = [at for at in behind if all(at > reduction for reduction in reductions)]
@@ -189,13 +153,6 @@ def test_reductions_and_the_end_equal_a_plain_restatement(tmp_path, monkeypatch,
     assert [line["step"] for line in lines] == reductions
 
 
-class Recorder:
-    """What a Keras callback needs of a model."""
-
-    def __init__(self):
-        self.optimizer, self.stop_training = keras.optimizers.SGD(1.0), False
-
-
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("patience", [1, 2, 4])
 def test_it_does_what_keras_does_where_evaluations_are_seen_at_once(tmp_path, monkeypatch, seed, patience):
@@ -204,7 +161,7 @@ def test_it_does_what_keras_does_where_evaluations_are_seen_at_once(tmp_path, mo
     values = (random.integers(0, 9, 40) / 8).tolist()
     params = params_of(plateau_evaluations=patience, early_stopping_evaluations=patience + 3, plateau_factor=0.5)
     options = {"monitor": "figure", "mode": "max", "min_delta": 0.0}
-    model = Recorder()
+    model = SimpleNamespace(optimizer=keras.optimizers.SGD(1.0), stop_training=False)  # what a callback needs
     theirs = keras.callbacks.ReduceLROnPlateau(patience=patience, factor=0.5, min_lr=0.1, **options)
     stopping = keras.callbacks.EarlyStopping(patience=patience + 3, **options)
     for callback in (theirs, stopping):
@@ -243,27 +200,3 @@ def test_reductions_are_taken_up_and_rolled_back_with_the_checkpoint(tmp_path):
     file.write_text('{"step": 1}\n')
     with pytest.raises(UserError, match=r"plateau.jsonl: line 1 is no reduction"):
         Plateau(file, params, 5)
-
-
-def test_what_was_saved_before_a_reduction_does_not_cause_the_next(tmp_path):
-    plateau = Plateau(tmp_path / "plateau.jsonl", params_of(plateau_evaluations=2), 0)
-    evaluations = [Evaluation(step, 0.5) for step in (0, 10, 20)]
-    assert plateau.update(37, standing_of(evaluations))
-    for step in (30, 36, 37):  # evaluated late; the last one was saved just when the rate was lowered
-        evaluations.append(Evaluation(step, 0.5))
-        assert not plateau.update(45, standing_of(evaluations))
-    evaluations.append(Evaluation(47, 0.5))
-    assert not plateau.update(50, standing_of(evaluations))
-    evaluations.append(Evaluation(57, 0.5))
-    assert plateau.update(58, standing_of(evaluations))
-    assert plateau.factor == pytest.approx(0.01)
-
-
-def test_the_reason_names_the_figure_and_the_best_checkpoint():
-    standing = Standing(Evaluation(40, 0.625), [Evaluation(50, 0.5), Evaluation(60, 0.6)])
-    params = params_of(early_stopping_evaluations=2)
-    assert reason_to_stop(params, "test/map", standing) == (
-        "the last 2 evaluations brought no better test/map than 0.625 of ckpt-40"
-    )
-    assert reason_to_stop(params_of(early_stopping_evaluations=3), "test/map", standing) is None
-    assert reason_to_stop(params_of(), "test/map", standing) is None
