@@ -3,10 +3,10 @@
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from helpers.commands import start
+from helpers.commands import start, wait_for
 from helpers.evaluations import write_results
 from helpers.tiny import make_run
 
@@ -79,15 +79,6 @@ def end(process: subprocess.Popen[str], number: signal.Signals | None = None) ->
     if number:
         process.send_signal(number)
     return process.wait(timeout=240)
-
-
-def wait_for(condition: Callable[[], bool], *processes: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline
-        for process in processes:
-            assert process.poll() is None, "it ended too early"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from helpers.commands import command, process
-from helpers.snippet import HEIGHT, PRESENT, WIDTH, make_snippet
+from helpers.vid_tree import HEIGHT, PRESENT, WIDTH, make_snippet
 from PIL import Image
 
 from dataset.vid.annotated_frames import read_annotated_frames

@@ -8,9 +8,10 @@ import random
 import runpy
 import subprocess
 import sys
+import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -74,6 +75,16 @@ def start(*words: object, **options: object) -> "subprocess.Popen[str]":
     line = [sys.executable, *map(str, words)]
     usual = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment(), "cwd": ROOT}
     return subprocess.Popen(line, **usual | options)
+
+
+def wait_for(condition: Callable[[], bool], *processes: "subprocess.Popen[str]") -> None:
+    """Waits until something has happened, as long as the processes live."""
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert time.monotonic() < deadline
+        for process in processes:
+            assert process.poll() is None, "it ended too early"
+        time.sleep(0.005)
 
 
 def environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A small tree in the form of ImageNet VID whose objects are known, and readers of what is made of it."""
+"""A small tree in the form of ImageNet VID whose objects are known, readers of what is made of it, and one video."""
 
 import csv
 from collections.abc import Sequence
@@ -120,3 +120,28 @@ def edit(file: Path, old: str, new: str) -> str:
     assert old in text
     file.write_text(text.replace(old, new, 1))
     return str(file)
+
+
+WIDTH, HEIGHT = 120, 80
+COLOURS = [(200, 40, 40), (40, 200, 40), (40, 40, 200)]
+# Trackids by frame: number 2 is away for a frame, and a frame has nobody.
+PRESENT = [(0, 1, 2), (0, 1), (), (0, 1, 2)]
+
+
+def make_snippet(folder, present=PRESENT, names=None, size=(WIDTH, HEIGHT), pictures="frames <1>") -> tuple[Path, Path]:
+    """DIR/<pictures> and DIR/xml; the third square reaches beyond the frame. `size` is what the annotations say."""
+    pictures, annotations = folder / pictures, folder / "xml"
+    pictures.mkdir(parents=True)
+    annotations.mkdir()
+    random = np.random.default_rng(0)
+    for i, ids in enumerate(present):
+        name = names[i] if names else f"{i:06d}"
+        picture = Image.fromarray(random.integers(90, 160, (HEIGHT, WIDTH, 3), dtype=np.uint8))
+        objects = []
+        for k in ids:
+            box = (5 + 40 * k + 3 * i, 20, 35 + 40 * k + 3 * i, 50)
+            picture.paste(COLOURS[k], box)
+            objects.append(thing(k, box, "n01503061", occluded=k == 1))
+        picture.save(pictures / f"{name}.{['JPEG', 'jpg', 'png', 'JPG'][i % 4]}")
+        (annotations / f"{name}.xml").write_text(annotation_xml(Frame("val", "s", name, *size, tuple(objects))))
+    return pictures, annotations

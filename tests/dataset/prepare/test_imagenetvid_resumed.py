@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.commands import start
+from helpers.commands import start, wait_for
 from helpers.preparing import crop, curate
 from helpers.vid_tree import contents, make_root, picture, read_episodes
 from PIL import Image
@@ -58,15 +58,6 @@ def at_work(root: Path, out: Path, workers: int = 1) -> Iterator[subprocess.Pope
         process.communicate()
 
 
-def wait_for(process: subprocess.Popen, condition) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
-    raise AssertionError("nothing happened in 30 seconds")
-
-
 def number(out: Path) -> int:
     return sum(1 for _ in (out / "crops").rglob("*.jpg"))
 
@@ -75,7 +66,7 @@ def number(out: Path) -> int:
 def test_stopped_with_two_at_once(root, uninterrupted, tmp_path, capsys, workers, ending):
     out = tmp_path / NAME
     with at_work(root, out, workers) as process:
-        wait_for(process, lambda: number(out) >= 20)
+        wait_for(lambda: number(out) >= 20, process)
         os.kill(process.pid, signal.SIGSTOP)  # so that it is still there when the second one comes
         for words in (("crop", "--root", root), ("curate",), ("index", "--root", root)):
             with pytest.raises(UserError, match=f"^{out}: another process is at work in it") as caught:
@@ -122,7 +113,7 @@ def test_interrupted_while_the_workers_start(root, tmp_path):
     """One line and no tracebacks of processes that were importing."""
     out = tmp_path / NAME
     with at_work(root, out, workers=2) as process:
-        wait_for(process, (out / ".lock").exists)
+        wait_for((out / ".lock").exists, process)
         time.sleep(0.3)
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate()

@@ -1,5 +1,6 @@
 """The generated data set at a tiny size: its parts, that it comes out the same every time, and how it refuses."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ from helpers.vid_tree import contents
 from PIL import Image
 
 from dataset.formats.episodes import read_episodes
-from dataset.formats.manifest import read_manifest
 from dataset.formats.prepared import open_prepared
+from dataset.loading.checked import load_episodes, load_images
 from dataset.prepare.synthetic_vid import main
 from dataset.vid.archive import index_split
 from dataset.vid.synthetic.objects import CATEGORIES, Pose, difference, footprint, paint, random_instances
@@ -36,17 +37,14 @@ def test_is_a_prepared_data_set(prepared):
     data = open_prepared(str(prepared))
     *episode_sets, query_gallery = find_evaluation_sets(data.folder)
     assert [s.name for s in episode_sets] == ["easy_val_eval", "train_eval", "val_eval"]
-    train = read_manifest(data.train_csv, data.image_root)
-    query, gallery = (read_manifest(file, data.image_root) for file in query_gallery.files)
-    episodes = [read_episodes(s.files[0], data.image_root) for s in episode_sets]
+    lists = [load_images(file, data.image_root, check="full") for file in (data.train_csv, *query_gallery.files)]
+    episodes = [load_episodes(s.files[0], data.image_root, check="full") for s in episode_sets]
+    assert [each.skipped for each in (*lists, *episodes)] == [{}] * 6
+    train, query, gallery = (each.manifest for each in lists)
     assert set(train.sequences) <= {f"ILSVRC2015_train_{i:05d}000" for i in range(3)}
-    assert set(train.cameras) == {""}
     assert set(query.identities) == set(gallery.identities)
     assert query.cameras is None
-    assert [(len(each), set(each.attributes)) for each in episodes] == [(6, {"snippet", "category", "gap"})] * 3
-    for file in {file for each in (train, query, gallery, *episodes) for file in each.files()}:
-        with Image.open(file) as crop:
-            assert crop.size == (255, 255)
+    assert [len(each.episodes) for each in episodes] == [6] * 3
     counts = read_json(prepared / "dataset.json")["counts"]
     assert counts["train images"] == len(train)
     assert counts["crops"] == len(list((prepared / "crops").rglob("*.jpg")))
@@ -81,6 +79,8 @@ def test_the_layout_is_that_of_imagenet_vid(prepared):
                 for o in frame.objects:
                     assert 0 <= o.xmin < o.xmax < frame.width
                     assert 0 <= o.ymin < o.ymax < frame.height
+    pictures = [contents(prepared / "vid" / "Data" / "VID" / split, ".JPEG") for split in ("train", "val")]
+    assert not set(pictures[0].values()) & set(pictures[1].values())  # validation shows other instances
 
 
 def test_the_same_seed_gives_the_same_bytes(prepared, tmp_path, monkeypatch, capsys):
@@ -115,25 +115,20 @@ def test_another_seed_gives_another_set_and_fewer_episodes_are_told(prepared, tm
     assert contents(tmp_path, ".csv")["train.csv"] != contents(prepared, ".csv")["train.csv"]
 
 
-def test_validation_shows_other_instances(prepared):
-    """No snippet of the two splits shares its pictures."""
-    files = [contents(prepared / "vid" / "Data" / "VID" / split, ".JPEG") for split in ("train", "val")]
-    assert not set(files[0].values()) & set(files[1].values())
-
-
 def test_refuses_to_overwrite(prepared, tmp_path):
     before = contents(prepared, ".csv", ".json")
     with pytest.raises(UserError, match=r"other settings \(seed 0 instead of 4\)"):
         prepare(prepared, "--keep_frames", "--seed", "4")
     assert contents(prepared, ".csv", ".json") == before
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(UserError, match="not empty"):
-        prepare(tmp_path)
-    assert [f.name for f in tmp_path.iterdir()] == ["mine.txt"]
-    with pytest.raises(UserError, match="in the place of the folder"):
-        prepare(tmp_path / "mine.txt")
-    with pytest.raises(UserError, match="cannot write"):
-        prepare(tmp_path / "mine.txt" / "below")
+    for out, message in (
+        (tmp_path, "not empty"),
+        (tmp_path / "mine.txt", "in the place of the folder"),
+        (tmp_path / "mine.txt" / "below", "cannot write"),
+    ):
+        with pytest.raises(UserError, match=message):
+            prepare(out)
+    assert contents(tmp_path) == {"mine.txt": b"precious"}
 
 
 @pytest.mark.parametrize(
@@ -147,17 +142,12 @@ def test_bad_numbers(tmp_path, option):
     assert not (tmp_path / "out").exists()
 
 
-def test_instances_of_a_snippet_differ():
-    rng = np.random.default_rng(0)
-    for category in CATEGORIES:
-        instances = random_instances(rng, category, 5)
-        assert all(difference(a, b) >= 1 for i, a in enumerate(instances) for b in instances[:i])
-
-
 @pytest.mark.parametrize("category", CATEGORIES, ids=lambda category: category.name)
-def test_the_box_fits_the_painted_object(category):
+def test_instances_differ_and_their_boxes_fit(category):
     rng = np.random.default_rng(1)
-    for instance in random_instances(rng, category, 3):
+    instances = random_instances(rng, category, 5)
+    assert all(difference(one, other) >= 1 for one, other in itertools.combinations(instances, 2))
+    for instance in instances:
         pose = Pose(80.3, 60.8, rng.uniform(15, 28), rng.uniform(0, 6), rng.uniform(0.7, 1), rng.uniform(0, 3))
         coverage = paint(np.zeros((120, 160, 3)), instance, pose, (0.1, 0.2))
         area, box = footprint(instance, pose)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.snippet import HEIGHT, WIDTH, make_snippet
-from helpers.vid_tree import edit, thing
+from helpers.vid_tree import HEIGHT, WIDTH, edit, make_snippet, thing
 from PIL import Image
 
 from dataset.vid.annotated_frames import read_annotated_frames
