@@ -82,6 +82,7 @@ def test_a_missing_field_is_named(tmp_path, field):
 @pytest.mark.parametrize(
     ("old", "new", "kind", "message"),
     [
+        # Faults of the frame.
         ("</annotation>", "", "malformed XML", "malformed XML: no element found"),
         (REAL, "", "malformed XML", "malformed XML"),
         (REAL, "\x00\x01", "malformed XML", "malformed XML"),
@@ -92,15 +93,7 @@ def test_a_missing_field_is_named(tmp_path, field):
         ("<width>1280<", "<width>1e12<", "unusable width", "it must be between 1 and 1,000,000"),
         ("<height>720<", "<height>0<", "unusable height", "size/height is 0"),
         ("</annotation>", OBJECT + "</annotation>", "a trackid twice in a frame", "two objects with trackid 0"),
-    ],
-)
-def test_a_fault_of_the_frame(tmp_path, old, new, kind, message):
-    check_fault(put(tmp_path, REAL.replace(old, new)), kind, message, costs_the_frame=True)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "kind", "message"),
-    [
+        # Faults of an object, which cost only that.
         ("<occluded>0<", "<occluded>perhaps<", "unusable occluded", "trackid 0: occluded is 'perhaps'"),
         ("<trackid>0<", "<trackid>99999999999999999999<", "unusable trackid", "trackid is 1e+20"),
         ("<trackid>0<", "<trackid>0.5<", "unusable trackid", "whole number"),
@@ -114,20 +107,18 @@ def test_a_fault_of_the_frame(tmp_path, old, new, kind, message):
         ("<name>n02691156<", "<name> <", "no name", "trackid 0: object without name"),
     ],
 )
-def test_a_fault_of_an_object(tmp_path, old, new, kind, message):
-    check_fault(put(tmp_path, REAL.replace(old, new)), kind, message, costs_the_frame=False)
+def test_a_fault_is_told(tmp_path, old, new, kind, message):
+    costs_the_frame = old not in OBJECT
+    check_fault(put(tmp_path, REAL.replace(old, new)), kind, message, costs_the_frame)
 
 
-def test_other_encodings(tmp_path):
+def test_other_encodings_and_no_file(tmp_path):
     """A file may be UTF-16 when it says so; one that is no UTF-8 and says nothing is malformed."""
     path = put(tmp_path, REAL)
     path.write_bytes(REAL.encode("utf-16"))
     assert parse_frame(path)[0].objects == (BOX,)
     path.write_bytes(REAL.replace("ILSVRC_2015", "\xe9").encode("latin-1"))
     check_fault(path, "malformed XML", "malformed XML", costs_the_frame=True)
-
-
-def test_a_file_that_cannot_be_read(tmp_path):
     check_fault(tmp_path, "cannot be read", "Is a directory", costs_the_frame=True)
 
 
@@ -153,24 +144,17 @@ def test_what_cannot_be_used_is_left_out_and_told(tmp_path):
 
 
 def test_pictures_of_another_size_than_most_or_of_16_bits_are_left_out(tmp_path):
-    pictures, annotations = make_snippet(tmp_path, [(0,)] * 5)
-    first, xml = pictures / "000000.JPEG", annotations / "000000.xml"
-    Image.new("RGB", (WIDTH * 2, HEIGHT)).save(first)
-    edit(xml, f"<width>{WIDTH}", f"<width>{WIDTH * 2}")
-    Image.fromarray(np.full((HEIGHT, WIDTH), 9000, np.uint16)).save(pictures / "000002.png")
+    """And names of one number have an order."""
+    pictures, annotations = make_snippet(tmp_path, [(0,)] * 5, names=["2", "001", "3", "01", "10"])
+    Image.new("RGB", (WIDTH * 2, HEIGHT)).save(pictures / "2.JPEG")
+    edit(annotations / "2.xml", f"<width>{WIDTH}", f"<width>{WIDTH * 2}")
+    Image.fromarray(np.full((HEIGHT, WIDTH), 9000, np.uint16)).save(pictures / "3.png")
     frames, lines = read_annotated_frames(pictures, annotations)
-    assert [f.frame.name for f in frames] == ["000001", "000003", "000004"]
+    assert [f.frame.name for f in frames] == ["001", "01", "10"]
     assert sorted(lines) == [
-        f"frame left out: {first}: the picture is 240x80, most are 120x80",
-        f"frame left out: {pictures / '000002.png'}: 16 bits a channel; convert it to 8",
+        f"frame left out: {pictures / '2.JPEG'}: the picture is 240x80, most are 120x80",
+        f"frame left out: {pictures / '3.png'}: 16 bits a channel; convert it to 8",
     ]
-
-
-def test_names_of_one_number_have_an_order(tmp_path):
-    names = ["1", "001", "2", "01", "10"]
-    pictures, annotations = make_snippet(tmp_path, [(0,)] * 5, names=names)
-    frames, _ = read_annotated_frames(pictures, annotations)
-    assert [f.frame.name for f in frames] == ["001", "01", "1", "2", "10"]
 
 
 def test_annotations_of_another_snippet_are_refused(tmp_path):
