@@ -69,19 +69,15 @@ def picture(root: Path, split: str, folder: str, name: str) -> Path:
     return root / "Data" / "VID" / split / folder / f"{name}.JPEG"
 
 
-def put_frame(
-    root: Path, split: str, folder: str, name: str, objects: Sequence[VideoObject], pixels: np.ndarray | None = None
-) -> Frame:
-    """Writes a frame's annotation and its picture: `pixels`, or something smooth that no other frame has."""
-    if pixels is None:
-        noise = np.random.default_rng([*f"{folder}/{name}".encode()]).integers(0, 256, (9, 12, 3), np.uint8)
-        pixels = np.asarray(Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC))
-    frame = Frame(split, folder, name, pixels.shape[1], pixels.shape[0], tuple(objects))
+def put_frame(root: Path, split: str, folder: str, name: str, objects: Sequence[VideoObject]) -> Frame:
+    """Writes a frame's annotation and its picture, something smooth that no other frame has."""
+    frame = Frame(split, folder, name, *SIZE, tuple(objects))
+    noise = np.random.default_rng([*f"{folder}/{name}".encode()]).integers(0, 256, (9, 12, 3), np.uint8)
     file, image = annotation(root, split, folder, name), picture(root, split, folder, name)
     for path in (file, image):
         path.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(annotation_xml(frame))
-    Image.fromarray(pixels).save(image, "JPEG", quality=95)
+    Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC).save(image, "JPEG", quality=95)
     return frame
 
 

@@ -1,8 +1,7 @@
-"""Crops against an oracle that samples every output pixel in float64."""
+"""Crops against an oracle that samples every output pixel in float64, and their files."""
 
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +9,7 @@ from helpers.vid_tree import put_frame, thing
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from dataset.vid.annotations import Frame
-from dataset.vid.crop_writer import PARTIAL, object_crops, write_all_crops, write_crops
+from dataset.vid.crop_writer import FrameCrops, object_crops, write_all_crops, write_crops
 from dataset.vid.siamfc_crops import CropSettings, cut
 from runtime.errors import UserError
 
@@ -79,17 +77,17 @@ def test_cut_matches_the_oracle(picture, box, sizes):
     assert difference.max() <= 2  # rounding; no row or column of the border may be off
 
 
-def frame_of(root: Path, picture: np.ndarray, split: str = "train", folder: str = FOLDER) -> Frame:
-    objects = [thing(0, BOXES["inside"]), thing(11, BOXES["left"])]
-    return put_frame(root, split, folder, "000003", objects, picture)
+@pytest.fixture
+def task(tmp_path) -> FrameCrops:
+    objects = [thing(0, (40, 30, 70, 60)), thing(11, (-6, 30, 20, 60))]
+    frame = put_frame(tmp_path, "train", FOLDER, "000003", objects)
+    return object_crops(tmp_path, tmp_path / "out", frame)
 
 
-def test_an_image_is_decoded_once_or_not_at_all(tmp_path, picture, monkeypatch):
-    frame = frame_of(tmp_path, picture)
-    task = object_crops(tmp_path, tmp_path / "out", frame)
+def test_an_image_is_decoded_once_or_not_at_all(task, monkeypatch):
     decoded, real_open = [], Image.open
     monkeypatch.setattr(Image, "open", lambda path: decoded.append(path) or real_open(path))
-    folder = tmp_path / "out" / "crops" / "b" / "ILSVRC2015_train_00007000"
+    folder = task.out / "crops" / "b" / "ILSVRC2015_train_00007000"
     for written, existing, opened in ((2, 0, 1), (1, 1, 2), (0, 2, 2)):  # both, one that is gone, none
         counts = write_crops(task)
         assert (counts.written, counts.existing, len(decoded)) == (written, existing, opened)
@@ -98,25 +96,7 @@ def test_an_image_is_decoded_once_or_not_at_all(tmp_path, picture, monkeypatch):
             (folder / "000003.11.crop.x.jpg").unlink()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_many_images_and_a_broken_one(tmp_path, picture, workers):
-    frames = [frame_of(tmp_path, picture, "val", f"s{i:02d}") for i in range(40)]
-    frames[7].image_file(tmp_path).write_bytes(frames[7].image_file(tmp_path).read_bytes()[:500])
-    frames[9].image_file(tmp_path).unlink()
-    reports = []
-    tasks = [object_crops(tmp_path, tmp_path / "out", frame) for frame in frames]
-    counts = write_all_crops(iter(tasks), workers, reports.append)
-    assert counts.written == 2 * 38
-    problems = [(problem.file, problem.kind) for problem in counts.problems]
-    assert problems == [(str(tasks[7].image), "unreadable JPEG"), (str(tasks[9].image), "no JPEG")]
-    assert reports[-1] == 40
-    assert not list((tmp_path / "out" / PARTIAL).iterdir())
-    assert len(list((tmp_path / "out" / "crops").rglob("*"))) == 1 + 38 + 2 * 38  # e, snippets, crops
-
-
-def test_folder_that_cannot_be_written(tmp_path, picture):
-    frame = frame_of(tmp_path, picture)
-    (tmp_path / "out").write_text("a file")
-    task = object_crops(tmp_path, tmp_path / "out", frame)
+def test_folder_that_cannot_be_written(task):
+    task.out.write_text("a file")
     with pytest.raises(UserError, match="cannot write"):
         write_all_crops([task], workers=1)

@@ -43,7 +43,6 @@ def test_it_gives_what_the_files_say(root, tmp_path, split):
     write_index(tmp_path / "i.npz", index_split(root, split, workers=1))
     index = read_index(tmp_path / "i.npz")
     truth = tree(split)
-    assert list(index.frames()) == [frame for snippet in truth for frame in snippet.frames]
     assert [(s.split, s.folder, list(s.frames)) for s in index.snippets()] == [
         (split, s.folder, s.frames) for s in truth
     ]
@@ -53,13 +52,6 @@ def test_it_gives_what_the_files_say(root, tmp_path, split):
     assert frames[5] == list(frames)[5]
     with pytest.raises(IndexError):
         frames[6]
-
-
-def test_equal_annotations_give_equal_bytes(root, index, tmp_path):
-    write_index(tmp_path / "one.npz", index)
-    write_index(tmp_path / "two.npz", index_split(root, "train", workers=2))
-    write_index(tmp_path / "three.npz", read_index(tmp_path / "one.npz"))
-    assert len({file.read_bytes() for file in tmp_path.iterdir()}) == 1
 
 
 @pytest.mark.parametrize("seed", range(6))
