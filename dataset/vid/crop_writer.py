@@ -22,22 +22,18 @@ class FrameCrops:
     """What to cut from one frame.
 
     Attributes:
-        root: the VID root.
-        frame: the frame; its size is compared with that of its image.
+        image: the frame's picture.
+        frame: the frame, whose size is compared with that of its picture.
         out: the output folder.
         boxes: boxes, and the files below `out` to write their crops to.
         settings: size and quality of the files.
     """
 
-    root: Path
+    image: Path
     frame: Frame
     out: Path
     boxes: tuple[tuple[Box, str], ...]
     settings: CropSettings = DEFAULT
-
-    @property
-    def image(self) -> Path:
-        return self.frame.image_file(self.root)
 
 
 @dataclass
@@ -51,7 +47,8 @@ class CropCounts:
 
 def object_crops(root: Path, out: Path, frame: Frame, settings: CropSettings = DEFAULT) -> FrameCrops:
     """The crops of all objects of a frame."""
-    return FrameCrops(root, frame, out, tuple((o.box, crop_path(frame, o.trackid)) for o in frame.objects), settings)
+    boxes = tuple((o.box, crop_path(frame, o.trackid)) for o in frame.objects)
+    return FrameCrops(frame.image_file(root), frame, out, boxes, settings)
 
 
 def write_crops(task: FrameCrops) -> CropCounts:

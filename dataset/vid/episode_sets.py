@@ -67,7 +67,9 @@ class EpisodeSet:
         frames: dict[Frame, list[tuple[Box, str]]] = {}
         for path, (frame, box) in sorted(self.random_crops.items()):
             frames.setdefault(frame, []).append((box, path))
-        return [FrameCrops(root, frame, out, tuple(boxes), settings) for frame, boxes in frames.items()]
+        return [
+            FrameCrops(frame.image_file(root), frame, out, tuple(boxes), settings) for frame, boxes in frames.items()
+        ]
 
     def without(self, broken: set[str]) -> int:
         """Drops the episodes that need one of these paths. Returns how many."""

@@ -5,9 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from visualization.tracks.matrices import MOST_OBJECTS, NEAREST, WRONG, Objects
 from visualization.tracks.tracking import Matching, Tracks
-from visualization.tracks.video_page import render_tracks
+from visualization.tracks.video_page import MOST_OBJECTS, NEAREST, WRONG, render_tracks
 
 
 def page_of(folder, pairs, limit, size=2):
@@ -22,7 +21,6 @@ def page_of(folder, pairs, limit, size=2):
     frames = range(len(pairs) + 1)
     ids = tuple(range(size))
     matchings = [Matching(i, i + 1, (ids, ids), np.eye(size), pair) for i, pair in enumerate(pairs)]
-    objects = Objects([f"f{i}" for i in frames], [ids for _ in frames], thumbnail)
     page = render_tracks(
         title="t",
         source="s",
@@ -30,8 +28,9 @@ def page_of(folder, pairs, limit, size=2):
         metrics=[["a"], ["b"]],
         notes=[],
         animation=folder / "a.gif",
-        objects=objects,
         tracks=Tracks([ids for _ in frames], tuple(matchings), tuple(tuple(k + 1 for k in ids) for _ in frames)),
+        names=[f"f{i}" for i in frames],
+        thumbnail=thumbnail,
         limit=limit,
     )
     return page, wanted

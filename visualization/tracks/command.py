@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 
 from dataset.vid.annotated_frames import AnnotatedFrame, read_annotated_frames
+from dataset.vid.crop_writer import FrameCrops, write_crops
+from dataset.vid.siamfc_crops import DEFAULT, CropSettings
 from model.run import devices
 from model.run.checkpoint_files import step_of
 from runtime.errors import UserError
@@ -21,8 +23,6 @@ from visualization.tracks.animation import check_format, check_length, frames_a_
 from visualization.tracks.boxes import RESERVED, fit_size
 from visualization.tracks.folder import PAGE, check_folder, replace_together
 from visualization.tracks.matching import NOTES, match
-from visualization.tracks.matrices import Objects
-from visualization.tracks.object_crops import write_object_crops
 from visualization.tracks.video import draw_frames
 from visualization.tracks.video_page import render_tracks
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     embed = load_embed(checkpoint, params)
     # Crops lie elsewhere: TensorFlow takes no names that are not UTF-8.
     with tempfile.TemporaryDirectory() as crops, replace_together(out) as temporary:
-        files = write_object_crops(frames, Path(crops), args.context, Progress("cropped", len(frames), "frames"))
+        files = _cut_objects(frames, Path(crops), DEFAULT if args.context is None else CropSettings(args.context))
         flat = [file for own in files for file in own]
         flat_embeddings = embed(flat, np.ones(len(flat), np.uint8), "objects")
         embeddings = np.split(flat_embeddings, np.cumsum([len(own) for own in files])[:-1])  # (N, D) per frame
@@ -66,12 +66,9 @@ def run(args: argparse.Namespace) -> int:
             metrics=metrics,
             notes=NOTES,
             animation=animation,
-            objects=Objects(
-                names=[f.frame.name for f in frames],
-                trackids=[tuple(o.trackid for o in f.frame.objects) for f in frames],
-                thumbnail=lambda frame, place: as_jpeg(shrunk(Image.open(files[frame][place]), _THUMBNAIL)),
-            ),
             tracks=tracks,
+            names=[f.frame.name for f in frames],
+            thumbnail=lambda frame, place: as_jpeg(shrunk(Image.open(files[frame][place]), _THUMBNAIL)),
             limit=args.sections,
         )
         (temporary / PAGE).write_text(page, "utf-8")
@@ -97,6 +94,17 @@ def _read(args: argparse.Namespace) -> tuple[list[AnnotatedFrame], list[str]]:
             f"{args.annotations}: of {len(frames):,} frames {having} have {what}; to match, there must be two"
         )
     return frames, left_out
+
+
+def _cut_objects(frames: Sequence[AnnotatedFrame], folder: Path, settings: CropSettings) -> list[list[str]]:
+    """Cuts all objects out of their frames, as for training: their files, a list per frame."""
+    files, progress = [], Progress("cropped", len(frames), "frames")
+    for number, (picture, frame) in enumerate((f.picture, f.frame) for f in frames):
+        boxes = tuple((o.box, f"{number}.{place}.jpg") for place, o in enumerate(frame.objects))
+        write_crops(FrameCrops(picture, frame, folder, boxes, settings))
+        files.append([str(folder / name) for _, name in boxes])
+        progress(number + 1)
+    return files
 
 
 def _facts(

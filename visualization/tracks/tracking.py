@@ -66,20 +66,16 @@ class Score:
     Attributes:
         present: objects that are in both frames of a matching, over all matchings.
         right: those of them that were matched to themselves.
-        matches: all pairs matched; `wrong` of them join different objects.
+        wrong: matches of different objects.
         switches: how often an object's number differs from the one it had when it was last seen.
         switches_after_absence: those of them where it was not in the frame before, so that no matching could know it.
     """
 
     present: int
     right: int
-    matches: int
+    wrong: int
     switches: int
     switches_after_absence: int
-
-    @property
-    def wrong(self) -> int:
-        return self.matches - self.right
 
 
 def distance_matrix(first: np.ndarray, second: np.ndarray, metric: str) -> np.ndarray:
@@ -169,7 +165,7 @@ def score(tracks: Tracks) -> Score:
             seen[identity] = number, frame
         before = frame if ids else before
     present, right = sum(m.present for m in tracks.matchings), sum(len(m.right) for m in tracks.matchings)
-    return Score(present, right, sum(len(m.pairs) for m in tracks.matchings), switches, absent)
+    return Score(present, right, sum(len(m.pairs) for m in tracks.matchings) - right, switches, absent)
 
 
 def expected_by_chance(tracks: Tracks) -> float:

@@ -1,12 +1,24 @@
-"""The page of `visualize.py tracks`: metrics, the animation, and the distances of each frame to the next."""
+"""The page of `visualize.py tracks`: metrics, the animation, and the distances of each frame to the next.
 
+Distances are in tables: the objects of a frame are rows, those of the next are columns.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from visualization.kit.colours import rgb_of
 from visualization.kit.html_page import render_page
-from visualization.tracks.matrices import WRONG, Matrices, Objects
-from visualization.tracks.tracking import Tracks
+from visualization.tracks.boxes import Colour, colour_of, ink_on
+from visualization.tracks.tracking import Matching, Tracks
 
 EMBEDDED_BYTES = 8_000_000  # a larger animation is not put into the page, which shows the file beside it
+MOST_OBJECTS = 40  # of a frame; a larger table nobody reads
+# Legible on each other: WRONG on NEAREST, the darkest a cell gets.
+NEAREST, WRONG = "#aacdf0", "#7a2e00"
+
+# From the positions of a frame and of an object in it to the object's picture, a JPEG file.
+Thumbnail = Callable[[int, int], bytes]
 
 
 def render_tracks(
@@ -16,8 +28,9 @@ def render_tracks(
     metrics: list[list[str]],
     notes: list[str],
     animation: Path,
-    objects: Objects,
     tracks: Tracks,
+    names: Sequence[str],
+    thumbnail: Thumbnail,
     limit: int,
 ) -> str:
     """The page as HTML that needs no network.
@@ -28,13 +41,15 @@ def render_tracks(
         metrics: a table whose first row and column are headings.
         notes: sentences below the table.
         animation: the file, which will be in the page's folder.
-        tracks: from the embedding.
+        tracks: from the embedding, over F frames.
+        names: F names of frames.
+        thumbnail: gives the pictures of the objects that are shown.
         limit: most sections of matchings: first those with a fault, then the others.
     """
     # Of a sound matching, all objects that are in both frames are matched to themselves, and no others are matched.
     sound = [i for i, m in enumerate(tracks.matchings) if len(m.right) == len(m.pairs) == m.present]
     faulty = sorted(set(range(len(tracks.matchings))).difference(sound))
-    tables = Matrices(objects, tracks)
+    tables = Matrices(tracks, names, thumbnail)
     return render_page(
         "tracks/video.html.jinja",
         title=title,
@@ -49,3 +64,83 @@ def render_tracks(
         left_out=[max(0, len(faulty) - limit), len(sound) - max(0, min(len(sound), limit - len(faulty)))],
         wrong=WRONG,
     )
+
+
+class Shown(NamedTuple):
+    """An object: its picture's name, the number it was given with its colours, and its true identity."""
+
+    picture: str
+    number: int
+    ground: Colour
+    ink: Colour
+    identity: int
+
+
+class Cell(NamedTuple):
+    """A distance in three digits, its colour, whether it was matched, and whether it is of one object."""
+
+    distance: str
+    shade: str
+    chosen: bool
+    same: bool
+
+
+class Matrix(NamedTuple):
+    """The table of one matching; with too many objects, a sentence in place of columns and rows.
+
+    A row is an object, its distances, and whether it is in the next frame.
+    """
+
+    first: str
+    second: str
+    columns: list[Shown]
+    rows: list[tuple[Shown, list[Cell], bool]]
+    counts: str = ""
+
+
+class Matrices:
+    """Makes tables with one scale of colours, and collects the pictures that they show.
+
+    Attributes:
+        thumbnails: the pictures of the tables made so far, JPEG files by name.
+    """
+
+    def __init__(self, tracks: Tracks, names: Sequence[str], thumbnail: Thumbnail) -> None:
+        self._tracks, self._names, self._thumbnail = tracks, names, thumbnail
+        self._low = min(float(matching.distances.min()) for matching in tracks.matchings)
+        self._high = max(float(matching.distances.max()) for matching in tracks.matchings)
+        self.thumbnails: dict[str, bytes] = {}
+
+    def table(self, matching: Matching) -> Matrix:
+        """The table of one matching."""
+        first, second = matching.identities
+        names = self._names[matching.first], self._names[matching.second]
+        n, m = matching.distances.shape
+        if max(n, m) > MOST_OBJECTS:
+            counts = f"of {len(matching.pairs):,} matches {len(matching.right):,} are right"
+            return Matrix(*names, [], [], f"{n:,} and {m:,} objects, too many for a table: {counts}.")
+        pairs = frozenset(matching.pairs)
+        rows = []
+        for row, identity in enumerate(first):
+            cells = []
+            for column, other in enumerate(second):
+                distance = float(matching.distances[row, column])
+                cell = Cell(_three_digits(distance), self._shade(distance), (row, column) in pairs, identity == other)
+                cells.append(cell)
+            rows.append((self._shown(matching.first, row), cells, identity in second))
+        return Matrix(*names, [self._shown(matching.second, column) for column in range(m)], rows)
+
+    def _shown(self, frame: int, place: int) -> Shown:
+        number, name = self._tracks.numbers[frame][place], f"p{frame}-{place}"
+        if name not in self.thumbnails:
+            self.thumbnails[name] = self._thumbnail(frame, place)
+        colour = colour_of(number)
+        return Shown(name, number, colour, ink_on(colour), self._tracks.trackids[frame][place])
+
+    def _shade(self, distance: float) -> str:
+        share = (distance - self._low) / (self._high - self._low) if self._high > self._low else 1.0
+        return "#" + "".join(f"{round(near + share * (255 - near)):02x}" for near in rgb_of(NEAREST))
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
