@@ -17,24 +17,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.vid.annotations import SPLITS
-from dataset.vid.crop import NoCropsError, check_frames, crop_split, tell_problems, up_to_date_index
-from dataset.vid.curate import Wishes, curate
+from dataset.vid.crop import check_frames, crop_split, tell_problems, up_to_date_index
+from dataset.vid.curate import curate
 from dataset.vid.output_folder import OutputFolder
 from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS
-from dataset.vid.siamfc_crops import CONTEXT_AMOUNT, EXEMPLAR_SIZE, JPEG_QUALITY, SEARCH_SIZE, CropSettings
+from dataset.vid.siamfc_crops import DEFAULT, CropSettings
 from runtime.arguments import Parser, number
 from runtime.errors import UserError, exit_code
+from runtime.json_files import write_json
 from runtime.parallel import cores
 
 # Of each command: flag, default, kind, lowest and highest value, meaning.
 _WORKERS = ("workers", cores(), int, 1, 1024, "processes")
 _NUMBERS = {
     "crop": (
-        ("context", CONTEXT_AMOUNT, float, 0, 100, "margin around a box, in parts of its width + height"),
-        ("exemplar_size", EXEMPLAR_SIZE, int, 1, 10_000, "pixels that the box with its margin takes in a crop"),
-        ("search_size", SEARCH_SIZE, int, 2, 10_000, "side of a crop in pixels"),
-        ("quality", JPEG_QUALITY, int, 1, 100, "of the JPEG files"),
-        ("min_box", 0, float, 0, 100_000, "objects with a side below this many pixels are left out"),
+        ("context", DEFAULT.context, float, 0, 100, "margin around a box, in parts of its width + height"),
+        ("exemplar_size", DEFAULT.exemplar, int, 1, 10_000, "pixels that the box with its margin takes in a crop"),
+        ("search_size", DEFAULT.search, int, 2, 10_000, "side of a crop in pixels"),
+        ("quality", DEFAULT.quality, int, 1, 100, "of the JPEG files"),
+        ("min_box", DEFAULT.min_box, float, 0, 100_000, "objects with a side below this many pixels are left out"),
         _WORKERS,
     ),
     "curate": (
@@ -93,9 +94,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = OutputFolder(arguments.out)
     if arguments.command == "curate":
         folder.check()
-        wishes = Wishes(arguments.seed, arguments.episodes, arguments.random_crops, arguments.max_iou)
+        wishes = {name: getattr(arguments, name) for name in ("seed", "episodes", "random_crops", "max_iou")}
         with folder.at_work():
-            curate(folder, wishes, arguments.workers)
+            curate(folder, arguments.workers, **wishes)
         return
 
     splits = _splits(arguments.root, arguments.split)
@@ -109,21 +110,19 @@ def main(argv: Sequence[str] | None = None) -> None:
             check_frames(arguments.root, split)
     folder.agreed(arguments.root, settings)
     with folder.at_work():
-        folder.settle(arguments.root, settings)
+        write_json(folder.settings_json, folder.agreed(arguments.root, settings))
         # All annotations first: what is wrong with them shows before hours of cropping.
         indices = [up_to_date_index(folder, split, arguments.workers, arguments.reindex) for split in splits]
-        failed: list[UserError] = []
+        without = []
         for index in indices:
             if not settings:
                 print(f"{index.split}: {len(index.trackids):,} objects in {index.frame_count:,} frames")
                 tell_problems(folder, index.split, index.problems)
-                continue
-            try:
-                crop_split(folder, index, arguments.workers)
-            except NoCropsError as error:  # the other split may be complete
-                failed.append(error)
-        if failed:
-            raise failed[0]
+            elif not crop_split(folder, index, arguments.workers):
+                without.append(index)  # the other split may be complete
+        if without:
+            frames, count = folder.root / "Data" / "VID" / without[0].split, without[0].frame_count
+            raise UserError(f"{frames}: none of its {count:,} frames gave a crop; is the archive unpacked there?")
     print(f"next: python -m dataset.prepare.imagenetvid curate --out {shlex.quote(str(arguments.out))} --seed 0")
 
 

@@ -33,15 +33,13 @@ def up_to_date_index(folder: OutputFolder, split: str, workers: int, anew: bool 
     return index
 
 
-class NoCropsError(UserError):
-    """None of a split's frames gave a crop."""
-
-
-def crop_split(folder: OutputFolder, index: SplitIndex, workers: int) -> None:
+def crop_split(folder: OutputFolder, index: SplitIndex, workers: int) -> bool:
     """Writes the crops of a split, whose index is given, that are not there yet, and what became of them.
 
+    Returns:
+        Whether there is any in the end.
+
     Raises:
-        NoCropsError: when there is none in the end.
         UserError: when nothing can be written; files that cannot be read are counted instead.
     """
     split, settings = index.split, folder.crop_settings
@@ -61,10 +59,7 @@ def crop_split(folder: OutputFolder, index: SplitIndex, workers: int) -> None:
     frames = index.frame_count - len(missing)
     print(f"{split}: {crops:,} crops of {frames:,} frames, {counts.existing:,} of them from before")
     tell_problems(folder, split, problems, chosen)
-    if not crops:
-        raise NoCropsError(
-            f"{top}: none of its {index.frame_count:,} frames gave a crop; is the archive unpacked there?"
-        )
+    return crops > 0
 
 
 def without_annotation(folder: OutputFolder, index: SplitIndex) -> list[Problem]:

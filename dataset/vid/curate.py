@@ -1,7 +1,6 @@
 """Makes a prepared data set of indices and crops: training list, episodes, their random crops, statistics."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from dataset.formats.writing import write_prepared
@@ -16,18 +15,10 @@ from runtime.json_files import write_json
 from runtime.progress import Progress
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What to curate: the settings of the command, see its --help."""
-
-    seed: int
-    episodes: int
-    random_crops: int
-    max_iou: float
-
-
-def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
+def curate(folder: OutputFolder, workers: int, *, seed: int, episodes: int, random_crops: int, max_iou: float) -> None:
     """Writes the lists below the folder; dataset.json comes last, and only when all crops are there.
+
+    What the settings mean is in the --help of the command.
 
     Raises:
         UserError: when nothing at all can be made.
@@ -48,8 +39,9 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
     notes, sets = [f"{split}: none of its objects has a crop; left out" for split in empty], {}
     if "train" in indices:
         sets["train"] = _write_train(folder, indices["train"], notes)
-    for episodes in _episode_sets(indices, wishes):
-        sets[episodes.name] = _write_episodes(folder, episodes, workers, notes)
+    settings = {"seed": seed, "episodes": episodes, "random_crops": random_crops, "max_iou": max_iou}
+    for each in _episode_sets(indices, seed, episodes, random_crops, max_iou):
+        sets[each.name] = _write_episodes(folder, each, workers, notes)
 
     gone = {"train_eval", "val_eval", "easy_val_eval"}.difference(sets)  # of an earlier curation
     write_prepared(folder.path, {} if "train" in sets else {"train.csv": []}, [(name, [], {}) for name in gone])
@@ -58,7 +50,7 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
             notes.append(f"{split}: its annotations have not been read, so that there is no {lists}")
     uncropped = [split for split in indices if not folder.record_file(split).exists()]
     notes += [f"{split}: its crops have not all been made; run the command crop" for split in uncropped]
-    made = {"settings": vars(wishes), "splits": statistics, "sets": sets, "notes": notes}
+    made = {"settings": settings, "splits": statistics, "sets": sets, "notes": notes}
     write_json(folder.path / "statistics.json", made)
     _report(sets, notes)
     if uncropped:
@@ -66,7 +58,7 @@ def curate(folder: OutputFolder, wishes: Wishes, workers: int) -> None:
         return
     counts = {name: made.get("episodes", made.get("images")) for name, made in sets.items()}
     info = {"name": folder.path.resolve().name, "licence": "ImageNet's terms of access", "image_root": "."}
-    origin = f"ImageNet VID 2015, crops and episodes of dataset.prepare.imagenetvid, seed {wishes.seed}"
+    origin = f"ImageNet VID 2015, crops and episodes of dataset.prepare.imagenetvid, seed {seed}"
     write_prepared(folder.path, {}, info=info | {"origin": origin, "counts": counts})
     without = "" if (folder.path / "train.csv").exists() else ", for evaluation only: there is no train.csv"
     print(f"\n{folder.path}: prepared{without}")
@@ -89,15 +81,15 @@ def _write_train(folder: OutputFolder, index: SplitIndex, notes: list[str]) -> d
     return made
 
 
-def _episode_sets(indices: dict[str, SplitIndex], wishes: Wishes) -> Iterator[EpisodeSet]:
-    number, seed = wishes.episodes, wishes.seed
+def _episode_sets(
+    indices: dict[str, SplitIndex], seed: int, number: int, random_crops: int, max_iou: float
+) -> Iterator[EpisodeSet]:
     if "train" in indices:
         yield object_episodes(indices["train"].snippets(), "train_eval", number, seed)
     if "val" in indices:
         val = indices["val"]
         yield object_episodes(val.snippets(), "val_eval", number, seed)
-        easy = (number, seed, wishes.random_crops, wishes.max_iou)
-        yield random_crop_episodes(val.snippets(), "easy_val_eval", *easy)
+        yield random_crop_episodes(val.snippets(), "easy_val_eval", number, seed, random_crops, max_iou)
 
 
 def _write_episodes(folder: OutputFolder, episodes: EpisodeSet, workers: int, notes: list[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataset.vid.siamfc_crops import CropSettings
 from dataset.vid.statistics import count_problems
 from runtime.errors import UserError
 from runtime.files import only_one, replace_file
-from runtime.json_files import read_json, write_json
+from runtime.json_files import read_json
 
 MADE_BY = "dataset.prepare.imagenetvid"
 
@@ -66,17 +66,13 @@ class OutputFolder:
             raise UserError(f"{self.settings_json}: damaged, or of another version; give another --out") from None
 
     def check(self) -> None:
-        """Raises a UserError unless the folder is one that `settle` made."""
+        """Raises a UserError unless the folder is one of this command."""
         if not self.settings_json.exists():
             raise UserError(f"{self.path}: nothing to curate in it; run the command crop first, with this --out")
         self._settings()
 
-    def settle(self, root: Path, crops: CropSettings | None) -> None:
-        """Writes down what `agreed` says; to be called by the one that is `at_work`."""
-        write_json(self.settings_json, self.agreed(root, crops))
-
     def agreed(self, root: Path, crops: CropSettings | None) -> dict[str, Any]:
-        """The settings of the folder, new or as it was made, for one archive and one way of cropping; None is any.
+        """What settings.json is to say, for one archive and one way of cropping; None is any that it was made with.
 
         Raises:
             UserError: when the folder holds something else, or was made with other settings.
@@ -129,19 +125,14 @@ class OutputFolder:
         index, small = without_small(read_index(self.index_file(split)), self.crop_settings.min_box)
         if not self.record_file(split).exists():
             return index, count_problems(index.problems) | small
-        record = self.record(split)
+        record = read_json(self.record_file(split))
+        if not (isinstance(record, dict) and isinstance(record.get("missing_frames"), list) and "left_out" in record):
+            raise UserError(f"{self.record_file(split)}: not as the command crop wrote it; run crop again")
         if missing := set(record["missing_frames"]):
             pairs = zip(index.folders[index.snippet_of_frame].tolist(), index.names.tolist(), strict=True)
             frames = [f"{folder.decode()}/{name.decode()}" not in missing for folder, name in pairs]
             index = index.select(np.array(frames), np.full(len(index.trackids), True))
         return index, record["left_out"]
-
-    def record(self, split: str) -> dict[str, Any]:
-        """What `record_file` says."""
-        record = read_json(self.record_file(split))
-        if not (isinstance(record, dict) and isinstance(record.get("missing_frames"), list) and "left_out" in record):
-            raise UserError(f"{self.record_file(split)}: not as the command crop wrote it; run crop again")
-        return record
 
     def write_problems(self, split: str, problems: Sequence[Problem]) -> None:
         """Writes the list of problems."""

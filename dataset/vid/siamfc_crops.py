@@ -14,10 +14,6 @@ from dataset.vid.annotations import Frame
 
 Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in pixels
 
-CONTEXT_AMOUNT = 0.01
-EXEMPLAR_SIZE = 127
-SEARCH_SIZE = 255
-JPEG_QUALITY = 90
 TRAIN_FOLDERS = tuple(f"ILSVRC2015_VID_train_000{i}" for i in range(4))
 
 
@@ -26,41 +22,34 @@ class CropSettings:
     """How crops are made.
 
     Attributes:
-        context: c of `crop_window`.
+        context: c of `window`.
         exemplar, search: sizes in pixels: the box with its margin takes exemplar / search of the crop's side, and
             `search` is that side.
         quality: of the JPEG files, 1 to 100.
         min_box: objects with a side below this many pixels get no crop.
     """
 
-    context: float = CONTEXT_AMOUNT
-    exemplar: int = EXEMPLAR_SIZE
-    search: int = SEARCH_SIZE
-    quality: int = JPEG_QUALITY
+    context: float = 0.01
+    exemplar: int = 127
+    search: int = 255
+    quality: int = 90
     min_box: float = 0
 
     def window(self, box: Box) -> Box:
-        """`crop_window` of these settings."""
-        return crop_window(box, self.context, self.exemplar, self.search)
+        """The square that is cut out around a box: centred on it, side `s_z * search / exemplar`, in pixels.
+
+        s_z = sqrt((w + c (w + h)) (h + c (w + h))), c = `context`: the side of the square with the area of the box and
+        its margin.
+        """
+        xmin, ymin, xmax, ymax = box
+        w, h = xmax - xmin, ymax - ymin
+        margin = self.context * (w + h)
+        half = math.sqrt((w + margin) * (h + margin)) * self.search / self.exemplar / 2
+        cx, cy = (xmin + xmax) / 2, (ymin + ymax) / 2
+        return cx - half, cy - half, cx + half, cy + half
 
 
 DEFAULT = CropSettings()
-
-
-def crop_window(
-    box: Box, context: float = CONTEXT_AMOUNT, exemplar: int = EXEMPLAR_SIZE, search: int = SEARCH_SIZE
-) -> Box:
-    """The square that is cut out around a box: centred on it, side `s_z * search / exemplar`, in pixels.
-
-    s_z = sqrt((w + c (w + h)) (h + c (w + h))), c = `context`: the side of the square with the area of the box and
-    its margin.
-    """
-    xmin, ymin, xmax, ymax = box
-    w, h = xmax - xmin, ymax - ymin
-    margin = context * (w + h)
-    half = math.sqrt((w + margin) * (h + margin)) * search / exemplar / 2
-    cx, cy = (xmin + xmax) / 2, (ymin + ymax) / 2
-    return cx - half, cy - half, cx + half, cy + half
 
 
 def mean_colour(image: Image.Image) -> tuple[int, int, int]:
@@ -72,7 +61,7 @@ def mean_colour(image: Image.Image) -> tuple[int, int, int]:
 
 
 def cut(
-    image: Image.Image, window: Box, size: int = SEARCH_SIZE, colour: tuple[int, int, int] | None = None
+    image: Image.Image, window: Box, size: int = DEFAULT.search, colour: tuple[int, int, int] | None = None
 ) -> Image.Image:
     """Resamples a window of an RGB image to `size` x `size` pixels, bilinear.
 

@@ -15,7 +15,7 @@ from helpers.vid_tree import HEIGHT, PRESENT, WIDTH, make_snippet
 from PIL import Image
 
 from dataset.vid.annotated_frames import read_annotated_frames
-from dataset.vid.siamfc_crops import crop_window, cut
+from dataset.vid.siamfc_crops import DEFAULT, cut
 from model.run.run_folder import RunFolder
 from visualization.sources.network import load_embed
 from visualization.tracks.boxes import draw_frame
@@ -53,7 +53,7 @@ def test_gif_and_page_of_every_distance(trained, snippet, tmp_path):
         image = Image.open(annotated.picture).convert("RGB")
         for o in annotated.frame.objects:
             files.append(str(tmp_path / f"{len(files)}.jpg"))
-            cut(image, crop_window(o.box)).save(files[-1], quality=90)
+            cut(image, DEFAULT.window(o.box)).save(files[-1], quality=90)
     emb = load_embed(trained / "checkpoints" / "ckpt-4", params)(files, np.ones(len(files), np.uint8), "objects")
     expected = [distance_matrix(a, b, params.metric) for a, b in ((emb[:3], emb[3:5]), (emb[3:5], emb[5:]))]
     page = (out / "tracks.html").read_text(encoding="utf-8")

@@ -34,7 +34,7 @@ from dataset.vid.output_folder import OutputFolder
 from dataset.vid.selection import snippet_class, train_rows
 from dataset.vid.siamfc_crops import crop_window, cut
 from model.evaluation.sets import find_evaluation_sets
-from runtime.json_files import read_json
+from runtime.json_files import read_json, write_json
 
 SETS = ("easy_val_eval", "train_eval", "val_eval")
 EPISODES = 24
@@ -247,7 +247,7 @@ def test_curation_of_100_000_frames_stays_below_1_gb(tmp_path):
     """The size that a tenth of ImageNet VID has."""
     out = OutputFolder(tmp_path / "out")
     with out.at_work():
-        out.settle(tmp_path, None)
+        write_json(out.settings_json, out.agreed(tmp_path, None))
         for split, snippets in (("train", 250), ("val", 84)):
             write_index(out.index_file(split), made_up(split, snippets))
     said, peak = run_measured("dataset.prepare.imagenetvid", "curate", "--out", out.path)
