@@ -157,9 +157,8 @@ def _evaluate(request: Request, query: _Side, gallery: _Side, metric: str) -> Ev
         query = replace(query, emb=expanded)
         definitions["query_expansion"] = query_expansion.definition(k, alpha)
     if request.index:
-        found = approximate.evaluate_index(task, query.emb[task.queries], gallery.emb, metric)
-        definitions |= found.definitions
-        return Evaluation(found.metrics, definitions, task.counts, found.cmc, notes=[found.note])
+        metrics, meanings, cmc, note = approximate.evaluate_index(task, query.emb[task.queries], gallery.emb, metric)
+        return Evaluation(metrics, definitions | meanings, task.counts, cmc, notes=[note])
 
     distances: Distances
     if request.rerank:

@@ -14,6 +14,17 @@ class UnreadableCheckpointError(UserError):
     """A checkpoint is gone, damaged or useless; others may be sound."""
 
 
+class NonFiniteError(UserError):
+    """The loss or a weight became NaN or infinite."""
+
+    code = 3
+
+    def __init__(self, what: str, last_good: Path | None) -> None:
+        super().__init__(
+            f"{what}; the last good checkpoint is {last_good}; lower the learning rate, or look at the data"
+        )
+
+
 def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """The complete checkpoints of a folder: (step, path without suffix), oldest first.
 

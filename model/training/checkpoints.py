@@ -13,9 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from model.losses.objective import Objective
-from model.run.checkpoint_files import list_checkpoints, step_of
+from model.run.checkpoint_files import NonFiniteError, list_checkpoints, step_of
 from model.run.restore import restore_parts
-from model.training.non_finite import NonFiniteError
 from runtime.errors import UserError
 
 

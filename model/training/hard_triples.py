@@ -9,10 +9,10 @@ from dataset.loading.training_set import TrainingSet
 from dataset.sampling.triplets import TripletSampler
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
+from model.run.checkpoint_files import NonFiniteError
 from model.run.triples_file import load_triples, save_triples
 from model.training.batch_statistics import blocks_of
 from model.training.checkpoints import TrainingCheckpoints
-from model.training.non_finite import NonFiniteError
 from runtime.log import Log
 
 

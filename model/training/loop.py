@@ -10,7 +10,7 @@ import tensorflow as tf
 from dataset.loading.pipeline import broken_image
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
-from model.run.checkpoint_files import list_checkpoints
+from model.run.checkpoint_files import NonFiniteError, list_checkpoints
 from model.run.done import write_done
 from model.run.run_folder import RunFolder
 from model.training.checkpoints import TrainingCheckpoints
@@ -18,7 +18,6 @@ from model.training.curriculum import Phase, phase_at
 from model.training.feeding import feed
 from model.training.hard_triples import HardTriples
 from model.training.learner import build_learner
-from model.training.non_finite import NonFiniteError
 from model.training.record import Record
 from model.training.resume import resume_or_begin
 from model.training.supervisor import Supervisor, Watched

@@ -15,9 +15,9 @@ from helpers.training_results import assert_same_bits, events
 
 from model.configuration.loading import check_params
 from model.losses.objective import Objective
+from model.run.checkpoint_files import NonFiniteError
 from model.run.run_folder import RunFolder
 from model.training.checkpoints import TrainingCheckpoints
-from model.training.non_finite import NonFiniteError
 from runtime.json_files import read_json_lines
 
 

@@ -7,13 +7,12 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from model.distances import find_distance, has_unit_length, is_squared
-from model.metrics.ranking.gallery_distances import sums_over_dimensions
+from model.distances import find_distance, has_unit_length
+from model.metrics.search.nearest import nearest
 from model.metrics.vectors import unit_rows
 from model.run import devices
 from runtime.errors import UserError
@@ -117,15 +116,8 @@ def flatten(emb: np.ndarray, metric: str, method: str, seed: int = 0, perplexity
 
 def neighbour_share(points: np.ndarray, identities: np.ndarray, metric: str = "euclidean") -> float:
     """The share of points whose nearest other one is of their identity: (N, D), (N,)."""
-    points = points.astype(np.float64)
-    points = unit_rows(points) if has_unit_length(metric) else points
-    distance, squared, right = find_distance(metric), is_squared(metric), 0
-    for start in range(0, len(points), 256):
-        block = points[start : start + 256]
-        distances = cdist(block, points, "sqeuclidean") if squared else sums_over_dimensions(block, points, distance)
-        distances[np.arange(len(block)), start + np.arange(len(block))] = np.inf
-        right += int((identities[distances.argmin(axis=1)] == identities[start : start + 256]).sum())
-    return right / len(points)
+    others = nearest(points, points, 1, metric, exclude=np.arange(len(points))).indices[:, 0]
+    return float((identities[others] == identities).mean())
 
 
 def check_umap() -> None:

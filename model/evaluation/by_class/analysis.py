@@ -8,8 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.evaluation.by_class.confusion import ConfusedPair, Confusion, confused_pairs, find_confusions
-from model.evaluation.by_class.nearest_wrong import NearestWrong
+from model.evaluation.by_class.confusion import (
+    ConfusedPair,
+    Confusion,
+    NearestWrong,
+    confused_pairs,
+    find_confusions,
+)
 from model.metrics.ranking.gallery_distances import Distances
 from model.metrics.ranking.match_ranks import TIES, rank_matches
 from model.metrics.ranking.per_query import collect_definitions, compute_per_query

@@ -8,7 +8,6 @@ distances in float64; only what is not found makes the difference to exact searc
 
 import importlib
 from types import ModuleType
-from typing import NamedTuple
 
 import numpy as np
 
@@ -141,25 +140,18 @@ DEPTH = max(*CMC_RANKS, *RECALL_RANKS)
 SAMPLE = 1000  # queries with which the index is compared with an exact search
 
 
-class IndexResult(NamedTuple):
-    """Figures, what they mean, CMC@1 .. CMC@DEPTH, and how good the index is in a sentence."""
-
-    metrics: dict[str, float]
-    definitions: dict[str, str]
-    cmc: np.ndarray
-    note: str
-
-
 def evaluate_index(
-    task: Task, query_emb: np.ndarray, gallery_emb: np.ndarray, metric: str, seed: int = 0
-) -> IndexResult:
+    task: Task, query_emb: np.ndarray, gallery_emb: np.ndarray, metric: str
+) -> tuple[dict[str, float], dict[str, str], np.ndarray, str]:
     """CMC@k and Recall@k by the neighbours that the index finds.
 
     Args:
         task: who is to be found among whom.
         query_emb, gallery_emb: (Q', D) and (G', D) of the task's queries and gallery.
         metric: euclidean, sqeuclidean or cosine.
-        seed: of the index and of the sample.
+
+    Returns:
+        Figures, what they mean, CMC@1 .. CMC@DEPTH, and how good the index is in a sentence.
 
     Raises:
         UserError: when faiss is not installed, or has no such metric.
@@ -167,7 +159,7 @@ def evaluate_index(
     lists, size = task.lists, len(gallery_emb)
     # So many that DEPTH are left when those not to be ranked are taken away.
     k = min(size, DEPTH + int(np.diff(lists.left_out_offsets).max(initial=0)))
-    index = ApproximateIndex(gallery_emb, metric, seed=seed)
+    index = ApproximateIndex(gallery_emb, metric)
     found, _ = index.search(query_emb, k)  # (Q', k)
 
     rows = np.arange(len(found))[:, None]
@@ -180,7 +172,7 @@ def evaluate_index(
     metrics = {f"cmc@{depth}": float(cmc[depth - 1]) for depth in CMC_RANKS}
     metrics |= {f"recall@{depth}": float(cmc[depth - 1]) for depth in RECALL_RANKS}
     sample = min(SAMPLE, len(query_emb))
-    agreement = index.recall_against_exact(query_emb, min(DEPTH, size), sample, seed)
+    agreement = index.recall_against_exact(query_emb, min(DEPTH, size), sample)
     metrics["index_recall"] = float(agreement)
     nearest = f"the {min(DEPTH, size)} nearest of {sample:,} queries"
     note = f"the index found {agreement:.2%} of what an exact search finds, by {nearest}"
@@ -191,7 +183,7 @@ def evaluate_index(
         "excluder": task.rules,
         "metric": metric,
     }
-    return IndexResult(metrics, definitions, cmc, note)
+    return metrics, definitions, cmc, note
 
 
 def _among(rows: np.ndarray, found: np.ndarray, columns: np.ndarray, offsets: np.ndarray, size: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from dataset.formats.manifest import Manifest
 from model.evaluation.by_class.analysis import RANKING_METRICS, Analysis, analyze, wilson_interval
-from model.evaluation.by_class.nearest_wrong import NearestWrong
+from model.evaluation.by_class.confusion import NearestWrong
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.retrieval import evaluate_retrieval, make_task
 
