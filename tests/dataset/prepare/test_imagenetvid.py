@@ -32,7 +32,7 @@ from dataset.vid.episode_sets import object_episodes, random_crop_episodes
 from dataset.vid.index import SplitIndex, join, make_index, write_index
 from dataset.vid.output_folder import OutputFolder
 from dataset.vid.selection import snippet_class, train_rows
-from dataset.vid.siamfc_crops import crop_window, cut
+from dataset.vid.siamfc_crops import CropSettings, cut
 from model.evaluation.sets import find_evaluation_sets
 from runtime.json_files import read_json, write_json
 
@@ -170,7 +170,7 @@ def test_it_is_a_prepared_data_set(prepared):
             assert [row[name] for row in attributes] == list(map(str, values))
     for path, (frame, box) in easy.random_crops.items():
         with Image.open(prepared.out / path) as seen, Image.open(frame.image_file(prepared.root)) as picture:
-            assert np.abs(np.asarray(seen, float) - cut(picture, crop_window(box))).mean() <= 2
+            assert np.abs(np.asarray(seen, float) - cut(picture, CropSettings().window(box))).mean() <= 2
 
 
 def test_statistics(prepared):
