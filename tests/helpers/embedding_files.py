@@ -51,6 +51,14 @@ class EmbeddingFiles:
                 file.create_dataset("identity", data=list(map(str, texts)), dtype=h5py.string_dtype())
             file.attrs.update(attributes)
 
+    def paths(self, name: str) -> list[str]:
+        return [line.split(",")[1] for line in (self.folder / f"{name}.csv").read_text().split()]
+
+    def relabel(self, name: str, texts: list[str], paths: list[str]) -> None:
+        """Other labels in the list; the embeddings are without any."""
+        (self.folder / f"{name}.csv").write_text("".join(f"{t},{p}\n" for t, p in zip(texts, paths, strict=True)))
+        self.write(name, getattr(self, name)[2], None, None)
+
     def words(self, *others: object) -> list[str]:
         words = []
         for name in ("query", "gallery"):

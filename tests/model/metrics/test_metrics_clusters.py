@@ -19,7 +19,10 @@ def blobs(seed: int, identities: int = 8, images: int = 12, noise: float = 0.05)
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "cityblock"])
 def test_clusters_that_are_the_identities(metric: str) -> None:
+    """Whatever the lengths of the embeddings, where only directions count."""
     emb, labels = blobs(0, identities=4)
+    if metric == "cosine":
+        emb *= np.random.default_rng(0).uniform(0.1, 10, (len(emb), 1))
     assert cluster_metrics(emb, labels, metric=metric) == pytest.approx({"nmi": 1.0, "ami": 1.0})
 
 
@@ -37,13 +40,6 @@ def test_k_means_of_scikit_learn() -> None:
     assert figures["nmi"] == pytest.approx(normalized_mutual_info_score(labels, found))
     assert 0.2 < figures["nmi"] < 1
     assert cluster_metrics(emb, labels, seed=3) == figures
-
-
-def test_lengths_do_not_count_for_cosine() -> None:
-    emb, labels = blobs(2)
-    lengths = np.random.default_rng(0).uniform(0.1, 10, (len(emb), 1))
-    expected = cluster_metrics(emb, labels, metric="cosine")
-    assert cluster_metrics(emb * lengths, labels, metric="cosine") == pytest.approx(expected, abs=1e-6)
 
 
 def test_large_sets_go_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
