@@ -1,14 +1,11 @@
-"""Re-ranking against the published formulation on whole matrices, and the neighbour search against sorting."""
+"""Re-ranking against the published formulation on whole matrices."""
 
 import numpy as np
 import pytest
-from helpers.metric_names import METRICS
-from scipy.spatial.distance import cdist
 
 from model.metrics import vectors
 from model.metrics.search import nearest as nearest_module
 from model.metrics.search import rerank
-from model.metrics.search.nearest import nearest
 from model.metrics.search.rerank import Reranker
 from runtime.errors import UserError
 
@@ -147,55 +144,3 @@ def test_wrong_embeddings_are_refused() -> None:
         Reranker(good, embeddings(1, 9)[:, :5])
     with pytest.raises(UserError, match="shape"):
         Reranker(good, good[:0])
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("kind", ["clusters", "grid", "far from 0", "one far away", "tiny"])
-@pytest.mark.parametrize("k", [1, 5, 60])
-def test_nearest_is_what_sorting_in_double_precision_gives(metric: str, kind: str, k: int) -> None:
-    rng = np.random.default_rng(k)
-    query, gallery = embeddings(k, 40), embeddings(k + 1, 60)
-    if kind == "grid":
-        # Of length 4, for the cosine to be free of rounding.
-        query, gallery = (rng.integers(0, 2, (n, 16)) * 2.0 - 1 for n in (40, 60))
-        gallery[30:] = gallery[:30]
-    elif kind == "far from 0":
-        query, gallery = query + np.float32(1000), gallery + np.float32(1000)
-    elif kind == "one far away":
-        gallery[7] *= 1e6
-    elif kind == "tiny":
-        query, gallery = query.astype(np.float64) * 1e-30, gallery.astype(np.float64) * 1e-30
-    exclude = np.where(rng.random(40) < 0.5, rng.integers(0, 60, 40), -1)
-    expected = cdist(query.astype(np.float64), gallery.astype(np.float64), metric)
-    hidden = exclude >= 0
-    farthest = np.where(np.arange(60) == exclude[:, None], -np.inf, expected).max(1)
-    expected[hidden, exclude[hidden]] = np.inf
-    found = nearest(query, gallery, k, metric, exclude=exclude, farthest=True)
-    order = np.argsort(expected.round(14) if kind == "grid" else expected, axis=1, kind="stable")[:, :k]
-    values = np.take_along_axis(expected, order, 1)
-    np.testing.assert_array_equal(found.indices, np.where(np.isfinite(values), order, -1))
-    scale = 1e-9 * np.max(values, where=np.isfinite(values), initial=0) + 1e-15 * (metric == "cosine")
-    np.testing.assert_allclose(found.distances, values, rtol=1e-9, atol=scale)
-    np.testing.assert_allclose(found.farthest, farthest, rtol=1e-9)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_nearest_of_many_nearly_equal_vectors(seed: int) -> None:
-    """Distances that float32 cannot tell apart are still in order."""
-    rng = np.random.default_rng(seed)
-    points = 1 + 1e-9 * rng.normal(size=(300, 64))
-    points[:5] += 10
-    expected = np.argsort(cdist(points, points, "sqeuclidean"), axis=1, kind="stable")[:, :11]
-    np.testing.assert_array_equal(nearest(points, points, 11, "sqeuclidean").indices, expected)
-
-
-@pytest.mark.slow
-def test_market1501_in_a_gigabyte_and_the_published_algorithm_at_a_tenth() -> None:
-    from benchmarks.reranking import in_a_process
-
-    _, memory, _ = in_a_process("blocks", 3368, 15913)
-    assert memory < 1
-    _, _, found = in_a_process("blocks", 400, 1600)
-    _, _, expected = in_a_process("whole_matrices", 400, 1600)
-    # In float32 the published algorithm takes a few near ties the other way round.
-    assert np.mean(np.abs(found - expected) > 1e-5) < 0.005
