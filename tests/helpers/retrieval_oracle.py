@@ -23,16 +23,12 @@ def manifest(identities: list, cameras: list | None = None, prefix: str = "g", p
     )
 
 
-def brute_mask(query: Manifest, gallery: Manifest, excluder: str) -> np.ndarray:
-    mask = np.zeros((len(query), len(gallery)), bool)
-    for i in range(len(query)):
-        for j in range(len(gallery)):
-            if excluder == "diagonal":
-                mask[i, j] = query.paths[i] == gallery.paths[j]
-            else:
-                same = query.identities[i] == gallery.identities[j] and query.cameras[i] == gallery.cameras[j]
-                mask[i, j] = same or gallery.identities[j] == "-1"
-    return mask
+def left_out(query: Manifest, gallery: Manifest, excluder: str) -> np.ndarray:
+    """(Q, G) mask of the gallery images that each query leaves out."""
+    if excluder == "diagonal":
+        return query.paths[:, None] == gallery.paths
+    same = (query.identities[:, None] == gallery.identities) & (query.cameras[:, None] == gallery.cameras)
+    return same | (gallery.identities == "-1")
 
 
 def market_ap(good: set[int], order: list[int]) -> float:
@@ -53,25 +49,25 @@ def by_sorting(
     distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str, ties: str = "pessimistic"
 ) -> dict[int, tuple[dict[str, float], int]]:
     """Of each query with a match, every figure by sorting, and its nearest image."""
-    mask, found = brute_mask(query, gallery, excluder), {}
-    for i in range(len(query)):
-        keep = np.flatnonzero(~mask[i])
+    found = {}
+    for i, hidden in enumerate(left_out(query, gallery, excluder)):
+        keep = np.flatnonzero(~hidden)
         match = gallery.identities[keep] == query.identities[i]
         if not match.any():
             continue
         of_equals = {"pessimistic": match, "optimistic": ~match, "stable": keep}[ties]
-        places = np.lexsort((keep, of_equals, distances[i, keep]))
-        order, hits, good = keep[places].tolist(), match[places].tolist(), set(keep[match].tolist())
-        precisions = [sum(hits[: k + 1]) / (k + 1) for k in range(len(hits))]
-        total, places = len(good), [k + 1 for k, hit in enumerate(hits) if hit]
-        row = {name: float(any(hits[: int(name.split("@")[1])])) for name in NAMES[:7]}
-        row["map"] = sum(p for p, hit in zip(precisions, hits, strict=True) if hit) / total
-        row["map_market"] = market_ap(good, order)
+        order = np.lexsort((keep, of_equals, distances[i, keep]))
+        hits = match[order]
+        places, total = np.flatnonzero(hits) + 1, int(hits.sum())
+        precisions = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+        row = {name: float(places[0] <= int(name.split("@")[1])) for name in NAMES[:7]}
+        row["map"] = precisions[hits].mean()
+        row["map_market"] = market_ap(set(keep[match].tolist()), keep[order].tolist())
         row["minp"] = total / places[-1]
-        row["map@r"] = sum(p for p, hit in zip(precisions[:total], hits, strict=False) if hit) / total
-        row["r_precision"] = sum(hits[:total]) / total
-        row["average_rank"], row["first_rank"] = sum(places) / total, float(places[0])
-        found[i] = row, order[0]
+        row["map@r"] = (precisions * hits)[:total].sum() / total
+        row["r_precision"] = hits[:total].mean()
+        row["average_rank"], row["first_rank"] = places.mean(), float(places[0])
+        found[i] = row, int(keep[order[0]])
     return found
 
 

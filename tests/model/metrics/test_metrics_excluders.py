@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers.retrieval_oracle import brute_mask, manifest, random_case
+from helpers.retrieval_oracle import left_out, manifest, random_case
 
 from dataset.formats.manifest import Manifest
 from model.metrics.excluders import default_excluder, find_excluder
@@ -13,7 +13,7 @@ from model.metrics.ranking.retrieval import evaluate_retrieval, with_cameras
 from runtime.errors import UserError
 
 
-def left_out(query: Manifest, gallery: Manifest, excluder: str) -> np.ndarray:
+def found_by(query: Manifest, gallery: Manifest, excluder: str) -> np.ndarray:
     """(Q, G) mask of what the excluder leaves out."""
     rules = find_excluder(excluder)
     named = with_cameras(query, gallery, excluder)
@@ -27,15 +27,15 @@ def left_out(query: Manifest, gallery: Manifest, excluder: str) -> np.ndarray:
 def test_excluders_against_brute_force(excluder: str) -> None:
     _, _, query, gallery = random_case(6)
     for first in (query, gallery):
-        np.testing.assert_array_equal(left_out(first, gallery, excluder), brute_mask(first, gallery, excluder))
+        np.testing.assert_array_equal(found_by(first, gallery, excluder), left_out(first, gallery, excluder))
 
 
 def test_a_file_listed_under_two_identities_is_left_out_all_the_same() -> None:
     query, gallery = manifest(["a"], paths=["x.jpg"]), manifest(["b", "a"], paths=["x.jpg", "y.jpg"])
-    assert left_out(query, gallery, "diagonal").tolist() == [[True, False]]
+    assert found_by(query, gallery, "diagonal").tolist() == [[True, False]]
     cameras = {"cameras": np.array(["1"], object)}, {"cameras": np.array(["1", "2"], object)}
     parts = [dataclasses.replace(part, **camera) for part, camera in zip((query, gallery), cameras, strict=True)]
-    assert not left_out(*parts, "market1501").any()  # of another identity, it takes part
+    assert not found_by(*parts, "market1501").any()  # of another identity, it takes part
     result = evaluate_retrieval(np.zeros((1, 2)), np.eye(2), query, gallery, "diagonal", "euclidean")
     assert result.metrics["cmc@1"] == 1
 
@@ -51,7 +51,7 @@ def test_a_file_listed_under_two_identities_is_left_out_all_the_same() -> None:
 def test_cameras_from_file_names(excluder: str, names: list[str]) -> None:
     names = [f"folder/{name}" for name in names]
     query, gallery = manifest(["0001"], paths=names[:1]), manifest(["0001", "0001", "-1"], paths=names[1:])
-    assert left_out(query, gallery, excluder).tolist() == [[True, False, True]]
+    assert found_by(query, gallery, excluder).tolist() == [[True, False, True]]
     with pytest.raises(UserError, match=r"no camera in the name of 'g0\.jpg'"):
         with_cameras(query, manifest(["0001"]), excluder)
 

@@ -1,20 +1,30 @@
 """Ranks by counting, against sorting: ties, tiles, rough distances, operating points, and real lists."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.metric_names import METRICS
-from helpers.reid_lists import evaluate_by_sorting, float64_distances, market_lists, structured
-from helpers.retrieval_oracle import brute_mask, by_sorting, evaluate_distances, manifest, random_case
+from helpers.retrieval_oracle import by_sorting, evaluate_distances, left_out, manifest, random_case
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_curve
 
+from benchmarks.evaluation import embeddings, from_lists
 from model.metrics.ranking import match_ranks as ranking
+from model.metrics.ranking import retrieval
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.per_query.cmc import compute_cmc_curve
-from model.metrics.ranking.retrieval import evaluate_retrieval, make_task
+from model.metrics.ranking.retrieval import RetrievalResult, evaluate_retrieval, make_task
 from model.metrics.single_shot import single_shot_metrics
+
+
+def assert_sorted(result: RetrievalResult, expected: dict[int, tuple[dict[str, float], int]]) -> None:
+    """What `by_sorting` gives."""
+    for name, values in result.per_query.items():
+        assert np.flatnonzero(~np.isnan(values)).tolist() == list(expected)
+        sorted_values = [row[name] for row, _ in expected.values()]
+        np.testing.assert_allclose(values[list(expected)], sorted_values, rtol=0, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("ties", list(ranking.TIES))
@@ -25,10 +35,7 @@ def test_ties_of_given_distances(ties: str, seed: int, dtype: type) -> None:
     _, _, query, gallery = random_case(seed, 40, 300)
     distances = (np.random.default_rng(seed).integers(0, 40, (40, 300)) / 7).astype(dtype)
     result = evaluate_distances(distances, query, gallery, "market1501", ties=ties)
-    expected = by_sorting(distances, query, gallery, "market1501", ties)
-    for name, values in result.per_query.items():
-        assert np.flatnonzero(~np.isnan(values)).tolist() == list(expected)
-        assert values[list(expected)] == pytest.approx([row[name] for row, _ in expected.values()], abs=1e-12), name
+    assert_sorted(result, by_sorting(distances, query, gallery, "market1501", ties))
     assert result.definitions["ties"].startswith(ties)
 
 
@@ -39,34 +46,25 @@ def test_ties_of_embeddings(ties: str, metric: str, points: str) -> None:
     """Distances take few values, and rounding must neither make nor break a tie."""
     random = np.random.default_rng(1)
     _, _, query, gallery = random_case(1, 40, 300)
-    few = np.array([[1, 2, 2, 0, 0, 0], [2, 1, 0, 2, 0, 0], [0, 3, 0, 0, 0, 0], [1, 1, 1, 1, 2, 1]])
-    query_emb, gallery_emb = (
-        (few[random.integers(0, 4, len(m))] if points == "few" else random.choice([0.1, 0.7], (len(m), 7))).astype(
-            np.float32
-        )
-        for m in (query, gallery)
-    )
+    few = np.array([[1, 2, 2, 0, 0, 0], [2, 1, 0, 2, 0, 0], [0, 3, 0, 0, 0, 0], [1, 1, 1, 1, 2, 1]], np.float32)
+    places = few if points == "few" else random.choice([0.1, 0.7], (40, 7)).astype(np.float32)
+    query_emb, gallery_emb = (places[random.integers(0, len(places), len(m))] for m in (query, gallery))
     exact = cdist(query_emb.astype(float), gallery_emb.astype(float), metric).round(9)
-    expected = evaluate_distances(exact, query, gallery, "market1501", ties=ties)
     result = evaluate_retrieval(query_emb, gallery_emb, query, gallery, "market1501", metric, ties=ties)
-    for name, values in expected.per_query.items():
-        np.testing.assert_allclose(result.per_query[name], values, rtol=0, atol=1e-12, err_msg=name)
+    assert_sorted(result, by_sorting(exact, query, gallery, "market1501", ties))
 
 
 @pytest.mark.parametrize("many", [0, 1200], ids=["sorted", "counted"])
-@pytest.mark.parametrize("columns", [1024, 2048, 8192])
-def test_tiles_do_not_change_the_result(many: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("columns", "rows"), [(1024, 1000), (2048, 7), (8192, 1000)])
+def test_tiles_do_not_change_the_result(many: int, columns: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     _, _, query, gallery = random_case(0, 40, 5000)
     emb = random.standard_normal((len(query), 12)), random.standard_normal((len(gallery), 12))
-    exact = evaluate_distances(cdist(*emb), query, gallery, "market1501")
+    expected = by_sorting(cdist(*emb), query, gallery, "market1501")
     monkeypatch.setattr(ranking, "TILE_COLUMNS", columns)
     monkeypatch.setattr(ranking, "MANY", many)
-    rough = evaluate_retrieval(*(e.astype(np.float32) for e in emb), query, gallery, "market1501", "euclidean")
-    assert rough.metrics["map"] == pytest.approx(exact.metrics["map"], abs=1e-6)
-    again = evaluate_retrieval(*emb, query, gallery, "market1501", "euclidean")
-    for name, values in exact.per_query.items():
-        np.testing.assert_allclose(again.per_query[name], values, rtol=0, atol=1e-12, err_msg=name)
+    memory_gb = rows * retrieval.BYTES_PER_QUERY / 1e9
+    assert_sorted(evaluate_retrieval(*emb, query, gallery, "market1501", "euclidean", memory_gb), expected)
 
 
 @pytest.mark.parametrize("dimensions", [3, 128, 2048])
@@ -118,7 +116,7 @@ def test_operating_point_is_that_of_the_roc_curve(fpr: float) -> None:
     emb = random.standard_normal((len(query), 3)), random.standard_normal((len(gallery), 3))
     distances = cdist(*emb)
     result = evaluate_distances(distances, query, gallery, "market1501", fpr=fpr)
-    same, keep = query.identities[:, None] == gallery.identities, ~brute_mask(query, gallery, "market1501")
+    same, keep = query.identities[:, None] == gallery.identities, ~left_out(query, gallery, "market1501")
     keep &= (same & keep).any(1)[:, None]  # queries without a match have no part in any figure
     false_rate, true_rate, _ = roc_curve(same[keep], -distances[keep], drop_intermediate=False)
     assert result.metrics[f"tpr@fpr={fpr:g}"] == pytest.approx(true_rate[false_rate <= fpr].max(), abs=1e-12)
@@ -145,31 +143,17 @@ def test_compute_cmc_curve() -> None:
 
 @pytest.mark.parametrize("count", [150, pytest.param(3368, marks=pytest.mark.slow)])
 def test_real_lists(count: int, shared_data: Path) -> None:
-    """Market-1501's lists: scikit-learn's average precision, the trapezoid by hand, CMC and mINP."""
-    query, gallery = market_lists(shared_data)
-    query_emb, gallery_emb = structured(query, gallery, 128)
+    """Market-1501's lists, with cameras from the names, and embeddings made up."""
+    query, gallery = from_lists(shared_data / "reid_lists")
+    query_emb, gallery_emb = embeddings(query, gallery, 128)
     rows = np.random.default_rng(0).choice(len(query), count, replace=False)
-    distances = float64_distances(query_emb[rows], gallery_emb)
-    chosen = query.select(rows)
-    expected = evaluate_by_sorting(distances, chosen, gallery, np.arange(count))
-    given = evaluate_distances(distances, chosen, gallery, "market1501")
-    from_embeddings = evaluate_retrieval(query_emb[rows], gallery_emb, chosen, gallery, "market1501", "euclidean")
-    for name, values in expected.items():
-        np.testing.assert_allclose(given.per_query[name], values, rtol=0, atol=1e-9, err_msg=name)
-        np.testing.assert_allclose(from_embeddings.per_query[name], values, rtol=0, atol=1e-9, err_msg=name)
-    for k in (1, 5, 10):
-        assert from_embeddings.metrics[f"cmc@{k}"] == (expected["first_rank"] <= k).mean()
-    assert given.counts["queries_used"] == count
-
-
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_a_collapsed_network_takes_bounded_time_and_memory(metric: str) -> None:
-    """All pairs are doubtful: they are settled in portions, and equal ones tie."""
-    emb = np.full((4000, 16), 0.3, np.float32)
-    labels = manifest([i // 4 for i in range(4000)])
-    result = evaluate_retrieval(emb[:200], emb, labels.select(np.arange(200)), labels, "diagonal", metric)
-    assert result.metrics["first_rank"] == 3997  # 3 996 of other identities come first
-    assert result.metrics["tpr@fpr=0.001"] == 0
+    query, query_emb = query.select(rows), query_emb[rows]
+    distances = cdist(query_emb.astype(float), gallery_emb.astype(float))
+    expected = by_sorting(distances, query, gallery, "market1501")
+    assert len(expected) == count
+    assert_sorted(evaluate_distances(distances, query, gallery, "market1501"), expected)
+    named = replace(query, cameras=None), replace(gallery, cameras=None)
+    assert_sorted(evaluate_retrieval(query_emb, gallery_emb, *named, "market1501", "euclidean"), expected)
 
 
 @pytest.mark.parametrize("metric", METRICS)
