@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_curve
 
 from benchmarks.evaluation import embeddings, from_lists
+from model.evaluation.request import Request
 from model.metrics.ranking import match_ranks as ranking
 from model.metrics.ranking import retrieval
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
@@ -124,6 +125,7 @@ def test_operating_point_is_that_of_the_roc_curve(fpr: float) -> None:
     accepted = distances < threshold
     assert accepted[keep & ~same].mean() <= fpr
     assert accepted[keep & same].mean() == result.metrics[f"tpr@fpr={fpr:g}"]
+    assert Request.fpr == retrieval.FPR  # the command line's own, which imports nothing heavy
     for metric, unit in (("euclidean", threshold), ("sqeuclidean", threshold**2)):
         of_embeddings = evaluate_retrieval(*emb, query, gallery, "market1501", metric, fpr=fpr).metrics
         assert of_embeddings[f"threshold@fpr={fpr:g}"] == pytest.approx(unit, rel=1e-6)

@@ -1,6 +1,7 @@
-"""What each excluder leaves out of the gallery, and the queries that are skipped because of it."""
+"""Labels: what each excluder leaves out of the gallery, and images that are pooled by sequence or camera."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from helpers.retrieval_oracle import left_out, manifest, random_case
 from dataset.formats.manifest import Manifest
 from model.metrics.excluders import default_excluder, find_excluder
 from model.metrics.labels import encode_labels, match_lists
+from model.metrics.pooling import POOLINGS, pool_queries, pool_sequences
 from model.metrics.ranking.retrieval import evaluate_retrieval, with_cameras
 from runtime.errors import UserError
 
@@ -31,11 +33,9 @@ def test_excluders_against_brute_force(excluder: str) -> None:
 
 
 def test_a_file_listed_under_two_identities_is_left_out_all_the_same() -> None:
-    query, gallery = manifest(["a"], paths=["x.jpg"]), manifest(["b", "a"], paths=["x.jpg", "y.jpg"])
+    query, gallery = manifest(["a"], [1], paths=["x.jpg"]), manifest(["b", "a"], [1, 2], paths=["x.jpg", "y.jpg"])
     assert found_by(query, gallery, "diagonal").tolist() == [[True, False]]
-    cameras = {"cameras": np.array(["1"], object)}, {"cameras": np.array(["1", "2"], object)}
-    parts = [dataclasses.replace(part, **camera) for part, camera in zip((query, gallery), cameras, strict=True)]
-    assert not found_by(*parts, "market1501").any()  # of another identity, it takes part
+    assert not found_by(query, gallery, "market1501").any()  # of another identity, it takes part
     result = evaluate_retrieval(np.zeros((1, 2)), np.eye(2), query, gallery, "diagonal", "euclidean")
     assert result.metrics["cmc@1"] == 1
 
@@ -84,3 +84,49 @@ def test_the_excluder_where_none_is_named() -> None:
     assert default_excluder(known, known) == "diagonal"  # all against all
     for unknown in (manifest(["a"]), manifest(["a", "b"], cameras=["1", ""])):
         assert default_excluder(known, unknown) == default_excluder(unknown, known) == "diagonal"
+
+
+ROWS = [("a", "1", "t1"), ("a", "1", "t1"), ("b", "1", "t2"), ("a", "2", "t1"), ("a", "1", "t1"), ("c", "1", "")]
+ROWS += [("c", "1", ""), ("b", "1", "t2")]
+GROUPS = [[0, 1, 4], [2, 7], [3], [5], [6]]
+ORACLES = {
+    "mean": lambda rows: rows.mean(0),
+    "max": lambda rows: rows.max(0),
+    "normalized_mean": lambda rows: (rows / np.linalg.norm(rows, axis=1, keepdims=True)).mean(0),
+}
+
+
+def of_sequences(*rows: tuple[str, str, str]) -> Manifest:
+    """Identity, camera and sequence of each image."""
+    identities, cameras, sequences = (list(column) for column in zip(*rows, strict=True))
+    return dataclasses.replace(manifest(identities, cameras), sequences=np.array(sequences, object))
+
+
+@pytest.mark.parametrize("how", list(POOLINGS))
+@pytest.mark.parametrize(
+    ("pool", "groups"), [(pool_sequences, GROUPS), (pool_queries, [[0, 1, 4], [2, 7], [3], [5, 6]])]
+)
+def test_pooling(how: str, pool: Callable, groups: list[list[int]]) -> None:
+    """By identity, camera and sequence, in the order in which they begin; images without a sequence are their own.
+
+    Queries of several images are by identity and camera alone.
+    """
+    emb = np.random.default_rng(0).standard_normal((len(ROWS), 5)).astype(np.float32)
+    pooled, labels = pool(emb, of_sequences(*ROWS), how)
+    np.testing.assert_allclose(pooled, [ORACLES[how](emb[group].astype(float)) for group in groups], rtol=1e-6)
+    firsts = [group[0] for group in groups]
+    assert list(zip(labels.identities, labels.cameras, strict=True)) == [ROWS[first][:2] for first in firsts]
+    assert labels.paths.tolist() == [f"g{first}.jpg" for first in firsts]
+
+
+def test_a_zero_embedding_stays_finite() -> None:
+    pooled, _ = pool_sequences(np.zeros((len(ROWS), 3), np.float32), of_sequences(*ROWS), "normalized_mean")
+    assert not pooled.any()
+
+
+def test_what_is_missing_is_named() -> None:
+    labels = of_sequences(("a", "1", ""), ("b", "1", ""))
+    with pytest.raises(UserError, match=r"g\.csv: no image has a sequence"):
+        pool_sequences(np.zeros((2, 3)), labels, "mean")
+    with pytest.raises(UserError, match=r"g\.csv: .* column camera"):
+        pool_queries(np.zeros((2, 3)), dataclasses.replace(labels, cameras=None), "mean")
