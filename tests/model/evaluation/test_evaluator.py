@@ -1,6 +1,7 @@
-"""The evaluator's figures of every set that it is told to evaluate, and the table of them."""
+"""The evaluator: metrics of every set, the table of them, the best checkpoint, results that others are not like."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from model.evaluation.sets import load_evaluation_sets
 from model.metrics.pooling import pool_sequences
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from model.network.build import build_embedder
-from model.run import results
+from model.run.checkpoint_files import find_checkpoint
 from model.run.restore import restore_model
 from model.run.results import origin_of
 from model.run.run_folder import RunFolder
@@ -39,27 +40,20 @@ def test_sequences_are_pooled(own_dataset, tmp_path):
     (each,) = load_evaluation_sets(open_prepared(params.dataset), params)
     emb = np.random.default_rng(0).standard_normal((len(each.files), 4)).astype(np.float32)
     figures = each.evaluate(emb)
-    assert figures.counts["queries"] == 6
-    assert figures.counts["gallery"] == 12
-    pooled = [
+    assert (figures.counts["queries"], figures.counts["gallery"]) == (6, 12)
+    query, gallery = (
         pool_sequences(emb[part], read_manifest(own_dataset / f"{name}.csv", own_dataset), "mean")
         for name, part in (("query", slice(0, 6)), ("gallery", slice(6, None)))
-    ]
-    expected = evaluate_retrieval(pooled[0][0], pooled[1][0], pooled[0][1], pooled[1][1], "market1501", "euclidean")
+    )
+    expected = evaluate_retrieval(query[0], gallery[0], query[1], gallery[1], "market1501", "euclidean")
     assert figures.metrics == expected.metrics
     assert origin_of(params) != origin_of(run.load_params())
-    append_json_line(
-        run.results,
-        {"step": 0, "set": "query_gallery", "checkpoint": "ckpt-0", "metrics": {}, "definitions": origin_of(params)},
-    )
-    assert results.evaluated(run, origin_of(params))
-    assert not results.evaluated(run, origin_of(run.load_params()))
     write_manifest(own_dataset / "query.csv", [tuple(row) for row in rows["query"]])
     with pytest.raises(UserError, match="has no column sequence"):
         load_evaluation_sets(open_prepared(params.dataset), params)
 
 
-def test_every_checkpoint_and_set_oldest_first(evaluated, dataset):
+def test_every_checkpoint_and_set_oldest_first(trained, evaluated, dataset):
     params = evaluated.load_trained_params()
     lines = read_json_lines(evaluated.results)
     assert [(line["step"], line["set"]) for line in lines] == [(step, name) for step in (0, 2, 4) for name in EVAL_SETS]
@@ -78,6 +72,11 @@ def test_every_checkpoint_and_set_oldest_first(evaluated, dataset):
     for name in EVAL_SETS:
         assert list(evaluated.eval_events(name).glob("events.*"))
     assert Evaluator(evaluated, params, Log()).pending() == []
+    before, after = (
+        {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+        for folder in (trained / "checkpoints", evaluated.checkpoints)
+    )
+    assert before == after  # nothing is written among the checkpoints
     table = report.table(evaluated, ORIGIN)
     assert "general / easy accuracy" in table
     assert "cmc@10" in table
@@ -112,11 +111,7 @@ def test_evaluation_parameters_are_those_of_params_json(run):
     run.params_json.write_text(json.dumps(values))
     params = run.load_trained_params()
     assert (params.eval_sets, params.embedding_size) == (["test"], 8)
-    assert run.load_trained_params(['eval_sets=["val_eval"]']).eval_sets == ["val_eval"]
-
-
-def test_one_set_only(run):
-    evaluate_all(run, run.load_trained_params(['eval_sets=["test"]']), Log())
+    evaluate_latest(run, params, Log())
     assert {line["set"] for line in read_json_lines(run.results)} == {"test"}
     with pytest.raises(UserError, match="no set 'tset'; it has val_eval, query_gallery, test"):
         Evaluator(run, run.load_trained_params(['eval_sets=["tset"]']), Log())
@@ -133,3 +128,64 @@ def test_long_tables_show_the_first_the_best_and_the_latest(tmp_path):
     shown = [line.split()[0] for line in table.splitlines() if line.strip()[:1].isdigit()]
     assert shown == ["0", "7", *map(str, range(30, 60))]
     assert "\npairs: its kind of evaluation set is not here" in table
+
+
+def test_the_best_is_kept_apart(run):
+    params = run.load_trained_params(["best_metric=test/map"])
+    evaluate_all(run, params, Log())
+    lines = [x for x in read_json_lines(run.results) if x["set"] == "test"]
+    top = max(lines, key=lambda line: line["metrics"]["map"])
+    best = json.loads(run.best_json.read_text())
+    assert (best["set"], best["metric"], best["value"]) == ("test", "map", top["metrics"]["map"])
+    assert best["checkpoint"] == top["checkpoint"]
+    assert best["metrics"]["val_eval"]
+    shutil.rmtree(run.checkpoints)
+    names = {file.name for file in run.best.iterdir()}
+    assert names == {f"{top['checkpoint']}.index", f"{top['checkpoint']}.data-00000-of-00001"}
+    restore_model(run.best / top["checkpoint"], build_embedder(params))
+
+
+def test_the_best_stays_when_its_checkpoint_vanishes_during_the_evaluation(run, monkeypatch):
+    """The trainer may rotate a checkpoint away while it is evaluated."""
+    params = run.load_trained_params(["best_metric=test/map"])
+    evaluator = Evaluator(run, params, Log())
+    embed = evaluator._embedder.embed
+
+    def embed_slowly(*args):
+        for file in run.checkpoints.glob("ckpt-4.*"):
+            file.unlink()
+        return embed(*args)
+
+    monkeypatch.setattr(evaluator._embedder, "embed", embed_slowly)
+    evaluator.evaluate(run.checkpoints / "ckpt-4")
+    assert json.loads(run.best_json.read_text())["checkpoint"] == "ckpt-4"
+    restore_model(find_checkpoint(run.folder, "best"), build_embedder(params))
+    assert not (run.folder / ".evaluating").exists()
+
+
+def test_best_metric_must_exist(run):
+    for wrong, part in (("test", "auto or"), ("other/map", "other/map"), ("test/general_accuracy", "that set has")):
+        params = run.load_trained_params([f"best_metric={wrong}"])
+        with pytest.raises(UserError, match=part):
+            evaluate_all(run, params, Log())
+    assert not run.results.exists()
+
+
+def test_another_distance_is_another_result(own_evaluated):
+    run = own_evaluated
+    before, best = len(read_json_lines(run.results)), json.loads(run.best_json.read_text())
+    evaluate_latest(run, run.load_trained_params(["metric=cityblock"]), Log())
+    lines = read_json_lines(run.results)[before:]
+    assert [(line["step"], line["definitions"]["metric"]) for line in lines] == [(4, "cityblock")] * 3
+    assert json.loads(run.best_json.read_text()) == best  # figures that cannot be compared with it
+    shown = report.table(run, {"metric": "cityblock"})
+    assert {line.split()[0] for line in shown.splitlines() if line.strip()[:1].isdigit()} == {"4"}
+
+
+def test_another_data_set_leaves_the_run_alone(own_evaluated, own_dataset):
+    run = own_evaluated
+    before, best = read_json_lines(run.results), run.best_json.read_bytes()
+    evaluate_latest(run, run.load_trained_params([f"dataset={own_dataset}"]), Log())
+    assert run.best_json.read_bytes() == best
+    added = read_json_lines(run.results)[len(before) :]
+    assert {line["definitions"]["dataset"] for line in added} == {str(own_dataset)}
