@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dataset.formats import episodes
 from dataset.vid.annotations import Frame, Snippet, VideoObject
 from dataset.vid.synthetic.render import annotation_xml
 
@@ -96,12 +97,9 @@ def read_csv(file: Path) -> list[dict[str, str]]:
 
 def read_episodes(file: Path) -> list[tuple[str, str, list[str]]]:
     """(anchor, positive, negatives) of each episode."""
-    episodes: dict[str, dict[str, list[str]]] = {}
-    for row in read_csv(file):
-        roles = episodes.setdefault(row["episode"], {"anchor": [], "positive": [], "negative": []})
-        roles[row["role"]].append(row["path"])
-    assert all(len(roles["anchor"]) == len(roles["positive"]) == 1 for roles in episodes.values())
-    return [(*roles["anchor"], *roles["positive"], roles["negative"]) for roles in episodes.values()]
+    read = episodes.read_episodes(file, file.parent)
+    parts = zip(read.anchors, read.positives, np.split(read.negatives, read.offsets[1:-1]), strict=True)
+    return [(read.paths[anchor], read.paths[positive], read.paths[rest].tolist()) for anchor, positive, rest in parts]
 
 
 def contents(folder: Path, *suffixes: str) -> dict[str, bytes]:

@@ -143,17 +143,15 @@ def test_what_came_later_or_was_mended(tmp_path, capsys):
     """An archive that was unpacked in two steps is read again; so is an image that could not be read."""
     root, out, whole = make_root(tmp_path / "root"), tmp_path / "a" / NAME, tmp_path / "b" / NAME
     crop(root, whole)
-    late = "val/ILSVRC2015_val_00005000"
-    for kind in ("Annotations", "Data"):
-        (root / kind / "VID" / late).rename(tmp_path / kind)
+    late = root / "Annotations" / "VID" / "val" / "ILSVRC2015_val_00005000"
+    late.rename(tmp_path / "late")
     image = picture(root, "val", "ILSVRC2015_val_00000001", "000003")
     data = image.read_bytes()
     image.write_bytes(data[: len(data) // 2])
     crop(root, out)
     assert f"{image}: cannot be read" in capsys.readouterr().out
     assert contents(out) != contents(whole)
-    for kind in ("Annotations", "Data"):
-        (tmp_path / kind).rename(root / kind / "VID" / late)
+    (tmp_path / "late").rename(late)
     image.write_bytes(data)
     crop(root, out)
     said = capsys.readouterr().out

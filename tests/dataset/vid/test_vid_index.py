@@ -14,15 +14,7 @@ from dataset.vid.archive import index_split, listing
 from dataset.vid.index import SplitIndex, make_index, read_index, write_index
 from runtime.errors import UserError
 
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    return make_root(tmp_path_factory.mktemp("vid") / "root")
-
-
-@pytest.fixture(scope="module")
-def index(root) -> SplitIndex:
-    return index_split(root, "train", workers=1)
+INDEX = make_index("train", tree("train"), [])
 
 
 def same(one: SplitIndex, other: SplitIndex) -> bool:
@@ -39,7 +31,8 @@ def check_read_again(index: SplitIndex, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_it_gives_what_the_files_say(root, tmp_path, split):
+def test_it_gives_what_the_files_say(tmp_path, split):
+    root = make_root(tmp_path)
     write_index(tmp_path / "i.npz", index_split(root, split, workers=1))
     index = read_index(tmp_path / "i.npz")
     truth = tree(split)
@@ -55,12 +48,12 @@ def test_it_gives_what_the_files_say(root, tmp_path, split):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_select(index, seed):
+def test_select(seed):
     rng = np.random.default_rng(seed)
     keep = 0.0 if seed == 5 else rng.uniform(0.1, 0.9)
-    frames, objects = rng.uniform(size=index.frame_count) < keep, rng.uniform(size=len(index.trackids)) < keep
+    frames, objects = rng.uniform(size=INDEX.frame_count) < keep, rng.uniform(size=len(INDEX.trackids)) < keep
     expected, keep_frame, keep_object = [], iter(frames), iter(objects)
-    for snippet in index.snippets():
+    for snippet in INDEX.snippets():
         kept = []
         for frame in snippet.frames:
             left = tuple(o for o in frame.objects if next(keep_object))
@@ -68,17 +61,17 @@ def test_select(index, seed):
                 kept.append(dataclasses.replace(frame, objects=left))
         if kept:
             expected.append((snippet.folder, kept))
-    selected = index.select(frames, objects)
+    selected = INDEX.select(frames, objects)
     assert [(s.folder, list(s.frames)) for s in selected.snippets()] == expected
-    assert same(index.select(np.full_like(frames, True), np.full_like(objects, True)), index)
+    assert same(INDEX.select(np.full_like(frames, True), np.full_like(objects, True)), INDEX)
 
 
-def test_damaged_files(index, tmp_path, monkeypatch):
+def test_damaged_files(tmp_path, monkeypatch):
     """Damage anywhere is told, unless it is where the zip file says nothing of the content: a date, for example."""
     file, rng = tmp_path / "i.npz", random.Random(0)
     with pytest.raises(UserError, match="no such file"):
         read_index(file)
-    write_index(file, index)
+    write_index(file, INDEX)
     data = file.read_bytes()
     for broken in (b"", b"text", data[:200], data[: len(data) // 2], data[:-1]):
         file.write_bytes(broken)
@@ -90,7 +83,7 @@ def test_damaged_files(index, tmp_path, monkeypatch):
         changed[rng.randrange(len(data))] ^= rng.randrange(1, 256)
         file.write_bytes(changed)
         with contextlib.suppress(UserError):
-            assert same(read_index(file), index)
+            assert same(read_index(file), INDEX)
             harmless += 1
     assert harmless < 100
     file.write_bytes(data)
