@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.identity_labels import epoch_of
 
 from dataset.formats.manifest import read_manifest, write_manifest
 from dataset.loading.training_set import load_training_set
@@ -34,13 +35,9 @@ def data_of(sizes, images=3):
     return rows[:, 0], rows[:, 1]
 
 
-def epoch_of(sampler, epoch, p):
-    """The identities of an epoch's batches: (steps, P)."""
-    first = epoch * sampler.steps_per_epoch
-    steps = range(first, first + sampler.steps_per_epoch)
-    batches = np.stack([sampler.codes[sampler.batch(step)].reshape(p, K) for step in steps])
-    assert (batches == batches[:, :, :1]).all()
-    return batches[:, :, 0]
+def identities_of(sampler, epoch):
+    """Those of an epoch's batches: (steps, P)."""
+    return sampler.codes[epoch_of(sampler, epoch)[:, ::K]]
 
 
 def sequence_of(sampler):
@@ -56,7 +53,7 @@ def test_apart_no_batch_has_two_of_a_sequence(sizes, p):
     assert sampler.steps_per_epoch == max(-(-sum(sizes) // p), max(sizes))
     assert sampler.batch_size == p * K
     for epoch in range(20):
-        batches = epoch_of(sampler, epoch, p)
+        batches = identities_of(sampler, epoch)
         assert all(len(set(own[batch])) == p for batch in batches)
         assert np.bincount(batches.reshape(-1), minlength=sum(sizes)).min() >= 1
 
@@ -68,7 +65,7 @@ def test_together_siblings_are_side_by_side(sizes, p):
     own, identities = sequence_of(sampler), sum(sizes)
     assert sampler.steps_per_epoch == -(-identities // p)
     for epoch in range(20):
-        batches = epoch_of(sampler, epoch, p)
+        batches = identities_of(sampler, epoch)
         assert all(len(set(batch)) == p for batch in batches)
         order = batches.reshape(-1)[:identities]
         np.testing.assert_array_equal(np.sort(order), np.arange(identities))
@@ -82,7 +79,7 @@ def test_the_order_of_the_images_names_nothing():
     """Which sequence comes first in the list does not decide where it comes in an epoch."""
     labels, sequences = data_of([2] * 6)
     sampler = PKSampler(labels, 4, K, 0, sequences, same_snippet_negatives=True)
-    firsts = np.array([epoch_of(sampler, epoch, 4)[0, 0] for epoch in range(3000)])
+    firsts = np.array([identities_of(sampler, epoch)[0, 0] for epoch in range(3000)])
     assert np.abs(np.bincount(firsts, minlength=12) - 250).max() < 5 * np.sqrt(250)
 
 
@@ -91,7 +88,7 @@ def test_apart_siblings_are_in_any_two_batches_and_places():
     sampler = PKSampler(labels, 10, K, 0, sequences)
     own, between, same_place = sequence_of(sampler), np.zeros(4), 0
     for epoch in range(200):
-        order = epoch_of(sampler, epoch, 10).reshape(-1)
+        order = identities_of(sampler, epoch).reshape(-1)
         pairs = np.argsort(own[order], kind="stable").reshape(-1, 2)  # (20, 2) places in the epoch
         between += np.bincount(pairs[:, 1] // 10 - pairs[:, 0] // 10, minlength=4)
         same_place += (pairs[:, 1] % 10 == pairs[:, 0] % 10).sum()
@@ -107,7 +104,7 @@ def test_the_filling_is_fair():
     own = sequence_of(sampler)
     counts = np.zeros(13)
     for epoch in range(epochs):
-        counts += np.bincount(epoch_of(sampler, epoch, 3).reshape(-1), minlength=13)
+        counts += np.bincount(identities_of(sampler, epoch).reshape(-1), minlength=13)
     large, small, pair = (counts[own == name] / epochs for name in ("s0", "s1", "s2"))
     np.testing.assert_allclose(large, 1, atol=1e-9)  # it is in each of the 8 batches already
     assert small[0] == pytest.approx(counts[own == "s3"][0] / epochs, rel=0.05)
@@ -141,29 +138,29 @@ def test_too_few_sequences():
         PKSampler(labels, 10, K, 0, sequences, same_snippet_negatives=True)
 
 
-@pytest.mark.parametrize("sampling", plugins.choices("dataset.sampling"))
-def test_only_pk_looks_at_sequences(sampling):
+def test_only_pk_looks_at_sequences():
+    assert plugins.choices("dataset.sampling") == ["pk", "triplets", "uniform"]
     labels, sequences = data_of([3, 2, 4, 1])
-    values = {"sampling": sampling, "batch_p": 4, "batch_k": K}
-    make = plugins.load("dataset.sampling", sampling).make
-    cases = [(None, False), (sequences, False), *([(sequences, True)] if sampling == "pk" else [])]
-    batches = []
-    for given, together in cases:
-        sampler = make(labels, check_params(values | {"same_snippet_negatives": together}, "x"), given)
-        batches.append(np.concatenate([sampler.batch(step) for step in range(9)]).tobytes())
-    assert len(set(batches)) == (3 if sampling == "pk" else 1)
-    if sampling != "pk":
+    values = {"batch_p": 4, "batch_k": K}
+    for sampling in ("triplets", "uniform"):
+        make = plugins.load("dataset.sampling", sampling).make
+        params = check_params(values | {"sampling": sampling}, "x")
+        linked_or_not = [make(labels, params, given) for given in (None, sequences)]
+        np.testing.assert_array_equal(*(epoch_of(sampler, 0) for sampler in linked_or_not))
         with pytest.raises(UserError, match="same_snippet_negatives needs sampling 'pk'"):
-            check_params(values | {"same_snippet_negatives": True}, "x")
+            check_params(values | {"sampling": sampling, "same_snippet_negatives": True}, "x")
+    make = plugins.load("dataset.sampling", "pk").make
+    for together, words in ((False, "one of each in a batch"), (True, "those of one together")):
+        params = check_params(values | {"same_snippet_negatives": together}, "x")
+        assert words in make(labels, params, sequences).origin
 
 
 def with_sequences(dataset, identities_of_a_sequence):
     """Writes train.csv again, so many identities of one sequence."""
     manifest = read_manifest(dataset / "train.csv", dataset)
-    names, codes = np.unique(manifest.identities, return_inverse=True)
-    rows = zip(manifest.identities, manifest.paths, codes // identities_of_a_sequence, strict=True)
-    write_manifest(dataset / "train.csv", [(identity, path, "", f"s{s}") for identity, path, s in rows])
-    return len(names)
+    rows = enumerate(zip(manifest.identities, manifest.paths, strict=True))
+    of_a_sequence = 5 * identities_of_a_sequence  # images
+    write_manifest(dataset / "train.csv", [(*row, "", f"s{i // of_a_sequence}") for i, row in rows])
 
 
 def test_the_summary_names_the_sequences(own_dataset):
@@ -174,8 +171,6 @@ def test_the_summary_names_the_sequences(own_dataset):
         ({"same_snippet_negatives": True}, "of 3 separate sequences, those of one together; an epoch is 3 steps"),
         ({"rotated_identities": True}, "of 3 separate sequences, one of each in a batch; an epoch is 12 steps"),
     ):
-        summary = load_training_set(check_params(values | more, "x")).summary()
-        assert words in summary
-        assert "\n" not in summary
+        assert words in load_training_set(check_params(values | more, "x")).summary()
     with_sequences(own_dataset, 1)
     assert "sequences" not in load_training_set(check_params(values, "x")).summary()

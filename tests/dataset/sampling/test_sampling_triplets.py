@@ -2,16 +2,14 @@ import threading
 
 import numpy as np
 import pytest
-from helpers.identity_labels import labels_of
+from helpers.identity_labels import epoch_of, labels_of
 
 from dataset.sampling.triplets import TripletSampler
 
 
-def epoch_of(sampler, epoch):
-    """The triples of an epoch's batches: (steps, T, 3)."""
-    first = epoch * sampler.steps_per_epoch
-    steps = range(first, first + sampler.steps_per_epoch)
-    return np.stack([sampler.batch(step).reshape(-1, 3) for step in steps])
+def triples_of(sampler, epoch):
+    """Those of an epoch's batches, one after another: (steps * T, 3)."""
+    return epoch_of(sampler, epoch).reshape(-1, 3)
 
 
 def other_triples(sampler, labels):
@@ -32,17 +30,15 @@ def test_an_epoch_has_a_triple_for_each_anchor(counts):
     assert sampler.batch_size == 15
     assert sampler.steps_per_epoch == -(-len(anchors) // 5)
     assert sampler.batch(0).dtype == np.int64
-    epochs = [epoch_of(sampler, epoch) for epoch in range(20)]
-    for epoch in epochs:
-        flat = epoch.reshape(-1, 3)
+    epochs = [triples_of(sampler, epoch) for epoch in range(20)]
+    for flat in epochs:
         anchor, positive, negative = flat.T
         assert (labels[anchor] == labels[positive]).all()
         assert (anchor != positive).all()
         assert (labels[anchor] != labels[negative]).all()
         np.testing.assert_array_equal(np.sort(anchor[: len(anchors)]), anchors)
         assert {tuple(row) for row in flat} == {tuple(row) for row in flat[: len(anchors)]}  # fillings are repeats
-        for batch in epoch:
-            assert len(set(batch[:, 0])) == 5
+        assert all(len(set(batch)) == 5 for batch in anchor.reshape(-1, 5))
     assert len({epoch.tobytes() for epoch in epochs}) == 20
 
 
@@ -50,7 +46,7 @@ def test_positives_and_negatives_are_equally_likely():
     labels = np.array(["b", "a", "c", "b", "a", "b", "d", "b"], dtype=object)
     sampler = TripletSampler(labels, 6, seed=0)
     epochs = 6000
-    triples = np.concatenate([epoch_of(sampler, epoch).reshape(-1, 3) for epoch in range(epochs)])
+    triples = np.concatenate([triples_of(sampler, epoch) for epoch in range(epochs)])
     for anchor in sampler.anchors:
         own = triples[triples[:, 0] == anchor]
         assert len(own) == epochs
@@ -63,36 +59,26 @@ def test_positives_and_negatives_are_equally_likely():
 
 
 def test_given_triples_are_used_in_the_epochs_order():
+    """Copied, replaced when they are given again, and those of two epochs kept."""
     labels = labels_of([3, 4, 1, 3])
     sampler, plain = TripletSampler(labels, 4, seed=3), TripletSampler(labels, 4, seed=3)
     triples = other_triples(sampler, labels)
-    given = {row[0]: tuple(row) for row in triples}
+    kept = triples.copy()
     sampler.batch(sampler.steps_per_epoch)  # the epoch's random triples are drawn already
     sampler.use(1, triples[::-1])
-    for epoch in range(3):
-        ours, theirs = epoch_of(sampler, epoch), epoch_of(plain, epoch)
-        np.testing.assert_array_equal(ours[..., 0], theirs[..., 0])
-        if epoch == 1:
-            assert all(tuple(row) == given[row[0]] for row in ours.reshape(-1, 3))
-        else:
-            np.testing.assert_array_equal(ours, theirs)
-
-
-def test_given_triples_are_copied_and_replaced_and_those_of_two_epochs_kept():
-    labels = labels_of([3, 3])
-    sampler, plain = TripletSampler(labels, 2, seed=3), TripletSampler(labels, 2, seed=3)
-    triples = other_triples(sampler, labels)
-    kept = triples.copy()
-    sampler.use(0, triples)
     triples[:] = 0
-    assert {tuple(row) for row in epoch_of(sampler, 0).reshape(-1, 3)} == {tuple(row) for row in kept}
-    kept[:, 2] = np.where(labels[kept[:, 0]] == "id0", 5, 2)
-    for epoch in (0, 1, 1, 2):
-        sampler.use(epoch, kept.astype(np.int32))
-    given = [{tuple(row) for row in epoch_of(sampler, epoch).reshape(-1, 3)} for epoch in range(4)]
-    assert given[1] == given[2] == {tuple(row) for row in kept}
+    np.testing.assert_array_equal(triples_of(sampler, 0), triples_of(plain, 0))
+    for _ in range(2):
+        given = {row[0]: tuple(row) for row in kept}
+        ours = triples_of(sampler, 1)
+        np.testing.assert_array_equal(ours[:, 0], triples_of(plain, 1)[:, 0])
+        assert all(tuple(row) == given[row[0]] for row in ours)
+        kept[:, 2] = np.where(labels[kept[:, 0]] == "id3", 0, 10)
+        for epoch in (0, 1, 1, 2):
+            sampler.use(epoch, kept.astype(np.int32))
+    assert {tuple(row) for row in triples_of(sampler, 2)} == set(map(tuple, kept))
     for epoch in (0, 3):
-        np.testing.assert_array_equal(epoch_of(sampler, epoch), epoch_of(plain, epoch))
+        np.testing.assert_array_equal(triples_of(sampler, epoch), triples_of(plain, epoch))
 
 
 @pytest.mark.parametrize(
