@@ -78,45 +78,33 @@ def test_backslashes(prepare: Preparation, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "message"),
+    ("words", "train", "test", "message"),
     [
-        ([], None, "no images in it"),
-        (["identity,path"], None, "no images in it"),
-        (["p0,größe 0/0.jpg", "p0,größe 0/0.jpg"], None, "is already in row 1"),
-        (["p0,größe 0/0.jpg", "p0,größe 0\\0.jpg"], None, "images 1 and 2 are one"),
-        (["p0,größe 0/0.jpg", "p0,./größe 0//0.jpg"], None, "images 1 and 2 are one"),
-        (["p0"], None, "1 fields instead of 2"),
-        ([",größe 0/0.jpg"], None, "empty identity"),
-        (["p0,/data/größe 0/0.jpg"], None, "has the absolute path '/data"),
-        (["p0,images/../../p 0/0.jpg"], None, "which leads out of it"),
-        (["p0,C:\\data\\0.jpg"], None, "has the absolute path 'C:"),
-        (["p0,nowhere/0.jpg"], None, "is this the folder that the paths start from?"),
-        (["p0,größe 0/0.jpg"], ["p5,größe 0/0.jpg", "p1,größe 1/0.jpg"], "share 1 images (größe 0/0.jpg ...)"),
+        ([], None, None, "no list given"),
+        (["--query", "train.csv"], ["p0,größe 0/0.jpg"], None, "no --gallery"),
+        (["--gallery", "train.csv"], None, None, "no --query"),
+        (["--train", "gone.csv"], None, None, "gone.csv: no such file"),
+        (["--train", "."], None, None, "cannot be read"),
+        (["--image_root", "gone"], ["p0,größe 0/0.jpg"], None, "--image_root"),
+        ([], [], None, "no images in it"),
+        ([], ["identity,path"], None, "no images in it"),
+        ([], ["p0,größe 0/0.jpg", "p0,größe 0/0.jpg"], None, "is already in row 1"),
+        ([], ["p0,größe 0/0.jpg", "p0,größe 0\\0.jpg"], None, "images 1 and 2 are one"),
+        ([], ["p0,größe 0/0.jpg", "p0,./größe 0//0.jpg"], None, "images 1 and 2 are one"),
+        ([], ["p0"], None, "1 fields instead of 2"),
+        ([], [",größe 0/0.jpg"], None, "empty identity"),
+        ([], ["p0,/data/größe 0/0.jpg"], None, "has the absolute path '/data"),
+        ([], ["p0,images/../../p 0/0.jpg"], None, "which leads out of it"),
+        ([], ["p0,C:\\data\\0.jpg"], None, "has the absolute path 'C:"),
+        ([], ["p0,nowhere/0.jpg"], None, "is this the folder that the paths start from?"),
+        ([], ["p0,größe 0/0.jpg"], ["p5,größe 0/0.jpg", "p1,größe 1/0.jpg"], "share 1 images (größe 0/0.jpg ...)"),
     ],
 )
 def test_lists_that_are_refused(
-    prepare: Preparation, tmp_path: Path, train: list[str], test: list[str] | None, message: str
+    prepare: Preparation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words, train, test, message
 ) -> None:
-    words = ["--train", write(tmp_path / "train.csv", *train)]
-    words += ["--test", write(tmp_path / "test.csv", *test)] if test else []
+    monkeypatch.chdir(tmp_path)
+    for name, lines in (("train", train), ("test", test)):
+        words = words if lines is None else [*words, f"--{name}", write(tmp_path / f"{name}.csv", *lines)]
     assert message in prepare.refused(*words)
     assert not prepare.out.exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "no list given"),
-        (["--query", "some.csv"], "no --gallery"),
-        (["--gallery", "some.csv"], "no --query"),
-        (["--train", "gone.csv"], "gone.csv: no such file"),
-        (["--train", "."], "cannot be read"),
-        (["--train", "some.csv", "--image_root", "gone"], "--image_root"),
-    ],
-)
-def test_options_that_are_refused(
-    prepare: Preparation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
-) -> None:
-    write(tmp_path / "some.csv", *rows_of(0, 1))
-    monkeypatch.chdir(tmp_path)
-    assert message in prepare.refused(*words)
