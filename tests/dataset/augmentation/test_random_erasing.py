@@ -48,9 +48,8 @@ def test_area_and_aspect_are_within_their_ranges_and_every_place_is_taken(area, 
     found = np.array([rectangle(image) for image in images])  # of every image
     assert set(map(tuple, found[:, 2:])) <= possible_sides(area, aspect)
     # All places are equally likely: uniform once the whole pixels are spread.
-    places = (found[:, :2] + np.random.default_rng(0).random((len(found), 2))) / (
-        [HEIGHT + 1, WIDTH + 1] - found[:, 2:]
-    )
+    spread = np.random.default_rng(0).random((len(found), 2))
+    places = (found[:, :2] + spread) / ([HEIGHT + 1, WIDTH + 1] - found[:, 2:])
     assert is_uniform(places[:, 0], 0, 1)
     assert is_uniform(places[:, 1], 0, 1)
     if area[0] < area[1]:  # the whole range is used, evenly where every size fits

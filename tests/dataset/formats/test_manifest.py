@@ -32,33 +32,6 @@ def test_older_headerless_form_and_byte_order_mark(tmp_path):
     assert manifest.cameras is None
 
 
-@pytest.mark.parametrize(
-    ("text", "part"),
-    [
-        (None, "no such file"),
-        (b"a,\xff\xfe.jpg\n", "UTF-8"),
-        (b'a,"x\n', "malformed CSV"),
-        ("", "no images"),
-        ("identity,path\n", "no images"),
-        ("identity,path\na,x.jpg\nb\n", "row 3: 1 fields instead of 2"),
-        ("a,x.jpg,c\n", "row 1: 3 fields"),
-        ("identity,path\n,x.jpg\n", "row 2: empty identity"),
-        ("identity,path\na,\n", "row 2: empty path"),
-        ("identity,path\na,x.jpg\nb,x.jpg\n", "row 3: 'x.jpg' is already in row 2"),
-        ("identity,path,colour\na,x.jpg,red\n", "header"),
-        ("path,identity\nx.jpg,a\n", "header is 'path,identity'"),
-        ("Identity, Path\na,x.jpg\n", "header is 'Identity, Path'"),
-    ],
-)
-def test_mistakes_are_named(tmp_path, text, part):
-    file = tmp_path / "list.csv"
-    if text is not None:
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(UserError, match=part) as error:
-        read_manifest(file, tmp_path)
-    assert str(file) in str(error.value)
-
-
 def test_episodes_round_trip(tmp_path):
     file = tmp_path / "e.csv"
     written = [("a.jpg", "p.jpg", ["n.jpg", "m.jpg"]), ("p.jpg", "a.jpg", ["n.jpg"])]
@@ -68,25 +41,6 @@ def test_episodes_round_trip(tmp_path):
     assert len(paths) == 4  # each image once
     negatives = [list(paths[own]) for own in np.split(episodes.negatives, episodes.offsets[1:-1])]
     assert list(zip(paths[episodes.anchors], paths[episodes.positives], negatives, strict=True)) == written
-
-
-@pytest.mark.parametrize(
-    ("rows", "part"),
-    [
-        ("", "no episodes"),
-        ("0,anchor,a\n0,positive,b\n", "0 negative"),
-        ("0,anchor,a\n0,anchor,c\n0,positive,b\n0,negative,d\n", "2 anchor"),
-        ("0,anchor,a\n0,friend,b\n", "row 3: role 'friend'"),
-        ("0,anchor\n", "row 2: 2 fields"),
-        ("0,anchor,a\n0,positive,a\n0,negative,b\n", "one image in two roles"),
-        ("0,anchor,a\n0,positive,b\n0,negative,b\n", "one image in two roles"),
-    ],
-)
-def test_incomplete_episodes_are_named(tmp_path, rows, part):
-    file = tmp_path / "e.csv"
-    file.write_text("episode,role,path\n" + rows)
-    with pytest.raises(UserError, match=part):
-        read_episodes(file, tmp_path)
 
 
 def test_prepared_data_set(dataset, tmp_path, monkeypatch):
@@ -154,29 +108,65 @@ def test_attributes_are_read_in_the_order_of_the_episodes(tmp_path, dataset):
     assert read_episodes(dataset / "episodes" / "val_eval.csv", dataset).attributes == {}
 
 
+ROLES = "episode,role,path\n"
+
+
+def read_list(file):
+    return read_manifest(file, file.parent)
+
+
+def read_set(file):
+    return read_episodes(file, file.parent)
+
+
+def read_three(file):
+    return read_attributes(file, NAMES)
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("read", "text", "message"),
     [
-        ("", "the first line must be episode,<name>,<name>..."),
-        ("0,a\n1,b\n2,c\n", "the first line must be episode"),
-        ("episode\n0\n1\n2\n", "the first line must be episode"),
-        ("episode,a,\n0,1,\n", "the first line must be episode"),
-        ("episode,a,b,a\n", "the column 'a' is there 2 times"),
-        ("episode,episode\n", "the column 'episode' is there 2 times"),
-        ("episode,candidates\n0,1\n1,1\n2,1\n", "the name 'candidates' is taken by the number of candidates"),
-        ("episode,a\n0,1\n1\n", r"row 3: 1 fields instead of 2 \(episode,a\)"),
-        ("episode,a\n0,1\n1,2,3\n", "row 3: 3 fields instead of 2"),
-        ("episode,a\n0,\n", "row 2: empty a"),
-        ("episode,a\n0,1\n1,1\n0,1\n2,1\n", "row 4: episode '0' has a row already"),
-        ("episode,a\n0,1\n1,1\n2,1\n3,1\n", "row 5: there is no episode '3'"),
-        ("episode,a\n0,1\n", r"episode '1' has no row \(and 1 more without one\)"),
-        ("episode,a\n0,1\n2,1\n", "episode '1' has no row$"),
+        (read_list, None, "no such file"),
+        (read_list, b"a,\xff\xfe.jpg\n", "UTF-8"),
+        (read_list, b'a,"x\n', "malformed CSV"),
+        (read_list, "", "no images"),
+        (read_list, "identity,path\n", "no images"),
+        (read_list, "identity,path\na,x.jpg\nb\n", "row 3: 1 fields instead of 2"),
+        (read_list, "a,x.jpg,c\n", "row 1: 3 fields"),
+        (read_list, "identity,path\n,x.jpg\n", "row 2: empty identity"),
+        (read_list, "identity,path\na,\n", "row 2: empty path"),
+        (read_list, "identity,path\na,x.jpg\nb,x.jpg\n", "row 3: 'x.jpg' is already in row 2"),
+        (read_list, "identity,path,colour\na,x.jpg,red\n", "header"),
+        (read_list, "path,identity\nx.jpg,a\n", "header is 'path,identity'"),
+        (read_list, "Identity, Path\na,x.jpg\n", "header is 'Identity, Path'"),
+        (read_set, ROLES, "no episodes"),
+        (read_set, ROLES + "0,anchor,a\n0,positive,b\n", "0 negative"),
+        (read_set, ROLES + "0,anchor,a\n0,anchor,c\n0,positive,b\n0,negative,d\n", "2 anchor"),
+        (read_set, ROLES + "0,anchor,a\n0,friend,b\n", "row 3: role 'friend'"),
+        (read_set, ROLES + "0,anchor\n", "row 2: 2 fields"),
+        (read_set, ROLES + "0,anchor,a\n0,positive,a\n0,negative,b\n", "one image in two roles"),
+        (read_set, ROLES + "0,anchor,a\n0,positive,b\n0,negative,b\n", "one image in two roles"),
+        (read_three, "", "the first line must be episode,<name>,<name>..."),
+        (read_three, "0,a\n1,b\n2,c\n", "the first line must be episode"),
+        (read_three, "episode\n0\n1\n2\n", "the first line must be episode"),
+        (read_three, "episode,a,\n0,1,\n", "the first line must be episode"),
+        (read_three, "episode,a,b,a\n", "the column 'a' is there 2 times"),
+        (read_three, "episode,episode\n", "the column 'episode' is there 2 times"),
+        (read_three, "episode,candidates\n0,1\n1,1\n2,1\n", "the name 'candidates' is taken by the number of"),
+        (read_three, "episode,a\n0,1\n1\n", r"row 3: 1 fields instead of 2 \(episode,a\)"),
+        (read_three, "episode,a\n0,1\n1,2,3\n", "row 3: 3 fields instead of 2"),
+        (read_three, "episode,a\n0,\n", "row 2: empty a"),
+        (read_three, "episode,a\n0,1\n1,1\n0,1\n2,1\n", "row 4: episode '0' has a row already"),
+        (read_three, "episode,a\n0,1\n1,1\n2,1\n3,1\n", "row 5: there is no episode '3'"),
+        (read_three, "episode,a\n0,1\n", r"episode '1' has no row \(and 1 more without one\)"),
+        (read_three, "episode,a\n0,1\n2,1\n", "episode '1' has no row$"),
     ],
 )
-def test_mistakes_in_attributes_are_one_line(tmp_path, text, message):
-    path = tmp_path / "val.csv"
-    path.write_text(text)
-    with pytest.raises(UserError, match=message) as caught:
-        read_attributes(path, NAMES)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
+def test_mistakes_are_one_line(tmp_path, read, text, message):
+    file = tmp_path / "list.csv"
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=message) as error:
+        read(file)
+    assert str(error.value).startswith(f"{file}: ")
+    assert "\n" not in str(error.value)

@@ -34,6 +34,7 @@ def test_batches_are_labelled_images(dataset, sampling, size):
     for step, (images, labels, indices) in enumerate(batches(params, data, 0, 7)):
         assert (images.shape, images.dtype) == ((size, 16, 16, 3), np.uint8)
         np.testing.assert_array_equal(indices, data.sampler.batch(step))
+        assert data.sampler.batch_size == size
         np.testing.assert_array_equal(data.sampler.identities[labels], manifest.identities[indices])
         for image, index in zip(images, indices, strict=True):
             with Image.open(manifest.files()[index]) as file:

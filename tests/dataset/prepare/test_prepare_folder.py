@@ -126,36 +126,27 @@ def test_broken_images(prepare: Preparation) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "message"),
+    ("files", "words", "message"),
     [
-        (None, "no such folder"),
-        ((), "no JPEG or PNG"),
-        (("a/x.gif",), "1 .gif"),
-        (("x.jpg",), "directly in it"),
-        (("a/x.jpg", "a/y.jpg"), "at least 2"),
+        ((), ["--images", "{root}/../gone"], "no such folder"),
+        ((), ["--images", "{root}/../tree"], "no JPEG or PNG"),
+        (("a/x.gif",), ["--images", "{root}/../tree"], "1 .gif"),
+        (("x.jpg",), ["--images", "{root}/../tree"], "directly in it"),
+        (("a/x.jpg", "a/y.jpg"), ["--images", "{root}/../tree"], "at least 2"),
+        ((), ["--test_fraction=1"], "it must be a number between 0 and 0.99"),
+        ((), ["--test_fraction=-0.1"], "it must be a number"),
+        ((), ["--test_fraction=nan"], "it must be a number"),
+        ((), ["--out", "{root}/inside", "--copy"], "--copy needs an --out apart from the images"),
+        ((), ["--out", "{root}/a"], "would be taken for identities"),
+        ((), ["--images", "{root}/a/notes.txt"], "not a folder"),
+        (("x.png",), ["--out", "{root}/../tree/x.png"], "is a file"),
     ],
 )
-def test_unusable_trees(prepare: Preparation, tmp_path: Path, files: tuple[str, ...] | None, message: str) -> None:
-    if files is not None:
-        (tmp_path / "tree").mkdir()
-        for file in files:
-            picture(tmp_path / "tree" / file)
-    assert message in prepare.refused("--images", tmp_path / "tree")
-    assert not prepare.out.exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--test_fraction=1"], "it must be a number between 0 and 0.99"),
-        (["--test_fraction=-0.1"], "it must be a number"),
-        (["--test_fraction=nan"], "it must be a number"),
-        (["--out", "{root}/inside", "--copy"], "--copy needs an --out apart from the images"),
-        (["--out", "{root}/a"], "would be taken for identities"),
-        (["--images", "{root}/a/notes.txt"], "not a folder"),
-        (["--out", "{root}/../file"], "is a file"),
-    ],
-)
-def test_unusable_arguments(prepare: Preparation, tmp_path: Path, words: list[str], message: str) -> None:
-    (tmp_path / "file").touch()
+def test_unusable_trees_and_arguments(
+    prepare: Preparation, tmp_path: Path, files: tuple[str, ...], words: list[str], message: str
+) -> None:
+    (tmp_path / "tree").mkdir()
+    for file in files:
+        picture(tmp_path / "tree" / file)
     assert message in prepare.refused(*(word.format(root=prepare.root) for word in words))
+    assert not prepare.out.exists()

@@ -9,8 +9,6 @@ from helpers.identity_labels import epoch_of, labels_of
 from dataset.sampling.pk import PKSampler
 from dataset.sampling.triplets import TripletSampler
 from dataset.sampling.uniform import UniformSampler
-from model.configuration.loading import check_params
-from runtime import plugins
 from runtime.errors import UserError
 
 
@@ -110,25 +108,6 @@ def test_uniform_images_are_equally_likely_in_the_filling_and_everywhere():
 def test_uniform_identities_do_not_matter():
     a, b = UniformSampler(labels_of([2, 8]), 4, seed=1), UniformSampler(labels_of([5, 5]), 4, seed=1)
     np.testing.assert_array_equal(a.batch(5), b.batch(5))
-
-
-@pytest.mark.parametrize(
-    ("values", "numbers", "shortage", "epoch_has"),
-    [
-        ({"sampling": "pk"}, (12, 2, 14), "3 of them with fewer than K = 4", ""),
-        ({"sampling": "uniform"}, (12, 2, 15), "1 of them with a single image", ""),
-        ({"sampling": "triplets"}, (12, 4, 14), "1 of them with a single image", " with 14 triples"),
-    ],
-)
-def test_made_from_the_parameters(values, numbers, shortage, epoch_has):
-    params = check_params({"batch_p": 3, "batch_k": 4, "seed": 5} | values, "x")
-    labels = labels_of([5, 1, 3, 2, 4])[::-1]
-    sampler = plugins.load("dataset.sampling", params.sampling).make(labels, params)
-    assert (sampler.batch_size, sampler.steps_per_epoch, sampler.images_per_epoch) == numbers
-    assert (sampler.shortage, sampler.origin, sampler.epoch_has) == (shortage, "", epoch_has)
-    np.testing.assert_array_equal(sampler.identities[sampler.codes], labels)
-    np.testing.assert_array_equal(sampler.counts, [5, 1, 3, 2, 4])
-    assert len(sampler.batch(3)) == 12
 
 
 NO_TRIPLET = [

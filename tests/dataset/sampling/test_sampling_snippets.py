@@ -155,22 +155,19 @@ def test_only_pk_looks_at_sequences():
         assert words in make(labels, params, sequences).origin
 
 
-def with_sequences(dataset, identities_of_a_sequence):
-    """Writes train.csv again, so many identities of one sequence."""
-    manifest = read_manifest(dataset / "train.csv", dataset)
+@pytest.mark.parametrize(
+    ("identities", "values", "words"),
+    [
+        (2, {}, "of 3 separate sequences, one of each in a batch; an epoch is 3 steps"),
+        (2, {"same_snippet_negatives": True}, "of 3 separate sequences, those of one together; an epoch is 3 steps"),
+        (2, {"rotated_identities": True}, "of 3 separate sequences, one of each in a batch; an epoch is 12 steps"),
+        (1, {}, "identities (0 of them with fewer than K = 2); an epoch"),
+    ],
+)
+def test_the_summary_names_the_sequences(own_dataset, identities, values, words):
+    """So many of the identities, which have 5 images each, are of one sequence."""
+    manifest = read_manifest(own_dataset / "train.csv", own_dataset)
     rows = enumerate(zip(manifest.identities, manifest.paths, strict=True))
-    of_a_sequence = 5 * identities_of_a_sequence  # images
-    write_manifest(dataset / "train.csv", [(*row, "", f"s{i // of_a_sequence}") for i, row in rows])
-
-
-def test_the_summary_names_the_sequences(own_dataset):
-    with_sequences(own_dataset, 2)
-    values = {"dataset": str(own_dataset), "batch_p": 2, "batch_k": 2}
-    for more, words in (
-        ({}, "of 3 separate sequences, one of each in a batch; an epoch is 3 steps"),
-        ({"same_snippet_negatives": True}, "of 3 separate sequences, those of one together; an epoch is 3 steps"),
-        ({"rotated_identities": True}, "of 3 separate sequences, one of each in a batch; an epoch is 12 steps"),
-    ):
-        assert words in load_training_set(check_params(values | more, "x")).summary()
-    with_sequences(own_dataset, 1)
-    assert "sequences" not in load_training_set(check_params(values, "x")).summary()
+    write_manifest(own_dataset / "train.csv", [(*row, "", f"s{i // (5 * identities)}") for i, row in rows])
+    params = check_params({"dataset": str(own_dataset), "batch_p": 2, "batch_k": 2} | values, "x")
+    assert words in load_training_set(params).summary()
