@@ -15,9 +15,9 @@ from model.embedding.hdf5_file import Contents, write_blocks
 from runtime.errors import exit_code
 
 NAMES = {
-    "market1501": "{:04d}_c{}s1_{:06d}_00.jpg",
-    "duke": "{:04d}_c{}_f{:07d}.jpg",
-    "mars": "{:04d}C{}T0001F{:03d}.jpg",
+    "market1501": "{}_c{}s1_{:06d}_00.jpg",
+    "duke": "{}_c{}_f{:07d}.jpg",
+    "mars": "{:0>4}C{}T0001F{:03d}.jpg",
 }
 
 
@@ -34,7 +34,7 @@ class EmbeddingFiles:
             cameras = random.integers(1, 4, count)
             emb = (np.eye(10, 6)[identities] + 0.6 * random.standard_normal((count, 6))).astype(np.float32)
             texts = [f"{i:04d}" if i >= 0 else "-1" for i in identities]
-            paths = [NAMES[form].format(i, c, n) for n, (i, c) in enumerate(zip(identities, cameras, strict=True))]
+            paths = [NAMES[form].format(t, c, n) for n, (t, c) in enumerate(zip(texts, cameras, strict=True))]
             rows = [f"{i},{name}/{p}" for i, p in zip(texts, paths, strict=True)]
             if columns:
                 rows = [f"{row},{c},{t}_{c}" for row, c, t in zip(rows, cameras, texts, strict=True)]

@@ -171,21 +171,13 @@ def test_best_metric_must_exist(run):
     assert not run.results.exists()
 
 
-def test_another_distance_is_another_result(own_evaluated):
-    run = own_evaluated
-    before, best = len(read_json_lines(run.results)), json.loads(run.best_json.read_text())
-    evaluate_latest(run, run.load_trained_params(["metric=cityblock"]), Log())
-    lines = read_json_lines(run.results)[before:]
-    assert [(line["step"], line["definitions"]["metric"]) for line in lines] == [(4, "cityblock")] * 3
-    assert json.loads(run.best_json.read_text()) == best  # figures that cannot be compared with it
-    shown = report.table(run, {"metric": "cityblock"})
-    assert {line.split()[0] for line in shown.splitlines() if line.strip()[:1].isdigit()} == {"4"}
-
-
-def test_another_data_set_leaves_the_run_alone(own_evaluated, own_dataset):
-    run = own_evaluated
+@pytest.mark.parametrize("key", ["metric", "dataset"])
+def test_another_distance_or_data_set_is_another_result(key, own_evaluated, own_dataset):
+    run, value = own_evaluated, {"metric": "cityblock", "dataset": str(own_dataset)}[key]
     before, best = read_json_lines(run.results), run.best_json.read_bytes()
-    evaluate_latest(run, run.load_trained_params([f"dataset={own_dataset}"]), Log())
-    assert run.best_json.read_bytes() == best
+    evaluate_latest(run, run.load_trained_params([f"{key}={value}"]), Log())
     added = read_json_lines(run.results)[len(before) :]
-    assert {line["definitions"]["dataset"] for line in added} == {str(own_dataset)}
+    assert [(line["step"], line["definitions"][key]) for line in added] == [(4, value)] * 3
+    assert run.best_json.read_bytes() == best  # figures that cannot be compared with it
+    shown = report.table(run, {key: value})
+    assert {line.split()[0] for line in shown.splitlines() if line.strip()[:1].isdigit()} == {"4"}

@@ -17,12 +17,10 @@ from runtime.log import Log
 
 
 def test_embeddings_that_are_no_numbers_do_not_stop_the_evaluator(run, capsys, monkeypatch):
-    embed = Embedder.embed
-    calls = []
+    embed, broken = Embedder.embed, iter([np.nan])
 
     def broken_once(self, *args):
-        calls.append(1)
-        return embed(self, *args) * (np.nan if len(calls) == 1 else 1)
+        return embed(self, *args) * next(broken, 1)
 
     monkeypatch.setattr(Embedder, "embed", broken_once)
     evaluate_all(run, run.load_trained_params(), Log())
@@ -72,8 +70,7 @@ def test_nothing_could_be_evaluated(run):
 
 def test_once(run):
     done = process("evaluate.py", "--model_dir", run.folder, "--once")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
     assert {line["step"] for line in read_json_lines(run.results)} == {4}
     assert "ckpt-4: val_eval general_accuracy" in done.stdout
     again = command("evaluate.py", "--model_dir", run.folder, "--set", "eval_run_once=true")
@@ -83,13 +80,11 @@ def test_once(run):
 
 def test_it_ends_when_nothing_comes(run):
     run.done.unlink()
-    done = command("evaluate.py", "--model_dir", run.folder, "--set", "eval_timeout_secs=0.5")
-    assert done.returncode == 0
-    assert "no new checkpoint for 0.5 s" in done.stdout
-    shutil.rmtree(run.checkpoints)
-    done = command("evaluate.py", "--model_dir", run.folder, "--set", "eval_timeout_secs=0.5")
-    assert done.returncode == 0
-    assert "no checkpoint in" in done.stdout
+    for said in ("no new checkpoint for 0.5 s", "no checkpoint in"):
+        done = command("evaluate.py", "--model_dir", run.folder, "--set", "eval_timeout_secs=0.5")
+        assert done.returncode == 0
+        assert said in done.stdout
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
 def test_started_together_with_the_training(dataset, tmp_path):

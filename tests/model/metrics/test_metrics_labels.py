@@ -40,22 +40,6 @@ def test_a_file_listed_under_two_identities_is_left_out_all_the_same() -> None:
     assert result.metrics["cmc@1"] == 1
 
 
-@pytest.mark.parametrize(
-    ("excluder", "names"),
-    [
-        ("market1501", ["0001_c1s1_001051_00.jpg", "0001_c1s2_00_01.jpg", "0001_c2s1_00_01.jpg", "-1_c2s1_0_0.jpg"]),
-        ("duke", ["0001_c1_f0046182.jpg", "0001_c1_f0000001.jpg", "0001_c2_f0046182.jpg", "0002_c2_f0046182.jpg"]),
-        ("mars", ["0001C1T0001F001.jpg", "0001C1T0002F001.jpg", "0001C2T0001F001.jpg", "00-1C2T0001F001.jpg"]),
-    ],
-)
-def test_cameras_from_file_names(excluder: str, names: list[str]) -> None:
-    names = [f"folder/{name}" for name in names]
-    query, gallery = manifest(["0001"], paths=names[:1]), manifest(["0001", "0001", "-1"], paths=names[1:])
-    assert found_by(query, gallery, excluder).tolist() == [[True, False, True]]
-    with pytest.raises(UserError, match=r"no camera in the name of 'g0\.jpg'"):
-        with_cameras(query, manifest(["0001"]), excluder)
-
-
 def test_an_empty_camera_is_refused() -> None:
     query, gallery = manifest(["a"], [1], "q"), manifest(["a", "a"], [1, ""])
     with pytest.raises(UserError, match=r"g\.csv: 1 images have an empty camera"):
