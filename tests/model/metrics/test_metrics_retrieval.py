@@ -14,7 +14,7 @@ from runtime.errors import UserError
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("excluder", ["market1501", "duke", "diagonal", "all against all"])
+@pytest.mark.parametrize("excluder", ["market1501", "duke", "mars", "diagonal", "all against all"])
 def test_against_brute_force(metric: str, excluder: str) -> None:
     query_emb, gallery_emb, query, gallery = random_case(0)
     if excluder == "all against all":
