@@ -77,7 +77,6 @@ def measure(
         for vectors in embedder.batches(part, np.ones(len(part), np.uint8), batch_size=batch_size):
             assert np.isfinite(vectors).all()
             partial.append(vectors)
-        partial.close()
         (folder / "partial").unlink()
 
     pairs = []

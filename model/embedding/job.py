@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,18 +95,18 @@ def embed_to_file(job: Job, out: Path) -> str | None:
     paths, identities = manifest.paths[start:stop], manifest.identities[start:stop]
     contents = Contents(paths, identities, dimensions, types, job.half, _attributes(job, whole))
     partial_file = out.with_name(f".{out.name}.partial")
-    with closing(PartialEmbeddings(partial_file, origin, stop - start, len(types), dimensions)) as partial:
-        if partial.note:
-            job.say(partial.note)
-        _check_space(out, (stop - start - partial.done) * len(types) * dimensions * 4 + contents.most_bytes)
-        stopped = _embed_rest(job, embedder, partial)
-        if stopped:
-            job.say(
-                f"stopped by {stopped}: {partial.done:,} of {stop - start:,} images are kept in {partial_file}; "
-                f"the same command goes on after them"
-            )
-            return stopped
-        write_blocks(out, contents, _aggregated(partial, job.aggregator))
+    partial = PartialEmbeddings(partial_file, origin, stop - start, len(types), dimensions)
+    if partial.note:
+        job.say(partial.note)
+    _check_space(out, (stop - start - partial.done) * len(types) * dimensions * 4 + contents.most_bytes)
+    stopped = _embed_rest(job, embedder, partial)
+    if stopped:
+        job.say(
+            f"stopped by {stopped}: {partial.done:,} of {stop - start:,} images are kept in {partial_file}; "
+            f"the same command goes on after them"
+        )
+        return stopped
+    write_blocks(out, contents, _aggregated(partial, job.aggregator))
     partial_file.unlink()
     return None
 

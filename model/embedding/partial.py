@@ -67,20 +67,19 @@ class PartialEmbeddings:
         self._path, self._row_shape, self._row_bytes = Path(file), (variants, dimensions), 4 * variants * dimensions
         header = (json.dumps(origin, sort_keys=True) + "\n").encode()
         self.done, self.note, self._header_bytes = 0, None, len(header)
-        self._file = open(self._path, "a+b", buffering=0)  # noqa: SIM115  closed by close()
-        self._file.seek(0)
-        before = self._file.readline()
-        end = self._file.seek(0, os.SEEK_END)
+        self._path.touch()
+        with open(self._path, "rb") as kept:
+            before = kept.readline()
+        size = self._path.stat().st_size
         if before == header:
-            self.done = min(rows, (end - len(header)) // self._row_bytes)
-            self._file.truncate(len(header) + self.done * self._row_bytes)  # half a row is none
+            self.done = min(rows, (size - len(header)) // self._row_bytes)
+            os.truncate(self._path, len(header) + self.done * self._row_bytes)  # half a row is none
             if self.done:
                 self.note = f"{self.done:,} of {rows:,} images are embedded already: going on after them"
         else:
-            if end > len(before) > 0:
+            if size > len(before) > 0:
                 self.note = f"embeddings of an earlier run are dropped: {_difference(before, origin)}"
-            self._file.truncate(0)
-            self._write(header)
+            self._write(header, "wb")
 
     def append(self, rows: np.ndarray) -> None:
         """Adds rows, (n, A, D) float32.
@@ -98,15 +97,10 @@ class PartialEmbeddings:
         for start in range(0, self.done, size):
             yield np.array(rows[start : start + size])
 
-    def close(self) -> None:
-        self._file.close()
-
-    def _write(self, data: bytes) -> None:
-        """All of it, although the system may take a part only."""
-        view = memoryview(data)
+    def _write(self, data: bytes, mode: str = "ab") -> None:
         try:
-            while view:
-                view = view[self._file.write(view) :]
+            with open(self._path, mode) as file:
+                file.write(data)
         except OSError as error:
             raise UserError(f"cannot write {self._path}: {error.strerror}") from error
 

@@ -73,20 +73,14 @@ def terms_of(strategy, positives, negatives, d, cost_drawn):
 
 
 def point_to_set(images, d, strategy, alpha, factor):
-    """Weighted mean distance; its derivatives by central differences of the definition."""
-
-    def mean(values):
-        weights = [(v + 1) ** alpha if strategy == "hap2s_p" else math.exp(factor * v) for v in values]
-        return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
-
-    values, step = [d[i] for i in images], 1e-6
-    slopes = {}
-    for k, image in enumerate(images):
-        up, down = list(values), list(values)
-        up[k] += step
-        down[k] -= step
-        slopes[image] = (mean(up) - mean(down)) / (2 * step)
-    return mean(values), slopes
+    """Weighted mean distance, and its derivatives."""
+    values = np.array([d[i] for i in images])
+    if strategy == "hap2s_p":
+        weights, slopes = (values + 1) ** alpha, alpha * (values + 1) ** (alpha - 1)
+    else:
+        weights, slopes = np.exp(factor * values), factor * np.exp(factor * values)
+    mean = weights @ values / weights.sum()
+    return mean, dict(zip(images, (weights + slopes * (values - mean)) / weights.sum(), strict=True))
 
 
 def oracle(strategy, labels, embeddings, margin, metric, *, batch_all_mean="active", anchors=None, drawn=None):

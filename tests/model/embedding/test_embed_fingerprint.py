@@ -1,5 +1,7 @@
 """The parameters on which embeddings depend, as the fingerprint of kept rows and of shards knows them."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from dataset.formats.manifest import read_manifest
@@ -22,22 +24,19 @@ ASKED_WITHOUT_EFFECT = {
 }
 
 
-class Recorder:
+class Recorder(Params):
     """Parameters that note which of them are asked for, also by their properties."""
 
-    def __init__(self, params: Params, asked: set[str]) -> None:
-        self._params, self._asked = params, asked
+    asked: ClassVar[set[str]] = set()
 
-    def __getattr__(self, name: str):
+    def __getattribute__(self, name: str):
         if name in Params.model_fields:
-            self._asked.add(name)
-            return getattr(self._params, name)
-        return getattr(Params, name).fget(self)
+            Recorder.asked.add(name)
+        return super().__getattribute__(name)
 
 
 def test_no_parameter_with_effect_is_forgotten(dataset):
     """What building and loading ask for is either in the fingerprint or known to be without effect."""
-    asked: set[str] = set()
     for values in (
         {},
         {"head": "fc1024_normalize", "image_channels": 1},
@@ -45,9 +44,9 @@ def test_no_parameter_with_effect_is_forgotten(dataset):
         {"head": "cgd"},
         {"model_type": "mobilenet_v2"},
     ):
-        build_embedder(Recorder(check_params({"image_size": 32} | values, "x"), asked))
-    params = Recorder(Params(), asked)
+        build_embedder(Recorder.model_construct(**dict(check_params({"image_size": 32} | values, "x"))))
+    params = Recorder.model_construct()
     files = read_manifest(dataset / "query.csv", dataset).files()
     shape = TestTimeAugmentation("five").load_shape(params)
     next(embedding_batches(files, np.ones(6, np.uint8), params, 2, shape=shape))
-    assert asked - ASKED_WITHOUT_EFFECT | {"deterministic"} == set(_WITH_EFFECT)  # this one is for the devices
+    assert Recorder.asked - ASKED_WITHOUT_EFFECT | {"deterministic"} == set(_WITH_EFFECT)  # this one is for the devices

@@ -74,14 +74,15 @@ def largest_file(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
 
 
-def test_full_disk_in_the_end(trained, dataset, tmp_path, capsys):
-    """Room for the partial file, 10 kB, but not for the whole one."""
-    out, variants = tmp_path / "o.h5", "--crop_augment five --flip_augment --aggregator mean"
+@pytest.mark.parametrize(("size", "file"), [(12 * 1024, "o.h5"), (5 * 1024, ".o.h5.partial")])
+def test_full_disk(trained, dataset, tmp_path, capsys, size, file):
+    """Room for the partial file, 10 kB, but not for the whole one; or not even for that."""
+    out, variants = tmp_path / "o.h5", "--crop_augment five --flip_augment --aggregator mean --batch_size 8"
     line = ["--model_dir", str(trained), "--dataset", str(dataset / "test.csv"), "--filename", str(out), "--quiet"]
     line += variants.split()
-    with largest_file(12 * 1024):
+    with largest_file(size):
         assert exit_code(lambda: main(line)) == 2
-    assert capsys.readouterr() == ("", f"error: cannot write {out}: File too large\n")
+    assert capsys.readouterr() == ("", f"error: cannot write {tmp_path / file}: File too large\n")
     assert [file.name for file in tmp_path.iterdir()] == [".o.h5.partial"]
     assert main(line) == 0
     kept = out.read_bytes()

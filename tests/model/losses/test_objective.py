@@ -36,15 +36,15 @@ def with_gradient(function, *watched):
     return value.numpy(), [gradient.numpy() for gradient in tape.gradient(value, watched)]
 
 
-def step_of(objective, labels, embeddings, step=0):
-    """(loss, values, gradient by the embeddings) of a step, and what follows it."""
-    embeddings = tf.constant(embeddings)
+def step_of(objective, labels, embeddings, step=0, **options):
+    """(loss, values, gradient by the embeddings, total of each anchor) of a step, and what follows it."""
+    labels, embeddings, step = tf.constant(labels), tf.constant(embeddings), tf.constant(step, tf.int64)
     with tf.GradientTape() as tape:
         tape.watch(embeddings)
-        loss, values, _ = objective(tf.constant(labels), embeddings, tf.constant(step, tf.int64))
-    objective.after_step(tf.constant(labels), embeddings, tf.constant(step, tf.int64))
+        loss, values, figures = objective(labels, embeddings, step, **options)
+    objective.after_step(labels, embeddings, step)
     values = {name: float(value) for name, value in values.items()}
-    return loss.numpy(), values, tape.gradient(loss, embeddings).numpy()
+    return loss.numpy(), values, tape.gradient(loss, embeddings).numpy(), figures.total.numpy()
 
 
 # Classification
@@ -144,7 +144,7 @@ def test_without_weights_it_is_the_triplet_loss_to_the_bit(strategy):
     objective = Objective(params_of(triplet_strategy=strategy, seed=9), IDENTITIES)
     assert objective.parts == {}
     assert objective.variables == objective.trainable_variables == []
-    loss, values, gradient = step_of(objective, LABELS, EMBEDDINGS, step=4)
+    loss, values, gradient, _ = step_of(objective, LABELS, EMBEDDINGS, step=4)
     expected, (expected_gradient,) = with_gradient(
         lambda e: triplet_loss(strategy, LABELS, e, 0.3, "euclidean", seed=(9, 4))[0], EMBEDDINGS
     )
@@ -168,42 +168,24 @@ def test_batch_sample_draws_anew_for_every_step():
 def test_the_terms_enter_with_their_weights(replicas, classification, centre, variables, trainable):
     params = params_of(classification_weight=classification, center_loss_weight=centre)
     objective, expected = Objective(params, IDENTITIES), {}
-    labels, embeddings, step = tf.constant(LABELS), tf.constant(EMBEDDINGS), tf.constant(0, tf.int64)
-    with tf.GradientTape() as tape:
-        tape.watch(embeddings)
-        loss, values, figures = objective(labels, embeddings, step, replicas=replicas)
-    triplet, plain_values, plain_gradient = step_of(Objective(params_of(), IDENTITIES), LABELS, EMBEDDINGS)
     if classification:
-        expected["classification_loss"] = objective.parts["classification"](labels, embeddings)[0]
+        expected["classification_loss"] = float(objective.parts["classification"](LABELS, EMBEDDINGS)[0])
     if centre:
-        expected["center_loss"] = objective.parts["center_loss"](labels, embeddings)
+        expected["center_loss"] = float(objective.parts["center_loss"](LABELS, EMBEDDINGS))
+    loss, values, gradient, totals = step_of(objective, LABELS, EMBEDDINGS, replicas=replicas)
+    triplet, plain_values, plain_gradient, _ = step_of(Objective(params_of(), IDENTITIES), LABELS, EMBEDDINGS)
     weights = {"classification_loss": classification, "center_loss": centre}
-    auxiliary = sum(weights[name] * float(value) for name, value in expected.items())
-    assert float(loss) == pytest.approx(float(triplet) + auxiliary / replicas, rel=1e-6)
-    assert float(values["triplet_loss"]) == pytest.approx(float(triplet), rel=1e-6)
-    assert {name: float(values[name]) for name in expected} == pytest.approx(expected)
+    auxiliary = sum(weights[name] * value for name, value in expected.items())
+    assert loss == pytest.approx(triplet + auxiliary / replicas, rel=1e-6)
+    assert values["triplet_loss"] == pytest.approx(triplet, rel=1e-6)
+    assert {name: values[name] for name in expected} == pytest.approx(expected)
     assert values.keys() - plain_values.keys() - {"classification_accuracy"} == expected.keys()
-    assert np.abs(tape.gradient(loss, embeddings) - plain_gradient).max() > 1e-3
-    assert len(figures.total) == len(LABELS)
+    assert np.abs(gradient - plain_gradient).max() > 1e-3
+    assert len(totals) == len(LABELS)
     assert (len(objective.variables), len(objective.trainable_variables)) == (variables, trainable)
 
 
 # Memory
-
-
-@pytest.mark.parametrize("size", [3, 8, 11, 20, 100])
-def test_the_memory_is_a_ring(size):
-    memory, added = CrossBatchMemory(size, D, 0), []
-    assert not memory.read().filled.numpy().any()
-    for seed in range(4):
-        labels, embeddings = batch(seed)
-        memory.add(tf.constant(labels), tf.constant(embeddings), tf.constant(seed, tf.int64))
-        added += list(zip(labels, embeddings, strict=True))[-size:]  # of a larger batch the last ones
-        ring, held = {number % size: row for number, row in enumerate(added)}, memory.read()  # the newest of a place
-        assert np.flatnonzero(held.filled).tolist() == sorted(ring)
-        for place, (label, embedding) in ring.items():
-            assert held.labels[place] == label
-            np.testing.assert_array_equal(held.embeddings[place], embedding)
 
 
 def test_the_memory_stays_empty_before_its_step():
@@ -219,7 +201,7 @@ def test_the_memory_stays_empty_before_its_step():
 @pytest.mark.parametrize(
     ("strategy", "metric", "size"),
     [(strategy, metric, 12) for strategy in MINED for metric in METRICS]
-    + [(strategy, "euclidean", size) for strategy in [*MINED, DRAWN] for size in (5, 100)],
+    + [(strategy, "euclidean", size) for strategy in [*MINED, DRAWN] for size in (5, 8, 100)],
 )
 def test_the_loss_with_memory_is_that_over_both(strategy, metric, size):
     """Three batches: what the memory holds joins the fourth, without gradient; what is not filled yet does not."""
@@ -233,14 +215,11 @@ def test_the_loss_with_memory_is_that_over_both(strategy, metric, size):
     for step in (1, 2):
         step_of(objective, *before[step], step=step)
     labels, embeddings = batch(7)
-    figures = objective(tf.constant(labels), tf.constant(embeddings), tf.constant(3, tf.int64))[2]
-    loss, values, gradient = step_of(objective, labels, embeddings, step=3)
+    loss, values, gradient, totals = step_of(objective, labels, embeddings, step=3)
     kept = min(size, 3 * 8)
     past = [np.concatenate(parts)[-kept:] for parts in zip(*before, strict=True)]
     both = np.concatenate([labels, past[0]]), np.concatenate([embeddings, past[1]])
-    expected, expected_gradient, active, terms = oracle(
-        strategy, *both, margin, metric, anchors=8, drawn=figures.total.numpy()
-    )
+    expected, expected_gradient, active, terms = oracle(strategy, *both, margin, metric, anchors=8, drawn=totals)
     assert loss == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(gradient, expected_gradient[:8], atol=1e-5 * np.abs(expected_gradient).max())
     assert (values["valid_terms"], values["active_fraction"]) == (terms, pytest.approx(active))
