@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -175,24 +174,20 @@ def embeddings_of(file: Path, manifest: Manifest) -> tuple[Embeddings, bool]:
         file that does not is taken at its word if it has as many rows as the list.
 
     Raises:
-        UserError: as `read_embeddings`; and when the number of rows, a path or an identity differs: names the first.
+        UserError: as `read_embeddings`; and when the number of rows, a path or an identity differs: names one row.
     """
     embeddings = read_embeddings(file, variants=False)
     remedy = f"embed that list again: embed.py --dataset {manifest.source} --filename {file}"
     if "shard" in embeddings.attributes:
         remedy = f"it is shard {embeddings.attributes['shard']}: join all of them with embed.py merge"
-    common = min(len(embeddings), len(manifest))
-    differing = []  # (row, what, ours, theirs), the first of each
+    common, where = min(len(embeddings), len(manifest)), ""
     for name, ours, theirs in (
-        ("path", embeddings.paths, manifest.paths),
         ("identity", embeddings.identities, manifest.identities),
+        ("path", embeddings.paths, manifest.paths),  # which tells more
     ):
         if ours is not None and (rows := np.flatnonzero(ours[:common] != theirs[:common])).size:
-            differing.append((int(rows[0]), name, ours[rows[0]], theirs[rows[0]]))
-    where = ""
-    if differing:
-        row, name, our, their = min(differing, key=itemgetter(0))
-        where = f"row {row + 1} has {name} {our!r}, but {manifest.source} has {their!r} there"
+            row = rows[0]
+            where = f"row {row + 1} has {name} {ours[row]!r}, but {manifest.source} has {theirs[row]!r} there"
     if len(embeddings) != len(manifest):
         counts = f"{len(embeddings):,} embeddings, but {manifest.source} lists {len(manifest):,} images"
         if len(embeddings) < len(manifest):
