@@ -1,6 +1,7 @@
 """Crops that are interrupted, killed, spoilt, made by two at once, or of an archive that changes meanwhile."""
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -23,8 +24,6 @@ from model.evaluation.sets import find_evaluation_sets
 from runtime.errors import UserError
 from runtime.json_files import read_json
 
-NAME = "out"  # the folder's name is in dataset.json
-
 STOPPED = "interrupted\nwhat is finished is kept: the same command goes on from there\n"
 
 
@@ -35,7 +34,7 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def uninterrupted(root, tmp_path_factory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp("uninterrupted") / NAME
+    out = tmp_path_factory.mktemp("uninterrupted") / "out"
     crop(root, out)
     return contents(out)
 
@@ -48,7 +47,7 @@ def crops_in(files: dict[str, bytes]) -> dict[str, bytes]:
 def at_work(root: Path, out: Path, workers: int = 1) -> Iterator[subprocess.Popen]:
     """The command in a process group of its own, which is gone afterwards."""
     words = ("-m", "dataset.prepare.imagenetvid", "crop", "--root", root, "--out", out, "--workers", workers)
-    hears = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  in the background it would be deaf
+    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # in the background it would be deaf
     process = start(*words, start_new_session=True, preexec_fn=hears)
     try:
         yield process
@@ -64,7 +63,7 @@ def number(out: Path) -> int:
 
 @pytest.mark.parametrize(("workers", "ending"), [(1, signal.SIGINT), (2, signal.SIGKILL)])
 def test_stopped_with_two_at_once(root, uninterrupted, tmp_path, capsys, workers, ending):
-    out = tmp_path / NAME
+    out = tmp_path / "out"
     with at_work(root, out, workers) as process:
         wait_for(lambda: number(out) >= 20, process)
         os.kill(process.pid, signal.SIGSTOP)  # so that it is still there when the second one comes
@@ -92,7 +91,7 @@ def test_stopped_with_two_at_once(root, uninterrupted, tmp_path, capsys, workers
 
 def test_half_a_file_never_has_the_name_of_a_crop(root, uninterrupted, tmp_path, monkeypatch):
     """Ends in the middle of the tenth file."""
-    out, save, saved = tmp_path / NAME, Image.Image.save, []
+    out, save, saved = tmp_path / "out", Image.Image.save, []
 
     def stops(image: Image.Image, file: Path, *words: object, **options: object) -> None:
         save(image, file, *words, **options)
@@ -111,7 +110,7 @@ def test_half_a_file_never_has_the_name_of_a_crop(root, uninterrupted, tmp_path,
 
 def test_interrupted_while_the_workers_start(root, tmp_path):
     """One line and no tracebacks of processes that were importing."""
-    out = tmp_path / NAME
+    out = tmp_path / "out"
     with at_work(root, out, workers=2) as process:
         wait_for((out / ".lock").exists, process)
         time.sleep(0.3)
@@ -122,7 +121,7 @@ def test_interrupted_while_the_workers_start(root, tmp_path):
 
 def test_spoilt(root, uninterrupted, tmp_path):
     """Crops that are gone or empty, and what a killed process left, are mended; all else is not touched."""
-    out = tmp_path / NAME
+    out = tmp_path / "out"
     for path, data in uninterrupted.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_bytes(data)
@@ -141,7 +140,7 @@ def test_spoilt(root, uninterrupted, tmp_path):
 
 def test_what_came_later_or_was_mended(tmp_path, capsys):
     """An archive that was unpacked in two steps is read again; so is an image that could not be read."""
-    root, out, whole = make_root(tmp_path / "root"), tmp_path / "a" / NAME, tmp_path / "b" / NAME
+    root, out, whole = make_root(tmp_path / "root"), tmp_path / "a" / "out", tmp_path / "b" / "out"
     crop(root, whole)
     late = root / "Annotations" / "VID" / "val" / "ILSVRC2015_val_00005000"
     late.rename(tmp_path / "late")

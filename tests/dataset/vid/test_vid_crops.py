@@ -13,7 +13,6 @@ from dataset.vid.crop_writer import FrameCrops, object_crops, write_all_crops, w
 from dataset.vid.siamfc_crops import CropSettings, cut
 from runtime.errors import UserError
 
-FOLDER = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00007000"
 WIDTH, HEIGHT = 120, 90
 BOXES = {
     "inside": (40, 30, 70, 60),
@@ -80,7 +79,8 @@ def test_cut_matches_the_oracle(picture, box, sizes):
 @pytest.fixture
 def task(tmp_path) -> FrameCrops:
     objects = [thing(0, (40, 30, 70, 60)), thing(11, (-6, 30, 20, 60))]
-    frame = put_frame(tmp_path, "train", FOLDER, "000003", objects)
+    folder = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00007000"
+    frame = put_frame(tmp_path, "train", folder, "000003", objects)
     return object_crops(tmp_path, tmp_path / "out", frame)
 
 
