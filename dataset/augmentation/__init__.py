@@ -12,27 +12,30 @@ A module that moves pixels by an affine warp defines `matrix(shape, seed, params
 that stand next to each other become one, so that pixels are interpolated once.
 """
 
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
 import tensorflow as tf
 
-from dataset.augmentation import _pool, _warping
+from dataset.augmentation import _warping
 from runtime import plugins
 
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (image, seed) -> image
 
-def for_training(params: Any) -> _pool.Augment:
+
+def for_training(params: Any) -> Augment:
     """One function (image, seed) -> image: the run's `augmentation`, then some of its `augmentation_pool`."""
     always = compose(params.augmentation, params)
     if not params.augmentation_pool:
         return always
-    some = _pool.some_of([compose([name], params) for name in params.augmentation_pool], params.augmentation_pool_count)
+    some = some_of([compose([name], params) for name in params.augmentation_pool], params.augmentation_pool_count)
     # The seeds of `augmentation` are numbered by its positions; the pool has the number after them.
     number = len(params.augmentation)
     return lambda image, seed: some(always(image, seed), tf.random.fold_in(seed, number))
 
 
-def compose(names: list[str], params: Any) -> _pool.Augment:
+def compose(names: list[str], params: Any) -> Augment:
     """One function (image, seed) -> image that applies the named augmentations in order, each with its own seed."""
     modules = [plugins.load("dataset.augmentation", name) for name in names]
     groups = [(warps, list(group)) for warps, group in groupby(enumerate(modules), lambda m: hasattr(m[1], "matrix"))]
@@ -48,5 +51,28 @@ def compose(names: list[str], params: Any) -> _pool.Augment:
                 for (_, module), s in zip(group, seeds, strict=True):
                     image = module.augment(image, s, params)
         return image
+
+    return augment
+
+
+def some_of(augmentations: Sequence[Augment], count: Sequence[int]) -> Augment:
+    """One function (image, seed) -> image that applies n of them, none twice, in random order; only those are computed.
+
+    It is imgaug's `SomeOf(..., random_order=True)`.
+    n is uniform over the integers count[0] .. count[1], and every choice and order of n is equally likely. Images keep
+    their shape.
+    """
+    low, high = count
+
+    def augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        seeds = tf.random.split(seed, high + 2)  # one for each that is applied, of the count, of the order
+        number = tf.random.stateless_uniform([], seeds[high], low, high + 1, tf.int32)
+        order = tf.argsort(tf.random.stateless_uniform([len(augmentations)], seeds[high + 1]))
+
+        def apply(turn: tf.Tensor, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            branches = [lambda one=one: one(image, seeds[turn]) for one in augmentations]
+            return turn + 1, tf.ensure_shape(tf.switch_case(order[turn], branches), image.shape)
+
+        return tf.while_loop(lambda turn, _: turn < number, apply, (tf.constant(0), image))[1]
 
     return augment

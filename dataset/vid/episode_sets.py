@@ -13,8 +13,7 @@ import numpy as np
 from dataset.vid.annotations import Frame, Snippet
 from dataset.vid.crop_writer import FrameCrops
 from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS, random_boxes, random_kind
-from dataset.vid.seeds import generator
-from dataset.vid.selection import snippet_class, tracks
+from dataset.vid.selection import generator, snippet_class, tracks
 from dataset.vid.siamfc_crops import DEFAULT, Box, CropSettings, crop_path
 
 MIN_CANDIDATES = 3  # the positive included

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dataset.vid.annotations import Frame
-from dataset.vid.seeds import generator
+from dataset.vid.selection import generator
 from dataset.vid.siamfc_crops import Box
 
 RANDOM_CROPS = 5  # M, per episode of the random crop set

@@ -1,13 +1,20 @@
 """Which objects of the annotations become training images, queries and gallery; classes of snippets."""
 
+import zlib
 from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from dataset.formats.manifest import Row
 from dataset.vid.annotations import Snippet
-from dataset.vid.seeds import generator
 from dataset.vid.siamfc_crops import crop_path
 
 SNIPPET_CLASSES = ("missing_bbox", "single_bboxes", "multiple_bboxes")
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """Random numbers for each (seed, purpose), whatever the order in which things arrive."""
+    return np.random.Generator(np.random.Philox([seed, zlib.crc32(purpose.encode())]))
 
 
 def snippet_class(snippet: Snippet) -> str:

@@ -13,8 +13,7 @@ from dataset.formats.prepared import PreparedDataset, open_prepared
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
 from model.evaluation.best import best_metric, borrowed, keep_best
-from model.evaluation.ready_set import ReadySet
-from model.evaluation.sets import load_evaluation_sets, load_kinds
+from model.evaluation.sets import ReadySet, load_evaluation_sets, load_kinds
 from model.network.build import build_embedder
 from model.run import results
 from model.run.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of

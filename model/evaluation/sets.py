@@ -1,15 +1,69 @@
-"""The evaluation sets of a data set, ready to be evaluated again and again."""
+"""The evaluation sets of a data set: their files, then their lists read and checked, then their metrics."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from dataset.formats.prepared import PreparedDataset
 from model.configuration.params import Params
-from model.evaluation.ready_set import EvaluationSet, ReadySet
 from runtime import plugins
 from runtime.errors import UserError
 
 _KINDS = "model.evaluation.kinds"
+
+
+class EvaluationSet(NamedTuple):
+    """An evaluation set of a prepared data set: its name, its kind (a module of `evaluation.kinds`), its CSV files."""
+
+    name: str
+    kind: str
+    files: tuple[Path, ...]
+
+
+class SetMetrics(NamedTuple):
+    """What an evaluation gives: metrics, what each means, and over how much it was taken, by name.
+
+    `details` is what results.jsonl has besides: of episodes, their intervals and breakdown.
+    """
+
+    metrics: dict[str, float]
+    definitions: dict[str, str]
+    counts: dict[str, int]
+    details: dict[str, Any]
+
+    def line(self) -> dict[str, Any]:
+        """All of it, for results.jsonl."""
+        return {"metrics": self.metrics, "definitions": self.definitions, "counts": self.counts} | self.details
+
+
+@dataclass(frozen=True)
+class ReadySet:
+    """An evaluation set whose lists are read and checked.
+
+    Attributes:
+        found: the set.
+        files: the images it needs.
+        orientations: their EXIF orientations.
+        evaluate: embeddings of `files` (N, D) -> its metrics.
+        metrics: the names of those metrics of which more is better, the most telling one first.
+        skipped: the number of broken images left out.
+    """
+
+    found: EvaluationSet
+    files: list[str]
+    orientations: np.ndarray
+    evaluate: Callable[[np.ndarray], SetMetrics]
+    metrics: tuple[str, ...]
+    skipped: int
+
+    @property
+    def name(self) -> str:
+        """As in event files and results."""
+        return self.found.name
 
 
 def load_kinds() -> dict[str, ModuleType]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from dataset.loading.pipeline import broken_image
+from dataset.loading.pipeline import broken_image, training_batches
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.run.checkpoint_files import NonFiniteError, list_checkpoints
@@ -15,7 +15,6 @@ from model.run.done import write_done
 from model.run.run_folder import RunFolder
 from model.training.checkpoints import TrainingCheckpoints
 from model.training.curriculum import Phase, phase_at
-from model.training.feeding import feed
 from model.training.hard_triples import HardTriples
 from model.training.learner import build_learner
 from model.training.record import Record
@@ -85,6 +84,28 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
     write_done(run, step, ended)
     done = f"done: {step} steps; {checkpoints.latest}"
     log.line(f"stopped early at step {step} of {total}: {ended}" if ended else done)
+
+
+def feed(
+    strategy: tf.distribute.Strategy,
+    data: TrainingSet,
+    params: Params,
+    start: int,
+    stop: int,
+    hard: HardTriples | None,
+) -> Iterator[tuple[tf.Tensor, ...]]:
+    """The batches of steps `start` .. `stop - 1`, each shared among the replicas: (images, labels, indices)."""
+    files, orientations = data.images.manifest.files(), data.images.orientations
+    while start < stop:
+        end = stop
+        if hard:  # batches are prepared ahead, but not beyond what is known
+            hard.prepare(start)
+            epoch = data.sampler.steps_per_epoch
+            end = min(stop, (start // epoch + 1) * epoch)
+        dataset = training_batches(files, orientations, data.sampler, params, start, end)
+        several = strategy.num_replicas_in_sync > 1
+        yield from iter(strategy.experimental_distribute_dataset(dataset) if several else dataset)
+        start = end
 
 
 def _next_batch(

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from visualization.attention.pairs import ChosenPair
 from visualization.kit.colours import FAINT, INK, RIGHT, WRONG
-from visualization.kit.plotting import Axes, Figure, make_figure, plain
+from visualization.kit.plotting import Figure, make_figure, plain
 from visualization.kit.printable import shorten
 
 _COLOURS = "inferno"  # perceptually uniform, from dark to light: also for the colour-blind, and in print

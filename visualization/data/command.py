@@ -1,19 +1,23 @@
 """Runs `visualize.py data`."""
 
 import argparse
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from dataset.formats.manifest import Manifest
 from model.configuration.loading import load_params
 from model.run import devices
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
-from visualization.data.batch_cards import lay_out_batch
 from visualization.kit.card_page import write_cards
-from visualization.kit.cards import Page
+from visualization.kit.cards import Card, Page, Section
 from visualization.kit.printable import printable
+from visualization.kit.thumbnails import from_pixels
 from visualization.sources.output import check_output_file
-from visualization.sources.training_source import load_batches_of
+from visualization.sources.training_source import TrainingBatch, load_batches_of
 
+COLUMNS = 8  # identities beside each other: more are neither read nor printed well
+SIDE = 200  # pixels of the longer side
+_ROLES = ("anchor", "positive", "negative")
 _MOST_IMAGES = 20_000  # on a page that browsers open
 
 
@@ -56,3 +60,38 @@ def run(args: argparse.Namespace) -> int:
     write_cards(page, out)
     print(f"wrote {printable(out)}: {args.batches:,} batches of {data.sampler.batch_size} images")
     return 0
+
+
+def lay_out_batch(batch: TrainingBatch, manifest: Manifest, column: int, roles: bool) -> list[Section]:
+    """A batch as cards: a column for each identity, each image as the network gets it and as it was.
+
+    Args:
+        batch: B images, those of a column one after the other.
+        manifest: all training images.
+        column: images that belong together, usually K.
+        roles: they are an anchor, a positive and a negative.
+    """
+    seen: set[int] = set()
+    cards, originals = [], []
+    for place, index in enumerate(batch.indices.tolist()):
+        path, identity = manifest.paths[index], manifest.identities[index]
+        marks = [*([_ROLES[place % column]] if roles else []), *(["once more"] if index in seen else [])]
+        seen.add(index)
+        full = ", ".join([path, f"identity {identity}", f"image {place + 1} of the batch", *marks])
+        lines = (identity, PurePosixPath(path).name, *marks)
+        cards.append(Card(from_pixels(batch.images[place], SIDE), lines, full=full))
+        if batch.originals is not None:
+            original = from_pixels(batch.originals[place], SIDE)
+            originals.append(Card(original, ("as it was",), full=f"{full}, without augmentation"))
+    groups = -(-len(cards) // column)
+    sections = []
+    for left in range(0, groups, COLUMNS):
+        right = min(left + COLUMNS, groups)
+        rows = []
+        for number in range(column):
+            shown = slice(left * column + number, right * column, column)
+            rows += [side[shown] for side in (cards, originals) if side[shown]]
+        what = "triples" if roles else "columns"
+        heading = f"Step {batch.step:,}, {what} {left + 1} to {right} of {groups}: {len(cards)} images"
+        sections.append(Section(heading, rows, columns=True))
+    return sections

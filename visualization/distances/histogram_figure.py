@@ -6,7 +6,7 @@ import numpy as np
 
 from visualization.distances.histograms import BINS, DistanceHistograms, count_distances
 from visualization.kit.colours import INK, PALETTE
-from visualization.kit.plotting import Figure, make_figure, pixels_of, plain, strip_axes
+from visualization.kit.plotting import Figure, make_figure, pixels_of, plain
 from visualization.sources.embedded_set import EmbeddedSet
 
 _POSITIVE, _NEGATIVE = PALETTE[4], PALETTE[5]  # blue and vermilion; a dashed line besides
@@ -68,7 +68,9 @@ def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log
         above.axvline(h.threshold, color=INK, linewidth=1.1, linestyle=":", label=_threshold(h))
         below.axvline(h.threshold, color=INK, linewidth=1.1, linestyle=":")
     for axes, place in ((above, "best"), (below, "lower right")):
-        strip_axes(axes)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
         axes.legend(loc=place, framealpha=0.9, edgecolor="none", fontsize=9)
     return figure
 

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from runtime.errors import UserError
 from visualization.kit.colours import INK, PALETTE
 from visualization.kit.figure_page import Spot
-from visualization.kit.plotting import Axes, add_frame, make_figure, pixels_of, plain
+from visualization.kit.plotting import make_figure, pixels_of, plain
 from visualization.kit.printable import printable, shorten
 from visualization.kit.thumbnails import open_small
 from visualization.sources.embedded_set import Points, check_can_open
@@ -120,7 +122,7 @@ def _thumbnail(
     axes.imshow(picture, extent=(x, x + width, y, y + height), interpolation="antialiased", zorder=3)
     if drawn.identities[point] in looks:
         colour, marker = looks[drawn.identities[point]]
-        add_frame(axes, (x, y, width, height), colour)
+        axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2, zorder=4))
         # The point itself is hidden: its mark, in a corner.
         x, y = x + 0.12 * width, y + 0.88 * height
         axes.scatter(x, y, s=36, c=colour, marker=marker, edgecolors="white", linewidths=0.8, zorder=5)

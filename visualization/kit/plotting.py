@@ -4,11 +4,9 @@ import io
 import re
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
-from matplotlib.patches import Rectangle
 from PIL import Image
 
 
@@ -37,16 +35,3 @@ def plain(text: str) -> str:
     known = get_font(findfont("DejaVu Sans")).get_char_index
     text = "".join(c if known(ord(c)) else "?" for c in re.sub(r"\s", " ", text))
     return text.replace("$", r"\$")
-
-
-def strip_axes(axes: Axes) -> None:
-    """Leaves the lines at the left and below, and a faint grid."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def add_frame(axes: Axes, box: tuple[float, float, float, float], colour: str) -> None:
-    """Draws a frame above pictures (x, y, width, height)."""
-    x, y, width, height = box
-    axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2, zorder=4))

@@ -5,10 +5,9 @@ import argparse
 from runtime.errors import UserError
 from visualization.kit.card_page import write_cards
 from visualization.kit.printable import printable
-from visualization.rankings.query_cards import lay_out_rankings
+from visualization.rankings.query_cards import FilePictures, lay_out_rankings
 from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
 from visualization.sources.embedded_set import EmbeddedSet
-from visualization.sources.file_pictures import FilePictures
 from visualization.sources.opening import open_source
 from visualization.sources.output import check_output_file
 

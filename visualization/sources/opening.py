@@ -12,8 +12,7 @@ from dataset.loading.checked import load_images
 from model.configuration.params import Params
 from model.distances import list_distances
 from model.embedding.hdf5_file import Embeddings, embeddings_of, read_embeddings, trained_metric
-from model.evaluation.ready_set import EvaluationSet
-from model.evaluation.sets import find_evaluation_sets, load_kinds
+from model.evaluation.sets import EvaluationSet, find_evaluation_sets, load_kinds
 from model.metrics.excluders import default_excluder
 from model.run import devices
 from model.run.checkpoint_files import find_checkpoint, step_of

@@ -9,17 +9,15 @@ import numpy as np
 from dataset.formats.manifest import read_manifest
 from dataset.formats.prepared import PreparedDataset
 from model.configuration.params import Params
-from model.evaluation.ready_set import EvaluationSet, ReadySet
-from model.evaluation.sets import load_kinds
+from model.evaluation.sets import EvaluationSet, ReadySet, load_kinds
 from model.metrics.excluders import default_excluder
 from model.run.run_folder import RunFolder
 from visualization.distances import histogram_figure
 from visualization.kit.card_picture import draw_cards
 from visualization.kit.printable import printable
-from visualization.rankings.query_cards import lay_out_rankings
+from visualization.rankings.query_cards import FilePictures, lay_out_rankings
 from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
 from visualization.sources.embedded_set import EmbeddedSet, Lists, assemble_set
-from visualization.sources.file_pictures import FilePictures
 from visualization.tensorboard.projector import Projector
 
 TOP, SIDE = 8, 88  # images of a ranking, and pixels: a picture is kept for every checkpoint

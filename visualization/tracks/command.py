@@ -20,10 +20,9 @@ from visualization.kit.printable import printable
 from visualization.kit.thumbnails import as_jpeg, shrunk
 from visualization.sources.opening import open_run
 from visualization.tracks.animation import check_format, check_length, frames_a_second, write_animation
-from visualization.tracks.boxes import RESERVED, fit_size
+from visualization.tracks.boxes import RESERVED, draw_frames, fit_size
 from visualization.tracks.folder import PAGE, check_folder, replace_together
-from visualization.tracks.matching import NOTES, match
-from visualization.tracks.video import draw_frames
+from visualization.tracks.tracking import NOTES, match
 from visualization.tracks.video_page import render_tracks
 
 _LINES_SHOWN = 10  # of what was left out

@@ -1,7 +1,4 @@
-"""Objects followed through a video: each frame's objects matched to those of the frame before, and how often rightly.
-
-NumPy and SciPy only.
-"""
+"""Objects followed through a video: each frame's objects matched to those before, and how often rightly."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -10,12 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from dataset.vid.annotated_frames import AnnotatedFrame
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 
 Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in pixels
 
 # Boxes that do not touch have an overlap distance of 1: nothing then says which belongs to which.
 NO_OVERLAP = np.nextafter(1.0, 0.0)
+
+# What the words of the table of `match` mean.
+NOTES = [
+    "In the animation, a number is the one that the matching gave; new: matched to none before; wrong, in a dashed "
+    "box: matched to another object. On this page, track is the number in the annotations.",
+    "Right: of the objects that are in both of two consecutive frames, those matched to themselves. Wrong: matches of "
+    "two different objects. Identity switches: an object's number is not the one it had when it was last seen.",
+    "A frame is matched to the last one before it that has objects, and to no earlier one: an object that was away "
+    "comes back with another number, which counts as a switch after absence.",
+    "Overlap of boxes: the same assignment on 1 - IoU of the annotated boxes; boxes that do not overlap are not "
+    "matched. Chance: a random assignment, on average; it matches all it can, whatever --max_distance is.",
+]
 
 
 @dataclass(frozen=True)
@@ -171,3 +181,33 @@ def score(tracks: Tracks) -> Score:
 def expected_by_chance(tracks: Tracks) -> float:
     """How many objects a random assignment matches to themselves, on average: 1 / max(N, M) of those in both frames."""
     return sum(m.present / max(m.distances.shape) for m in tracks.matchings)
+
+
+def match(
+    frames: Sequence[AnnotatedFrame], embeddings: Sequence[np.ndarray], metric: str, max_distance: float | None
+) -> tuple[Tracks, list[list[str]]]:
+    """Matches the objects of F frames by their embeddings.
+
+    Args:
+        embeddings: (N, D) of each frame.
+        metric, max_distance: see `distance_matrix` and `track`.
+
+    Returns:
+        What is matched, and a table of how often rightly, beside the overlap of boxes and chance.
+    """
+    trackids = [tuple(o.trackid for o in f.frame.objects) for f in frames]
+    boxes = [[o.box for o in f.frame.objects] for f in frames]
+    tracks = track(trackids, lambda a, b: distance_matrix(embeddings[a], embeddings[b], metric), max_distance)
+    by_overlap = track(trackids, lambda a, b: overlap_distances(boxes[a], boxes[b]), NO_OVERLAP)
+
+    table = [["matched by", "right", "of", "right, %", "wrong", "identity switches", "after absence"]]
+    for name, matched in (("embedding", tracks), ("overlap of boxes", by_overlap)):
+        s = score(matched)
+        faults = [f"{count:,}" for count in (s.wrong, s.switches, s.switches_after_absence)]
+        table.append([name, f"{s.right:,}", f"{s.present:,}", _percent(s.right, s.present), *faults])
+    chance = expected_by_chance(tracks)
+    return tracks, [*table, ["chance", f"{chance:,.1f}", f"{s.present:,}", _percent(chance, s.present), "", "", ""]]
+
+
+def _percent(part: float, whole: int) -> str:
+    return f"{100 * part / whole:.1f}" if whole else "-"

@@ -58,7 +58,8 @@ def as_text(analysis: Analysis, classes: int, pairs: int) -> str:
     """The figures of all, of the hardest classes, and the most confused pairs: at most so many of either."""
     parts = [counts_text(analysis.counts), "", align(overall_rows(analysis))]
     if hardest := analysis.classes[:classes]:
-        parts += ["", f"hardest classes, {len(hardest):,} of {len(analysis.classes):,}", align(class_rows(hardest))]
+        rows = [class_head(), *([shown(one.name), *class_cells(one)] for one in hardest)]
+        parts += ["", f"hardest classes, {len(hardest):,} of {len(analysis.classes):,}", align(rows)]
     if most := analysis.pairs[:pairs]:
         rows = [["taken for each other", "", "first for second", "second for first", "% of both classes' queries"]]
         rows += [[shown(pair.classes[0]), shown(pair.classes[1]), *pair_cells(pair)] for pair in most]
@@ -89,11 +90,6 @@ def overall_rows(analysis: Analysis) -> list[list[str]]:
         ["", *map(heading, RANKING_METRICS)],
         *([name, *_cells(figures, RANKING_METRICS)] for name, figures in rows.items()),
     ]
-
-
-def class_rows(classes: Sequence[ClassMetrics]) -> list[list[str]]:
-    """A table: a row per class, after a row of headings."""
-    return [class_head(), *([shown(one.name), *class_cells(one)] for one in classes)]
 
 
 def class_head() -> list[str]:

@@ -5,7 +5,7 @@ import numpy as np
 from dataset.formats.prepared import PreparedDataset
 from dataset.loading.checked import load_images
 from model.configuration.params import Params
-from model.evaluation.ready_set import EvaluationSet, ReadySet, SetMetrics
+from model.evaluation.sets import EvaluationSet, ReadySet, SetMetrics
 from model.metrics.excluders import default_excluder
 from model.metrics.pooling import pool_sequences
 from model.metrics.ranking.per_query import load_metrics

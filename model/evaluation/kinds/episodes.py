@@ -8,7 +8,7 @@ from dataset.formats.episodes import SNIPPET
 from dataset.formats.prepared import PreparedDataset
 from dataset.loading.checked import load_episodes
 from model.configuration.params import Params
-from model.evaluation.ready_set import EvaluationSet, ReadySet, SetMetrics
+from model.evaluation.sets import EvaluationSet, ReadySet, SetMetrics
 from model.metrics.episodes.accuracies import ACCURACIES, episode_accuracies
 from model.metrics.episodes.breakdown import breakdown_definitions, breakdown_metrics
 

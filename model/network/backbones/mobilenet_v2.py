@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from model.configuration.params import Params
-from model.network.backbones._last_stride import with_last_stride
+from model.network.backbones._stages import with_last_stride
 
 CHANNELS = 3
 LAST_STRIDES = (1, 2)

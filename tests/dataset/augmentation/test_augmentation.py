@@ -22,7 +22,7 @@ from helpers.augmentation_images import (
 from PIL import Image
 from scipy import stats
 
-from dataset.augmentation import _pool, compose, for_training, horizontal_flip, random_crop, random_resized_crop
+from dataset.augmentation import compose, for_training, horizontal_flip, random_crop, random_resized_crop, some_of
 from model.configuration.loading import check_params
 from runtime.errors import UserError
 
@@ -127,7 +127,7 @@ def test_the_seed_decides_and_the_shape_stays(name, channels):
 def pool_of(count, augmentations=3):
     """What each seed applies: a number whose digits, from 1, are the augmentations in their order."""
     digits = [lambda image, seed, n=n: image * 10 + n + 1 for n in range(augmentations)]
-    applied = for_every_seed(lambda s: _pool.some_of(digits, count)(tf.constant(0), s))
+    applied = for_every_seed(lambda s: some_of(digits, count)(tf.constant(0), s))
     return [str(number) if number else "" for number in applied]
 
 
@@ -146,7 +146,7 @@ def test_every_choice_and_order_is_equally_likely(count, sizes):
 
 
 def test_each_of_a_pool_has_its_own_seed():
-    seeds = for_every_seed(lambda s: _pool.some_of([lambda _, own: own] * 2, [2, 2])(tf.constant([0, 0]), s))
+    seeds = for_every_seed(lambda s: some_of([lambda _, own: own] * 2, [2, 2])(tf.constant([0, 0]), s))
     assert len(np.unique(seeds, axis=0)) == len(SEEDS)
 
 
@@ -156,7 +156,7 @@ def test_only_the_chosen_ones_are_computed():
             return tf.identity(image)
 
     chosen = pool_of([1, 1], augmentations=2)
-    augment = _pool.some_of([broken, lambda image, seed: image + 1], [1, 1])
+    augment = some_of([broken, lambda image, seed: image + 1], [1, 1])
     run = tf.function(lambda seed: augment(tf.constant(0), seed))
     assert run(tf.constant(SEEDS[chosen.index("2")])) == 1
     with pytest.raises(tf.errors.InvalidArgumentError, match="computed"):
