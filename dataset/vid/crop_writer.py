@@ -104,9 +104,7 @@ def _save(image: Image.Image, path: Path, task: FrameCrops) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_all_crops(
-    tasks: Iterable[FrameCrops], workers: int = 2, progress: Callable[[int], None] | None = None
-) -> CropCounts:
+def write_all_crops(tasks: Iterable[FrameCrops], workers: int, progress: Callable[[int], None]) -> CropCounts:
     """Writes the crops of many images in `workers` processes; the tasks may be long and lazy.
 
     Args:
@@ -122,8 +120,7 @@ def write_all_crops(
             total.existing += counts.existing
             total.problems += counts.problems
         done += len(lot)
-        if progress:
-            progress(done)
+        progress(done)
     return total
 
 

@@ -1,9 +1,17 @@
-"""Terms beside the triplet loss: a classification of identities, and a centre loss."""
+"""What stands beside the triplet loss: a classification of identities, a centre loss, a memory of past embeddings."""
 
 import keras
 import tensorflow as tf
 
 from model.configuration.params import Params
+from model.losses.triplet import Memory
+
+# Of variables that each replica assigns for itself.
+_OF_REPLICA = {
+    "trainable": False,
+    "synchronization": tf.VariableSynchronization.ON_READ,
+    "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+}
 
 
 class Classification(tf.Module):
@@ -59,13 +67,7 @@ class CenterLoss(tf.Module):
     def __init__(self, params: Params, identities: int) -> None:
         super().__init__(name="center_loss")
         self._rate = params.center_loss_rate
-        self._centers = tf.Variable(
-            tf.zeros([identities, params.embedding_size]),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            name="centers",
-        )
+        self._centers = tf.Variable(tf.zeros([identities, params.embedding_size]), name="centers", **_OF_REPLICA)
 
     def __call__(self, labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
         """(B,) int32, (B, D) -> scalar."""
@@ -79,3 +81,39 @@ class CenterLoss(tf.Module):
         same = tf.cast(labels[:, None] == labels[None, :], tf.float32)
         steps = self._rate * differences / (1.0 + tf.reduce_sum(same, axis=1, keepdims=True))
         self._centers.assign(tf.tensor_scatter_nd_add(centers, labels[:, None], steps))
+
+
+class CrossBatchMemory(tf.Module):
+    """The last M embeddings with their labels, in a ring: further positives and negatives of the triplet loss.
+
+    Wang et al., Cross-Batch Memory for Embedding Learning, section 3.2. On several replicas each has a copy, with equal
+    content.
+    """
+
+    def __init__(self, size: int, dimensions: int, start_step: int) -> None:
+        """Args:
+        size: M.
+        dimensions: D.
+        start_step: steps before it leave the memory empty.
+        """
+        super().__init__(name="memory")
+        self._size, self._start_step = size, start_step
+        self._embeddings = tf.Variable(tf.zeros([size, dimensions]), name="embeddings", **_OF_REPLICA)
+        self._labels = tf.Variable(tf.zeros([size], tf.int32), name="labels", **_OF_REPLICA)
+        self._added = tf.Variable(0, dtype=tf.int64, name="added", **_OF_REPLICA)
+
+    def read(self) -> Memory:
+        """What a triplet loss takes."""
+        filled = tf.range(self._size, dtype=tf.int64) < self._added
+        return Memory(tf.convert_to_tensor(self._labels), tf.convert_to_tensor(self._embeddings), filled)
+
+    def add(self, labels: tf.Tensor, embeddings: tf.Tensor, step: tf.Tensor) -> None:
+        """Puts a batch, (B,) int32 and (B, D), in the place of the oldest; step: steps done before this one."""
+        number = min(self._size, embeddings.shape[0])  # of a batch larger than the memory, the last ones
+        labels, embeddings = labels[-number:], tf.cast(embeddings[-number:], tf.float32)
+        places = (self._added + tf.range(number, dtype=tf.int64)) % self._size
+        started = step >= self._start_step
+        for variable, values in ((self._labels, labels), (self._embeddings, embeddings)):
+            old = tf.convert_to_tensor(variable)
+            variable.assign(tf.where(started, tf.tensor_scatter_nd_update(old, places[:, None], values), old))
+        self._added.assign_add(tf.where(started, tf.constant(number, tf.int64), tf.constant(0, tf.int64)))

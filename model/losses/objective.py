@@ -6,8 +6,7 @@ import keras
 import tensorflow as tf
 
 from model.configuration.params import Params
-from model.losses.auxiliary import CenterLoss, Classification
-from model.losses.cross_batch_memory import CrossBatchMemory
+from model.losses.auxiliary import CenterLoss, Classification, CrossBatchMemory
 from model.losses.triplet import AnchorFigures, triplet_loss
 
 

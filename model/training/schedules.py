@@ -19,7 +19,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     - step: r * decay_factor^n, n how many of `decay_steps` are <= t, whatever T and t0
 
     During the first `warmup_steps` steps all of it is multiplied by (t + 1) / warmup_steps. On a plateau
-    (model/training/plateau.py) the whole is lowered by a factor, which is no function of the step.
+    (model/training/supervisor.py) the whole is lowered by a factor, which is no function of the step.
     """
 
     def __init__(self, params: Params, total_steps: int) -> None:

@@ -17,7 +17,7 @@ from model.evaluation.by_class.analysis import RANKING_METRICS
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from model.run.run_folder import RunFolder
 from runtime.json_files import read_json_lines
-from visualization.analyze.analysis_page import count_tenths
+from visualization.analyze.command import count_tenths
 
 ODD = "<b>&\"'</b> ünï"  # a class that HTML must not take for markup
 

@@ -1,19 +1,32 @@
 """Runs `visualize.py analyze`."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from model.evaluation.by_class.analysis import Analysis, analyze
-from model.evaluation.by_class.summary import as_json, as_text
+from model.evaluation.by_class.summary import (
+    as_json,
+    as_text,
+    class_cells,
+    class_head,
+    counts_text,
+    overall_rows,
+    pair_cells,
+)
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import write_json
-from visualization.analyze.analysis_page import render_analysis
+from visualization.kit.colours import INK, PALETTE
+from visualization.kit.html_page import render_page
 from visualization.kit.printable import printable
+from visualization.kit.thumbnails import as_jpeg, open_small
+from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_source
-from visualization.sources.output import check_output_file
 
+MOST_CLASSES = 1000  # of the table of all: more are in the JSON alone
+_SIDE = 112  # pixels of the longer side of an example
 _NAMES = ("analysis.html", "analysis.json")
 _SUFFIXES = (".html", ".json")
 
@@ -66,3 +79,53 @@ def _write_page(file: Path, analysis: Analysis, embedded: EmbeddedSet, args: arg
         print(f"{len(missing):,} of the examples' images cannot be opened, the first is {printable(missing[0])}")
     elif args.pairs and analysis.pairs and None in (embedded.query.files, embedded.gallery.files):
         print("no pictures on the page: it is not known where the images are; --image_root says")
+
+
+def render_analysis(analysis: Analysis, embedded: EmbeddedSet, classes: int, pairs: int) -> tuple[str, list[Path]]:
+    """The page as HTML that needs no network, and no script but to sort the tables; and images that cannot be opened.
+
+    Args:
+        analysis: of the set.
+        embedded: the set.
+        classes: most hardest classes shown.
+        pairs: most pairs shown, and most confusions in one direction.
+    """
+    missing: set[Path] = set()
+
+    def thumbnail(file: Path) -> bytes | None:
+        picture = open_small(file, _SIDE)
+        if picture is None:
+            missing.add(file)
+            return None
+        return as_jpeg(picture)
+
+    page = render_page(
+        "analyze/analysis.html.jinja",
+        title=embedded.title,
+        facts=embedded.facts,
+        analysis=analysis,
+        query=embedded.query,
+        gallery=embedded.gallery,
+        thumbnail=thumbnail,
+        classes=classes,
+        pairs=pairs,
+        overall=overall_rows(analysis),
+        counted=counts_text(analysis.counts).splitlines(),
+        tenths=count_tenths(one.metrics["recall@1"] for one in analysis.classes),
+        class_head=class_head(),
+        class_cells=class_cells,
+        pair_cells=pair_cells,
+        taken_for={one.query_class: one for one in reversed(analysis.confusions)},  # the most frequent comes last
+        most_classes=MOST_CLASSES,
+        bar=PALETTE[1],  # sky blue, and a line that stands out from it
+        line=INK,
+    )
+    return page, sorted(missing)
+
+
+def count_tenths(shares: Iterable[float]) -> list[int]:
+    """How many shares lie in each tenth of 0 to 1; the last has the 1."""
+    counts = [0] * 10
+    for share in shares:
+        counts[min(int(share * 10), 9)] += 1  # 0.3 begins a tenth, though it is a hair less than 3 * 0.1
+    return counts

@@ -20,9 +20,9 @@ from visualization.attention.pairs import ChosenPair, choose_pairs, find_pairs
 from visualization.kit.figure_page import write_figure
 from visualization.kit.plotting import pixels_of
 from visualization.kit.printable import printable
+from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_run, open_source
-from visualization.sources.output import check_output_file
 
 _MOST = 60  # pairs in one picture: as many as --queries may be
 _MATCHES = {"nearest": "image", "right": "image of its identity", "wrong": "image of another identity"}

@@ -16,9 +16,9 @@ from visualization.kit.printable import printable
 from visualization.kit.thumbnails import from_pixels
 from visualization.rankings.query_cards import lay_out_rankings
 from visualization.rankings.ranked import Ranking, choose_queries, find_rankings, rank_queries
+from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import Lists, assemble_set
 from visualization.sources.opening import choose_set, open_run
-from visualization.sources.output import check_output_file
 from visualization.sources.training_source import load_batches_of
 
 

@@ -12,7 +12,7 @@ from visualization.kit.card_page import write_cards
 from visualization.kit.cards import Card, Page, Section
 from visualization.kit.printable import printable
 from visualization.kit.thumbnails import from_pixels
-from visualization.sources.output import check_output_file
+from visualization.sources.arguments import check_output_file
 from visualization.sources.training_source import TrainingBatch, load_batches_of
 
 COLUMNS = 8  # identities beside each other: more are neither read nor printed well

@@ -6,8 +6,8 @@ from visualization.distances.histogram_figure import NOTES, draw_distances, metr
 from visualization.distances.histograms import count_distances
 from visualization.kit.figure_page import write_figure
 from visualization.kit.plotting import pixels_of
+from visualization.sources.arguments import check_output_file
 from visualization.sources.opening import open_source
-from visualization.sources.output import check_output_file
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,9 +5,9 @@ import argparse
 from visualization.embedding.flat_positions import check_umap, draw_images, flatten, neighbour_share
 from visualization.embedding.scatter import choose_highlighted, draw_embedding
 from visualization.kit.figure_page import write_figure
+from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import check_can_open
 from visualization.sources.opening import open_source
-from visualization.sources.output import check_output_file
 
 _MEANING = {
     "pca": "Principal components keep distances as well as two directions can; what lies in others is not seen.",

@@ -7,9 +7,9 @@ from visualization.kit.card_page import write_cards
 from visualization.kit.printable import printable
 from visualization.rankings.query_cards import FilePictures, lay_out_rankings
 from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
+from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_source
-from visualization.sources.output import check_output_file
 
 _MOST_IMAGES = 50_000  # on a page that browsers open
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from dataset.formats.manifest import read_manifest
 from dataset.formats.prepared import PreparedDataset
 from model.configuration.params import Params
-from model.evaluation.sets import EvaluationSet, ReadySet, load_kinds
+from model.evaluation.sets import ReadySet, load_kinds
 from model.metrics.excluders import default_excluder
 from model.run.run_folder import RunFolder
 from visualization.distances import histogram_figure
@@ -39,7 +38,13 @@ class EvaluationPictures:
         Raises:
             UserError: for a list that is broken.
         """
-        self._lists = _lists(ready.found, prepared.image_root, ready.files, params.eval_pool_sequences)
+        used, parts = set(ready.files), []
+        for csv in ready.found.files:
+            manifest = read_manifest(csv, prepared.image_root)
+            # As they are evaluated: without the images that are left out.
+            parts.append(manifest.select(np.array([file in used for file in manifest.files()])))
+        excluder = default_excluder(parts[0], parts[-1])
+        self._lists = Lists(parts[0], parts[-1], excluder, params.eval_pool_sequences)
         self._params, self._title, self._run = params, f"{prepared.name}, {ready.name}", run.folder
         self._shown = load_kinds()[ready.found.kind].PICTURES
         self._projector = None
@@ -88,14 +93,3 @@ class EvaluationPictures:
             title=f"Rankings: {embedded.title}",
         )
         return np.asarray(draw_cards(page, SIDE))
-
-
-def _lists(found: EvaluationSet, image_root: Path, files: list[str], pooling: str) -> Lists:
-    """The lists of a set as they are evaluated: without the images that are left out."""
-    used = set(files)
-    parts = []
-    for csv in found.files:
-        manifest = read_manifest(csv, image_root)
-        parts.append(manifest.select(np.array([file in used for file in manifest.files()])))
-    query, gallery = parts[0], parts[-1]
-    return Lists(query, gallery, default_excluder(query, gallery), pooling)

@@ -1,6 +1,6 @@
 """The frames of a video with their objects in numbered boxes, and what is wrong with their numbers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dataset.vid.annotated_frames import AnnotatedFrame
+from runtime.progress import Progress
 from visualization.kit.colours import PALETTE, rgb_of
 from visualization.tracks.tracking import Box, Tracks
 
@@ -65,17 +66,9 @@ def fit_size(size: tuple[int, int], width: int) -> tuple[int, int]:
     return size[0] * factor, size[1] * factor
 
 
-def draw_frames(
-    frames: Sequence[AnnotatedFrame],
-    tracks: Tracks,
-    width: int,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Iterator[Image.Image]:
-    """Yields each frame with its objects' boxes and numbers, RGB, all of one size, at most `width` pixels wide.
-
-    Calls `progress` with the number of frames that have been taken and used.
-    """
-    states = _states(tracks)
+def draw_frames(frames: Sequence[AnnotatedFrame], tracks: Tracks, width: int) -> Iterator[Image.Image]:
+    """Yields each frame with its objects' boxes and numbers, RGB, all of one size, at most `width` pixels wide."""
+    states, progress = _states(tracks), Progress("drew", len(frames), "frames")
     legend = "dashed: wrong match" if any(State.WRONG in own for own in states) else ""
     for index, (annotated, numbers) in enumerate(zip(frames, tracks.numbers, strict=True)):
         objects = zip(annotated.frame.objects, numbers, states[index], strict=True)

@@ -56,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
         tracks, metrics = match(frames, embeddings, params.metric, args.max_distance)
 
         animation = temporary / f"tracks.{args.format}"
-        drawn = draw_frames(frames, tracks, args.width, Progress("drew", len(frames), "frames"))
-        write_animation(animation, drawn, args.fps, RESERVED)
+        write_animation(animation, draw_frames(frames, tracks, args.width), args.fps, RESERVED)
         page = render_tracks(
             title=f"Objects of {printable(name or args.frames)} matched from frame to frame",
             source=source,

@@ -99,4 +99,4 @@ def test_an_image_is_decoded_once_or_not_at_all(task, monkeypatch):
 def test_folder_that_cannot_be_written(task):
     task.out.write_text("a file")
     with pytest.raises(UserError, match="cannot write"):
-        write_all_crops([task], workers=1)
+        write_all_crops([task], 1, lambda done: None)

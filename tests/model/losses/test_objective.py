@@ -9,8 +9,7 @@ from helpers.loss_oracle import oracle
 from helpers.metric_names import METRICS
 
 from model.configuration.loading import check_params
-from model.losses.auxiliary import CenterLoss, Classification
-from model.losses.cross_batch_memory import CrossBatchMemory
+from model.losses.auxiliary import CenterLoss, Classification, CrossBatchMemory
 from model.losses.objective import Objective
 from model.losses.triplet import triplet_loss
 

@@ -9,8 +9,15 @@ from helpers.evaluations import params_of, result
 
 from model.run.done import stopped_early, write_done
 from model.run.run_folder import RunFolder
-from model.training.plateau import Evaluation, Plateau, standing_of
-from model.training.supervisor import EvaluationWatch, Supervisor, Watched, reason_to_stop
+from model.training.supervisor import (
+    Evaluation,
+    EvaluationWatch,
+    Plateau,
+    Supervisor,
+    Watched,
+    reason_to_stop,
+    standing_of,
+)
 from runtime.errors import UserError
 from runtime.json_files import append_json_line, read_json_lines
 from runtime.log import Log
@@ -118,7 +125,7 @@ def restated(arrived: list[Evaluation]) -> list[int]:
 @pytest.mark.parametrize("seed", range(60))
 def test_reductions_and_the_end_equal_a_plain_restatement(tmp_path, monkeypatch, seed):
     """Evaluations come late, in any order, and some never; training is killed now and then and repeats steps."""
-    monkeypatch.setattr("model.training.plateau.LEAST_FACTOR", 0.2)
+    monkeypatch.setattr("model.training.supervisor.LEAST_FACTOR", 0.2)
     random = np.random.default_rng(seed)
     n, stop = int(random.integers(1, 4)), int(random.integers(2, 8))
     params = params_of(plateau_evaluations=n, early_stopping_evaluations=stop, plateau_factor=0.5)
@@ -156,7 +163,7 @@ def test_reductions_and_the_end_equal_a_plain_restatement(tmp_path, monkeypatch,
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("patience", [1, 2, 4])
 def test_it_does_what_keras_does_where_evaluations_are_seen_at_once(tmp_path, monkeypatch, seed, patience):
-    monkeypatch.setattr("model.training.plateau.LEAST_FACTOR", 0.1)
+    monkeypatch.setattr("model.training.supervisor.LEAST_FACTOR", 0.1)
     random = np.random.default_rng(seed)
     values = (random.integers(0, 9, 40) / 8).tolist()
     params = params_of(plateau_evaluations=patience, early_stopping_evaluations=patience + 3, plateau_factor=0.5)
