@@ -19,8 +19,8 @@ from pathlib import Path
 from dataset.vid.annotations import SPLITS
 from dataset.vid.crop import check_frames, crop_split, tell_problems, up_to_date_index
 from dataset.vid.curate import curate
+from dataset.vid.episode_sets import MAX_IOU, RANDOM_CROPS
 from dataset.vid.output_folder import OutputFolder
-from dataset.vid.random_boxes import MAX_IOU, RANDOM_CROPS
 from dataset.vid.siamfc_crops import DEFAULT, CropSettings
 from runtime.arguments import Parser, number
 from runtime.errors import UserError, exit_code

@@ -14,7 +14,7 @@ from dataset.loading.checked import CheckedImages
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder, images_at_a_time
 from model.embedding.hdf5_file import Block, Contents, write_blocks
-from model.embedding.partial import PartialEmbeddings, fingerprint_of, versions
+from model.embedding.partial import PartialEmbeddings, fingerprint_of
 from model.embedding.shards import Shard
 from model.embedding.views import TestTimeAugmentation, aggregate
 from model.network.build import build_embedder
@@ -23,6 +23,9 @@ from model.run.restore import restore_model
 from runtime.errors import UserError
 from runtime.progress import Progress
 from runtime.stopping import StopRequest
+from runtime.versions import find_versions
+
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # which compute embeddings: other versions may round otherwise
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def embed_to_file(job: Job, out: Path) -> str | None:
         "augmentation": ", ".join(job.augmentation.names),
         "shard": str(job.shard),
         "kind of device": "GPU" if tf.config.get_visible_devices("GPU") else "CPU",
-        "version": versions(),
+        "version": ", ".join(f"{name} {version}" for name, version in find_versions(_PACKAGES).items()),
     }
     manifest, types, dimensions = job.images.manifest, job.augmentation.names, job.params.embedding_size
     paths, identities = manifest.paths[start:stop], manifest.identities[start:stop]

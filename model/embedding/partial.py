@@ -16,7 +16,6 @@ import numpy as np
 from dataset.loading.checked import CheckedImages
 from model.configuration.params import Params
 from runtime.errors import UserError
-from runtime.versions import find_versions
 
 _BLOCK_BYTES = 2**25  # read together
 # The parameters that reading images and the network in inference depend on; all others have done their work when there
@@ -42,7 +41,6 @@ _WITH_EFFECT = (
     "precision",
     "deterministic",
 )
-_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")
 
 
 class PartialEmbeddings:
@@ -124,11 +122,6 @@ def fingerprint_of(checkpoint: Path, images: CheckedImages, params: Params, batc
         "params": _digest([json.dumps(values, sort_keys=True).encode()]),
         "batch_size": batch_size,
     }
-
-
-def versions() -> str:
-    """Of the libraries that compute embeddings: other ones may round otherwise."""
-    return ", ".join(f"{package} {version}" for package, version in find_versions(_PACKAGES).items())
 
 
 def _digest(blocks: Iterable[bytes]) -> str:

@@ -228,7 +228,7 @@ def _rerank(
         memory_gb=request.memory_gb,
     )
     definition = f"k1 {k1}, k2 {k2}, lambda {weight:g}: {rerank.DEFINITION}"
-    return rerank.RerankedDistances(reranker, task.queries, len(gallery_emb)), definition
+    return rerank.RerankedDistances(reranker, task.queries), definition
 
 
 def evaluation_text(evaluation: Evaluation) -> str:

@@ -1,4 +1,4 @@
-"""The run folder: what is in it, and where."""
+"""The run folder: what is in it, and where; its end is the file DONE. Needs no TensorFlow."""
 
 import contextlib
 import json
@@ -14,10 +14,12 @@ from model.configuration.params import Params
 from model.configuration.removed import from_record
 from runtime import plugins
 from runtime.errors import UserError
-from runtime.files import only_one
+from runtime.files import only_one, replace_file
 from runtime.json_files import read_json, write_json
 from runtime.versions import find_versions
 
+# What a training that ended early must be given anew to go on.
+_RULES = ("early_stopping_evaluations", "best_metric")
 # What params.resolved.json holds beside the parameters.
 _RECORD = ("versions", "git_commit")
 _NOT_TRAINED = ("eval_", "best_metric", "check_images", "corrupt_images")
@@ -104,6 +106,30 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise UserError(f"cannot write into the run folder {self.folder}: {error.strerror or error}") from error
+
+
+def write_done(run: RunFolder, step: int, reason: str | None = None) -> None:
+    """Says that training ended by itself after `step` steps, and why if it did so early."""
+    with replace_file(run.done) as file:
+        file.write(f"{step}\n" + (f"stopped early: {reason}\n" if reason else ""))
+
+
+def stopped_early(run: RunFolder, params: Params, latest: int) -> str | None:
+    """What a run that ended early says about it, if it is to stay so; None if there is something to train.
+
+    Args:
+        run: the run.
+        params: those of now. With other rules for ending early, it is not over.
+        latest: step of its newest checkpoint.
+    """
+    if not run.done.exists() or not run.resolved_json.exists():
+        return None
+    step, _, reason = run.done.read_text(encoding="utf-8").strip().partition("\n")
+    before = read_json(run.resolved_json)
+    same = all(before.get(name) == getattr(params, name) for name in _RULES)
+    if not reason or step != str(latest) or not same:
+        return None
+    return f"stopped early at step {step}: {reason.removeprefix('stopped early: ')}"
 
 
 def _git_commit() -> str | None:

@@ -11,8 +11,7 @@ from dataset.loading.pipeline import broken_image, training_batches
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.run.checkpoint_files import NonFiniteError, list_checkpoints
-from model.run.done import write_done
-from model.run.run_folder import RunFolder
+from model.run.run_folder import RunFolder, write_done
 from model.training.checkpoints import TrainingCheckpoints
 from model.training.curriculum import Phase, phase_at
 from model.training.hard_triples import HardTriples

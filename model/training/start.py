@@ -9,8 +9,7 @@ from dataset.loading.training_set import TrainingSet
 from model.configuration.loading import load_params
 from model.configuration.params import Params
 from model.run.checkpoint_files import find_weights, list_checkpoints
-from model.run.done import stopped_early, write_done
-from model.run.run_folder import RunFolder
+from model.run.run_folder import RunFolder, stopped_early, write_done
 from model.training.curriculum import late_beginnings
 from model.training.supervisor import Watched
 from runtime.errors import UserError

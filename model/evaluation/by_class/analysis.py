@@ -99,15 +99,7 @@ def analyze(
     classes, class_means = _by_class(names, codes, task.queries, per_query)
     failed = np.flatnonzero(ranks.first > 1)
     sizes = {one.name: one.queries for one in classes}
-    confusions = find_confusions(
-        queries=task.queries[failed],
-        images=task.gallery[wrong.columns[failed]],
-        distances=wrong.distances[failed],
-        query_identities=query_identities,
-        gallery_identities=gallery_identities,
-        sizes=sizes,
-        in_units=distances.in_units,
-    )
+    confusions = find_confusions(task, wrong, failed, query_identities, gallery_identities, sizes)
     pairs = confused_pairs(confusions, sizes)
     counts = task.counts | {
         "classes": len(names),

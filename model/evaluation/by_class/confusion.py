@@ -1,11 +1,11 @@
 """Which classes are taken for which: queries whose nearest image is of another class, counted by the two classes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from model.metrics.ranking.gallery_distances import Distances
+from model.metrics.ranking.retrieval import Task
 
 
 class NearestWrong:
@@ -16,12 +16,13 @@ class NearestWrong:
     image listed first is kept.
 
     Attributes:
+        of: the distances.
         columns: (Q,) gallery index of the nearest non-match, -1 where there is none.
         distances: (Q,) exact, infinite where there is none.
     """
 
     def __init__(self, distances: Distances) -> None:
-        self._of = distances
+        self.of = distances
         self.columns = np.full(distances.shape[0], -1, np.int64)
         self.distances = np.full(distances.shape[0], np.inf)
 
@@ -31,20 +32,20 @@ class NearestWrong:
         May be called from several threads, for different queries; the columns of a query come in ascending order.
         """
         best = np.minimum(tile.min(1), self.distances[rows]).astype(tile.dtype)  # (q,)
-        limit = self._of.reach(rows, best)
+        limit = self.of.reach(rows, best)
         # At 0 nothing is nearer, and what comes later is listed later.
         limit[np.isinf(best) | (self.distances[rows] == 0)] = -np.inf
         local, columns = np.nonzero(tile <= limit[:, None])  # (p,) by query, columns ascending
         if not len(local):
             return
-        exact = self._of.pairs(rows[local], columns + first)
+        exact = self.of.pairs(rows[local], columns + first)
         begins = np.flatnonzero(np.diff(local, prepend=-1))
         smallest = np.minimum.reduceat(exact, begins)  # of each query that has candidates
-        equal = exact <= np.repeat(smallest + self._of.same(smallest), np.diff(begins, append=len(local)))
+        equal = exact <= np.repeat(smallest + self.of.same(smallest), np.diff(begins, append=len(local)))
         local, columns = local[equal], columns[equal]
         columns = columns[np.flatnonzero(np.diff(local, prepend=-1))]  # the first of each query
         rows = rows[np.unique(local)]
-        nearer = smallest < self.distances[rows] - self._of.same(smallest)
+        nearer = smallest < self.distances[rows] - self.of.same(smallest)
         self.columns[rows[nearer]] = columns[nearer] + first
         self.distances[rows[nearer]] = smallest[nearer]
 
@@ -92,25 +93,24 @@ class ConfusedPair:
 
 
 def find_confusions(
-    *,
-    queries: np.ndarray,
-    images: np.ndarray,
-    distances: np.ndarray,
+    task: Task,
+    wrong: NearestWrong,
+    failed: np.ndarray,
     query_identities: np.ndarray,
     gallery_identities: np.ndarray,
     sizes: dict[str, int],
-    in_units: Callable[[float], float],
 ) -> list[Confusion]:
     """All there are, the most frequent first; then the larger share, then the names.
 
     Args:
-        queries: (F,) the queries whose nearest image is of another class.
-        images: (F,) that image, as a number in the gallery.
-        distances: (F,) of the two, in whatever unit orders them.
+        task: who is to be found among whom.
+        wrong: the nearest image of another class of each of its queries.
+        failed: (F,) the numbers of those of them whose nearest image of all that is.
         query_identities, gallery_identities: (Q,) and (G,).
         sizes: queries that have a match, by class.
-        in_units: such a distance in the unit of the metric.
     """
+    queries, images = task.queries[failed], task.gallery[wrong.columns[failed]]
+    distances = wrong.distances[failed]
     places: dict[tuple[str, str], list[int]] = {}
     for place, (query, image) in enumerate(zip(queries, images, strict=True)):
         places.setdefault((str(query_identities[query]), str(gallery_identities[image])), []).append(place)
@@ -125,7 +125,7 @@ def find_confusions(
                 share=len(those) / sizes[query_class],
                 query=int(queries[nearest]),
                 image=int(images[nearest]),
-                distance=float(in_units(distances[nearest])),
+                distance=float(wrong.of.in_units(distances[nearest])),
             )
         )
     return sorted(found, key=lambda one: (-one.count, -one.share, one.query_class, one.found_class))

@@ -81,6 +81,7 @@ class Reranker:
         self._query = vectors[: self._queries]
         self._gallery = vectors[self._first :]
         self._gallery_norms = np.square(self._gallery).sum(1)
+        self.gallery_size = len(self._gallery)
 
     def distances(self, queries: slice | np.ndarray) -> np.ndarray:
         """The final distances (q, G) float32 of these queries (a slice, or their numbers) to the whole gallery."""
@@ -184,11 +185,10 @@ class RerankedDistances(Distances):
     Args:
         reranker: of all queries, since they are neighbours of each other.
         queries: (Q',) the numbers of those to be ranked, ascending.
-        size: G.
     """
 
-    def __init__(self, reranker: Reranker, queries: np.ndarray, size: int) -> None:
-        self._reranker, self._queries, self.shape = reranker, queries, (len(queries), size)
+    def __init__(self, reranker: Reranker, queries: np.ndarray) -> None:
+        self._reranker, self._queries, self.shape = reranker, queries, (len(queries), reranker.gallery_size)
         self._blocks = threading.local()  # of each thread the block it is at
 
     def _block(self, rows: np.ndarray) -> tuple[np.ndarray, int]:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import keras
 
 from model.configuration.params import Params
-from model.network.heads._gem import GeneralizedMeanPooling2D
-from model.network.heads._unit_length import UnitLength
+from model.network.heads._layers import GeneralizedMeanPooling2D, UnitLength
 
 
 class HeadOutputs(NamedTuple):

@@ -9,8 +9,7 @@ import pytest
 from helpers.vid_tree import crop_file, thing
 
 from dataset.vid.annotations import Frame, Snippet
-from dataset.vid.episode_sets import object_episodes, random_crop_episodes
-from dataset.vid.random_boxes import random_boxes
+from dataset.vid.episode_sets import object_episodes, random_boxes, random_crop_episodes
 from dataset.vid.selection import query_gallery_rows, snippet_class, train_rows
 
 

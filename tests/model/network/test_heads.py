@@ -11,7 +11,7 @@ from model.configuration.loading import check_params
 from model.network import heads
 from model.network.build import build_network
 from model.network.heads import cgd
-from model.network.heads._gem import GeneralizedMeanPooling2D
+from model.network.heads._layers import GeneralizedMeanPooling2D
 from model.run.run_folder import RunFolder
 from model.training.warm_start import warm_start
 from runtime.errors import UserError

@@ -3,8 +3,7 @@
 import pytest
 from helpers.evaluations import params_of
 
-from model.run.done import write_done
-from model.run.run_folder import RunFolder
+from model.run.run_folder import RunFolder, write_done
 from model.training.start import nothing_to_do, reopened
 from runtime.errors import UserError
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from helpers.evaluations import params_of, result
 
-from model.run.done import stopped_early, write_done
-from model.run.run_folder import RunFolder
+from model.run.run_folder import RunFolder, stopped_early, write_done
 from model.training.supervisor import (
     Evaluation,
     EvaluationWatch,
