@@ -9,8 +9,7 @@ from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.losses.objective import Objective
 from model.network.build import Network, build_network
-from model.training.optimizer import BackboneAdam
-from model.training.schedules import LearningRate
+from model.training.optimizer import BackboneAdam, LearningRate
 from model.training.step import TrainStep, make_strategy
 from runtime.errors import UserError
 

@@ -15,8 +15,7 @@ from PIL import Image
 from dataset.formats.manifest import Manifest, write_manifest
 from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
-from visualization.kit.card_page import render_cards
-from visualization.kit.card_picture import draw_cards, fit, font_of, wrap
+from visualization.kit.card_page import draw_cards, fit, font_of, render_cards, wrap
 from visualization.kit.cards import Card, Page, Section, Verdict
 from visualization.kit.printable import shorten
 from visualization.kit.thumbnails import from_pixels, open_small

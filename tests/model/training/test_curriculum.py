@@ -18,8 +18,7 @@ from model.network.build import build_network
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
 from model.training.curriculum import Phase, late_beginnings, phase_at
-from model.training.optimizer import BackboneAdam
-from model.training.schedules import LearningRate
+from model.training.optimizer import BackboneAdam, LearningRate
 from model.training.step import TrainStep, make_strategy
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines

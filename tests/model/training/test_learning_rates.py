@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 
 from model.configuration.loading import check_params
-from model.training.optimizer import BackboneAdam
-from model.training.schedules import LearningRate
+from model.training.optimizer import BackboneAdam, LearningRate
 
 SHAPES = [(3, 2), (4,), (2, 2)]  # of the variables; the first two are the backbone's
 B1, B2 = 0.9, 0.999  # Adam's
