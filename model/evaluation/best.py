@@ -25,11 +25,9 @@ def borrowed(run: RunFolder, checkpoint: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        try:
+        with contextlib.suppress(FileNotFoundError):  # what is missing is asked below
             for source in checkpoint.parent.glob(f"{checkpoint.name}.*"):
                 _link_or_copy(source, folder / source.name)
-        except FileNotFoundError:
-            pass  # what is missing is asked below
         if not (folder / f"{checkpoint.name}.index").exists() or not list(folder.glob(f"{checkpoint.name}.data-*")):
             raise UnreadableCheckpointError(f"{checkpoint} was deleted before it could be read")
         yield folder / checkpoint.name

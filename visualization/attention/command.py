@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     metric = embedded.metric if embedded else args.metric or params.metric
     orientations = _checked_orientations(pairs)
     devices.prepare(args.device, params.deterministic)
-    from visualization.attention.explaining import explain
+    from visualization.attention.maps import explain
 
     explained = explain(pairs, orientations, checkpoint, params, metric, embedded)
     step = f"{step_of(checkpoint):,}"

@@ -21,13 +21,23 @@ expression. For cityblock there is no such product: there s = -d, and with the g
 two maps together add up to it.
 """
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from dataset.loading.pipeline import embedding_batches
+from model.configuration.params import Params
 from model.distances import find_distance, has_unit_length, is_squared
+from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.vectors import unit_rows
 from model.network.heads import UnitLength
+from runtime.errors import UserError
+from visualization.attention.pair_figure import ExplainedPair
+from visualization.attention.pairs import ChosenPair
+from visualization.sources.embedded_set import EmbeddedSet
+from visualization.sources.network import check_finite, load_network
 
 
 class ConstantLength(keras.layers.Layer):
@@ -106,3 +116,43 @@ def mean_embedding(emb: np.ndarray, metric: str) -> np.ndarray:
     """The centre of embeddings (N, D) as they are compared: (D,) float64."""
     emb = emb.astype(np.float64)
     return (unit_rows(emb) if has_unit_length(metric) else emb).mean(0)
+
+
+def explain(
+    pairs: list[ChosenPair],
+    orientations: np.ndarray,
+    checkpoint: Path,
+    params: Params,
+    metric: str,
+    embedded: EmbeddedSet | None,
+) -> list[ExplainedPair]:
+    """Runs the network and computes the maps, a few pairs at a time.
+
+    Args:
+        pairs: N pairs.
+        orientations: (2 N,) EXIF orientations of their files.
+        checkpoint, params: of the network.
+        metric: a module of `model.distances`.
+        embedded: the set whose mean is the centre; None for 0.
+
+    Raises:
+        UserError: for a checkpoint of another architecture, or one whose embeddings are not finite.
+    """
+    params = params.model_copy(update={"precision": "float32"})  # gradients vanish in half precision
+    model = load_network(checkpoint, params)
+    centre = None if embedded is None else mean_embedding(embedded.gallery.emb, metric)
+    if centre is not None and len(centre) != model.output_shape[-1]:
+        raise UserError(f"{checkpoint}: it gives {model.output_shape[-1]} dimensions, the file has {len(centre)}")
+    compute = AttentionMaps(model, metric, centre)
+    files = [file for pair in pairs for file in pair.files]
+    explained: list[ExplainedPair] = []
+    for batch in embedding_batches(files, orientations, params, 16):
+        images = batch.numpy().reshape(-1, 2, *batch.shape[1:])  # (n, 2, H, W, C)
+        maps, similarity, emb = compute(images)
+        check_finite(checkpoint, emb)
+        distances = EmbeddingDistances(emb[:, 0], emb[:, 1], metric)
+        rows = np.arange(len(images))
+        apart = np.asarray(distances.in_units(distances.pairs(rows, rows)))
+        for pair, *values in zip(pairs[len(explained) :], images, maps, apart, similarity, strict=False):
+            explained.append(ExplainedPair(pair, *values))
+    return explained
