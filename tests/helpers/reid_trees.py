@@ -4,6 +4,7 @@ People are two colours, one above the other, in each camera's light and with noi
 them. What a name or a picture shows depends on its arguments alone.
 """
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,13 +39,12 @@ def put_people(folder: Path, name: Callable[[int, int, int], str], sizes: tuple[
     """
     train, test, cameras, images = sizes
     ids = {"bounding_box_test": range(1, 2 * test, 2), "bounding_box_train": range(2, 2 * train + 1, 2)}
-    for camera in range(1, cameras + 1):
-        for part, identities in ids.items():
-            for identity in identities:
-                for number in range(images + 1):
-                    place = part if number else "query"
-                    if place != "query" or part == "bounding_box_test":
-                        save(folder / place / name(identity, camera, number), person(identity, camera, number))
+    for part, identities in ids.items():
+        for identity, camera, number in itertools.product(identities, range(1, cameras + 1), range(images + 1)):
+            if number:
+                save(folder / part / name(identity, camera, number), person(identity, camera, number))
+            elif part == "bounding_box_test":
+                save(folder / "query" / name(identity, camera, 0), person(identity, camera, 0))
     return [identity for identities in ids.values() for identity in identities]
 
 
@@ -60,10 +60,9 @@ def make_market1501(folder: Path, train: int = 4, test: int = 4, cameras: int = 
         return f"{who}_c{camera}s{1 + number % 2}_{25 * number + 26:06d}_{number:02d}.jpg"
 
     gallery = folder / "bounding_box_test"
-    for identity in put_people(folder, name, (train, test, cameras, images)):
-        for camera in range(1, cameras + 1):
-            for number in range(images):
-                save(folder / "gt_bbox" / name(identity, camera, number), person(identity, camera, number + 50))
+    people = put_people(folder, name, (train, test, cameras, images))
+    for identity, camera, number in itertools.product(people, range(1, cameras + 1), range(images)):
+        save(folder / "gt_bbox" / name(identity, camera, number), person(identity, camera, number + 50))
     for number in range(4):
         camera = 1 + number % cameras
         save(gallery / name(-1, camera, number), person(-1, 1, number)[:16])
@@ -91,11 +90,10 @@ def make_mars(folder: Path, pictures: bool = True) -> Path:
 
     Also 3 tracks of junk and 3 of distractors. Without `pictures` there are only the lists and tables.
     """
-    nobody = [(-1, 1, 1), (-1, 1, 2), (-1, 1, 3), (0, 2, 1), (0, 2, 2), (0, 2, 3)]
-    people = {
-        "train": [(identity, camera, track) for identity in (2, 4, 6, 8) for camera in (1, 2, 3) for track in (1, 2)],
-        "test": nobody
-        + [(identity, camera, track) for identity in (1, 3, 5, 7) for camera in (1, 2, 3) for track in (1, 2)],
+    nobody = [*itertools.product([-1], [1], [1, 2, 3]), *itertools.product([0], [2], [1, 2, 3])]
+    people = {  # (identity, camera, track)
+        "train": [*itertools.product([2, 4, 6, 8], [1, 2, 3], [1, 2])],
+        "test": [*nobody, *itertools.product([1, 3, 5, 7], [1, 2, 3], [1, 2])],
     }
     (folder / "info").mkdir(parents=True, exist_ok=True)
     for part, members in people.items():
@@ -135,27 +133,22 @@ def make_cuhk03(folder: Path) -> Path:
     # The real file starts with MATLAB's header of 512 bytes, too.
     with h5py.File(folder / "cuhk-03.mat", "w", userblock_size=512) as file:
         for kind in ("detected", "labeled"):
-            pairs = file.create_dataset(kind, (1, 5), h5py.ref_dtype)
-            lists: dict[str, list] = {name: [] for name in ("labels", "camId", "train_idx", "query_idx", "gallery_idx")}
-            names: list[str] = []
+            pairs, rows = file.create_dataset(kind, (1, 5), h5py.ref_dtype), []
             for pair in range(1, 6):
                 members = [label for label, where, _ in CUHK03_PEOPLE if where == pair] or [0]
                 cells = file.create_dataset(f"#refs#/{kind}{pair}", (10, len(members)), h5py.ref_dtype)
                 pairs[0, pair - 1] = cells.ref
                 for column, row in np.ndindex(cells.shape):
-                    cell, label = f"#refs#/{kind}{pair}_{column}_{row}", members[row]
-                    camera, index = 1 + column // 5, column % 5
-                    if not label or index > 2 or (kind, label, column) == ("detected", 1, 7):
-                        cells[column, row] = file.create_dataset(cell, data=np.zeros(2, np.uint64)).ref
-                        continue
-                    pixels = cuhk03_person(kind, label, camera, index)
-                    cells[column, row] = file.create_dataset(cell, data=pixels.transpose(2, 1, 0)).ref
-                    names.append(f"{pair}_{row + 1:03d}_{camera}_{column + 1:02d}.png")
-                    lists["labels"].append(label)
-                    lists["camId"].append(camera)
-                    lists["train_idx" if label <= 4 else "gallery_idx" if index else "query_idx"].append(len(names))
-            columns = {key: np.array(values)[:, None].astype(float) for key, values in lists.items()}
-            columns["filelist"] = np.array(names, object)[:, None]
+                    label, camera, index, data = members[row], 1 + column // 5, column % 5, np.zeros(2, np.uint64)
+                    if label and index <= 2 and (kind, label, column) != ("detected", 1, 7):
+                        data = cuhk03_person(kind, label, camera, index).transpose(2, 1, 0)
+                        part = "train_idx" if label <= 4 else "gallery_idx" if index else "query_idx"
+                        rows.append((f"{pair}_{row + 1:03d}_{camera}_{column + 1:02d}.png", label, camera, part))
+                    cells[column, row] = file.create_dataset(f"#refs#/{kind}{pair}_{column}_{row}", data=data).ref
+            names, labels, cameras, parts = (np.array(values, object)[:, None] for values in zip(*rows, strict=True))
+            columns = {"filelist": names, "labels": labels.astype(float), "camId": cameras.astype(float)}
+            for part in ("train_idx", "query_idx", "gallery_idx"):
+                columns[part] = 1.0 + np.flatnonzero(parts == part)[:, None]
             scipy.io.savemat(folder / f"cuhk03_new_protocol_config_{kind}.mat", columns)
     return folder
 
@@ -163,27 +156,24 @@ def make_cuhk03(folder: Path) -> Path:
 def make_cuhk03_np(folder: Path) -> Path:
     """CUHK03-NP: the same images as `make_cuhk03` (none missing), extracted into three folders for each kind."""
     for kind in ("detected", "labeled"):
-        for label, _, _ in CUHK03_PEOPLE:
-            for camera in (1, 2):
-                for index in range(3):
-                    part = "bounding_box_train" if label <= 4 else "bounding_box_test" if index else "query"
-                    name = f"{label:04d}_c{camera}_{5 * (camera - 1) + index + 1}.png"
-                    save(folder / kind / part / name, cuhk03_person(kind, label, camera, index))
+        for (label, _, _), camera, index in itertools.product(CUHK03_PEOPLE, (1, 2), range(3)):
+            part = "bounding_box_train" if label <= 4 else "bounding_box_test" if index else "query"
+            name = f"{label:04d}_c{camera}_{5 * (camera - 1) + index + 1}.png"
+            save(folder / kind / part / name, cuhk03_person(kind, label, camera, index))
     return folder
 
 
 def make_sop(folder: Path, train: int = 4, test: int = 4, images: int = 3) -> Path:
     """Stanford Online Products: `images` images of each product, products of two kinds."""
-    kinds, image_id = ("bicycle", "chair"), 0
+    image_id = 0
     for part, members in (("train", range(1, train + 1)), ("test", range(train + 1, train + test + 1))):
         lines = ["image_id class_id super_class_id path"]
-        for product in members:
-            kind = product % len(kinds)
-            for number in range(images):
-                image_id += 1
-                path = f"{kinds[kind]}_final/{111085122870 + product}_{number}.JPG"
-                save(folder / path, person(product, 2, number))
-                lines.append(f"{image_id} {product} {kind + 1} {path}")
+        for product, number in itertools.product(members, range(images)):
+            image_id += 1
+            kind, name = 1 + product % 2, ("bicycle", "chair")[product % 2]
+            path = f"{name}_final/{111085122870 + product}_{number}.JPG"
+            save(folder / path, person(product, 2, number))
+            lines.append(f"{image_id} {product} {kind} {path}")
         (folder / f"Ebay_{part}.txt").write_text("\n".join(lines) + "\n")
     return folder
 
@@ -191,20 +181,19 @@ def make_sop(folder: Path, train: int = 4, test: int = 4, images: int = 3) -> Pa
 def make_cub(folder: Path) -> Path:
     """CUB-200-2011: 2 images of classes 1, 2, 101, 102 and 103; the box shows what tells them apart; one is grey."""
     lists: dict[str, list[str]] = {"images": [], "image_class_labels": [], "classes": [], "bounding_boxes": []}
-    for number in (1, 2, 101, 102, 103):
+    for image_id, (number, index) in enumerate(itertools.product((1, 2, 101, 102, 103), range(2)), start=1):
         name = f"{number:03d}.Painted_Bird_{number}"
-        lists["classes"].append(f"{number} {name}")
-        for index in range(2):
-            image_id = len(lists["images"]) + 1
-            random = np.random.default_rng([number, index])
-            scene = random.integers(0, 256, (72, 64, 3)).astype(np.uint8)
-            x, y = (int(v) for v in random.integers(0, (64 - WIDTH, 72 - HEIGHT)))
-            scene[y : y + HEIGHT, x : x + WIDTH] = person(number, 2, index)
-            path = f"{name}/Painted_Bird_{number}_{index:04d}_{image_id}.jpg"
-            save(folder / "images" / path, scene[:, :, 1] if image_id == 2 else scene)
-            lists["images"].append(f"{image_id} {path}")
-            lists["image_class_labels"].append(f"{image_id} {number}")
-            lists["bounding_boxes"].append(f"{image_id} {x:.1f} {y:.1f} {WIDTH:.1f} {HEIGHT:.1f}")
+        random = np.random.default_rng([number, index])
+        scene = random.integers(0, 256, (72, 64, 3)).astype(np.uint8)
+        x, y = (int(v) for v in random.integers(0, (64 - WIDTH, 72 - HEIGHT)))
+        scene[y : y + HEIGHT, x : x + WIDTH] = person(number, 2, index)
+        path = f"{name}/Painted_Bird_{number}_{index:04d}_{image_id}.jpg"
+        save(folder / "images" / path, scene[:, :, 1] if image_id == 2 else scene)
+        lists["images"].append(f"{image_id} {path}")
+        lists["image_class_labels"].append(f"{image_id} {number}")
+        lists["bounding_boxes"].append(f"{image_id} {x:.1f} {y:.1f} {WIDTH:.1f} {HEIGHT:.1f}")
+        if not index:
+            lists["classes"].append(f"{number} {name}")
     for name, lines in lists.items():
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
     return folder

@@ -117,6 +117,7 @@ def test_broken_images(prepare: Preparation) -> None:
     error = prepare.refused()
     assert "a/cut.jpg: truncated" in error
     assert "only broken/none.png: empty file" in error
+    assert "--skip_broken" in error
     assert not prepare.out.exists()
     assert "2 broken images left out" in prepare("--skip_broken")
     rows = [row for rows in prepare.tables(images=True).values() for row in rows]

@@ -76,18 +76,13 @@ def test_multi_query_rows_stand_together_if_there_are_any(market: Preparation) -
     assert "multi_query.csv" not in market.tables()
 
 
-def test_broken_images(market: Preparation) -> None:
-    cut = sorted((market.root / "query").iterdir())[0]
-    cut.write_bytes(cut.read_bytes()[:-40])
-    error = market.refused()
-    assert f"query/{cut.name}: truncated" in error
-    assert "--skip_broken" in error
-    assert not market.out.exists()
-    assert "1 broken images left out" in market("--skip_broken")
-    assert len(market.tables()["query.csv"]) == 11
-    assert market.info()["counts"]["broken_images_left_out"] == 1
-    for file in (market.root / "query").iterdir():
+def test_a_list_of_broken_images(market: Preparation) -> None:
+    whole, *others = sorted((market.root / "query").iterdir())
+    for file in others:
         file.write_bytes(b"")
+    assert "11 broken images left out" in market("--skip_broken")
+    assert market.sizes()["query.csv"] == 1
+    whole.write_bytes(b"")
     assert "every image of query.csv is broken" in market.refused("--skip_broken")
 
 

@@ -52,12 +52,6 @@ def test_prepared_mars(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert (counts["gallery_junk_tracks"], counts["queries_without_match"]) == (3, 0)
     assert prepare.evaluation_sets() == {"query_gallery": "query_gallery"}
 
-    (prepare.root / "bbox_train" / "0002" / "0002C1T0001F002.jpg").unlink()
-    prepare.out = tmp_path / "other"
-    assert "0002C1T0001F002.jpg: no such file" in prepare.refused("--out", prepare.out)
-    prepare("--out", prepare.out, "--skip_broken")
-    assert prepare.sizes()["train.csv"] == 71
-
 
 def test_queries_are_the_tracks_of_query_idx(tracks: Preparation) -> None:
     """Row n of the table, counted from 1, is the sequence ..._t<n>."""
