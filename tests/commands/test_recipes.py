@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.cars196_tree import make_cars196
 from helpers.commands import ROOT, command, setting
-from helpers.reid_trees import make_market1501, make_mars, make_sop
+from helpers.reid_trees import make_cars196, make_market1501, make_mars, make_sop
 
 from model.configuration.loading import load_params
 from runtime.json_files import read_json_lines

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
-from helpers.cars196_tree import CARS196_NAMES, change, make_cars196
 from helpers.preparing import Preparation
-from helpers.reid_trees import person
+from helpers.reid_trees import CARS196_NAMES, change_annotations, make_cars196, person
 from PIL import Image
 
 from dataset.prepare.cars196 import main
@@ -70,7 +69,7 @@ def test_crops(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_the_class_number_decides_and_the_benchmarks_own_halves_do_not(prepare: Preparation) -> None:
     """Class 98 is the last one of training, 99 the first of test."""
     for name in ("devkit/cars_train_annos.mat", "cars_test_annos_withlabels.mat"):
-        change(prepare.root / name, **{"class": lambda number: 98 if number == 2 else number})
+        change_annotations(prepare.root / name, **{"class": lambda number: 98 if number == 2 else number})
     prepare()
     assert prepare.identities() == {"train.csv": names(1, 98), "test.csv": names(99, 100, 101)}
 
@@ -119,7 +118,7 @@ def test_of_both_forms_the_one_whose_images_are_there(prepare: Preparation, tmp_
     ],
 )
 def test_annotations_that_are_wrong(small: Preparation, columns: dict, message: str) -> None:
-    change(small.root / "devkit" / "cars_train_annos.mat", **columns)
+    change_annotations(small.root / "devkit" / "cars_train_annos.mat", **columns)
     assert message in small.refused()
     assert not small.out.exists()
 
@@ -164,9 +163,9 @@ def test_boxes_of_other_images_are_refused(form: str, tmp_path: Path, capsys: py
     """The boxes are of the original images: of resized ones they would show something else."""
     prepare = Preparation(main, capsys, make_cars196(tmp_path / "cars196", form=form), tmp_path / "out")
     annotations = prepare.root / "devkit" / "cars_train_annos.mat"
-    change(annotations, bbox_x2=97, bbox_y2=74)  # beyond by 1 and 2: cut off
+    change_annotations(annotations, bbox_x2=97, bbox_y2=74)  # beyond by 1 and 2: cut off
     prepare("--out", tmp_path / "slip", "--crop")
-    change(annotations, bbox_x2=300)
+    change_annotations(annotations, bbox_x2=300)
     error = prepare.refused("--crop")
     assert "1 of 18 boxes do not lie in their images, the first: cars_train/00001.jpg, 96x72, box " in error
     assert "were the images resized?" in error
