@@ -44,14 +44,7 @@ def test_what_a_run_leaves(trained, dataset):
     log = run.train_log.read_text()
     assert "30 images of 6 identities" in log
     assert "done: 4 steps" in log
-
-
-def test_a_finished_run_stays_finished_when_it_cannot_go_on(run):
-    """An evaluator that is started afterwards must not wait for a training that is over."""
-    done = command("train.py", "--model_dir", run.folder, *setting(train_iterations=9, embedding_size=4))
-    assert done.returncode == 2
-    assert "another architecture" in done.stderr
-    assert run.done.read_text() == "4\n"
+    assert not list(trained.glob("*.csv"))  # nobody asked for one
 
 
 def test_a_finished_run_is_left_alone(trained):
@@ -87,9 +80,6 @@ def test_resuming_after_sigterm_changes_no_bit(dataset, tmp_path):
     assert f"resumed from {stopped}/checkpoints/ckpt-{reached}" in again.stdout
     assert (stopped / "DONE").exists()
     assert_same_bits(whole, stopped, steps)
-    one, two = (read_json_lines(run / "metrics.jsonl") for run in (whole, stopped))
-    assert [line["step"] for line in two] == list(range(1, steps + 1))
-    assert [line["loss"] for line in one] == [line["loss"] for line in two]
 
 
 def test_lines_after_the_last_checkpoint_are_computed_again(run):
@@ -105,6 +95,8 @@ def test_lines_after_the_last_checkpoint_are_computed_again(run):
     again = command(*words)
     assert "resumed from" in again.stdout
     assert "ckpt-2" in again.stdout
+    assert "changed since the last start: train_iterations 4 -> 6" in again.stdout
+    assert run.done.read_text() == "6\n"
     assert [line["step"] for line in read_json_lines(run.metrics)] == [1, 2, 4, 6]
 
 
@@ -117,63 +109,34 @@ def test_a_warm_start_needs_its_source_only_once(dataset, tmp_path, trained):
     assert command("train.py", "--model_dir", run).returncode == 0
 
 
-def test_training_goes_on_when_it_is_made_longer(run):
-    longer = command("train.py", "--model_dir", run.folder, *setting(train_iterations=6))
-    assert longer.returncode == 0
-    assert "changed since the last start: train_iterations 4 -> 6" in longer.stdout
-    assert run.done.read_text() == "6\n"
-
-
-def test_only_the_newest_checkpoints_stay(dataset, tmp_path):
-    run = make_run(tmp_path / "run", dataset, keep_checkpoints=2, save_checkpoints_steps=1)
-    assert command("train.py", "--model_dir", run).returncode == 0
-    assert sorted(file.name for file in (run / "checkpoints").glob("*.index")) == ["ckpt-3.index", "ckpt-4.index"]
-
-
-@pytest.mark.parametrize("old", ["results.jsonl", "best.json"])
-def test_results_of_checkpoints_that_are_gone_are_refused(dataset, tmp_path, old):
-    run = make_run(tmp_path / "run", dataset)
-    (run / old).write_text("")
-    done = command("train.py", "--model_dir", run)
-    assert done.returncode == 2
-    assert "has results of checkpoints that are gone" in done.stderr
-
-
-NO_LOSS = Objective(check_params({}, "defaults"), 1)  # without variables
+def small_model(folder, rate):
+    """A network with dropout, and its checkpoints."""
+    backbone = keras.Sequential([keras.layers.Dense(4)], name="backbone")
+    head = keras.Sequential([keras.layers.Dropout(rate, seed=3)], name="head")
+    model = keras.Sequential([backbone, head])
+    model.build((None, 4))
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    objective = Objective(check_params({}, "defaults"), 1)  # without variables
+    return model, TrainingCheckpoints(folder, model, objective, optimizer, keep=None)
 
 
 def test_the_state_of_seed_generators_is_saved(tmp_path):
     """Keras leaves it out of checkpoints: dropout would repeat its masks after a restart."""
-
-    def build():
-        parts = [
-            keras.Sequential([keras.layers.Dense(4)], name="backbone"),
-            keras.Sequential([keras.layers.Dropout(0.5, seed=3)], name="head"),
-        ]
-        model = keras.Sequential(parts)
-        model.build((None, 4))
-        optimizer = keras.optimizers.Adam()
-        optimizer.build(model.trainable_variables)
-        return model, TrainingCheckpoints(tmp_path, model, NO_LOSS, optimizer, keep=None)
-
     x = np.ones((2, 4), np.float32)
-    model, checkpoints = build()
+    model, checkpoints = small_model(tmp_path, 0.5)
     model(x, training=True)
     checkpoints.save(1)
     following = model(x, training=True).numpy()
-    again, checkpoints = build()
+    again, checkpoints = small_model(tmp_path, 0.5)
     assert checkpoints.restore() == 1
     np.testing.assert_array_equal(again(x, training=True).numpy(), following)
 
 
 def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
-    model = keras.Sequential([keras.Sequential([keras.layers.Dense(2)], name=name) for name in ("backbone", "head")])
-    model.build((None, 2))
-    optimizer = keras.optimizers.Adam()
-    optimizer.build(model.trainable_variables)
-    checkpoints = TrainingCheckpoints(tmp_path, model, NO_LOSS, optimizer, keep=None)
+    model, checkpoints = small_model(tmp_path, 0.0)
     checkpoints.save(1)
-    model.variables[0].assign(np.full((2, 2), np.nan))
+    model.variables[0].assign(np.full((4, 4), np.nan))
     with pytest.raises(NonFiniteError, match=r"not finite at step 2; the last good checkpoint is .*ckpt-1"):
         checkpoints.save(2)
 
@@ -187,8 +150,9 @@ def test_compiled_by_xla(dataset, tmp_path):
 def test_only_one_step_and_a_new_run_from_a_file(dataset, tmp_path):
     source = make_run(tmp_path / "source", dataset) / "params.json"
     run = tmp_path / "new run"
-    done = command("train.py", "--model_dir", run, "--params", source, *setting(only_one_step=True))
-    assert done.returncode == 0, done.stderr
+    for _ in range(2):  # the second time the file is the same, and there is nothing to do
+        done = command("train.py", "--model_dir", run, "--params", source, *setting(only_one_step=True))
+        assert done.returncode == 0, done.stderr
     assert (run / "DONE").read_text() == "1\n"
     assert (run / "params.json").read_bytes() == source.read_bytes()
     source.write_text("{}")
@@ -218,8 +182,10 @@ def test_a_loss_that_is_no_number_stops_the_run(dataset, tmp_path):
 def test_training_learns(tmp_path):
     """Colours are easy: in a few steps the loss falls and the nearest neighbour is right."""
     data = make_dataset(tmp_path / "data", identities=8, images=6)
-    run = make_run(tmp_path / "run", data, train_iterations=80, batch_p=8, learning_rate=3e-3, save_summary_steps=40)
+    options = {"train_iterations": 80, "batch_p": 8, "learning_rate": 3e-3, "save_summary_steps": 40}
+    run = make_run(tmp_path / "run", data, keep_checkpoints=2, **options)
     assert command("train.py", "--model_dir", run).returncode == 0
+    assert sorted(file.stem for file in (run / "checkpoints").glob("*.index")) == ["ckpt-78", "ckpt-80"]
     first, *_, last = read_json_lines(run / "metrics.jsonl")
     assert last["loss"] < 0.5 * first["loss"]
     assert last["batch_top1"] > 0.9

@@ -1,12 +1,11 @@
 """Trainings with each of the options: every strategy on every sampling, several devices, the alarm."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import command, setting, train_several
-from helpers.tiny import make_dataset, make_run
+from helpers.commands import command, setting
+from helpers.tiny import make_run
 from helpers.training_results import assert_two_devices_train_alike, checkpoint_values, train_smoothly
 from PIL import Image
 
@@ -20,46 +19,35 @@ SAMPLINGS = ("pk", "uniform", "triplets")
 FITTING = [(s, k) for s in STRATEGIES for k in SAMPLINGS if s != "basic" or k == "triplets"]
 # The fast tests have every strategy and every sampling, but not all of one with all of the other.
 QUICK = {(s, "triplets" if s == "basic" else SAMPLINGS[i % 3]) for i, s in enumerate(STRATEGIES)}
-TERMS = {
-    "memory_size": 20,
-    "classification_weight": 0.5,
-    "classification_temperature": 0.5,
-    "center_loss_weight": 0.1,
-}
+TERMS = {"memory_size": 20, "classification_weight": 0.5, "classification_temperature": 0.5, "center_loss_weight": 0.1}
 
 
-def looked_at(request: pytest.FixtureRequest, *names: str) -> set[tuple]:
-    """Values of these parameters in the selected tests that use the fixture: no other runs need be trained."""
-    tests = [t for t in request.session.items if t.path == request.path and request.fixturename in t.fixturenames]
-    return {tuple(test.callspec.params[name] for name in names) for test in tests}
+def train(run: Path, *words: object) -> str:
+    """Trains a run; gives what is printed."""
+    done = command("train.py", "--model_dir", run, *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refused_as_another_architecture(run: Path, *words: object) -> None:
+    done = command("train.py", "--model_dir", run, *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "a checkpoint of another architecture" in done.stderr
+    assert "parameters of network and loss" in done.stderr
 
 
 # Strategies and samplings
-
-
-@pytest.fixture(scope="module")
-def fitting(request, tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[tuple[str, str], Path]:
-    """Two steps with every strategy on every sampling."""
-    folder = tmp_path_factory.mktemp("fitting")
-    options = {"train_iterations": 2, "save_summary_steps": 1, "detailed_log": True, "save_picture_steps": 1}
-    runs = {
-        (strategy, sampling): make_run(
-            folder / f"{strategy} {sampling}", dataset, triplet_strategy=strategy, sampling=sampling, **options
-        )
-        for strategy, sampling in sorted(looked_at(request, "strategy", "sampling"))
-    }
-    done = train_several(*runs.values())
-    failed = {pair: result.stderr for pair, result in zip(runs, done, strict=True) if result.returncode}
-    assert not failed
-    return runs
 
 
 @pytest.mark.parametrize(
     ("strategy", "sampling"),
     [pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.slow) for pair in FITTING],
 )
-def test_every_strategy_trains_on_every_sampling(fitting, strategy, sampling):
-    run = fitting[strategy, sampling]
+def test_every_strategy_trains_on_every_sampling(dataset, tmp_path, strategy, sampling):
+    options = {"train_iterations": 2, "save_summary_steps": 1, "detailed_log": True, "save_picture_steps": 1}
+    run = make_run(tmp_path / "run", dataset, triplet_strategy=strategy, sampling=sampling, **options)
+    train(run)
     lines = read_json_lines(run / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2]
     assert all(np.isfinite(value) for line in lines for value in line.values())
@@ -124,120 +112,58 @@ def test_two_devices_equal_one(dataset, tmp_path, name):
             np.testing.assert_array_equal(*(load_triples(run / "triples", epoch) for run in (one, two)))
 
 
-# Other runs, trained in one process
+# Memory and terms
 
 
-def noise(folder: Path) -> Path:
-    """A data set of which nothing can be learned."""
-    data, random = make_dataset(folder), np.random.default_rng(3)
-    for file in sorted((data / "images").rglob("*.jpg")):
-        Image.fromarray(random.integers(0, 256, (24, 24, 3)).astype(np.uint8)).save(file)
-    return data
-
-
-@pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory, dataset: Path, trained: Path) -> dict:
-    """The results of several trainings; some of one folder, one after the other."""
-    folder = tmp_path_factory.mktemp("others")
-    steep = {"learning_rate": 10, "train_iterations": 120, "save_summary_steps": 20}
-    infinite = {"sampling": "triplets", "triplet_strategy": "basic", "triplet_mining": "hard"}
-    infinite |= {"learning_rate": 1e30, "batch_p": 6, "batch_k": 15}  # an epoch is one step
-    rich = make_run(folder / "rich", dataset, **TERMS)
-    plain = Path(shutil.copytree(trained, folder / "plain"))
-    dropped = setting(memory_size=0, classification_weight=0, center_loss_weight=0)
-    runs = {
-        "steep": make_run(folder / "steep", noise(folder / "noise"), **steep),
-        "infinite": make_run(folder / "infinite", dataset, **infinite),
-        "with memory": [plain, *setting(train_iterations=6, memory_size=8)],
-        "rich": rich,
-        "another memory": [rich, *setting(train_iterations=6, memory_size=5)],
-        "dropped": [rich, *setting(train_iterations=6), *dropped],
-        "taken up again": [rich, *setting(train_iterations=8)],
-    }
-    return dict(zip(runs, train_several(*runs.values()), strict=True)) | {"folder": folder}
-
-
-@pytest.fixture(scope="module")
-def further(tmp_path_factory: pytest.TempPathFactory, dataset: Path, trained: Path) -> dict:
-    """The same for the slow tests."""
-    folder = tmp_path_factory.mktemp("further")
-    healthy = {"train_iterations": 120, "save_summary_steps": 20}
-    plain = Path(shutil.copytree(trained, folder / "plain"))
-    runs = {
-        "healthy": make_run(folder / "healthy", dataset, **healthy),
-        "with classification": [plain, *setting(train_iterations=6, classification_weight=0.1)],
-        "with centres": [plain, *setting(train_iterations=6, center_loss_weight=0.1)],
-    }
-    return dict(zip(runs, train_several(*runs.values()), strict=True)) | {"folder": folder}
+def test_parts_can_be_dropped_but_not_added(dataset, tmp_path):
+    run = make_run(tmp_path / "run", dataset, **TERMS)
+    train(run)
+    refused_as_another_architecture(run, *setting(train_iterations=6, memory_size=5))
+    dropped = {"memory_size": 0, "classification_weight": 0, "center_loss_weight": 0}
+    assert "changed since the last start: memory_size 20 -> 0" in train(run, *setting(train_iterations=6, **dropped))
+    assert [line["step"] for line in read_json_lines(run / "metrics.jsonl")] == [1, 2, 4, 6]
+    for part in dropped:
+        refused_as_another_architecture(run, *setting(train_iterations=8, **dropped | {part: TERMS[part]}))
 
 
 @pytest.mark.slow
-def test_memory_and_classification_compiled_by_xla(others, dataset, tmp_path):
-    run = make_run(tmp_path / "xla", dataset, jit_compile=True, triplet_strategy="batch_all", **TERMS)
-    (done,) = train_several(run)
-    assert done.returncode == 0, done.stderr
-    lines = read_json_lines(run / "metrics.jsonl")
-    plain = read_json_lines(others["folder"] / "rich" / "metrics.jsonl")
-    assert lines[0]["classification_loss"] == pytest.approx(plain[0]["classification_loss"], rel=1e-4)
-    assert lines[-1]["valid_terms"] > lines[0]["valid_terms"]  # the memory has been filled
+def test_memory_and_classification_compiled_by_xla(dataset, tmp_path):
+    runs = []
+    for compiled in (True, False):
+        options = TERMS | {"jit_compile": compiled, "triplet_strategy": "batch_all"}
+        run = make_run(tmp_path / f"{compiled}", dataset, **options)
+        train(run)
+        runs.append(read_json_lines(run / "metrics.jsonl"))
+    assert runs[0][0]["classification_loss"] == pytest.approx(runs[1][0]["classification_loss"], rel=1e-4)
+    assert runs[0][-1]["valid_terms"] > runs[0][0]["valid_terms"]  # the memory has been filled
 
 
-@pytest.mark.parametrize(
-    ("runs", "what"),
-    [
-        ("others", "with memory"),
-        ("others", "another memory"),
-        pytest.param("further", "with classification", marks=pytest.mark.slow),
-        pytest.param("further", "with centres", marks=pytest.mark.slow),
-    ],
-)
-def test_parts_that_the_checkpoint_has_not_are_refused(request, runs, what):
-    result = request.getfixturevalue(runs)[what]
-    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
-    assert result.stderr.startswith("error: ")
-    assert "a checkpoint of another architecture" in result.stderr
-    assert "parameters of network and loss" in result.stderr
+# Trainings that go wrong
 
 
-def test_parts_can_be_dropped_but_not_taken_up_again(others):
-    assert others["dropped"].returncode == 0, others["dropped"].stderr
-    assert "changed since the last start: memory_size 20 -> 0" in others["dropped"].stdout
-    assert [line["step"] for line in read_json_lines(others["folder"] / "rich" / "metrics.jsonl")] == [1, 2, 4, 6]
-    assert others["taken up again"].returncode == 2
-    assert "a checkpoint of another architecture" in others["taken up again"].stderr
-
-
-def test_embeddings_that_cannot_be_mined_stop_the_run(others):
-    result, run = others["infinite"], others["folder"] / "infinite"
-    assert (result.returncode, result.stderr.count("\n")) == (3, 1), result.stderr
-    assert "no triples can be mined at step 1: embeddings, or distances between them, are not finite" in result.stderr
-    assert f"the last good checkpoint is {run}/checkpoints/ckpt-0" in result.stderr
+def test_embeddings_that_cannot_be_mined_stop_the_run(dataset, tmp_path):
+    options = {"sampling": "triplets", "triplet_strategy": "basic", "triplet_mining": "hard"}
+    options |= {"learning_rate": 1e30, "batch_p": 6, "batch_k": 15}  # an epoch is one step
+    run = make_run(tmp_path / "run", dataset, **options)
+    done = command("train.py", "--model_dir", run)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "no triples can be mined at step 1: embeddings, or distances between them, are not finite" in done.stderr
+    assert f"the last good checkpoint is {run}/checkpoints/ckpt-0" in done.stderr
     assert not (run / "checkpoints" / "ckpt-1.index").exists()
 
 
-def alarms(run: Path) -> list[str]:
-    return [line for line in (run / "train.log").read_text().splitlines() if " warning: " in line or " note: " in line]
-
-
-def test_a_training_that_diverges_is_warned_of(others):
-    assert others["steep"].returncode == 0
-    (warning,) = alarms(others["folder"] / "steep")
-    assert "warning: diverged: embeddings grew beyond all use for 100 steps, at step" in warning
-    assert "remedies: lower learning_rate" in warning
-    assert warning.split(" ", 2)[2] in others["steep"].stdout
-
-
-@pytest.mark.slow
-def test_a_healthy_training_is_not_warned_of(further):
-    assert further["healthy"].returncode == 0
-    assert alarms(further["folder"] / "healthy") == []
-
-
-@pytest.mark.slow
-def test_the_alarm_as_it_is_by_default(tmp_path):
-    options = {"learning_rate": 10, "use_batch_norm": False, "train_iterations": 200}
-    run = make_run(tmp_path / "run", noise(tmp_path / "noise"), **options)
-    assert command("train.py", "--model_dir", run).returncode == 0
-    (warning,) = alarms(run)
-    assert "warning: collapsed: " in warning or "warning: diverged: " in warning
-    assert "remedies: lower learning_rate" in warning
+@pytest.mark.parametrize("rate", [10, pytest.param(1e-3, marks=pytest.mark.slow)])
+def test_only_a_training_that_diverges_is_warned_of(own_dataset, tmp_path, rate):
+    """On noise nothing can be learned."""
+    random = np.random.default_rng(3)
+    for file in sorted((own_dataset / "images").rglob("*.jpg")):
+        Image.fromarray(random.integers(0, 256, (24, 24, 3)).astype(np.uint8)).save(file)
+    run = make_run(tmp_path / "run", own_dataset, learning_rate=rate, train_iterations=120, save_summary_steps=20)
+    out = train(run)
+    lines = (run / "train.log").read_text().splitlines()
+    warnings = [line.split(" ", 2)[2] for line in lines if " warning: " in line or " note: " in line]
+    assert len(warnings) == (rate == 10)
+    for warning in warnings:
+        assert warning.startswith("warning: diverged: embeddings grew beyond all use for 100 steps, at step")
+        assert "remedies: lower learning_rate" in warning
+        assert warning in out

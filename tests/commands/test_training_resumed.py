@@ -19,6 +19,7 @@ from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
 from model.run.triples_file import load_triples, save_triples
 from model.training.detailed_log import read_detailed_log
+from model.training.hard_triples import hardest_triples
 from runtime.json_files import read_json_lines
 
 COMMON = {"deterministic": True, "detailed_log": True, "save_summary_steps": 1, "save_checkpoints_steps": 1000}
@@ -48,30 +49,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[str, P
         made["hard"],
         [made["hard part"], *setting(train_iterations=HARD_ENDED)],
     )
-    made["cut"] = Path(shutil.copytree(made["hard part"], folder / "cut"))
     made["hard ended"] = Path(shutil.copytree(made["hard part"], folder / "hard ended"))
-    kept = made["cut"] / "triples" / "epoch-1.npy"
-    kept.write_bytes(kept.read_bytes()[:200])
-    done += train_several(*(made[name] for name in ("terms part", "hard part", "cut")))
-    assert [result.returncode for result in done] == [0] * 7, [result.stderr for result in done]
+    done += train_several(made["terms part"], made["hard part"])
+    assert [result.returncode for result in done] == [0] * 6, [result.stderr for result in done]
     assert f"resumed from {made['terms part']}/checkpoints/ckpt-{ENDED}" in done[4].stdout
     return made
-
-
-@pytest.fixture(scope="module")
-def without_triples(tmp_path_factory: pytest.TempPathFactory, runs: dict[str, Path]) -> dict[str, Path]:
-    """Runs that find triples of another data set, or none, when they go on."""
-    folder = tmp_path_factory.mktemp("without triples")
-    made = {name: Path(shutil.copytree(runs["hard ended"], folder / name)) for name in ("foreign", "gone")}
-    save_triples(made["foreign"] / "triples", 1, load_triples(made["foreign"] / "triples", 1) + 1)
-    (made["gone"] / "triples" / "epoch-1.npy").unlink()
-    done = train_several(*made.values())
-    assert [result.returncode for result in done] == [0, 0], [result.stderr for result in done]
-    return made
-
-
-def losses(run: Path) -> list[tuple[int, float]]:
-    return [(line["step"], line["loss"]) for line in read_json_lines(run / "metrics.jsonl")]
 
 
 def mined(run: Path) -> list[str]:
@@ -80,18 +62,20 @@ def mined(run: Path) -> list[str]:
     return [line.split(" ", 2)[2] for line in lines if "hard triples mined" in line]
 
 
-def test_resuming_with_memory_and_terms_changes_no_bit(runs):
-    assert_same_bits(runs["terms"], runs["terms part"], STEPS)
-    names = " ".join(checkpoint_values(runs["terms"], STEPS))
-    assert all(part in names for part in ("memory/_embeddings", "memory/_labels", "memory/_added", "_centers"))
-    assert "classification/classifier" in names
-    assert losses(runs["terms"]) == losses(runs["terms part"])
-    assert len(losses(runs["terms"])) == STEPS
+@pytest.mark.parametrize(("kind", "steps"), [("terms", STEPS), ("hard", HARD_STEPS)])
+def test_resuming_changes_no_bit(runs, kind, steps):
+    """Neither of the weights, memory and centres, nor of the detailed log."""
+    one, two = runs[kind], runs[f"{kind} part"]
+    assert_same_bits(one, two, steps)
+    whole, part = (read_detailed_log(run / "detailed") for run in (one, two))
+    for name in ("steps", "losses", "emb", "anchor_losses", "images"):
+        assert getattr(whole, name).tobytes() == getattr(part, name).tobytes(), name
 
 
 def test_the_memory_holds_the_last_batches(runs, dataset):
     """Each as it was embedded when it was trained on: the detailed log has that."""
     values = checkpoint_values(runs["terms"], STEPS)
+    assert all(part in " ".join(values) for part in ("_centers", "classification/classifier"))
     held = {name.split("/")[1]: value for name, value in values.items() if name.startswith("memory/")}
     assert held["_added"] == (STEPS - TERMS["warmup_steps"]) * 8
     log = read_detailed_log(runs["terms"] / "detailed")
@@ -111,10 +95,6 @@ def test_figures_of_the_terms_are_written(runs):
         assert all(np.isfinite(value) for value in line.values())
         auxiliary = 0.5 * line["classification_loss"] + 0.1 * line["center_loss"]
         assert line["loss"] == pytest.approx(line["triplet_loss"] + auxiliary, rel=1e-5)
-        for name in ("anchor_loss", "hardest_positive", "hardest_negative"):
-            assert line[f"{name}_p5"] <= line[f"{name}_p50"] <= line[f"{name}_p95"]
-        assert line["embedding_std_min"] <= line["embedding_std"]
-        assert 1 <= line["effective_rank"] <= 7
     assert all((step, "scalars") in found[name] for name in wanted for step in range(1, STEPS + 1))
 
 
@@ -128,23 +108,16 @@ def test_tensorboard_has_histograms_and_pictures(runs):
         assert steps == list(range(1, STEPS + 1)), name
     assert found["hardest_triplets"] == [(step, "images") for step in (1, 5, 10)]
     assert found["batch"] == [(1, "images")]  # of the first step of every start
-
-
-def test_no_two_things_have_one_name_in_tensorboard(runs):
-    """It shows only one of them."""
-    for run in ("terms", "hard"):
-        for name, points in events(runs[run] / "train").items():
-            assert len({kind for _, kind in points}) == 1, name
-
-
-def test_without_picture_steps_there_are_no_pictures_of_triplets(runs):
-    assert "hardest_triplets" not in events(runs["hard"] / "train")
+    hard = events(runs["hard"] / "train")
+    assert "hardest_triplets" not in hard  # without save_picture_steps
+    for name, points in [*found.items(), *hard.items()]:  # it shows only one of two things with one name
+        assert len({kind for _, kind in points}) == 1, name
 
 
 # The detailed log
 
 
-@pytest.mark.parametrize("name", ["terms", "terms part", "hard", "hard part"])
+@pytest.mark.parametrize("name", ["terms", "hard"])
 def test_the_detailed_log_has_every_step(runs, name):
     run = RunFolder(runs[name])
     log = read_detailed_log(run.detailed_log)
@@ -152,7 +125,7 @@ def test_the_detailed_log_has_every_step(runs, name):
     steps = [line["step"] for line in lines]
     assert log.steps.tolist() == steps == list(range(1, len(steps) + 1))
     np.testing.assert_array_equal(log.losses, np.array([line["loss"] for line in lines], np.float32))
-    anchors = 2 if "hard" in name else 8  # of triples, each first image
+    anchors = 2 if name == "hard" else 8  # of triples, each first image
     triplet = log.anchor_losses.sum(axis=1) / anchors
     np.testing.assert_allclose(triplet, [line["triplet_loss"] for line in lines], rtol=1e-5)
     lengths = np.linalg.norm(log.emb, axis=2).mean(axis=1)
@@ -165,63 +138,55 @@ def test_the_detailed_log_has_the_sampler_s_images(runs):
     log = read_detailed_log(runs["terms part"] / "detailed")
     assert log.images.tolist() == [data.sampler.batch(step).tolist() for step in range(STEPS)]
     assert log.paths == data.images.manifest.files()
-
-
-@pytest.mark.parametrize("kind", ["terms", "hard"])
-def test_the_detailed_log_of_a_resumed_run_is_that_of_a_whole_one(runs, kind):
-    whole, part = (read_detailed_log(runs[name] / "detailed") for name in (kind, f"{kind} part"))
-    for name in ("steps", "losses", "emb", "anchor_losses", "images"):
-        assert getattr(whole, name).tobytes() == getattr(part, name).tobytes(), name
-
-
-def test_the_detailed_log_is_written_with_each_checkpoint(runs):
-    """Also with those where an epoch of hard triples begins."""
-    last = {"terms": [STEPS], "terms part": [ENDED, STEPS], "hard": [EPOCH, HARD_STEPS]}
-    for name, steps in last.items():
-        files = sorted((runs[name] / "detailed").glob("*.npz"))
-        assert [int(file.stem) for file in files] == steps
+    # It is written with each checkpoint, also with those where an epoch of hard triples begins.
+    for name, steps in {"terms": [STEPS], "terms part": [ENDED, STEPS], "hard": [EPOCH, HARD_STEPS]}.items():
+        assert sorted(int(file.stem) for file in (runs[name] / "detailed").glob("*.npz")) == steps
 
 
 # Hard triples
-
-
-def test_resuming_within_an_epoch_of_hard_triples_changes_no_bit(runs):
-    assert_same_bits(runs["hard"], runs["hard part"], HARD_STEPS)
-    assert losses(runs["hard"]) == losses(runs["hard part"])
-    for name in ("hard", "hard part"):
-        assert mined(runs[name]) == [f"step {step}: 30 hard triples mined from ckpt-{step}" for step in (0, EPOCH)]
-        files = sorted((runs[name] / "triples").iterdir())
-        assert [file.name for file in files] == ["epoch-0.npy", "epoch-1.npy"]
 
 
 def test_hard_triples_are_the_hardest_of_their_checkpoint(runs):
     run = RunFolder(runs["hard"])
     params = run.load_params()
     data = load_training_set(params)
-    codes, model = data.sampler.codes, build_embedder(params)
+    model = build_embedder(params)
     for epoch, step in enumerate((0, EPOCH)):
         restore_model(run.checkpoints / f"ckpt-{step}", model)
-        e = Embedder(model, params).embed(data.images.manifest.files(), data.images.orientations).astype(float)
-        for a, positive, negative in load_triples(run.triples, epoch):
-            d = [np.linalg.norm(e[a] - other) for other in e]
-            assert codes[positive] == codes[a] != codes[negative]
-            assert d[positive] == pytest.approx(max(d[i] for i in range(30) if codes[i] == codes[a]), rel=1e-5)
-            assert d[negative] == pytest.approx(min(d[i] for i in range(30) if codes[i] != codes[a]), rel=1e-5)
+        embeddings = Embedder(model, params).embed(data.images.manifest.files(), data.images.orientations)
+        expected = hardest_triples(embeddings, data.sampler.codes, params.metric)
+        np.testing.assert_array_equal(load_triples(run.triples, epoch), expected)
 
 
-@pytest.mark.parametrize("name", ["hard", "hard part"])
-def test_batches_are_the_mined_triples(runs, name):
-    log = read_detailed_log(runs[name] / "detailed")
+def test_batches_are_the_mined_triples(runs):
+    log = read_detailed_log(runs["hard"] / "detailed")
     for epoch, batches in enumerate((log.images[:EPOCH], log.images[EPOCH:])):
-        known = {tuple(triple) for triple in load_triples(runs[name] / "triples", epoch).tolist()}
+        known = {tuple(triple) for triple in load_triples(runs["hard"] / "triples", epoch).tolist()}
         seen = [tuple(triple) for triple in batches.reshape(-1, 3).tolist()]
         assert set(seen) <= known
         assert len(set(seen)) == len(seen) == 2 * len(batches)
 
 
-@pytest.mark.parametrize("name", ["cut", *(pytest.param(name, marks=pytest.mark.slow) for name in ("foreign", "gone"))])
-def test_triples_that_are_no_use_are_mined_anew(runs, name, request):
-    run = runs["cut"] if name == "cut" else request.getfixturevalue("without_triples")[name]
+def test_an_epoch_is_mined_once(runs):
+    for name in ("hard", "hard part"):
+        assert mined(runs[name]) == [f"step {step}: 30 hard triples mined from ckpt-{step}" for step in (0, EPOCH)]
+        assert {file.name for file in (runs[name] / "triples").iterdir()} == {"epoch-0.npy", "epoch-1.npy"}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda triples: (triples / "epoch-1.npy").write_bytes(b"cut short"),
+        # Of another data set:
+        pytest.param(lambda triples: save_triples(triples, 1, load_triples(triples, 1) + 1), marks=pytest.mark.slow),
+        pytest.param(lambda triples: (triples / "epoch-1.npy").unlink(), marks=pytest.mark.slow),
+    ],
+)
+def test_triples_that_are_no_use_are_mined_anew(runs, tmp_path, spoil):
+    run = Path(shutil.copytree(runs["hard ended"], tmp_path / "run"))
+    spoil(run / "triples")
+    (done,) = train_several(run)
+    assert done.returncode == 0, done.stderr
     again = f"step {HARD_ENDED}: 30 hard triples mined from ckpt-{HARD_ENDED}"
     assert mined(run) == [*mined(runs["hard"]), again]
     assert (run / "DONE").read_text() == f"{HARD_STEPS}\n"

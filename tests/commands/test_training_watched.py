@@ -11,7 +11,6 @@ from helpers.evaluations import write_results
 from helpers.tiny import make_run
 
 import train
-from runtime.errors import UserError
 from runtime.json_files import read_json_lines
 
 
@@ -58,27 +57,8 @@ def test_the_rate_is_lowered_and_training_ends_by_what_results_say(dataset, tmp_
     assert [line["step"] for line in read_json_lines(run / "plateau.jsonl")] == [4]
     lines = read_json_lines(run / "metrics.jsonl")
     assert [line["learning_rate"] for line in lines] == pytest.approx(expected[:7])
-    rows = (run / "results.csv").read_text().splitlines()
-    assert rows[0] == "step,set,checkpoint,dataset,distance,general_accuracy,easy_accuracy"
-    assert rows[1] == f"0,val_eval,ckpt-0,{dataset},euclidean,0.5,0.5"
-    assert len(rows) == 8
-    assert len((run / "metrics.csv").read_text().splitlines()) == 8
-
-
-@pytest.mark.parametrize("name", ["plateau_evaluations", "early_stopping_evaluations"])
-def test_without_an_evaluation_set_it_is_refused(own_dataset, tmp_path, name):
-    for file in ("test.csv", "query.csv", "gallery.csv", "episodes/val_eval.csv"):
-        (own_dataset / file).unlink()
-    run = make_run(tmp_path / "run", own_dataset, **{name: 3})
-    with pytest.raises(UserError, match=f"^{name} needs figures, but .*own data has no evaluation set; set it to null"):
-        train.main(["--model_dir", str(run)])
-
-
-def end(process: subprocess.Popen[str], number: signal.Signals | None = None) -> int:
-    """Waits until it has ended, with a signal or by itself; gives its exit code."""
-    if number:
-        process.send_signal(number)
-    return process.wait(timeout=240)
+    for table in ("results.csv", "metrics.csv"):
+        assert len((run / table).read_text().splitlines()) == 8
 
 
 @pytest.fixture
@@ -95,10 +75,9 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
 def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path, started):
     """A network that hardly learns: each evaluation is as good as the first. Each process is killed in between."""
     options = {"learning_rate": 1e-12, "use_batch_norm": False, "train_iterations": 10**6, "save_summary_steps": 1}
-    options |= {"save_checkpoints_steps": 10, "save_picture_steps": None, "keep_checkpoints": None, "csv_log": True}
-    options |= {"plateau_evaluations": 2, "plateau_factor": 0.5}
-    options |= {"early_stopping_evaluations": 10**6, "eval_interval_secs": 0.1, "eval_pictures": False}
-    options |= {"eval_sets": ["val_eval"]}
+    options |= {"save_checkpoints_steps": 10, "save_picture_steps": None, "keep_checkpoints": None}
+    options |= {"plateau_evaluations": 2, "plateau_factor": 0.5, "early_stopping_evaluations": 10**6}
+    options |= {"eval_interval_secs": 0.1, "eval_pictures": False, "eval_sets": ["val_eval"]}
     run = make_run(tmp_path / "run", dataset, **options)
     logs = {name: tmp_path / f"{name}.log" for name in ("train", "evaluate")}
 
@@ -110,39 +89,34 @@ def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path
     def reductions() -> list[dict]:
         return read_json_lines(run / "plateau.jsonl")
 
-    def evaluated() -> list[int]:
-        return [line["step"] for line in read_json_lines(run / "results.jsonl") if line["set"] == "val_eval"]
-
     trainer, evaluator = begin("train"), begin("evaluate")
     wait_for(lambda: len(reductions()) == 1, trainer, evaluator)
-    assert end(evaluator, signal.SIGKILL) == -signal.SIGKILL
+    evaluator.kill()
+    evaluator.wait()
     (first,) = reductions()
     time.sleep(2)  # checkpoints come, but no figures
     assert reductions() == [first]
-    assert end(trainer, signal.SIGKILL) == -signal.SIGKILL
+    trainer.kill()
+    trainer.wait()
     trainer = begin("train")  # alone: it must know of the reduction, and not take it for another
     wait_for(lambda: "resumed from" in logs["train"].read_text(), trainer)
     evaluator = begin("evaluate")
     wait_for(lambda: len(reductions()) == 2, trainer, evaluator)
-    assert end(trainer, signal.SIGTERM) == 0
-    sooner = ("--set", f"early_stopping_evaluations={len(evaluated()) + 8}")
-    trainer = begin("train", *sooner)
-    assert (end(trainer), end(evaluator)) == (0, 0)
+    trainer.send_signal(signal.SIGTERM)
+    assert trainer.wait(timeout=240) == 0
+    evaluated = len(read_json_lines(run / "results.jsonl"))
+    trainer = begin("train", "--set", f"early_stopping_evaluations={evaluated + 8}")
+    assert [process.wait(timeout=240) for process in (trainer, evaluator)] == [0, 0]
 
-    said = logs["train"].read_text()
-    steps = sorted(evaluated())
-    assert steps == sorted(int(file.stem.split("-")[1]) for file in (run / "checkpoints").glob("*.index"))
     last = int((run / "DONE").read_text().split("\n")[0])
+    said = logs["train"].read_text()
     assert f"stopped early at step {last} of 1000000: the last " in said
     assert "brought no better val_eval/general_accuracy than" in said
-    assert f"{last}" == said.partition("stopped early at step ")[2].split()[0]
     assert "training has ended and all checkpoints that were kept are evaluated" in logs["evaluate"].read_text()
-    values = {
-        line["metrics"]["general_accuracy"]
-        for line in read_json_lines(run / "results.jsonl")
-        if line["set"] == "val_eval"
-    }
-    assert len(values) == 1  # so it is the first that stays the best
+    results = read_json_lines(run / "results.jsonl")
+    steps = sorted(line["step"] for line in results)
+    assert steps == sorted(int(file.stem.split("-")[1]) for file in (run / "checkpoints").glob("*.index"))
+    assert len({line["metrics"]["general_accuracy"] for line in results}) == 1  # so it is the first that stays the best
     lines = reductions()
     assert [line["factor"] for line in lines] == [0.5**n for n in range(1, len(lines) + 1)]
     since = 0
@@ -156,7 +130,3 @@ def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path
     for line in metrics:
         factor = [1.0, *(each["factor"] for each in lines if each["step"] < line["step"])][-1]
         assert line["learning_rate"] == pytest.approx(1e-12 * factor)
-    assert len((run / "metrics.csv").read_text().splitlines()) == last + 1
-    again = begin("train", *sooner)
-    assert end(again) == 0
-    assert f"nothing to do: stopped early at step {last}: the last " in logs["train"].read_text()

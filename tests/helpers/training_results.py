@@ -25,11 +25,16 @@ def checkpoint_values(run: Path, step: int) -> dict[str, np.ndarray]:
 
 
 def assert_same_bits(one: Path, two: Path, step: int) -> None:
+    """The checkpoints of this last step, and what was logged of every step up to it."""
     a, b = checkpoint_values(one, step), checkpoint_values(two, step)
     assert a.keys() == b.keys()
     assert len(a) >= 30  # network, Adam's two moments, step, learning rate
     for name in a:
         assert a[name].tobytes() == b[name].tobytes(), name
+    lines = [read_json_lines(run / "metrics.jsonl") for run in (one, two)]
+    assert [line["step"] for line in lines[0]] == list(range(1, step + 1))
+    for name in ("step", "loss", "learning_rate", "valid_terms"):
+        assert [line[name] for line in lines[0]] == [line[name] for line in lines[1]]
 
 
 def events(folder: Path) -> dict[str, list[tuple[int, str]]]:

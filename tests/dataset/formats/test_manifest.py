@@ -49,6 +49,11 @@ def test_prepared_data_set(dataset, tmp_path, monkeypatch):
     assert kinds == {"val_eval": "episodes", "query_gallery": "query_gallery", "test": "all_vs_all"}
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "named").symlink_to(dataset)
+    monkeypatch.setattr("runtime.plugins.ROOT", tmp_path)  # found from any folder
+    assert open_prepared("named").folder.name == "named"
+    with pytest.raises(UserError, match="did you mean 'named'"):
+        open_prepared("name")
+    monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert open_prepared("named").folder.name == "named"
     with pytest.raises(UserError, match=r"no other/dataset.json nor data/other/dataset.json"):

@@ -113,43 +113,26 @@ def planned(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
     return run
 
 
-@pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[str, Path]:
-    """The same whole, and stopped elsewhere; two that have their rate lowered, of which one is stopped after that."""
-    folder = tmp_path_factory.mktemp("others")
-    ends = {"within": FROZEN - 1, "after": HARD + 1}
-    made = {name: make_run(folder / name, dataset, **PLAN) for name in ends}
-    made["whole"] = make_run(folder / "whole", dataset, **PLAN)
-    made["lowered"] = make_run(folder / "lowered", dataset, **LOWERED, train_iterations=STEPS)
-    done = train_several(
-        *([made[name], *setting(train_iterations=end)] for name, end in (ends | {"lowered": 4}).items())
-    )
-    write_results(made["lowered"], {0: 0.5, 2: 0.25})  # seen at the next start
-    made["lowered part"] = Path(shutil.copytree(made["lowered"], folder / "lowered part"))
-    done += train_several([made["lowered part"], *setting(train_iterations=6)], *made.values())
-    assert [result.returncode for result in done] == [0] * 9, [result.stderr for result in done]
-    return made
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [FROZEN - 1, HARD + 1, STEPS])
+def test_resuming_elsewhere_or_not_at_all_changes_no_bit(planned, dataset, tmp_path, end):
+    run = make_run(tmp_path / "run", dataset, **PLAN)
+    done = train_several([run, *setting(train_iterations=end)], run)
+    assert [result.returncode for result in done] == [0] * 2, [result.stderr for result in done]
+    assert_same_bits(planned, run, STEPS)
 
 
-def assert_same_training(one: Path, two: Path) -> None:
+@pytest.mark.slow
+def test_resuming_with_a_lowered_rate_changes_no_bit(dataset, tmp_path):
+    one = make_run(tmp_path / "one", dataset, **LOWERED, train_iterations=STEPS)
+    done = train_several([one, *setting(train_iterations=4)])
+    write_results(one, {0: 0.5, 2: 0.25})  # seen at the next start
+    two = Path(shutil.copytree(one, tmp_path / "two"))
+    done += train_several(one, [two, *setting(train_iterations=6)], two)
+    assert [result.returncode for result in done] == [0] * 4, [result.stderr for result in done]
     assert_same_bits(one, two, STEPS)
-    lines = [read_json_lines(run / "metrics.jsonl") for run in (one, two)]
-    for name in ("step", "loss", "learning_rate", "valid_terms"):
-        assert [line[name] for line in lines[0]] == [line[name] for line in lines[1]]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("part", ["within", "at", "after"])
-def test_resuming_changes_no_bit(planned, others, part):
-    assert_same_training(others["whole"], planned if part == "at" else others[part])
-
-
-@pytest.mark.slow
-def test_resuming_with_a_lowered_rate_changes_no_bit(others):
-    assert_same_training(others["lowered"], others["lowered part"])
-    for name in ("lowered", "lowered part"):
-        rates = [line["learning_rate"] for line in read_json_lines(others[name] / "metrics.jsonl")]
-        assert rates == pytest.approx([0.01] * 4 + [0.001] * 4)
+    rates = [line["learning_rate"] for line in read_json_lines(one / "metrics.jsonl")]
+    assert rates == pytest.approx([0.01] * 4 + [0.001] * 4)
 
 
 def test_the_backbone_learns_from_its_step_on(planned):

@@ -35,16 +35,9 @@ def adam(start: np.ndarray, place: int, steps: range, rates: list[float], epsilo
 def test_it_is_adam_for_each_part(schedule, frozen, backbone_rate, monkeypatch):
     monkeypatch.setattr("model.training.optimizer.EPSILON", 1e-3)
     total, rate = 7, 0.05
-    params = check_params(
-        {
-            "learning_rate": rate,
-            "backbone_learning_rate": backbone_rate,
-            "freeze_backbone_steps": frozen,
-            "learning_rate_schedule": schedule,
-            "warmup_steps": 2,
-        },
-        "x",
-    )
+    values = {"learning_rate": rate, "learning_rate_schedule": schedule, "warmup_steps": 2}
+    values |= {"backbone_learning_rate": backbone_rate, "freeze_backbone_steps": frozen}
+    params = check_params(values, "x")
     random = np.random.default_rng(5)
     starts = [random.normal(size=shape).astype(np.float32) for shape in SHAPES]
     variables = [keras.Variable(start) for start in starts]

@@ -1,10 +1,21 @@
-"""Whether a run may start: nothing to do, DONE taken away and put back. No TensorFlow, and no training."""
+"""Where training starts: whether it may, weights of a file, a checkpoint or a run, and a head that whitens features."""
 
+import numpy as np
 import pytest
 from helpers.evaluations import params_of
+from helpers.tiny import make_run
 
+import train
+from dataset.loading.checked import load_images
+from dataset.loading.pipeline import embedding_batches
+from model.configuration.loading import check_params
+from model.network.build import build_embedder, build_network
+from model.run.checkpoint_files import find_checkpoint, find_weights, list_checkpoints
+from model.run.restore import restore_model
 from model.run.run_folder import RunFolder, write_done
 from model.training.start import nothing_to_do, reopened
+from model.training.warm_start import warm_start
+from model.training.whitening import check_whitening, whiten
 from runtime.errors import UserError
 
 
@@ -65,3 +76,141 @@ def test_a_whitened_end_is_not_trained_on(tmp_path):
     with pytest.raises(UserError, match="ended with a whitening"), reopened(run):
         pass
     assert run.done.exists()
+
+
+def build(**values):
+    return build_embedder(check_params({"image_size": 16, "num_channels": [4, 4], "seed": 5} | values, "x"))
+
+
+def weights_of(model, part):
+    return model.get_layer(part).get_weights()
+
+
+def equal(one, two):
+    return all((a == b).all() for a, b in zip(one, two, strict=True))
+
+
+def test_weights_file_of_a_backbone_or_a_whole_network(tmp_path):
+    source, target = build(seed=1), build(seed=2)
+    file = tmp_path / "b.weights.h5"
+    source.get_layer("backbone").save_weights(file)
+    head = weights_of(target, "head")
+    said = warm_start(target, str(file))
+    assert f"10 of 12 variables (backbone) from {file}; the head starts anew" in said
+    assert equal(weights_of(source, "backbone"), weights_of(target, "backbone"))
+    assert equal(weights_of(target, "head"), head)
+    source.save_weights(file)
+    assert "12 of 12 variables (backbone and head)" in warm_start(target, str(file))
+    assert equal(source.get_weights(), target.get_weights())
+
+
+@pytest.mark.parametrize("other", [{"num_channels": [4, 8]}, {"num_channels": [4]}, {"use_batch_norm": False}])
+def test_weights_file_that_does_not_fit_changes_nothing(tmp_path, other):
+    build(**other).get_layer("backbone").save_weights(tmp_path / "b.weights.h5")
+    target = build()
+    before = target.get_weights()
+    with pytest.raises(UserError, match="no variables of this network match"):
+        warm_start(target, str(tmp_path / "b.weights.h5"))
+    assert equal(before, target.get_weights())
+
+
+def test_not_a_weights_file(tmp_path):
+    (tmp_path / "b.h5").write_text("hello")
+    with pytest.raises(UserError, match=r"b\.h5"):
+        warm_start(build(), str(tmp_path / "b.h5"))
+
+
+def test_checkpoint_of_another_run(trained):
+    values = RunFolder(trained).load_trained_params().model_dump()
+    target = build_embedder(check_params(values | {"seed": 9}, "x"))
+    assert "12 of 12 variables (backbone and head)" in warm_start(target, str(trained))
+    other_head = build_embedder(check_params(values | {"seed": 9, "embedding_size": 3}, "x"))
+    head = weights_of(other_head, "head")
+    said = warm_start(other_head, str(trained / "checkpoints" / "ckpt-4"))
+    assert "10 of 12 variables (backbone)" in said
+    assert equal(weights_of(other_head, "backbone"), weights_of(target, "backbone"))
+    assert equal(weights_of(other_head, "head"), head)
+
+
+def test_what_a_name_means(trained, tmp_path):
+    assert find_weights("imagenet")[0] == "imagenet"
+    assert find_weights(str(trained)) == ("checkpoint", trained / "checkpoints" / "ckpt-4")
+    for wrong in ("image_net", str(tmp_path / "no.h5"), str(tmp_path)):
+        with pytest.raises(UserError, match="warm_start_from"):
+            find_weights(wrong)
+
+
+def test_checkpoints_by_name(trained):
+    assert [step for step, _ in list_checkpoints(trained / "checkpoints")] == [0, 2, 4]
+    assert find_checkpoint(trained).name == "ckpt-4"
+    assert find_checkpoint(trained, "ckpt-2").name == "ckpt-2"
+    with pytest.raises(UserError, match="'ckpt-3'; there is latest, ckpt-0, ckpt-2, ckpt-4"):
+        find_checkpoint(trained, "ckpt-3")
+    with pytest.raises(UserError, match="'best'"):
+        find_checkpoint(trained, "best")
+
+
+VALUES = {"image_size": 16, "num_channels": [4, 8], "embedding_size": 6, "warm_start_from": "x", "whitening": "start"}
+
+
+@pytest.fixture
+def images(dataset):
+    return load_images(dataset / "train.csv", dataset)
+
+
+def features_of(network, params, images):
+    """The feature maps of all training images, in float64: (N, h, w, F)."""
+    batches = embedding_batches(images.manifest.files(), images.orientations, params, 7)
+    return np.concatenate([network.trunk(batch).numpy() for batch in batches]).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("values", "layers"),
+    [
+        ({"head": "direct"}, {"embedding": np.mean}),
+        ({"head": "direct_normalize", "pooling": "max"}, {"embedding": np.max}),
+        ({"head": "cgd", "descriptors": "SM"}, {"reduce_0_S": np.mean, "reduce_1_M": np.max}),
+    ],
+)
+def test_layers_whiten_the_features_that_they_see(images, values, layers):
+    params = check_params(VALUES | values, "x")
+    network = build_network(params)
+    said = whiten(network, params, images)
+    assert f"features of {len(images):,} training images" in said
+    maps = features_of(network, params, images)
+    for name, pool in layers.items():
+        pooled = pool(maps, axis=(1, 2))
+        kernel, bias = network.embedder.get_layer("head").get_layer(name).get_weights()
+        covariance = np.cov(pooled.T, bias=True)
+        variances, directions = np.linalg.eigh(covariance)
+        variances, directions = variances[::-1][: len(bias)], directions[:, ::-1][:, : len(bias)]
+        outputs = pooled @ kernel + bias
+        np.testing.assert_allclose(outputs.mean(axis=0), 0, atol=1e-4)
+        expected = np.diag(variances / (variances + 1e-3 * variances[0]))
+        np.testing.assert_allclose(np.cov(outputs.T, bias=True), expected, atol=1e-3)
+        # Which directions: those of the covariance, up to their sign.
+        cosines = np.abs(np.sum(directions * kernel, axis=0)) / np.linalg.norm(kernel, axis=0)
+        np.testing.assert_allclose(cosines, 1, atol=1e-3)
+
+
+def test_more_dimensions_than_features_are_refused():
+    params = check_params(VALUES | {"head": "direct", "embedding_size": 9}, "x")
+    with pytest.raises(UserError, match=r"whitening: embedding_size 9 asks for 9 dimensions of 8 pooled features"):
+        check_whitening(build_network(params), params)
+
+
+def test_a_training_ends_with_white_embeddings(trained, dataset, images, tmp_path):
+    values = {"warm_start_from": str(trained), "whitening": "both", "head": "direct", "save_checkpoints_steps": 1}
+    run = RunFolder(make_run(tmp_path / "run", dataset, **values, train_iterations=2))
+    assert train.main(["--model_dir", str(run.folder)]) == 0
+    said = [line for line in run.train_log.read_text().splitlines() if "whitening: the head's linear layer" in line]
+    assert len(said) == 2
+    params = run.load_trained_params()
+    files, orientations = images.manifest.files(), images.orientations
+    spread = {}
+    for step in (0, 1, 2):
+        network = build_network(params)
+        restore_model(run.checkpoints / f"ckpt-{step}", network.embedder)
+        embeddings = np.concatenate([network.embedder(b) for b in embedding_batches(files, orientations, params, 8)])
+        spread[step] = np.abs(np.corrcoef(embeddings.T) - np.eye(params.embedding_size)).max()
+    assert max(spread[0], spread[2]) < 0.01 < spread[1]
