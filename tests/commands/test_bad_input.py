@@ -8,6 +8,9 @@ import pytest
 from helpers.commands import command, process, setting
 from helpers.tiny import make_run
 
+IMAGE = "images/id 0/0.jpg"
+HEADLESS = b"\xff\xd8\xff\xe0" + bytes(600) + b"\xff\xd9"  # a JPEG that is whole at both ends only
+
 
 def refused(*words: object) -> str:
     done = command(*words)
@@ -50,14 +53,9 @@ def test_parameters_and_options(dataset, tmp_path, params, words, message):
 @pytest.mark.parametrize(
     ("file", "spoil", "message"),
     [
-        ("images/id 0/0.jpg", lambda file: file.unlink(), "images/id 0/0.jpg: no such file"),
-        ("images/id 0/0.jpg", lambda file: file.write_bytes(file.read_bytes()[:300]), "images/id 0/0.jpg"),
-        # A JPEG without a usable header, whole at both ends:
-        (
-            "images/id 0/0.jpg",
-            lambda file: file.write_bytes(b"\xff\xd8\xff\xe0" + bytes(600) + b"\xff\xd9"),
-            "id 0/0.jpg",
-        ),
+        (IMAGE, lambda file: file.unlink(), f"{IMAGE}: no such file"),
+        (IMAGE, lambda file: file.write_bytes(file.read_bytes()[:300]), IMAGE),
+        (IMAGE, lambda file: file.write_bytes(HEADLESS), IMAGE),
         ("train.csv", lambda file: file.write_text(""), "train.csv: no images in it"),
         # What only the evaluator would find:
         ("query.csv", lambda file: file.write_text("identity,path\na,gone.jpg\n"), "gone.jpg: no such file"),
@@ -72,7 +70,7 @@ def test_a_data_set_that_is_broken_is_refused_before_training(own_dataset, tmp_p
 
 def test_half_an_evaluation_set_is_answered_before_images_are_looked_at(own_dataset, tmp_path):
     (own_dataset / "gallery.csv").unlink()
-    (own_dataset / "images" / "id 0" / "0.jpg").write_bytes(b"")
+    (own_dataset / IMAGE).write_bytes(b"")
     message = refused("train.py", "--model_dir", make_run(tmp_path / "run", own_dataset))
     assert "there is a query.csv but no gallery.csv" in message
 
@@ -88,8 +86,7 @@ def test_corrupt_image_that_only_decoding_finds(own_dataset, tmp_path):
     assert last.startswith(f"error: {own_dataset}/images/id 0/")
     assert "corrupt image data" in last
     assert "Traceback" not in done.stderr
-    kept = "corrupt_images=skip"
-    full = command("train.py", "--model_dir", run, "--set", "check_images=headers", "--set", kept)
+    full = command("train.py", "--model_dir", run, *setting(check_images="headers", corrupt_images="skip"))
     assert full.returncode == 0, full.stderr
     assert "5 broken images left out" in full.stdout
 
@@ -97,17 +94,16 @@ def test_corrupt_image_that_only_decoding_finds(own_dataset, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        ["embedding_size=9"],
-        pytest.param(["num_channels=[8, 8, 8]"], marks=pytest.mark.slow),
-        pytest.param(["model_type=mobilenet_v2", "image_size=32"], marks=pytest.mark.slow),
+        {"embedding_size": 9},
+        pytest.param({"num_channels": [8, 8, 8]}, marks=pytest.mark.slow),
+        pytest.param({"model_type": "mobilenet_v2", "image_size": 32}, marks=pytest.mark.slow),
     ],
 )
 def test_checkpoint_of_another_architecture(trained, tmp_path, changes):
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     record = (run / "params.resolved.json").read_bytes()
-    longer = ["--set", "train_iterations=9"]
-    words = [word for change in changes for word in ("--set", change)]
-    assert "a checkpoint of another architecture" in refused("train.py", "--model_dir", run, *longer, *words)
+    words = setting(train_iterations=9, **changes)
+    assert "a checkpoint of another architecture" in refused("train.py", "--model_dir", run, *words)
     assert (run / "params.resolved.json").read_bytes() == record
     assert (run / "DONE").read_text() == "4\n"  # an evaluator must not wait for a training that is over
     assert "a checkpoint of another architecture" in refused("evaluate.py", "--model_dir", run, "--once", *words)

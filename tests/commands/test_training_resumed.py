@@ -23,14 +23,8 @@ from model.training.hard_triples import hardest_triples
 from runtime.json_files import read_json_lines
 
 COMMON = {"deterministic": True, "detailed_log": True, "save_summary_steps": 1, "save_checkpoints_steps": 1000}
-TERMS = {
-    "triplet_strategy": "batch_sample",
-    "memory_size": 20,
-    "warmup_steps": 2,
-    "classification_weight": 0.5,
-    "label_smoothing": 0.1,
-    "center_loss_weight": 0.1,
-}
+TERMS = {"triplet_strategy": "batch_sample", "memory_size": 20, "warmup_steps": 2, "center_loss_weight": 0.1}
+TERMS |= {"classification_weight": 0.5, "label_smoothing": 0.1}
 STEPS, ENDED = 12, 5  # of the run with all terms
 HARD = {"sampling": "triplets", "triplet_strategy": "basic", "triplet_mining": "hard"}
 HARD_STEPS, HARD_ENDED, EPOCH = 20, 18, 15  # 30 triples, 2 in a batch: the end is within the second epoch

@@ -51,14 +51,8 @@ def make_dataset(folder: Path, identities: int = IDENTITIES, images: int = IMAGE
         (paths[i], paths[i + 1], [paths[i - images], paths[i - 2 * images]]) for i in range(0, len(paths), images)
     ]
     write_episodes(folder / "episodes" / "val_eval.csv", episodes)
-    info = {
-        "name": "tiny",
-        "origin": "noise",
-        "licence": "none",
-        "image_root": ".",
-        "counts": {"train_images": len(rows)},
-    }
-    write_json(folder / "dataset.json", info)
+    info = {"name": "tiny", "origin": "noise", "licence": "none", "image_root": "."}
+    write_json(folder / "dataset.json", info | {"counts": {"train_images": len(rows)}})
     return folder
 
 

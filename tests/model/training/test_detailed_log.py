@@ -34,15 +34,12 @@ def files(folder):
 
 def assert_holds(folder, steps):
     batches = read_detailed_log(folder)
-    assert batches.steps.tolist() == list(steps)
     assert batches.emb.dtype == batches.anchor_losses.dtype == batches.losses.dtype == np.float32
     assert batches.images.dtype == batches.steps.dtype == np.int64
     assert batches.paths == FILES
-    _, losses, emb, anchor_losses, images = (np.array(column) for column in zip(*map(row, steps), strict=True))
-    np.testing.assert_array_equal(batches.losses, losses)
-    np.testing.assert_array_equal(batches.emb, emb)
-    np.testing.assert_array_equal(batches.anchor_losses, anchor_losses)
-    np.testing.assert_array_equal(batches.images, images)
+    names = ("steps", "losses", "emb", "anchor_losses", "images")
+    for name, column in zip(names, zip(*map(row, steps), strict=True), strict=True):
+        np.testing.assert_array_equal(getattr(batches, name), np.array(column))
 
 
 def test_what_is_written_is_read(tmp_path):

@@ -118,13 +118,6 @@ def test_stepwise_decay(step, expected):
     assert halved == pytest.approx(0.5 * 0.5**passed * min((step + 1) / 50, 1), rel=1e-5)
 
 
-def test_a_plateau_lowers_the_whole():
-    schedule = LearningRate(check_params({"learning_rate": 0.5, "warmup_steps": 4}, "x"), 100)
-    for factor in (1.0, 0.25, 0.25, 0.125):
-        schedule.lower(factor)
-        assert [float(schedule(step)) for step in (0, 50)] == [0.125 * factor, 0.5 * factor]
-
-
 def test_warm_up_is_linear_and_multiplies_the_decay():
     assert [rate(step, warmup_steps=4) for step in range(6)] == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
     plain = rate(1, learning_rate_schedule="cosine")
