@@ -1,5 +1,6 @@
 """Trainings with each of the options: every strategy on every sampling, several devices, the alarm."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -153,17 +154,17 @@ def test_embeddings_that_cannot_be_mined_stop_the_run(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("rate", [10, pytest.param(1e-3, marks=pytest.mark.slow)])
-def test_only_a_training_that_diverges_is_warned_of(own_dataset, tmp_path, rate):
-    """On noise nothing can be learned."""
+def test_only_a_training_that_breaks_is_warned_of(own_dataset, tmp_path, rate):
     random = np.random.default_rng(3)
     for file in sorted((own_dataset / "images").rglob("*.jpg")):
-        Image.fromarray(random.integers(0, 256, (24, 24, 3)).astype(np.uint8)).save(file)
+        if rate == 10:  # on noise: nothing can be learned
+            Image.fromarray(random.integers(0, 256, (24, 24, 3)).astype(np.uint8)).save(file)
     run = make_run(tmp_path / "run", own_dataset, learning_rate=rate, train_iterations=120, save_summary_steps=20)
     out = train(run)
     lines = (run / "train.log").read_text().splitlines()
     warnings = [line.split(" ", 2)[2] for line in lines if " warning: " in line or " note: " in line]
     assert len(warnings) == (rate == 10)
     for warning in warnings:
-        assert warning.startswith("warning: diverged: embeddings grew beyond all use for 100 steps, at step")
+        assert re.match("warning: (collapsed|diverged): .* for 100 steps, at step", warning)
         assert "remedies: lower learning_rate" in warning
         assert warning in out

@@ -32,9 +32,6 @@ def params_of(**values):
     return check_params({"embedding_size": 8, "num_channels": [8, 8], "image_size": 16} | values, "test")
 
 
-# The plan
-
-
 def test_phases_of_every_step_and_what_the_log_says_of_them():
     params = params_of(triplet_strategy=[[0, "batch_all"], [2, "batch_hard"], [5, "hap2s_e"]], freeze_backbone_steps=3)
     names = ["batch_all"] * 2 + ["batch_hard"] * 3 + ["hap2s_e"] * 3
@@ -88,9 +85,6 @@ def test_a_head_without_weights_and_a_frozen_backbone_are_refused(monkeypatch):
     params = params_of(freeze_backbone_steps=5)
     with pytest.raises(UserError, match="nothing would learn"):
         TrainStep(make_strategy(params), build_network(params), Objective(params, 3), None, params)
-
-
-# Trainings, in one process
 
 
 @pytest.fixture(scope="module")
