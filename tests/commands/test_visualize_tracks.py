@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from helpers.commands import command, process
+from helpers.html_page import Parsed
 from helpers.vid_tree import HEIGHT, PRESENT, WIDTH, make_snippet
 from PIL import Image
 
@@ -30,7 +31,7 @@ def words(run, snippet, *more):
 
 @pytest.fixture(scope="module")
 def snippet(tmp_path_factory):
-    return make_snippet(tmp_path_factory.mktemp("snippet"))
+    return make_snippet(tmp_path_factory.mktemp("snippet"), pictures='frames <1> & "2"')
 
 
 def test_gif_and_page_of_every_distance(trained, snippet, tmp_path):
@@ -65,8 +66,7 @@ def test_gif_and_page_of_every_distance(trained, snippet, tmp_path):
     assert all(reference.startswith("data:image/") for reference in references)
     gif = re.search(r'src="data:image/gif;base64,([^"]*)"', page)[1]
     assert base64.b64decode(gif) == (out / "tracks.gif").read_bytes()
-    assert "&lt;1&gt;" in page
-    assert "<1>" not in page
+    assert 'frames <1> & "2"' in Parsed(out / "tracks.html").words
     assert "<script" not in page
     assert page.count("not in 000001") == 1
 
@@ -91,11 +91,12 @@ def test_mp4_and_options(trained, snippet, tmp_path):
     assert 'aria-label="the video' in page
     assert "ckpt-0" in page
 
-    # The same frames take the place of what was there, those of another folder of that name do not.
+    # The same frames take the place of what was there but for other files, those of another folder of that name do not.
+    (out / "notes.txt").touch()
     assert command(*words(run, snippet, "--every", 3))[0] == 0
-    assert sorted(file.name for file in out.iterdir()) == ["tracks.gif", "tracks.html"]
+    assert sorted(file.name for file in out.iterdir()) == ["notes.txt", "tracks.gif", "tracks.html"]
     page = (out / "tracks.html").read_bytes()
-    code, _, error = command(*words(run, make_snippet(tmp_path / "other")))
+    code, _, error = command(*words(run, make_snippet(tmp_path / "other", pictures=snippet[0].name)))
     assert code == 2
     assert f"tracks.html is there already and shows the frames of {snippet[0].resolve()}" in error
     assert (out / "tracks.html").read_bytes() == page
@@ -127,7 +128,7 @@ def test_the_network_is_restored_before_frames_are_cropped(trained, snippet, tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_mistakes_are_answered_before_tensorflow_is_loaded(trained, snippet, tmp_path):
+def test_help_and_mistakes_are_answered_before_tensorflow_is_loaded(trained, snippet, tmp_path):
     pictures, annotations = snippet
     (tmp_path / "empty").mkdir()
     other = make_snippet(tmp_path / "other", names=["a", "b", "c", "d"])
@@ -160,18 +161,25 @@ def test_mistakes_are_answered_before_tensorflow_is_loaded(trained, snippet, tmp
         (snippet, ["--out", annotations / "000000.xml"], "cannot write"),
         (snippet, ["--model_dir", tmp_path], "params.json: no such file"),
     ]
-    # One process for all, in which TensorFlow must not come up.
+    # One process for all, in which TensorFlow must not come up; --help needs not even NumPy.
     check = (
         "import json, sys\n"
         "import visualize\n"
         "from runtime.errors import exit_code\n"
+        "for words in (['--help'], ['tracks', '--help']):\n"
+        "    try: visualize.main(words)\n"
+        "    except SystemExit: pass\n"
+        "assert 'numpy' not in sys.modules\n"
         "for words in json.loads(sys.argv[1]):\n"
         "    code = exit_code(lambda: visualize.main(words))\n"
-        "    print(code, 'tensorflow' in sys.modules)\n"
+        "    print('ended', code, 'tensorflow' in sys.modules)\n"
     )
     done = process("-c", check, json.dumps([words(trained, folders, *more)[1:] for folders, more, _ in cases]))
     errors, printed = done.stderr.splitlines(), done.stdout.splitlines()
-    assert [text for text in printed if "left out" not in text] == ["2 False"] * len(cases), done.stdout + done.stderr
+    ends = [text for text in printed if text.startswith("ended")]
+    assert ends == ["ended 2 False"] * len(cases), done.stdout + done.stderr
+    assert "--max_distance N" in done.stdout
+    assert "Each command has a --help of its own" in done.stdout
     assert any("frame left out" in text and "000002.xml: malformed XML" in text for text in printed)
     assert len(errors) == len(cases)
     for error, (_, _, expected) in zip(errors, cases, strict=True):
@@ -179,17 +187,3 @@ def test_mistakes_are_answered_before_tensorflow_is_loaded(trained, snippet, tmp
         assert expected in error
     assert not (tmp_path / "out").exists()
     assert not (trained / "tracks").exists()
-
-
-def test_help_needs_no_numpy():
-    check = (
-        "import sys, visualize\n"
-        "for words in (['--help'], ['tracks', '--help']):\n"
-        "    try: visualize.main(words)\n"
-        "    except SystemExit: pass\n"
-        "sys.exit('numpy' in sys.modules or 'tensorflow' in sys.modules)\n"
-    )
-    done = process("-c", check)
-    assert done.returncode == 0, done.stderr
-    assert "--max_distance N" in done.stdout
-    assert "Each command has a --help of its own" in done.stdout

@@ -8,6 +8,10 @@ import pytest
 from helpers.embedded_sets import embedded_set
 from helpers.tiny import make_run
 from PIL import Image
+from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
 
 from dataset.formats.prepared import open_prepared
 from dataset.loading.checked import load_images
@@ -32,8 +36,6 @@ def no_matplotlib(monkeypatch):
 
 def tags(folder):
     """Of the images in a folder's events: tag -> steps."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     events.Reload()
     found = {tag: [event.step for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
@@ -46,36 +48,25 @@ def test_the_evaluator_draws_every_checkpoint(run, monkeypatch):
     assert len(read_json_lines(run.results)) == 9
     for name in ("query_gallery", "test"):
         assert tags(run.eval_events(name)) == {"rankings": [0, 2, 4], "distances": [0, 2, 4]}
-        vectors = np.loadtxt(run.eval_events(name) / "projector" / "vectors.tsv", delimiter="\t")
-        assert vectors.shape == (7, 8)
     assert tags(run.eval_events("val_eval")) == {}
-    assert not (run.eval_events("val_eval") / "projector_config.pbtxt").exists()
-    config = (run.eval_events("test") / "projector_config.pbtxt").read_text()
-    assert 'tensor_name: "step 4"' in config
 
-
-def test_tensorboard_reads_the_projector(run):
-    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
-    from tensorboard.plugins import base_plugin
-    from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
-
-    evaluate_latest(run, run.load_trained_params(['eval_sets=["query_gallery"]']), Log(), EvaluationPictures)
+    # What TensorBoard itself finds of the projector:
     events = plugin_event_multiplexer.EventMultiplexer()
     events.AddRunsFromDirectory(str(run.folder))
     events.Reload()
     provider = data_provider.MultiplexerDataProvider(events, str(run.folder))
     plugin = ProjectorPlugin(base_plugin.TBContext(data_provider=provider, logdir=str(run.folder)))
     plugin._update_configs()
-    ((name, config),) = plugin._configs.items()
-    assert name == "eval/query_gallery"
-    (embedding,) = config.embeddings
-    assert list(embedding.tensor_shape) == [30, 8]
-    folder = run.eval_events("query_gallery")
+    assert plugin._configs.keys() == {"eval/query_gallery", "eval/test"}
+    (embedding,) = plugin._configs["eval/test"].embeddings
+    assert embedding.tensor_name == "step 4"
+    assert list(embedding.tensor_shape) == [7, 8]
+    folder = run.eval_events("test")
     lines = (folder / embedding.metadata_path).read_text().splitlines()
     assert lines[0] == "identity\tfile\tset"
-    assert len(lines) == 31
+    assert len(lines) == 8
     with Image.open(folder / embedding.sprite.image_path) as sprite:
-        assert sprite.size == (6 * 64, 6 * 64)
+        assert sprite.size == (3 * 64, 3 * 64)
     assert list(embedding.sprite.single_image_dim) == [64, 64]
 
 
@@ -93,19 +84,29 @@ def test_no_picture_is_worth_a_figure(run, own_dataset, capsys, monkeypatch):
     assert "no pictures of test at step 4: [Errno 28] No space left on device" in said[1]
 
 
-@pytest.mark.parametrize("setting", ["eval_pictures=false", "metric=cityblock"])
-def test_no_pictures_where_none_are_wanted_or_the_figures_are_not_the_runs(run, setting):
+@pytest.mark.parametrize(
+    ("setting", "shown"),
+    [
+        ("eval_pictures=false", ()),
+        ("metric=cityblock", ()),  # the figures are not the run's
+        ("eval_pictures=true", ("rankings",)),
+        ("eval_pictures=true", ("distances",)),
+        ("eval_pictures=true", ("projector",)),
+    ],
+)
+def test_pictures_are_those_of_the_kind_where_they_are_wanted(run, monkeypatch, setting, shown):
+    if shown:
+        monkeypatch.setattr("model.evaluation.kinds.all_vs_all.PICTURES", shown)
     evaluate_latest(run, run.load_trained_params([setting, 'eval_sets=["test"]']), Log(), EvaluationPictures)
-    assert tags(run.eval_events("test")) == {}
-    assert not (run.eval_events("test") / "projector").exists()
+    assert tags(run.eval_events("test")).keys() == set(shown) - {"projector"}
+    assert (run.eval_events("test") / "projector").exists() == ("projector" in shown)
 
 
 def test_pictures_are_of_the_evaluated_lists(own_dataset, tmp_path, monkeypatch):
     """Cameras, images left out, images that vanish before they are drawn, and too many queries."""
     for name, camera in (("query", "1"), ("gallery", "2")):
-        head, *rows = (own_dataset / f"{name}.csv").read_text().splitlines()
-        lines = [f"{head},camera", *(f"{row},{camera}" for row in rows)]
-        (own_dataset / f"{name}.csv").write_text("\n".join(lines) + "\n")
+        file = own_dataset / f"{name}.csv"
+        file.write_text(file.read_text().replace("path\n", "path,camera\n").replace(".jpg\n", f".jpg,{camera}\n"))
     Path(load_images(own_dataset / "gallery.csv", own_dataset).manifest.files()[3]).write_bytes(b"")
     run = RunFolder(make_run(tmp_path / "run", own_dataset, corrupt_images="skip", eval_sets=["query_gallery"]))
     params, prepared = run.load_params(), open_prepared(str(own_dataset))
@@ -130,14 +131,6 @@ def test_pictures_are_of_the_evaluated_lists(own_dataset, tmp_path, monkeypatch)
     assert some[0].title == "title: 2 queries, drawn from 6"
     assert some[0].task.queries.tolist() == some[1].task.queries.tolist()
     assert set(some[0].task.queries) < set(embedded.task.queries)
-
-
-@pytest.mark.parametrize("shown", [("rankings",), ("distances",), ("projector",)])
-def test_a_kind_says_which_pictures_there_are(run, monkeypatch, shown):
-    monkeypatch.setattr("model.evaluation.kinds.all_vs_all.PICTURES", shown)
-    evaluate_latest(run, run.load_trained_params(['eval_sets=["test"]']), Log(), EvaluationPictures)
-    assert tags(run.eval_events("test")).keys() == set(shown) - {"projector"}
-    assert (run.eval_events("test") / "projector").exists() == ("projector" in shown)
 
 
 def test_the_projector_keeps_its_images(tmp_path):

@@ -1,32 +1,33 @@
-"""`visualize.py attention`: what the maps add up to, and where they are, for networks whose answer is known."""
+"""`visualize.py data`, `batches`: what a network is fed with. `attention`: maps for networks whose answer is known."""
 
-import json
 import re
+import shutil
 
-import keras
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.commands import command
-from helpers.embedding_files import write_embeddings
-from helpers.tiny import TINY
+from helpers.html_page import Parsed
+from helpers.tiny import TINY, make_run
 from PIL import Image
 
-from dataset.formats.manifest import read_manifest
+from dataset.loading.pipeline import training_batches
+from dataset.loading.training_set import load_training_set
 from model.configuration.loading import check_params
-from model.network.build import build_embedder
+from model.embedding.hdf5_file import read_embeddings
+from model.network.build import build_network
 from model.run.run_folder import RunFolder
 from visualization.attention.maps import AttentionMaps, ConstantLength, mean_embedding
 from visualization.attention.pair_figure import ExplainedPair, draw_pairs
 from visualization.attention.pairs import ChosenPair
-from visualization.sources.network import load_embed
 
 ATTENTION = ("visualize.py", "attention")
 METRICS = ("euclidean", "sqeuclidean", "cosine", "cityblock")
 
 
-def embedder(**params):
-    return build_embedder(check_params(TINY | {"dataset": "none"} | params, source="test"))
+def network(**params):
+    return build_network(check_params(TINY | {"dataset": "none"} | params, source="test"))
 
 
 def images(count, side=16):
@@ -37,39 +38,30 @@ def images(count, side=16):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("head", ["direct", "direct_normalize"])
 def test_maps_of_average_pooling_and_a_linear_layer(metric, head):
-    model = embedder(head=head, pooling="average")
-    features = keras.Model(model.input, keras.Operation.input.fget(model.get_layer("head")))  # (N, h, w, F)
+    model, trunk, *_ = network(head=head, pooling="average")
     dense = model.get_layer("head").get_layer("embedding")
     kernel, bias = np.asarray(dense.get_weights()[0], np.float64), np.linspace(-0.1, 0.1, 8)
     dense.set_weights([kernel, bias])
     pairs, centre = images(3), np.linspace(-1, 1, 8) / 5
     maps, similarity, emb = AttentionMaps(model, metric, centre)(pairs)
-    if metric == "cityblock":
-        centre = 0
 
-    lengths, compared, linear = [], [], []
-    for pixels in pairs.swapaxes(0, 1):
-        local = np.asarray(features(pixels), np.float64)
-        h, w = local.shape[1:3]
-        whole = local.mean((1, 2)) @ kernel + bias
-        length = np.linalg.norm(whole, axis=1) if head == "direct_normalize" or metric == "cosine" else np.ones(3)
-        lengths.append(length)
-        compared.append(whole / length[:, None])
-        linear.append(local @ kernel / (h * w) / length[:, None, None, None])  # what each place adds: (N, h, w, D)
-    for own, (mine, other) in enumerate([(0, 1), (1, 0)]):
-        weights = compared[other] - centre
-        if metric == "cityblock":
-            weights = np.sign(compared[other] - compared[mine])
-        expected = np.einsum("nhwd,nd->nhw", linear[mine], weights)
-        np.testing.assert_allclose(maps[:, own], expected, rtol=1e-4, atol=1e-5)
-        constant = np.einsum("nd,nd->n", bias / lengths[mine][:, None] - centre, weights)
-        whole = maps[:, own].sum((1, 2)) + constant
-        if metric != "cityblock":
-            np.testing.assert_allclose(whole, similarity, rtol=1e-4, atol=1e-5)
+    features = np.stack([trunk(pixels) for pixels in pairs]).astype(np.float64)  # (N, 2, h, w, F)
+    compared = features.mean((2, 3)) @ kernel + bias  # (N, 2, D)
+    lengths = np.linalg.norm(compared, axis=2, keepdims=True)
+    if head != "direct_normalize" and metric != "cosine":
+        lengths = np.ones_like(lengths)
+    compared /= lengths
+    linear = features @ kernel / np.prod(features.shape[2:4]) / lengths[..., None, None]  # what each place adds
+    others = compared[:, ::-1]
+    weights = np.sign(others - compared) if metric == "cityblock" else others - centre
+    np.testing.assert_allclose(maps, np.einsum("nshwd,nsd->nshw", linear, weights), rtol=1e-4, atol=1e-5)
     if metric == "cityblock":
-        np.testing.assert_allclose(similarity, -np.abs(compared[0] - compared[1]).sum(1), rtol=1e-4)
+        np.testing.assert_allclose(similarity, -np.abs(compared[:, 0] - compared[:, 1]).sum(1), rtol=1e-4)
         if head == "direct":  # the bias cancels, unless lengths differ
             np.testing.assert_allclose(maps.sum((1, 2, 3)), similarity, rtol=1e-4)
+    else:
+        constant = np.einsum("nsd,nsd->ns", bias / lengths - centre, weights)
+        np.testing.assert_allclose((maps.sum((2, 3)) + constant).T, [similarity] * 2, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(emb[:, 0], model(pairs[:, 0], training=False), atol=1e-6)
 
 
@@ -78,7 +70,7 @@ def test_other_heads_against_finite_differences(head):
     """The map is features times gradient: what small steps of the features change while lengths stay as they are."""
     size = 4 if head == "bnneck" else 6
     of_head = {"cgd": {"descriptors": "SMG"}, "direct": {"pooling": "flatten"}}.get(head, {})
-    model = embedder(head=head, image_size=8, num_channels=[3, 4], embedding_size=size, **of_head)
+    model = network(head=head, image_size=8, num_channels=[3, 4], embedding_size=size, **of_head).embedder
     compute, pairs = AttentionMaps(model, "euclidean"), images(1, side=8)
     maps, _, emb = compute(pairs)
     assert maps.shape == (1, 2, 2, 2)
@@ -112,7 +104,7 @@ def test_other_heads_against_finite_differences(head):
 @pytest.mark.parametrize("head", ["direct_normalize", "cgd"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_dead_network_has_zero_maps(head, metric):
-    model = embedder(head=head)
+    model = network(head=head).embedder
     for layer in model.get_layer("head").layers:
         layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
     maps, similarity, _ = AttentionMaps(model, metric)(images(2))
@@ -162,8 +154,8 @@ def test_maps_of_a_pair_have_one_scale_and_lie_over_grey_images(channels):
 
 def test_command_on_a_run(trained, tmp_path):
     out = tmp_path / "a.png"
-    words = ["--queries", 3, "--match", "wrong", "--out", out]
-    code, printed, errors = command(*ATTENTION, "--model_dir", trained, *words)
+    words = ["--model_dir", trained, "--queries", 3, "--match", "wrong", "--out", out]
+    code, printed, errors = command(*ATTENTION, *words)
     assert (code, errors) == (0, "")
     assert printed.count("✗ wrong") == 3
     assert f"wrote {out}: 3 pairs" in printed
@@ -178,28 +170,95 @@ def test_command_on_pairs_and_on_a_file(trained, dataset, tmp_path):
     out = tmp_path / "a.html"
     code, printed, errors = command(*ATTENTION, "--model_dir", trained, "--pair", first, odd, "--out", out)
     assert (code, errors) == (0, "")
-    page = out.read_text(encoding="utf-8")
-    assert "Größe &lt;1&gt; $.jpg" in page
-    assert re.findall(r'(?:src|href)="(.{15})', page) == ["data:image/png;"]
+    page = Parsed(out)
+    assert "Größe <1> $.jpg" in page.words
+    assert len(page.all("img")) == 1
 
-    params, checkpoint = RunFolder(trained).load_trained_params(), trained / "checkpoints" / "ckpt-4"
-    listed = read_manifest(dataset / "test.csv", dataset)
-    emb = load_embed(checkpoint, params)(listed.files(), np.ones(len(listed), np.uint8), "images")
     file = tmp_path / "q.h5"
-    attributes = {"checkpoint": str(checkpoint), "params": json.dumps(params.model_dump())}
-    write_embeddings(file, emb, listed, attributes)
+    words = ["--model_dir", trained, "--dataset", dataset / "test.csv", "--filename", file]
+    assert command("embed.py", *words).returncode == 0
     words = ["--query_embeddings", file, "--image_root", dataset, "--show", "best", "--queries", 2, "--lowered"]
     code, printed, errors = command(*ATTENTION, *words)
     assert (code, errors) == (0, "")
     assert (tmp_path / "attention.png").is_file()
     names = re.findall(r"(\S+) +(\S+)  distance ([\d.]+)", printed.replace("id ", "id_"))
-    places = {path.replace("id ", "id_"): row for row, path in enumerate(listed.paths)}
+    embeddings = read_embeddings(file)
+    emb = dict(zip((path.replace("id ", "id_") for path in embeddings.paths), embeddings.emb, strict=True))
     for query, match, distance in names:
-        expected = np.linalg.norm(emb[places[query]].astype(float) - emb[places[match]])
-        assert float(distance) == pytest.approx(expected, rel=1e-3)
+        assert float(distance) == pytest.approx(np.linalg.norm(emb[query] - emb[match]), rel=1e-3)
     assert len(names) == 2
 
-    write_embeddings(file, emb, listed, {"params": json.dumps(params.model_dump())})
+    with h5py.File(file, "a") as contents:
+        del contents.attrs["checkpoint"]
     assert "does not say which checkpoint made it" in command(*ATTENTION, *words)[2]
-    write_embeddings(file, emb, listed, attributes | {"checkpoint": "gone/ckpt-1"})
-    assert "gone/ckpt-1, which is not there" in command(*ATTENTION, *words)[2]
+
+
+@pytest.fixture(scope="module")
+def run(trained, tmp_path_factory):
+    """A copy of the finished run."""
+    return RunFolder(shutil.copytree(trained, tmp_path_factory.mktemp("visualized") / "run"))
+
+
+def test_data_shows_what_training_gets(run, monkeypatch):
+    pages = []
+    monkeypatch.setattr("visualization.data.command.write_cards", lambda page, out: pages.append((page, out)))
+    words = ["--model_dir", run.folder, "--step", "2", "--batches", "2"]
+    assert command("visualize.py", "data", *words, "--set", 'augmentation=["horizontal_flip"]').returncode == 0
+    (page, out) = pages[0]
+    assert out == run.folder / "pictures" / "data.html"
+    params = run.load_trained_params(['augmentation=["horizontal_flip"]'])
+    data = load_training_set(params)
+    listed = data.images.manifest
+    batches = training_batches(listed.files(), data.images.orientations, data.sampler, params, 2, 4)
+    assert len(page.sections) == 2
+    flipped = 0
+    for section, (images, _, indices) in zip(page.sections, batches, strict=True):
+        for place, index in enumerate(indices):  # P = 4 columns; of each of the K = 2 images of them two rows
+            column, row = divmod(place, 2)
+            fed, original = (section.rows[2 * row + below][column] for below in (0, 1))
+            assert fed.full.startswith(listed.paths[index])
+            assert fed.lines[0] == listed.identities[index]
+            shown, before = (np.asarray(card.picture)[::12, ::12] for card in (fed, original))  # 200 // 16
+            assert np.array_equal(shown, images[place])
+            assert np.array_equal(shown, before) or np.array_equal(shown, before[:, ::-1])
+            flipped += not np.array_equal(shown, before)
+    assert 0 < flipped < 16
+
+
+def test_data_of_a_file_of_parameters(run, tmp_path):
+    out = tmp_path / "data.png"
+    words = ["--params", run.params_json, "--augmented_only", "--out", out, "--set", "sampling=triplets"]
+    words += ["--set", "triplet_strategy=basic", "--set", "batch_p=12"]
+    assert command("visualize.py", "data", *words).returncode == 0
+    with Image.open(out) as picture:
+        assert picture.size[0] > 8 * 128  # at most eight columns beside each other
+
+
+def test_hard_triples_are_those_that_the_run_kept(dataset, tmp_path):
+    hard = {"sampling": "triplets", "triplet_mining": "hard", "triplet_strategy": "basic"}
+    folder = make_run(tmp_path / "run", dataset, **hard)
+    assert "choose a --step of the newest epochs" in command("visualize.py", "data", "--model_dir", folder).stderr
+    assert command("visualize.py", "data", "--model_dir", folder, "--set", "triplet_mining=random").returncode == 0
+
+
+def test_batches_are_ranked_within_themselves(run, monkeypatch):
+    pages = []
+    for name in ("batches", "rankings"):
+        monkeypatch.setattr(f"visualization.{name}.command.write_cards", lambda page, out: pages.append(page))
+    source = ["--model_dir", run.folder, "--device", "cpu"]
+    assert command("visualize.py", "batches", *source, "--checkpoint", "ckpt-2", "--top", "2").returncode == 0
+    (section,) = pages[0].sections
+    sampler = load_training_set(run.load_trained_params()).sampler
+    assert len(section.rows) == len(set(sampler.batch(2)))  # the checkpoint's step; each image is a query
+    for query, *ranked in section.rows:
+        assert query.lines[0].startswith("query")
+        marks = [mark for card in ranked for mark in card.lines[3:]]
+        assert sorted(marks) == ["hardest negative", "hardest positive"]
+        ranks = [int(re.match(r"(\d+)\.", card.lines[0])[1]) for card in ranked]
+        assert ranks == sorted(ranks)
+        hardest = next(card for card in ranked if "hardest positive" in card.lines)
+        assert hardest.lines[1] == query.lines[1]
+    assert command("visualize.py", "batches", *source, "--eval_set", "query_gallery", "--queries", "3").returncode == 0
+    assert len(pages[1].sections[0].rows) == 3
+    assert command("visualize.py", "rankings", *source, "--eval_set", "query_gallery", "--queries", "4").returncode == 0
+    assert "6 against 24" in pages[2].facts["images"]

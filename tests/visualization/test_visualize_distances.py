@@ -1,33 +1,29 @@
-"""`visualize.py distances`: all pairs counted in blocks, against every pair looked at by NumPy."""
+"""`visualize.py distances`: all pairs, against every pair looked at by NumPy. `embedding`: which images, and where."""
 
 import re
+import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from helpers.commands import command
 from helpers.embedded_sets import embedded_set, image_list, noise
+from helpers.html_page import Parsed
 from helpers.metric_names import METRICS
 from PIL import Image
+from scipy.spatial.distance import cdist
 
 from model.metrics.ranking.retrieval import evaluate_retrieval
+from runtime.errors import UserError
 from visualization.distances import histograms as module
 from visualization.distances.histogram_figure import draw_distances, metrics_of, picture_distances
 from visualization.distances.histograms import count_distances
+from visualization.embedding.flat_positions import check_umap, draw_images, flatten, neighbour_share
+from visualization.embedding.scatter import MARKERS, _pictured, choose_highlighted, draw_embedding, look_of
+from visualization.kit.colours import PALETTE, rgb_of
 from visualization.kit.plotting import pixels_of
 from visualization.sources.embedded_set import Lists, assemble_set
-
-
-def every_distance(a, b, metric):
-    """(A, B), coordinate by coordinate in float64."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    if metric == "cosine":
-        a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
-        return 0.5 * np.square(a[:, None] - b[None]).sum(-1)
-    if metric == "cityblock":
-        return np.abs(a[:, None] - b[None]).sum(-1)
-    squares = np.square(a[:, None] - b[None]).sum(-1)
-    return squares if metric == "sqeuclidean" else np.sqrt(squares)
 
 
 @pytest.fixture
@@ -41,8 +37,8 @@ def small_tiles(monkeypatch):
 def test_equals_all_pairs_of_numpy(metric):
     emb, labels = noise(100, 8, 5)
     embedded = embedded_set(emb, labels, metric=metric)
-    h = count_distances(embedded, fpr=0.05)
-    distances = every_distance(emb, emb, metric)
+    h = count_distances(embedded)
+    distances = cdist(emb, emb, metric)
     same = labels[:, None] == labels
     off = ~np.eye(len(labels), dtype=bool)
     positives, negatives = distances[same & off], distances[~same]
@@ -66,7 +62,7 @@ def test_equals_all_pairs_of_numpy(metric):
     assert h.auc == pytest.approx(nearer, abs=1e-4)
     pooled = np.sqrt((positives.var() + negatives.var()) / 2)
     assert h.d_prime == pytest.approx((negatives.mean() - positives.mean()) / pooled, rel=1e-4)
-    thresholds = np.sort(np.concatenate([positives, negatives]))
+    thresholds = np.concatenate([positives, negatives])
     rates = [max((positives >= t).mean(), (negatives < t).mean()) for t in thresholds]
     assert h.equal_error_rate == pytest.approx(min(rates), abs=5e-3)
 
@@ -74,22 +70,21 @@ def test_equals_all_pairs_of_numpy(metric):
 @pytest.mark.usefixtures("small_tiles")
 @pytest.mark.parametrize("metric", METRICS)
 def test_operating_point_is_the_evaluation_s(metric):
-    random = np.random.default_rng(1)
     emb, labels = noise(150, 12, 6, seed=1)
-    cameras = random.integers(0, 3, len(labels)).astype(str).astype(object)
+    cameras = np.random.default_rng(1).integers(0, 3, len(labels)).astype(str).astype(object)
     labels = labels.astype(object)
     labels[[3, 5, 90]] = "nobody else", "-1", "-1"  # junk
     query, gallery = image_list(labels[:60], cameras[:60]), image_list(labels[60:], cameras[60:], "g")
     embedded = assemble_set(Lists(query, gallery, "market1501"), emb, metric, title="x", facts={})
+    task, lists = embedded.task, embedded.task.lists
     for fpr in (0.001, 0.02):
         result = evaluate_retrieval(emb[:60], emb[60:], query, gallery, "market1501", metric, fpr=fpr)
         h = count_distances(embedded, fpr)
         assert h.threshold == result.metrics[f"threshold@fpr={fpr:g}"]
         assert h.tpr == result.metrics[f"tpr@fpr={fpr:g}"]
-        task = embedded.task
-        left = len(task.queries) * len(task.gallery) - len(task.lists.columns) - len(task.lists.left_out)
-        assert h.negatives.total == left
-        assert h.positives.total == len(task.lists.columns)
+        pairs = len(task.queries) * len(task.gallery)
+        assert h.positives.total == len(lists.columns)
+        assert h.negatives.total == pairs - len(lists.columns) - len(lists.left_out)
 
 
 def test_one_identity_has_no_negatives():
@@ -99,8 +94,7 @@ def test_one_identity_has_no_negatives():
     assert (h.negatives.total, h.threshold, h.tpr) == (0, None, 1.0)
     assert np.isnan([h.auc, h.equal_error_rate, h.d_prime]).all()
     assert ["area under the ROC curve", "–"] in metrics_of(h)
-    for log in (False, True):
-        assert pixels_of(draw_distances(embedded, h, log=log)).std() > 0
+    assert pixels_of(draw_distances(embedded, h)).std() > 0
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
@@ -113,8 +107,7 @@ def test_collapsed(value, metric):
     assert h.auc == 0.5
     assert h.equal_error_rate == pytest.approx(0.5, abs=0.5)
     assert np.isfinite(h.edges).all()
-    title = draw_distances(embedded, h).get_suptitle()
-    assert "collapsed" in title
+    assert "collapsed" in draw_distances(embedded, h).get_suptitle()
 
 
 def test_few_far_pairs_do_not_hide_the_others():
@@ -148,14 +141,11 @@ def test_distances_far_from_zero_are_seen_apart():
 
 
 def test_picture_is_the_same_in_every_thread():
-    emb, labels = noise(80, 6, 3)
-    embedded = embedded_set(emb, labels, title="Straße $5 車")
-    first = picture_distances(embedded)
+    embedded = embedded_set(*noise(80, 6, 3), title="Straße $5 車")
     with ThreadPoolExecutor(3) as pool:
-        pictures = list(pool.map(picture_distances, [embedded] * 3))
-    assert first.dtype == np.uint8
-    assert first.shape == (700, 900, 3)
-    assert all(np.array_equal(first, picture) for picture in pictures)
+        first, *others = pool.map(picture_distances, [embedded] * 3)
+    assert (first.dtype, first.shape) == (np.uint8, (700, 900, 3))
+    assert all(np.array_equal(first, other) for other in others)
 
 
 def test_command_writes_png_and_page(files, tmp_path):
@@ -167,12 +157,144 @@ def test_command_writes_png_and_page(files, tmp_path):
     words = ["--query_dataset", files / "x.csv", "--log", "--metric", "cosine", "--out", out]
     code, printed, errors = command("visualize.py", "distances", *source, *words)
     assert (code, errors) == (0, "")
-    page = out.read_text(encoding="utf-8")
-    assert re.findall(r'(?:src|href)="(.{15})', page) == ["data:image/png;"]
-    assert "<script" not in page
-    shown = dict(re.findall(r'<th scope="row">([^<]*)</th><td>([^<]*)</td>', page))
-    assert shown["metric"] == "cosine"
-    assert shown["step"] == "7"
+    page = Parsed(out)
+    assert [image["src"][:15] for image in page.all("img")] == ["data:image/png;"]
     lines = dict(re.split(r"  +", line) for line in printed.splitlines() if "  " in line)
-    assert shown["threshold@fpr=0.01"] == lines["threshold@fpr=0.01"]
+    for name, value in {"metric": "cosine", "step": "7", "threshold@fpr=0.01": lines["threshold@fpr=0.01"]}.items():
+        assert name + value in page.words
     assert 0 < float(lines["threshold@fpr=0.01"]) < 2
+
+
+# embedding
+
+EMBEDDING = ("visualize.py", "embedding", "--query_embeddings")
+EMB, LABELS = noise(60, 4, 6, apart=20)
+
+
+def numbered(query, gallery=()):
+    """The embedding of an image is its number."""
+    emb = np.arange(len(query) + len(gallery))[:, None] * [[1, 2]]
+    return embedded_set(emb, query, gallery or None)
+
+
+def test_whole_identities_are_drawn():
+    names = [f"id {i % 10}" for i in range(70)] + ["alone"]
+    embedded = numbered(names)
+    drawn = draw_images(embedded, 30, seed=1)
+    assert sorted(Counter(drawn.identities).values()) == [7] * 4  # 28 of 30, and not "alone"
+    places = [int(path[1:-4]) for path in drawn.paths]
+    assert places == sorted(set(places))
+    assert drawn.emb[:, 0].tolist() == places
+    assert drawn.identities.tolist() == [names[place] for place in places]
+    assert draw_images(embedded, 30, seed=1).paths == drawn.paths
+    assert draw_images(embedded, 30, seed=2).paths != drawn.paths
+    assert len(draw_images(embedded, 1000, seed=0).paths) == 70
+
+
+def test_queries_and_gallery_without_distractors():
+    drawn = draw_images(numbered(["a", "b", "nobody"], ["a", "b", "0000", "0000", "b", "c"]), 100, seed=0)
+    assert drawn.paths == ["q0.jpg", "q1.jpg", "g0.jpg", "g1.jpg", "g4.jpg"]
+    assert drawn.emb[:, 0].tolist() == [0, 1, 3, 4, 7]
+
+
+def test_a_large_identity_is_cut_and_fewer_than_three_are_refused():
+    assert len(draw_images(numbered(["a"] * 50), 20, seed=0).paths) == 20
+    with pytest.raises(UserError, match="at least 3"):
+        draw_images(numbered(["a", "a", "b"]), 100, seed=0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_tsne_keeps_groups_apart_by_every_metric(metric):
+    flat = flatten(EMB, metric, "tsne", seed=3)
+    assert flat.positions.shape == (60, 2)
+    assert neighbour_share(flat.positions, LABELS) == neighbour_share(EMB, LABELS, metric) == 1
+    assert "perplexity 19.7, seed 3" in flat.note
+
+
+def test_cosine_does_not_see_lengths():
+    lengths = np.random.default_rng(0).uniform(0.1, 10, (60, 1)).astype(np.float32)
+    first, second = (flatten(values, "cosine", "pca").positions for values in (EMB, EMB * lengths))
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+@pytest.mark.parametrize("shape", [(3, 1), (3, 2), (4, 8), (7, 1)])
+def test_few_images_and_few_dimensions(method, shape):
+    emb = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    positions = flatten(emb, "euclidean", method).positions
+    assert positions.shape == (len(emb), 2)
+    assert np.isfinite(positions).all()
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+@pytest.mark.parametrize("value", [0.0, 5.0])
+@pytest.mark.parametrize("metric", METRICS)
+def test_collapsed_embeddings_lie_at_one_place(method, metric, value):
+    flat = flatten(np.full((10, 4), value), metric, method)
+    assert flat.collapsed
+    assert (flat.positions == 0).all()
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca"])
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_neighbours_at_any_scale(method, scale):
+    positions = flatten(EMB * np.float32(scale), "euclidean", method).positions
+    assert np.isfinite(positions).all()
+    assert neighbour_share(positions, LABELS) > 0.9
+
+
+def test_neighbour_share():
+    points = np.array([[0.0], [1], [10], [12], [30]])
+    labels = np.array(["a", "a", "b", "c", "c"])
+    assert neighbour_share(points, labels) == pytest.approx(3 / 5)
+
+
+def test_umap_is_optional(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(UserError, match="pip install umap-learn"):
+        check_umap()
+
+
+def test_highlighted_are_the_largest_and_look_different():
+    names = np.array(["a"] * 3 + ["b"] * 5 + ["c"] * 5 + ["d"])
+    assert choose_highlighted(names, 2) == ["b", "c"]
+    assert choose_highlighted(names, 9) == ["a", "b", "c", "d"]
+    assert choose_highlighted(names, 0) == []
+    assert len({look_of(number) for number in range(64)}) == 64
+    assert len({look_of(number)[1] for number in range(8)}) == len(MARKERS) == len(PALETTE)
+
+
+def test_thumbnails_do_not_share_a_square():
+    positions = np.array([[0.1, 0.1], [0.45, 0.55], [0.9, 0.9], [2.5, 0.2]])
+    points, middles = _pictured(positions, np.zeros(2), 1.0)
+    assert points == [1, 3]
+    assert middles.tolist() == [[0.5, 0.5], [2.5, 0.5]]
+
+
+def test_spots_lie_on_their_points():
+    drawn = draw_images(numbered(["a", "a", "b", "b"]), 10, seed=0)
+    pixels, spots = draw_embedding(drawn, np.array([[0, 0], [0, 1], [1, 0], [2, 2.0]]), ["a", "b"], ["title"])
+    for spot, colour in zip(spots, [PALETTE[0]] * 2 + [PALETTE[1]] * 2, strict=True):
+        middle = pixels[round(spot.y + spot.height / 2), round(spot.x + spot.width / 2)]
+        assert tuple(middle) == rgb_of(colour)
+
+
+def test_page_names_every_image(files, tmp_path):
+    code, printed, errors = command(*EMBEDDING, files / "x.h5", "--method", "pca", "--out", tmp_path / "a.html")
+    assert (code, errors) == (0, "")
+    page = Parsed(tmp_path / "a.html")
+    assert len(re.findall(r"<b>id \d & 車\nGröße <\d+> \$.png", page.words)) == len(page.all("title")) - 1 == 40
+    assert [image["href"][:15] for image in page.all("image")] == ["data:image/png;"]
+    assert not page.all("script")
+    assert "nearest is of the same identity, embedding: 87.5%" in printed  # not that of the first four and of 30
+
+
+def test_thumbnails(files, tmp_path):
+    out = tmp_path / "x.png"
+    words = [*EMBEDDING, files / "x.h5", "--image_root", files, "--thumbnails", "--images"]
+    assert "cannot be read as an image; leave out --thumbnails" in command(*words, 40).stderr
+    seed = 8  # which draws none of the identities with images that cannot be opened
+    assert command(*words, 20, "--identities", 3, "--seed", seed, "--out", out).returncode == 0
+    with Image.open(out) as image:
+        colours = {tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3)}
+    assert rgb_of(PALETTE[0]) in colours

@@ -1,10 +1,7 @@
 """What visualize.py says of mistakes: one line."""
 
-import numpy as np
 import pytest
 from helpers.commands import command
-from helpers.embedded_sets import image_list
-from helpers.embedding_files import write_embeddings
 
 
 @pytest.mark.parametrize(
@@ -53,6 +50,7 @@ from helpers.embedding_files import write_embeddings
         ("embedding EMB --seed -1", "--seed: -1: it must be a whole number"),
         ("embedding EMB --thumbnails", "give --image_root"),
         ("attention RUN --queries 0", "--queries: 0: it must be a whole number between 1 and 60"),
+        ("attention EMB --image_root docs", "ckpt-<7>, which is not there"),
         ("attention RUN --seed -1", "--seed: -1: it must be a whole number of at least 0"),
         ("attention RUN --pair no.jpg such.jpg", "--pair no.jpg: there is no such file"),
         (f"attention RUN --pair {__file__} {__file__}", "test_visualize_mistakes.py: "),
@@ -68,10 +66,3 @@ def test_mistakes_are_one_line(trained, files, words, message):
     assert code == 2
     assert message in errors
     assert errors.count("\n") == 1
-
-
-def test_no_positives_is_told(tmp_path):
-    write_embeddings(tmp_path / "x.h5", np.eye(2), image_list(["a", "b"]), {})
-    code, _, errors = command("visualize.py", "distances", "--query_embeddings", tmp_path / "x.h5")
-    assert code == 2
-    assert "none of the 2 queries" in errors

@@ -1,20 +1,28 @@
-import os
+"""Networks: from uint8 images to embeddings, and what training sees of them, such as the batch-norm neck."""
+
+import shutil
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from helpers.commands import command
+from helpers.reid_params import params_of
+from helpers.tiny import make_run
+from helpers.training_results import assert_two_devices_train_alike, checkpoint_values, train_smoothly
 
-from model.configuration.loading import check_params
+from model.losses.auxiliary import Classification
+from model.network import heads
 from model.network.build import build_embedder, build_network
-from model.training.warm_start import warm_start
+from model.network.heads import HeadOutputs
+from model.training.detailed_log import read_detailed_log
 from runtime import plugins
 from runtime.errors import UserError
+from runtime.json_files import read_json_lines
 
 
 def build(**values):
-    return build_embedder(check_params({"image_size": 32, "embedding_size": 5} | values, "x"))
+    return build_embedder(params_of(**{"image_size": 32, "embedding_size": 5} | values))
 
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
@@ -64,28 +72,6 @@ def test_preprocess_false_feeds_pixels_from_0_to_1():
 
 
 @pytest.mark.parametrize(
-    ("name", "module", "constructor"),
-    [
-        ("mobilenet_v2", keras.applications.mobilenet_v2, keras.applications.MobileNetV2),
-        ("resnet_v1_50", keras.applications.resnet, keras.applications.ResNet50),
-    ],
-)
-def test_backbone_equals_keras_applications_used_by_hand(name, module, constructor):
-    model = build(model_type=name, image_size=64)
-    theirs = constructor(include_top=False, weights=None, input_shape=(64, 64, 3))
-    theirs.set_weights(model.get_layer("backbone").get_weights())
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-    features = keras.Model(model.input, _features(model))(pixels)
-    expected = theirs(module.preprocess_input(pixels.astype(np.float32)))
-    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
-
-
-def _features(model: keras.Model) -> keras.KerasTensor:
-    """The features inside an embedder."""
-    return model.get_layer("head")._inbound_nodes[-1].input_tensors[0]
-
-
-@pytest.mark.parametrize(
     "values",
     [
         {"head": "fc1024_normalize"},
@@ -96,7 +82,7 @@ def _features(model: keras.Model) -> keras.KerasTensor:
     ],
 )
 def test_half_precision_ends_before_the_embedding(values):
-    params = check_params({"image_size": 32, "embedding_size": 5, "precision": "mixed_bfloat16"} | values, "x")
+    params = params_of(**{"image_size": 32, "embedding_size": 5, "precision": "mixed_bfloat16"} | values)
     try:
         network = build_network(params)
         assert network.embedder.get_layer("backbone").layers[1].compute_dtype == "bfloat16"
@@ -109,45 +95,130 @@ def test_half_precision_ends_before_the_embedding(values):
 
 
 def test_equal_seeds_give_equal_networks():
-    one, two, other = build(seed=1), build(seed=1), build(seed=2)
-    for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert any((a != b).any() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+    one, two, other = (build(seed=seed).get_weights() for seed in (1, 1, 2))
+    np.testing.assert_equal(one, two)
+    assert any((a != b).any() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"head": "bnneck"}, r"'bnneck' has no linear layer: .*embedding_size must be 8 .* not 5"),
+        ({"head": "bnneck", "pooling": "flatten"}, r"embedding_size must be 512 .* not 5"),
+        ({"head": "cgd", "descriptors": "SMG", "embedding_size": 2}, r"'SMG' are 3, but embedding_size is only 2"),
+    ],
+)
+def test_heads_that_cannot_be(values, message):
+    with pytest.raises(UserError, match=message):
+        build(num_channels=[4, 8], **values)
 
 
 def test_no_imagenet_weights_for_the_basic_backbone():
     with pytest.raises(UserError, match="no ImageNet weights for 'basic'"):
-        build_embedder(check_params({}, "x"), imagenet=True)
+        build_embedder(params_of(), imagenet=True)
 
 
-WEIGHTS = {
-    "mobilenet_v2": "mobilenet_v2_1.0_imagenet_notop.weights.h5",
-    "resnet_v1_50": os.environ.get("TRIPLET_RESNET50", "resnet50_imagenet_notop.weights.h5"),
+# bnneck
+
+
+@pytest.mark.parametrize("head", ["bnneck", "bnneck_normalize"])
+def test_bnneck_equals_its_definition(head):
+    """f_t is the mean over the places, f_i its batch norm without bias: of the batch in training, of the past later."""
+    network = build_network(params_of(head=head, image_size=16, num_channels=[4, 8], embedding_size=8))
+    model, neck = network.embedder, network.embedder.get_layer("head").get_layer("bnneck")
+    random = np.random.default_rng(2)
+    gamma, mean, variance = (random.uniform(0.5, 2, 8).astype(np.float32) for _ in range(3))
+    neck.set_weights([gamma, mean, variance])  # no beta
+    assert [w.path.rpartition("/")[2] for w in neck.trainable_weights] == ["gamma"]
+    images = random.integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    pixels = images / np.float32(127.5) - 1
+
+    features = model.get_layer("backbone")(pixels, training=False).numpy()
+    expected = (features.mean(axis=(1, 2)) - mean) / np.sqrt(variance + 1e-5) * gamma
+    if head == "bnneck_normalize":
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-5)
+
+    before = model.get_weights()
+    pooled = model.get_layer("backbone")(pixels, training=True).numpy().mean(axis=(1, 2))
+    model.set_weights(before)
+    triplet, classified = network.in_training(tf.constant(images))
+    np.testing.assert_allclose(triplet, pooled, rtol=1e-4, atol=1e-5)
+    normed = (pooled - pooled.mean(axis=0)) / np.sqrt(pooled.var(axis=0) + 1e-5) * gamma
+    np.testing.assert_allclose(classified, normed, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(neck.moving_mean, 0.9 * mean + 0.1 * pooled.mean(axis=0), rtol=1e-4, atol=1e-6)
+    assert (network.classified_size, network.classifier_batch_norm) == (8, False)
+
+
+def test_weights_beside_the_embedding_are_refused(monkeypatch):
+    def head(features, params):
+        pooled = heads.pool(features, params)
+        embedding = heads.embedding_layer(pooled, params)
+        return HeadOutputs(embedding, triplet=keras.layers.Dense(4)(pooled), classified=embedding)
+
+    monkeypatch.setattr("model.network.heads.direct.head", head)
+    with pytest.raises(ValueError, match="weights that are not on the way to the embedding"):
+        build_network(params_of(num_channels=[4, 8]))
+
+
+def test_a_classifier_without_batch_norm_is_a_linear_layer():
+    term = Classification(params_of(), 3, size=4, batch_norm=False)
+    (weights,) = term.classifier.get_weights()
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    logits = (x @ weights).astype(float)
+    labels = np.array([0, 1, 2, 0, 1], np.int32)
+    expected = np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(5), labels])
+    assert float(term(tf.constant(labels), tf.constant(x))[0]) == pytest.approx(expected, rel=1e-5)
+
+
+# Trained
+
+NECK = {
+    "head": "bnneck",
+    "classification_weight": 1.0,
+    "label_smoothing": 0.1,
+    "center_loss_weight": 0.1,
+    "memory_size": 20,
+    "augmentation": ["random_crop", "horizontal_flip", "random_erasing"],
+    "margin": 0.3,
+    "detailed_log": True,
+    "save_summary_steps": 1,
+    "num_channels": [8, 16],
+    "embedding_size": 16,
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "module", "constructor", "stage"),
-    [
-        ("mobilenet_v2", keras.applications.mobilenet_v2, keras.applications.MobileNetV2, None),
-        ("mobilenet_v2", keras.applications.mobilenet_v2, keras.applications.MobileNetV2, (4, "block_12_add")),
-        ("resnet_v1_50", keras.applications.resnet, keras.applications.ResNet50, None),
-    ],
-)
-def test_golden_features(shared_data, name, module, constructor, stage):
-    """Features of a real photograph with real weights, through warm_start_from and by hand."""
-    weights = shared_data / "weights" / WEIGHTS[name]
-    if not weights.exists():
-        pytest.skip(f"no {weights}; TRIPLET_RESNET50 may name that of ResNet-50")
-    with Image.open(next((shared_data / "vid_frames").glob("*/000000.JPEG"))) as file:
-        photo = np.asarray(file.convert("RGB").resize((224, 224)))[None]
-    model = build(model_type=name, image_size=224, backbone_stage=stage and stage[0])
-    said = warm_start(model, str(weights))
-    theirs = constructor(include_top=False, weights=str(weights), input_shape=(224, 224, 3))
-    if stage:
-        theirs = keras.Model(theirs.input, theirs.get_layer(stage[1]).output)
-    assert f"{len(theirs.weights)} of {len(theirs.weights) + 2} variables" in said
-    expected = theirs(module.preprocess_input(photo.astype(np.float32))).numpy()
-    features = keras.Model(model.input, _features(model))(photo).numpy()
-    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
-    assert expected.std() > 0.1
+@pytest.fixture(scope="module")
+def neck(tmp_path_factory, dataset):
+    """A run with `bnneck` and all terms, on one device."""
+    run = make_run(tmp_path_factory.mktemp("neck") / "one", dataset, learning_rate=0.1, **NECK)
+    done = train_smoothly(run)
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+def test_bnneck_trains_and_is_evaluated(neck, tmp_path):
+    lines = read_json_lines(neck / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert all(np.isfinite(value) for line in lines for value in line.values())
+    before, after = (checkpoint_values(neck, step) for step in (0, 4))
+    changed = {key for key in before if not np.array_equal(before[key], after[key])}
+    assert any("_centers" in key for key in changed)
+    trained = [key for key in changed if "/_trainable_variables/" in key]
+    assert len(trained) == 8  # convolution, gamma, beta of two blocks, gamma of the neck, the classifier's matrix
+
+    # Logged is what the triplet loss saw: pooled ReLU features, half of which batch norm would make negative.
+    log = read_detailed_log(neck / "detailed")
+    assert log.emb.shape == (4, 8, 16)
+    assert log.emb.min() >= 0
+    norms = np.linalg.norm(log.emb, axis=2).mean(axis=1)
+    np.testing.assert_allclose(norms, [line["embedding_norm"] for line in lines], rtol=1e-4)
+
+    run = shutil.copytree(neck, tmp_path / "copy")
+    done = command("evaluate.py", "--model_dir", run, "--once")
+    assert done.returncode == 0, done.stderr
+    assert {line["set"] for line in read_json_lines(run / "results.jsonl")} == {"test", "query_gallery", "val_eval"}
+
+
+def test_two_devices_train_bnneck_as_one_does(neck, tmp_path):
+    assert_two_devices_train_alike(neck, tmp_path / "two", 4, atol=1e-4)

@@ -4,25 +4,24 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.commands import command
+from helpers.reid_params import params_of
 from helpers.tiny import make_run
 
-import train
-from model.configuration.loading import check_params
+from model.losses.objective import Objective
 from model.network import heads
 from model.network.build import build_network
 from model.network.heads import cgd
 from model.network.heads._layers import GeneralizedMeanPooling2D
 from model.run.run_folder import RunFolder
 from model.training.warm_start import warm_start
-from runtime.errors import UserError
 from runtime.json_files import read_json_lines
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
 
 
 def network_of(**values):
-    values = {"image_size": 16, "num_channels": [4, 6], "embedding_size": 7} | values
-    return build_network(check_params(values, "x"))
+    return build_network(params_of(**{"image_size": 16, "num_channels": [4, 6], "embedding_size": 7} | values))
 
 
 # Descriptors
@@ -139,7 +138,9 @@ def test_heads_of_length_1_at_dead_features():
 
 
 @pytest.mark.parametrize("learned", [False, True])
-@pytest.mark.parametrize(("descriptors", "widths"), [("S", [7]), ("MG", [4, 3]), ("SMG", [3, 2, 2]), ("GSSM", [2] * 4)])
+@pytest.mark.parametrize(
+    ("descriptors", "widths"), [("S", [7]), ("MG", [4, 3]), ("SMG", [3, 2, 2]), ("GSSM", [2] * 4), ("MGS", [1] * 3)]
+)
 def test_cgd_equals_its_definition(descriptors, widths, learned):
     size = sum(widths)
     network = network_of(head="cgd", descriptors=descriptors, gem_p=4.5, gem_learned=learned, embedding_size=size)
@@ -161,8 +162,8 @@ def test_cgd_equals_its_definition(descriptors, widths, learned):
 @pytest.mark.parametrize("seen", ["pooled", "reduced"])
 @pytest.mark.parametrize(("descriptors", "first"), [("SG", spoc), ("MS", mac), ("GM", lambda x: gem(x, 3.0))])
 def test_the_classifier_sees_the_first_descriptor(descriptors, first, seen):
-    frozen = {"batch_norm": "frozen", "warm_start_from": "x"}
-    network = network_of(head="cgd", descriptors=descriptors, classified_descriptor=seen, **frozen)
+    values = {"classification_weight": 0.5, "batch_norm": "frozen", "warm_start_from": "x"}
+    network = network_of(head="cgd", descriptors=descriptors, classified_descriptor=seen, **values)
     expected = first(network.embedder.get_layer("backbone")(IMAGES / np.float32(127.5) - 1))
     if seen == "reduced":
         (kernel,) = network.embedder.get_layer("head").get_layer(f"reduce_0_{descriptors[0]}").get_weights()
@@ -170,13 +171,14 @@ def test_the_classifier_sees_the_first_descriptor(descriptors, first, seen):
     triplet, classified = network.in_training(tf.constant(IMAGES))
     np.testing.assert_allclose(classified, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(triplet, network.embedder(IMAGES), atol=1e-6)
-    assert (network.classified_size, network.classifier_batch_norm) == (expected.shape[1], True)
+    width = expected.shape[1]
+    assert (network.classified_size, network.classifier_batch_norm) == (width, True)
 
-
-def test_cgd_needs_a_dimension_for_each_descriptor():
-    with pytest.raises(UserError, match=r"descriptors 'SMG' are 3, but embedding_size is only 2"):
-        network_of(head="cgd", descriptors=["S", "M", "G"], embedding_size=2)
-    assert network_of(head="cgd", descriptors="SMG", embedding_size=3).embedder.output_shape == (None, 3)
+    objective, labels = Objective(params_of(**values), 2, width, True), tf.constant([0, 0, 1, 1])
+    _, values, _ = objective(labels, triplet, tf.constant(0, tf.int64), classified=classified)
+    loss = objective.parts["classification"](labels, classified)[0]
+    assert float(values["classification_loss"]) == pytest.approx(float(loss))
+    assert [tuple(w.shape) for w in objective.trainable_variables] == [(width,), (width,), (width, 2)]
 
 
 # The others
@@ -224,7 +226,7 @@ def test_training_with_descriptors_and_a_learned_p(dataset, tmp_path):
     options = {"head": "cgd", "descriptors": "SMG", "gem_learned": True, "embedding_size": 10}
     options |= {"classification_weight": 1.0, "classification_temperature": 0.5, "label_smoothing": 0.1}
     run = make_run(tmp_path / "run", dataset, **options)
-    assert train.main(["--model_dir", str(run)]) == 0
+    assert command("train.py", "--model_dir", run).returncode == 0
     line = read_json_lines(run / "metrics.jsonl")[-1]
     assert line["step"] == 4
     assert np.isfinite([line["triplet_loss"], line["classification_loss"]]).all()
