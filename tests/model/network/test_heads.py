@@ -54,18 +54,6 @@ def gem(x, p):
     return np.exp((np.logaddexp.reduce(np.logaddexp.reduce(logs, axis=1), axis=1) - np.log(count)) / p)
 
 
-def gem_gradients(x, p):
-    """Of each output: by x (zero where it is not above 1e-6), and by p."""
-    x = np.asarray(x, float)
-    count = x.shape[1] * x.shape[2]
-    clipped, pooled = np.maximum(x, 1e-6), gem(x, p)
-    ratios = clipped / pooled[:, None, None]  # the mean of their p-th powers is 1
-    by_x = np.where(x > 1e-6, ratios ** (p - 1) / count, 0)
-    shares = ratios**p / count
-    by_p = pooled * (shares * np.log(ratios)).sum(axis=(1, 2)) / p
-    return by_x, by_p
-
-
 @pytest.mark.parametrize("p", [1.0, 1.5, 3.0, 30.0, 100.0])
 def test_gem_and_its_gradients_equal_the_formula(p):
     x = activations()
@@ -77,11 +65,14 @@ def test_gem_and_its_gradients_equal_the_formula(p):
         scaled = tf.reduce_sum(pooled / tf.stop_gradient(pooled))
     assert pooled.dtype == tf.float32
     np.testing.assert_allclose(pooled, gem(x, p), rtol=1e-5)
+
+    # Of each output over itself: by x (zero where it is not above 1e-6), and by p.
+    ratios = np.maximum(x.astype(float), 1e-6) / gem(x, p)[:, None, None]  # the mean of their p-th powers is 1
+    expected = np.where(x > 1e-6, ratios ** (p - 1) / 12, 0) / gem(x, p)[:, None, None]
     by_x, by_p = tape.gradient(scaled, [variable, layer.exponent])
-    expected = gem_gradients(x, p)[0] / gem(x, p)[:, None, None]
     np.testing.assert_allclose(by_x, expected, rtol=2e-5 * p + 1e-4, atol=1e-6 * np.abs(expected).max())
     assert np.isfinite(by_x).all()
-    np.testing.assert_allclose(by_p, (gem_gradients(x, p)[1] / gem(x, p)).sum(), rtol=1e-4)
+    np.testing.assert_allclose(by_p, (ratios**p / 12 * np.log(ratios)).sum() / p, rtol=1e-4)
 
 
 def test_a_learned_p_stays_in_its_range():
@@ -121,17 +112,18 @@ def test_lengths_of_1():
     np.testing.assert_array_equal(gradient[6], weights[6])
 
 
-def test_heads_of_length_1_at_dead_features():
+@pytest.mark.parametrize(
+    "values", [{"head": "cgd", "descriptors": "SMG"}, {"head": "cgd", "gem_learned": True}, {"head": "gem"}]
+)
+def test_heads_of_length_1_at_dead_features(values):
     """Features that are all zero: zero embeddings, and finite gradients for all weights."""
-    for values in ({"head": "cgd", "descriptors": "SMG"}, {"head": "cgd", "gem_learned": True}, {"head": "gem"}):
-        head = network_of(**values).embedder.get_layer("head")
-        dead, live = tf.zeros([1, 4, 4, 6]), tf.ones([1, 4, 4, 6])
-        with tf.GradientTape() as tape:
-            embeddings = head(tf.concat([dead, live], 0))
-            value = tf.reduce_sum(embeddings[:, 0])
-        assert np.isfinite(embeddings).all()
-        assert np.linalg.norm(embeddings[1]) == pytest.approx(1, abs=1e-6)
-        assert all(np.isfinite(g).all() for g in tape.gradient(value, head.trainable_weights))
+    head = network_of(**values).embedder.get_layer("head")
+    with tf.GradientTape() as tape:
+        embeddings = head(tf.concat([tf.zeros([1, 4, 4, 6]), tf.ones([1, 4, 4, 6])], 0))
+        value = tf.reduce_sum(embeddings[:, 0])
+    assert np.isfinite(embeddings).all()
+    assert np.linalg.norm(embeddings[1]) == pytest.approx(1, abs=1e-6)
+    assert all(np.isfinite(g).all() for g in tape.gradient(value, head.trainable_weights))
 
 
 # Combined global descriptors
@@ -174,7 +166,8 @@ def test_the_classifier_sees_the_first_descriptor(descriptors, first, seen):
     width = expected.shape[1]
     assert (network.classified_size, network.classifier_batch_norm) == (width, True)
 
-    objective, labels = Objective(params_of(**values), 2, width, True), tf.constant([0, 0, 1, 1])
+    objective = Objective(params_of(**values), 2, classified_size=width, classifier_batch_norm=True)
+    labels = tf.constant([0, 0, 1, 1])
     _, values, _ = objective(labels, triplet, tf.constant(0, tf.int64), classified=classified)
     loss = objective.parts["classification"](labels, classified)[0]
     assert float(values["classification_loss"]) == pytest.approx(float(loss))
@@ -227,9 +220,7 @@ def test_training_with_descriptors_and_a_learned_p(dataset, tmp_path):
     options |= {"classification_weight": 1.0, "classification_temperature": 0.5, "label_smoothing": 0.1}
     run = make_run(tmp_path / "run", dataset, **options)
     assert command("train.py", "--model_dir", run).returncode == 0
-    line = read_json_lines(run / "metrics.jsonl")[-1]
-    assert line["step"] == 4
-    assert np.isfinite([line["triplet_loss"], line["classification_loss"]]).all()
+    assert np.isfinite(list(read_json_lines(run / "metrics.jsonl")[-1].values())).all()
     params = RunFolder(run).load_trained_params()
     embedder = build_network(params).embedder
     assert "(backbone and head)" in warm_start(embedder, str(run))
