@@ -221,4 +221,6 @@ def test_after_an_error_all_is_as_it_was(tmp_path):
     with contextlib.suppress(RuntimeError), replace_together(tmp_path) as temporary:
         (temporary / "tracks.mp4").touch()
         raise RuntimeError("no more")
+    with pytest.raises(UserError, match=r"cannot write into .*: .* is no folder"):
+        check_folder(tmp_path / "tracks.gif" / "a", "/frames")
     assert [path.name for path in tmp_path.iterdir()] == ["tracks.gif"]
