@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from model.run.run_folder import RunFolder
 
 # Commands run within this process as well: on the CPU, whose results are the same everywhere.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+# A shell lets what it starts in the background ignore Ctrl-C, which some tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # TensorFlow warns, when a test session ends, of every checkpoint that was refused in it.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 

@@ -123,7 +123,7 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
         (["--batch_size", "4"], None, "batch_size"),
         (["--image_root", str(elsewhere)], None, "image_root"),
         ([], ("embed.load_images", rotated), "list"),
-        ([], ("model.embedding.job.versions", lambda: "tensorflow 1.0"), "version"),
+        ([], ("model.embedding.job.find_versions", lambda packages: {"tensorflow": "1.0"}), "version"),
         ([], ("tensorflow.config.get_visible_devices", lambda kind: ["GPU:0"]), "kind of device"),
     ):
         begun(*more, changed=changed)
