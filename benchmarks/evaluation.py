@@ -126,8 +126,8 @@ CONTENDERS: dict[str, Callable] = {
 }
 
 
-def measure(name: str, lists: Path | None, dimensions: int, distractors: int, runs: int, answers) -> None:
-    """Puts (median seconds, growth of memory in MB, mAP) on the queue; runs in a process of its own."""
+def measure(name: str, lists: Path | None, dimensions: int, distractors: int, runs: int) -> tuple[float, float, float]:
+    """Median seconds, growth of memory in MB, and mAP; to be run in a process of its own."""
     query, gallery = from_lists(lists) if lists else like_market()
     gallery = with_distractors(gallery, distractors) if distractors else gallery
     query_emb, gallery_emb = embeddings(query, gallery, dimensions)
@@ -138,17 +138,13 @@ def measure(name: str, lists: Path | None, dimensions: int, distractors: int, ru
         value = CONTENDERS[name](query_emb, gallery_emb, query, gallery)
         seconds.append(time.perf_counter() - start)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
-    answers.put((statistics.median(seconds), grown, value))
+    return statistics.median(seconds), grown, value
 
 
 def in_process(*arguments) -> tuple[float, float, float]:
-    context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    process = context.Process(target=measure, args=(*arguments, answers))
-    process.start()
-    result = answers.get()
-    process.join()
-    return result
+    """`measure` in a process of its own; what goes wrong in it is raised here."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, arguments)
 
 
 def main(argv: list[str] | None = None) -> int:

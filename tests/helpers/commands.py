@@ -66,7 +66,11 @@ def setting(**values: object) -> list[str]:
 def process(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
     """Runs `python WORDS` in the project's folder, as a user would."""
     with start(*words, **options) as started:
-        out, errors = started.communicate(timeout=300)
+        try:
+            out, errors = started.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            started.kill()  # or leaving the block would wait for it
+            raise
     return subprocess.CompletedProcess(started.args, started.returncode, out, errors)
 
 
