@@ -19,12 +19,13 @@ def read_results(run: RunFolder) -> list[dict[str, Any]]:
     """
     lines = read_json_lines(run.results)
     for number, line in enumerate(lines, start=1):
-        if not _is_result(line):
+        if not is_result(line):
             raise UserError(f"{run.results}: line {number} is not a result; remove it")
     return lines
 
 
-def _is_result(line: Any) -> bool:
+def is_result(line: Any) -> bool:
+    """Whether a value has the form of a line of results.jsonl."""
     if not isinstance(line, dict) or not {"step", "set", "checkpoint", "metrics"} <= line.keys():
         return False
     return (
@@ -55,6 +56,12 @@ def forget_results_after(run: RunFolder, step: int) -> int:
     """
     read_results(run)  # which checks them
     return drop_json_lines_after(run.results, step)
+
+
+def results_of(run: RunFolder, params: Params, checkpoint: str) -> list[dict[str, Any]]:
+    """The newest line of each evaluation set of one checkpoint, of the run's data set and metric."""
+    lines = results_with(run, origin_of(params))
+    return list({line["set"]: line for line in lines if line["checkpoint"] == checkpoint}.values())
 
 
 def write_results_csv(run: RunFolder) -> None:

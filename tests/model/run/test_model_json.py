@@ -1,0 +1,117 @@
+"""model.json: written and read back, and whatever else may lie under its name."""
+
+import json
+
+import pytest
+
+from model.configuration.params import Params
+from model.run.model_json import ExportedModel, find_threshold, read_model_json, write_model_json
+from runtime.errors import UserError
+
+PARAMS = Params(image_size=[16, 24], embedding_size=8)
+LINE = {"step": 4, "set": "test", "checkpoint": "ckpt-4", "metrics": {"map": 0.5}, "definitions": {}, "counts": {}}
+VALUES = {
+    "format": "onnx",
+    "file": "model.onnx",
+    "quantize": None,
+    "name": "run",
+    "input": {
+        "shape": [None, 16, 24, 3],
+        "dtype": "uint8",
+        "channels": "RGB",
+        "resize": "bilinear",
+        "pad_to_square": False,
+    },
+    "embedding_size": 8,
+    "metric": "euclidean",
+    "threshold": {"value": 0.25, "fpr": 0.001, "tpr": 0.75, "set": "test"},
+    "checkpoint": "ckpt-4",
+    "step": 4,
+    "params": PARAMS.model_dump(),
+    "results": [LINE],
+    "data": None,
+    "versions": {"keras": "3"},
+    "licence": {"code": "MIT"},
+    "check": {
+        "images": 100,
+        "largest_difference": 1e-7,
+        "embedding_length": 1,
+        "recall@1": {"set": "test", "images": 30, "run": 0.5, "exported": 0.5},
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "model.onnx").write_text("a model")
+    write_model_json(tmp_path, ExportedModel.model_validate(VALUES))
+    return tmp_path
+
+
+def test_what_is_written_is_read_from_folder_and_file(folder):
+    assert json.loads((folder / "model.json").read_text()) == VALUES
+    for source in (folder, folder / "model.json", folder / "model.onnx"):
+        model = read_model_json(source)
+        assert model.model_dump(mode="json", by_alias=True) == VALUES
+        assert model.path == folder / "model.onnx"
+        assert model.trained_params == PARAMS
+        assert model.check.recall.run == 0.5
+
+
+def spoilt(*keys, value=None):
+    values = json.loads(json.dumps(VALUES))
+    within = values
+    for key in keys[:-1]:
+        within = within[key]
+    if value is None:
+        del within[keys[-1]]
+    else:
+        within[keys[-1]] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([], "not written by export.py: the whole: "),
+        ({"name": "another program's"}, "not written by export.py: format: "),
+        (spoilt("threshold"), "threshold: Field required"),
+        (spoilt("step", value="4"), "step: "),
+        (spoilt("threshold", "fpr", value="low"), "threshold.fpr: "),
+        (spoilt("input", "shape", value=[None, 16, 24]), "input.shape"),
+        (spoilt("input", "shape", value=[None, 16, 16, 3]), "input.shape is (None, 16, 16, 3), but its params say"),
+        (spoilt("file", value="../model.onnx"), "must be the name of a file beside model.json"),
+        (spoilt("file", value="other.onnx"), "other.onnx: no such file, but "),
+        (spoilt("results", value=[{"step": 1}]), "entry 0 is not a line of results.jsonl"),
+        (spoilt("embedding_size", value=9), "embedding_size is 9, but its params say 8"),
+        (spoilt("metric", value="cosine"), "metric is cosine, but"),
+        (spoilt("params", "metrc", value="cosine"), "unknown parameter 'metrc'; did you mean 'metric'"),
+        (spoilt("params", "margin", value=-1), "margin is -1"),
+    ],
+)
+def test_other_contents_are_refused_in_one_line(folder, values, message):
+    (folder / "model.json").write_text(json.dumps(values))
+    with pytest.raises(UserError) as error:
+        read_model_json(folder)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_other_files_are_refused(folder):
+    (folder / "other.onnx").write_text("a model")
+    with pytest.raises(UserError, match=r"the model\.json beside it is of model\.onnx"):
+        read_model_json(folder / "other.onnx")
+    (folder / "model.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(UserError, match="malformed JSON"):
+        read_model_json(folder)
+    (folder / "model.json").unlink()
+    with pytest.raises(UserError, match=r"there is no model\.json in it or beside it; export\.py writes one"):
+        read_model_json(folder)
+
+
+def test_the_threshold_is_that_of_the_first_set_that_has_one():
+    first = LINE | {"set": "val_eval", "metrics": {"general_accuracy": 0.5}}
+    second = LINE | {"metrics": {"tpr@fpr=0.001": 0.75, "threshold@fpr=0.001": 0.25}}
+    third = LINE | {"set": "query_gallery", "metrics": {"tpr@fpr=0.001": 0.5, "threshold@fpr=0.001": 0.5}}
+    assert find_threshold([first, second, third]).model_dump() == VALUES["threshold"]
+    assert find_threshold([first]) is None
