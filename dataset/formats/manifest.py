@@ -22,13 +22,13 @@ Tables = Mapping[str, Sequence[Row]]  # file name -> its rows, all of one length
 
 @dataclass(frozen=True)
 class Manifest:
-    """Labelled images, in the order of the file.
+    """Images, mostly with their identities, in the order of the file.
 
     Attributes:
-        identities: (N,) identity of each image.
-        paths: (N,) path of each image, relative to `image_root`.
+        identities: (N,) identity of each image; all of them empty in a list that has none.
+        paths: (N,) path of each image, relative to `image_root`, or absolute.
         image_root: the folder that the paths start from.
-        source: the CSV file, for messages.
+        source: where the list is from, for messages.
         cameras: (N,) or None.
         sequences: (N,) or None.
     """
@@ -46,7 +46,12 @@ class Manifest:
     def files(self) -> list[str]:
         """The full path of every image."""
         root = str(self.image_root)
-        return [f"{root}/{path}" for path in self.paths]
+        return [path if path.startswith("/") else f"{root}/{path}" for path in self.paths]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the images have identities."""
+        return len(self) > 0 and self.identities[0] != ""
 
     def select(self, keep: np.ndarray) -> "Manifest":
         """The images chosen by a mask or by indices, in that order."""
@@ -82,7 +87,12 @@ def read_manifest(path: Path, image_root: Path) -> Manifest:
     Raises:
         UserError: naming the file, the line and the remedy.
     """
-    path, rows = Path(path), read_rows(path)
+    return make_manifest(read_rows(path), path, image_root)
+
+
+def make_manifest(rows: list[list[str]], path: Path, image_root: Path) -> Manifest:
+    """As `read_manifest`, of the rows of the file `path`."""
+    path, rows = Path(path), list(rows)
     header = bool(rows) and rows[0][:2] == list(COLUMNS[:2])
     columns = rows.pop(0) if header else list(COLUMNS[:2])
     looks_like_header = bool(rows) and all(word.strip().lower() in COLUMNS for word in rows[0])

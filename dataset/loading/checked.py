@@ -39,12 +39,16 @@ def load_images(csv: Path, image_root: Path, check: str = "headers", on_corrupt:
     Raises:
         UserError: naming the first bad file and how many there are.
     """
-    manifest = read_manifest(csv, image_root)
-    inspection = inspect_files(manifest.files(), check)
-    skipped = _judge(inspection.problems, manifest.files(), csv, on_corrupt)
+    return check_images(read_manifest(csv, image_root), check, on_corrupt)
+
+
+def check_images(manifest: Manifest, check: str = "headers", on_corrupt: str = "error") -> CheckedImages:
+    """Checks the files of a manifest; raises as `load_images`."""
+    inspection, source = inspect_files(manifest.files(), check), manifest.source
+    skipped = _judge(inspection.problems, manifest.files(), source, on_corrupt)
     keep = np.setdiff1d(np.arange(len(manifest)), list(inspection.problems))
     if not len(keep):
-        raise UserError(f"{csv}: none of its {len(manifest)} images can be read; the first: {next(iter(skipped))}")
+        raise UserError(f"{source}: none of its {len(manifest)} images can be read; the first: {next(iter(skipped))}")
     return CheckedImages(manifest.select(keep), inspection.orientations[keep], skipped)
 
 

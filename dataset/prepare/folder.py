@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset.formats.image_folders import is_image, walk_folders
 from dataset.formats.manifest import Row
 from dataset.formats.writing import LISTS, listed, next_step, refuse_overlap, write_with_images
 from dataset.sources.image_check import find_problems, leave_out
-from dataset.sources.layout import IMAGE_EXTENSIONS, open_root
+from dataset.sources.layout import open_root
 from dataset.sources.published_set import add_output, report_left_out
 from runtime.arguments import Parser, number
 from runtime.errors import UserError, exit_code
@@ -27,40 +28,21 @@ from runtime.errors import UserError, exit_code
 def find_images(images: Path, out: Path) -> tuple[list[Row], Counter[str], int]:
     """Rows (identity, path), the other files by extension, and the number of images outside of any identity's folder.
 
-    Hidden files and folders and `__MACOSX` are passed over; links to folders are followed, each folder once.
-
     Raises:
-        UserError: for a folder that cannot be read, or a name that cannot be written as UTF-8.
+        UserError: as `walk_folders`.
     """
     rows: list[Row] = []
     others: Counter[str] = Counter()
-    loose, visited = 0, set()
-
-    def refuse(error: OSError) -> None:  # by default os.walk leaves out silently what it cannot read
-        raise UserError(f"{error.filename}: cannot be read: {error.strerror}")
-
-    for folder, children, files in os.walk(images, onerror=refuse, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in visited:
-            children.clear()
-            continue
-        visited.add(real)
-        children[:] = sorted(c for c in children if not c.startswith(".") and c != "__MACOSX")
-        visible = sorted(f for f in files if not f.startswith("."))
-        if Path(real) == out:
-            visible = [f for f in visible if f not in ("dataset.json", *LISTS)]
-        pictures = [f for f in visible if Path(f).suffix.lower() in IMAGE_EXTENSIONS]
-        others.update(Path(f).suffix.lower() or "(no extension)" for f in set(visible).difference(pictures))
-        identity = Path(folder).relative_to(images).as_posix()
-        if identity == ".":
+    loose = 0
+    for identity, files in walk_folders(images):
+        if Path(os.path.realpath(images / identity)) == out:
+            files = [f for f in files if f not in ("dataset.json", *LISTS)]
+        pictures = [f for f in files if is_image(f)]
+        others.update(Path(f).suffix.lower() or "(no extension)" for f in set(files).difference(pictures))
+        if identity:
+            rows += [(identity, f"{identity}/{f}") for f in pictures]
+        else:
             loose = len(pictures)
-            continue
-        for path in (f"{identity}/{f}" for f in pictures):
-            try:
-                path.encode()
-            except UnicodeEncodeError:
-                raise UserError(f"{images}: the name {path!a} is not UTF-8; rename it") from None
-            rows.append((identity, path))
     return sorted(rows), others, loose
 
 

@@ -5,11 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset.formats.image_folders import IMAGE_EXTENSIONS
 from dataset.formats.manifest import Row, Tables
 from dataset.sources.names import DISTRACTOR, JUNK, parse_names
 from runtime.errors import UserError
-
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 
 # The same three folders in Market-1501, DukeMTMC-reID and the extracted CUHK03.
 FOLDERS = {"train.csv": "bounding_box_train", "query.csv": "query", "gallery.csv": "bounding_box_test"}
