@@ -113,7 +113,7 @@ def over_chunks(
     function: Callable[[Chunk], tuple[tf.Tensor, tf.Tensor]],
     points: Points,
     groups: Groups,
-    anchors: tuple[tf.Tensor | int, int],
+    anchors: tuple[tf.Tensor | int, tf.Tensor | int],
     metric: str,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Applies a function to all anchors, and sums the gradients of what it computed.
@@ -148,7 +148,7 @@ def over_chunks(
         return number + 1, figures.write(number, figure), pulled
 
     pulled = tf.zeros_like(points.single)
-    if count == 1:  # nothing to loop over: small batches pay for every operation
+    if isinstance(count, int) and count == 1:  # nothing to loop over: small batches pay for every operation
         figures, pulled = add(0, pulled)
     else:
         figures = tf.TensorArray(tf.float32, size=count, element_shape=[None, None])

@@ -94,7 +94,7 @@ def triplet_loss(
     Args:
         strategy: a module of `model.losses.strategies`.
         labels: (B,) integers.
-        embeddings: (B, D) of any float type and known shape; computed in float32 on distances from float64.
+        embeddings: (B, D) of any float type and known D; computed in float32 on distances from float64.
         margin: a number, "soft" or "none".
         metric: a module of `model.distances`.
         batch_all_mean: "active" or "valid".
@@ -112,7 +112,7 @@ def triplet_loss(
     """
     labels, embeddings = tf.convert_to_tensor(labels), tf.convert_to_tensor(embeddings)
     module, cost = plugins.load("model.losses.strategies", strategy), margin_of(margin)
-    batch = embeddings.shape[0]
+    batch = tf.shape(embeddings)[0] if embeddings.shape[0] is None else embeddings.shape[0]
     anchors = anchors or (0, batch)
 
     usable = past = None
