@@ -52,7 +52,7 @@ class TripletLoss(keras.losses.Loss):
             raise UserError(f'margin {margin!r}: it must be a number of at least 0, "soft" or "none"')
         if batch_all_mean not in ("active", "valid"):
             raise UserError(f'batch_all_mean {batch_all_mean!r}: it must be "active" or "valid"')
-        self._settings = {"strategy": strategy, "margin": margin, "metric": metric}
+        self._settings: dict[str, Any] = {"strategy": strategy, "margin": margin, "metric": metric}
         self._settings |= {"batch_all_mean": batch_all_mean, "seed": seed}
         self._random = keras.random.SeedGenerator(seed) if strategy == "batch_sample" else None
 
