@@ -1,4 +1,4 @@
-"""Embeds the images of a CSV file with a trained network and writes them to an HDF5 file."""
+"""Embeds images with a trained network and writes their vectors to a file."""
 
 import argparse
 import contextlib
@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataset.formats.prepared import image_root_of
-from dataset.loading.checked import CheckedImages, load_images
+from dataset.formats.image_list import STANDARD_INPUT, read_image_list
+from dataset.loading.checked import CheckedImages, check_images
 from model.configuration.params import Params
+from model.embedding.outputs import check_contents, check_filename, form_of, paths_file
 from model.embedding.shards import merge, parse_shard
 from model.embedding.views import AGGREGATORS, CROPS, TestTimeAugmentation, check_aggregator
 from model.run.arguments import add_run_arguments
@@ -18,9 +19,12 @@ from model.run.devices import prepare
 from model.run.run_folder import RunFolder
 from runtime.arguments import Parser, number
 from runtime.errors import UserError, exit_code
-from runtime.files import check_output, only_one
+from runtime.files import only_one
 
-_REPLACED = ("HDF5", b"\x89HDF")  # the only files that --filename may replace: all others were made by something else
+_FILENAME = (
+    "file to write; its ending says in which form: .h5 (or .hdf5), .npy (with a list of paths: vectors.npy, "
+    "vectors.paths.txt) or .csv (path,v1,v2,...)"
+)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -31,14 +35,19 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     add_run_arguments(parser)
     parser.add_argument(
-        "--dataset", required=True, metavar="FILE.csv", help="images: identity,path[,camera[,sequence]]"
+        "--dataset",
+        required=True,
+        metavar="IMAGES",
+        help="a folder; a pattern in quotes, such as 'photos/**/*.jpg'; a text file (.txt) with a path a line; a CSV "
+        "file identity,path[,camera[,sequence]] or with a column path alone; or - for paths on standard input",
     )
     parser.add_argument(
         "--image_root",
         metavar="DIR",
-        help="where its paths start (default: as the dataset.json beside it says, else there)",
+        help="where relative paths start (default: for a file as the dataset.json beside it says, else in its folder; "
+        "for a pattern and standard input here)",
     )
-    parser.add_argument("--filename", required=True, metavar="OUT.h5", help="file to write")
+    parser.add_argument("--filename", required=True, metavar="OUT", help=_FILENAME)
     parser.add_argument(
         "--checkpoint", default="latest", metavar="NAME", help="latest, best, ckpt-1200, or a path (default: latest)"
     )
@@ -68,7 +77,7 @@ def parse_merge(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="embed.py merge", description="Joins the files that embed.py --shard has made, given in any order."
     )
-    parser.add_argument("--filename", required=True, metavar="OUT.h5", help="file to write")
+    parser.add_argument("--filename", required=True, metavar="OUT", help=_FILENAME)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("parts", nargs="+", metavar="PART.h5", help="the files of all shards")
     return parser.parse_args(argv)
@@ -80,17 +89,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def embed_command(args: argparse.Namespace) -> int:
-    run, csv, out, shard = RunFolder(args.model_dir), Path(args.dataset), Path(args.filename), args.shard
+    run, out, shard = RunFolder(args.model_dir), Path(args.filename), args.shard
     params = run.load_trained_params(args.set)
     augmentation = TestTimeAugmentation(args.crop_augment, args.flip_augment)
     check_aggregator(augmentation, args.aggregator)
     augmentation.network_params(params)  # raises for a head that cannot take the variants
     checkpoint = find_checkpoint(run.folder, args.checkpoint)
-    check_output(out, "--filename", "embeddings.h5", [csv], _REPLACED)  # before hours are spent
+    check_filename(out, [Path(args.dataset)])  # before hours are spent
+    check_contents(out, (), args.float16, shard)
     with only_writer(out):
-        images = read_images(csv, args.image_root, params)
+        images = read_images(args.dataset, args.image_root, params)
+        source = images.manifest.source
+        check_contents(out, images.manifest.paths)
         if shard and shard.of > len(images):
-            raise UserError(f"--shard {shard}: {csv} has only {len(images)} images; make at most as many shards")
+            raise UserError(f"--shard {shard}: {source} has only {len(images)} images; make at most as many shards")
         prepare(args.device, params.deterministic)
         from model.embedding.job import Job, embed_to_file  # TensorFlow: not to find a mistake in the arguments
 
@@ -100,28 +112,30 @@ def embed_command(args: argparse.Namespace) -> int:
         start, stop = job.rows
         part = f", shard {shard}" if shard else ""
         times = f", {len(augmentation.names)} variants of each," if len(augmentation.names) > 1 else ""
-        job.say(f"embedding {stop - start:,} images of {csv}{part}{times} with {checkpoint}")
+        job.say(f"embedding {stop - start:,} images of {source}{part}{times} with {checkpoint}")
         if stopped := embed_to_file(job, out):
             return 128 + signal.Signals[stopped]
         left_out = f"; {len(images.skipped)} broken images left out" if images.skipped else ""
-        job.say(f"wrote {out}: emb {(stop - start, params.embedding_size)}{left_out}")
+        beside = f" and {paths_file(out)}" if form_of(out) == "NumPy" else ""
+        job.say(f"wrote {out}{beside}: emb {(stop - start, params.embedding_size)}{left_out}")
     return 0
 
 
-def read_images(csv: Path, image_root: str | None, params: Params) -> CheckedImages:
-    """The list of images, checked; where one is missing, the message tells where paths were taken to start."""
-    root = image_root_of(csv, image_root)
+def read_images(source: str, image_root: str | None, params: Params) -> CheckedImages:
+    """The images, checked; where one is missing, the message tells where paths were taken to start."""
+    manifest = read_image_list(source, image_root)
     try:
-        return load_images(csv, root, params.check_images, params.corrupt_images)
+        return check_images(manifest, params.check_images, params.corrupt_images)
     except UserError as error:
-        if "no such file" in str(error) and csv.is_file() and image_root is None:
-            raise UserError(f"{error}. Its paths were taken to start at {root}: else give --image_root") from error
+        if "no such file" in str(error) and image_root is None and (source == STANDARD_INPUT or Path(source).is_file()):
+            start = f"Its paths were taken to start at {manifest.image_root}: else give --image_root"
+            raise UserError(f"{error}. {start}") from error
         raise
 
 
 def merge_command(args: argparse.Namespace) -> int:
     out, parts = Path(args.filename), [Path(part) for part in args.parts]
-    check_output(out, "--filename", "embeddings.h5", parts, _REPLACED)
+    check_filename(out, parts)
     with only_writer(out):
         shape = merge(out, parts)
     if not args.quiet:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,9 +32,18 @@ def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             temporary.unlink()
 
 
-def check_output(
-    path: Path, flag: str, example: str, inputs: Iterable[Path] = (), only: tuple[str, bytes] | None = None
-) -> None:
+def find_unfinished(path: Path) -> list[Path]:
+    """What `replace_file` left of a file when its process was killed, if no process is writing it now."""
+    return list(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"))
+
+
+def remove_unfinished(path: Path) -> None:
+    """Removes what `find_unfinished` finds."""
+    for temporary in find_unfinished(path):
+        temporary.unlink()
+
+
+def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = ()) -> None:
     """Finds out before any work is done whether a file can be written.
 
     Args:
@@ -41,10 +51,9 @@ def check_output(
         flag: what named it, such as --filename.
         example: a name that a file in its place might have.
         inputs: files that it must not replace.
-        only: the one kind of file that it may replace, its name and how such files begin; None for all kinds.
 
     Raises:
-        UserError: when it is a folder, a device, an input or of another kind, or nothing can be written there.
+        UserError: when it is a folder, a device or an input, or nothing can be written there.
     """
     if not path.absolute().parent.is_dir():
         raise UserError(f"{flag} {path}: the folder {path.absolute().parent} does not exist; make it first")
@@ -52,12 +61,6 @@ def check_output(
         raise UserError(f"{flag} {path}: it is a folder or a device; name a file, such as {path / example}")
     if path.exists() and any(path.samefile(file) for file in inputs if file.exists()):
         raise UserError(f"{flag} {path}: that is one of the inputs; name another file")
-    if only and path.exists():
-        kind, signature = only
-        with open(path, "rb") as there:
-            start = there.read(len(signature))
-        if start not in (b"", signature):  # an empty file holds nothing that could be lost
-            raise UserError(f"{flag} {path}: it is there and is no {kind} file; name another, or remove it first")
     probe = path.with_name(f".{path.name}.write-test.{os.getpid()}")
     with replace_file(probe) as file:
         file.write("")

@@ -1,12 +1,11 @@
 """The HDF5 file of embeddings: writing it, and reading it back. Needs no TensorFlow.
 
-Datasets: `emb` (N, D) float32 or float16; `path` and `identity` (N,) UTF-8 strings, in the same order;
-`augmentation_types` (A,), the names of the variants in which each image was embedded, and `emb_aug` (A, N, D) where
-these are several. Attributes: what made it. Files of older tools may have `emb` alone.
+Datasets: `emb` (N, D) float32 or float16; `path` and, where the list tells them, `identity` (N,) UTF-8 strings, in the
+same order; `augmentation_types` (A,), the names of the variants in which each image was embedded, and `emb_aug`
+(A, N, D) where these are several. Attributes: what made it. Files of older tools may have `emb` alone.
 """
 
 import contextlib
-import glob
 import io
 import json
 import os
@@ -19,8 +18,9 @@ import h5py
 import numpy as np
 
 from dataset.formats.manifest import Manifest
+from model.embedding.contents import Block, Contents
 from runtime.errors import UserError
-from runtime.files import replace_file
+from runtime.files import remove_unfinished, replace_file
 
 
 @dataclass(frozen=True)
@@ -46,42 +46,6 @@ class Embeddings:
         return len(self.emb)
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What a file of embeddings is to hold beside the embeddings themselves.
-
-    Attributes:
-        paths, identities: (N,) of the images.
-        dimensions: D.
-        types: (A,) names of the variants.
-        half: store float16 instead of float32.
-        attributes: what made the file.
-    """
-
-    paths: np.ndarray
-    identities: np.ndarray
-    dimensions: int
-    types: tuple[str, ...]
-    half: bool
-    attributes: dict[str, Any]
-
-    @property
-    def dtype(self) -> type[np.floating]:
-        return np.float16 if self.half else np.float32
-
-    @property
-    def most_bytes(self) -> int:
-        """What the file takes at most: the embeddings, and strings with all that HDF5 needs to find them."""
-        variants = len(self.types)
-        values = len(self.paths) * self.dimensions * (1 + variants if variants > 1 else 1)
-        text = sum(len(text.encode()) + 64 for strings in (self.paths, self.identities) for text in strings)
-        return values * np.dtype(self.dtype).itemsize + text * 5 // 4 + 2**17
-
-
-# The next n rows: emb (n, D), and emb_aug (A, n, D) or None where there is one variant.
-Block = tuple[np.ndarray, np.ndarray | None]
-
-
 def write_blocks(file: Path, contents: Contents, blocks: Iterable[Block]) -> None:
     """Writes the file as a whole, under a temporary name, then renamed; holds one block in memory.
 
@@ -92,8 +56,7 @@ def write_blocks(file: Path, contents: Contents, blocks: Iterable[Block]) -> Non
         UserError: when it cannot be written, or an embedding is too large for half precision.
     """
     file = Path(file)
-    for half in file.parent.glob(f".{glob.escape(file.name)}.*.tmp"):  # of a process that was killed
-        half.unlink()
+    remove_unfinished(file)
     with replace_file(file, "wb") as written:
         # HDF5 crashes when a disk is full, so that all the space it may need is taken before.
         if hasattr(os, "posix_fallocate"):  # not on macOS
@@ -109,7 +72,8 @@ def _fill(h5: h5py.File, contents: Contents, blocks: Iterable[Block]) -> None:
     text = h5py.string_dtype("utf-8")
     count, variants = len(contents.paths), len(contents.types)
     h5.create_dataset("path", data=contents.paths, dtype=text)
-    h5.create_dataset("identity", data=contents.identities, dtype=text)
+    if contents.identities is not None:
+        h5.create_dataset("identity", data=contents.identities, dtype=text)
     h5.create_dataset("augmentation_types", data=np.array(contents.types, object), dtype=text)
     h5.attrs.update(sorted(contents.attributes.items()))  # read back, they come in this order
     emb = h5.create_dataset("emb", (count, contents.dimensions), contents.dtype)
@@ -118,25 +82,11 @@ def _fill(h5: h5py.File, contents: Contents, blocks: Iterable[Block]) -> None:
     start = 0
     for block, each in blocks:
         stop = start + len(block)
-        emb[start:stop] = _stored(block, contents, start)
+        emb[start:stop] = contents.stored(block, start)
         if each is not None:
             for number, values in enumerate(each):
-                emb_aug[number, start:stop] = _stored(values, contents, start)
+                emb_aug[number, start:stop] = contents.stored(values, start)
         start = stop
-
-
-def _stored(values: np.ndarray, contents: Contents, start: int) -> np.ndarray:
-    """(n, D) as they are stored."""
-    if not contents.half:
-        return values
-    largest = np.abs(values).max(axis=1)
-    if (too_large := largest > np.finfo(np.float16).max).any():
-        row = int(too_large.argmax())
-        raise UserError(
-            f"{contents.paths[start + row]}: its embedding has a value of {largest[row]:.3g}, too large for --float16; "
-            f"leave that out"
-        )
-    return values.astype(np.float16)
 
 
 def read_embeddings(file: Path, *, variants: bool = True) -> Embeddings:

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from dataset.loading.checked import CheckedImages
 from model.configuration.params import Params
+from model.embedding.contents import Block, Contents
 from model.embedding.embedder import Embedder, images_at_a_time
-from model.embedding.hdf5_file import Block, Contents, write_blocks
+from model.embedding.outputs import most_bytes, write_output
 from model.embedding.partial import PartialEmbeddings, fingerprint_of
 from model.embedding.shards import Shard
 from model.embedding.views import TestTimeAugmentation, aggregate
@@ -95,13 +96,13 @@ def embed_to_file(job: Job, out: Path) -> str | None:
         "version": ", ".join(f"{name} {version}" for name, version in find_versions(_PACKAGES).items()),
     }
     manifest, types, dimensions = job.images.manifest, job.augmentation.names, job.params.embedding_size
-    paths, identities = manifest.paths[start:stop], manifest.identities[start:stop]
+    paths, identities = manifest.paths[start:stop], manifest.identities[start:stop] if manifest.labelled else None
     contents = Contents(paths, identities, dimensions, types, job.half, _attributes(job, whole))
     partial_file = out.with_name(f".{out.name}.partial")
     partial = PartialEmbeddings(partial_file, origin, stop - start, len(types), dimensions)
     if partial.note:
         job.say(partial.note)
-    _check_space(out, (stop - start - partial.done) * len(types) * dimensions * 4 + contents.most_bytes)
+    _check_space(out, (stop - start - partial.done) * len(types) * dimensions * 4 + most_bytes(out, contents))
     stopped = _embed_rest(job, embedder, partial)
     if stopped:
         job.say(
@@ -109,7 +110,7 @@ def embed_to_file(job: Job, out: Path) -> str | None:
             f"the same command goes on after them"
         )
         return stopped
-    write_blocks(out, contents, _aggregated(partial, job.aggregator))
+    write_output(out, contents, _aggregated(partial, job.aggregator))
     partial_file.unlink()
     return None
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from model.embedding.hdf5_file import Block, Contents, opened, write_blocks
+from model.embedding.contents import Block, Contents
+from model.embedding.hdf5_file import opened
+from model.embedding.outputs import check_contents, write_output
 from runtime.errors import UserError
 
 _BLOCK_BYTES = 2**25  # copied together
@@ -67,8 +69,8 @@ class _Part:
 def merge(out: Path, files: list[Path]) -> tuple[int, int]:
     """Joins the files of all shards, given in any order, to that of the whole list.
 
-    The file is the same, byte for byte, as if the list had been embedded in one piece. A block of embeddings is in
-    memory at a time, and all paths.
+    The ending of `out` tells its form. The file is the same, byte for byte, as if the list had been embedded in one
+    piece. A block of embeddings is in memory at a time, and all paths.
 
     Returns:
         (N, D).
@@ -82,15 +84,17 @@ def merge(out: Path, files: list[Path]) -> tuple[int, int]:
         if differs := [what for what, value in first.common.items() if part.common[what] != value]:
             raise UserError(f"{first.file} and {part.file} do not belong together: another {differs[0]}")
     _check_complete(parts)
+    identities = [part.contents.identities for part in parts if part.contents.identities is not None]
     contents = dataclasses.replace(
         first.contents,
         paths=np.concatenate([part.contents.paths for part in parts]),
-        identities=np.concatenate([part.contents.identities for part in parts]),
+        identities=np.concatenate(identities) if identities else None,
         attributes={
             name: value for name, value in first.contents.attributes.items() if name not in ("shard", "shard_of")
         },
     )
-    write_blocks(out, contents, _blocks(parts))
+    check_contents(out, contents.paths)
+    write_output(out, contents, _blocks(parts))
     return len(contents.paths), contents.dimensions
 
 
@@ -99,7 +103,8 @@ def _read_part(file: Path) -> _Part:
         attributes = dict(h5.attrs)
         if not {"shard", "shard_of"} <= set(attributes):
             raise UserError(f"{file}: it is no shard, but embeddings of a whole list; merge takes what --shard wrote")
-        emb, paths, identities = h5["emb"], h5["path"].asstr()[:], h5["identity"].asstr()[:]
+        emb, paths = h5["emb"], h5["path"].asstr()[:]
+        identities = h5["identity"].asstr()[:] if "identity" in h5 else None
         types = tuple(h5["augmentation_types"].asstr()[:])
         try:
             shard, whole = parse_shard(attributes["shard"]), json.loads(attributes["shard_of"])

@@ -147,17 +147,23 @@ def test_refusals(words, tmp_path, capsys, more, message):
 
 
 @pytest.mark.parametrize(
-    "name", ["RUN/params.json", "RUN/checkpoints/ckpt-4.index", "DATA/train.csv", "DATA/images/id 0/0.jpg"]
+    ("name", "message"),
+    [
+        ("RUN/params.json", "the ending must be .h5, .hdf5, .npy, .csv, which says what is written"),
+        ("RUN/checkpoints/ckpt-4.index", "the ending must be .h5, .hdf5, .npy, .csv, which says what is written"),
+        ("DATA/images/id 0/0.jpg", "the ending must be .h5, .hdf5, .npy, .csv, which says what is written"),
+        ("DATA/train.csv", "it is there and is no CSV file of embeddings; name another, or remove it first"),
+    ],
 )
 @pytest.mark.parametrize("merging", [False, True])
-def test_inputs_are_not_replaced(words, trained, dataset, capsys, name, merging):
+def test_inputs_are_not_replaced(words, trained, dataset, capsys, name, message, merging):
     place, _, rest = name.partition("/")
     file = {"RUN": trained, "DATA": dataset}[place] / rest
     before, beside = file.read_bytes(), sorted(file.parent.iterdir())
     line = ["merge", "a.h5"] if merging else words
     assert exit_code(lambda: main([*line, "--filename", str(file)])) == 2
     error = capsys.readouterr().err
-    assert error == f"error: --filename {file}: it is there and is no HDF5 file; name another, or remove it first\n"
+    assert error == f"error: --filename {file}: {message}\n"
     assert (file.read_bytes(), sorted(file.parent.iterdir())) == (before, beside)
 
 

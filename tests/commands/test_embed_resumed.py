@@ -10,7 +10,7 @@ import pytest
 from helpers.commands import command, setting, start
 
 from dataset.formats.manifest import write_manifest
-from dataset.loading.checked import load_images
+from dataset.loading.checked import check_images
 from embed import main
 from runtime.errors import UserError, exit_code
 from runtime.files import only_one
@@ -112,7 +112,7 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
         return capsys.readouterr().out
 
     def rotated(*arguments):
-        images = load_images(*arguments)
+        images = check_images(*arguments)
         return dataclasses.replace(images, orientations=np.full_like(images.orientations, 3))
 
     for more, changed, what in (
@@ -122,7 +122,7 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
         (["--shard", "1/2"], None, "shard"),
         (["--batch_size", "4"], None, "batch_size"),
         (["--image_root", str(elsewhere)], None, "image_root"),
-        ([], ("embed.load_images", rotated), "list"),
+        ([], ("embed.check_images", rotated), "list"),
         ([], ("model.embedding.job.find_versions", lambda packages: {"tensorflow": "1.0"}), "version"),
         ([], ("tensorflow.config.get_visible_devices", lambda kind: ["GPU:0"]), "kind of device"),
     ):

@@ -11,7 +11,8 @@ from sklearn.metrics import average_precision_score
 
 from dataset.formats.manifest import Manifest
 from evaluate import main
-from model.embedding.hdf5_file import Contents, write_blocks
+from model.embedding.contents import Contents
+from model.embedding.hdf5_file import write_blocks
 from runtime.errors import exit_code
 
 NAMES = {

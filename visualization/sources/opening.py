@@ -133,7 +133,10 @@ def _read_side(args: argparse.Namespace, file: str, csv: str | None) -> tuple[Ma
         embeddings = read_embeddings(Path(file), variants=False)
         if embeddings.paths is None or embeddings.identities is None:
             side = "query" if file == args.query_embeddings else "gallery"
-            raise UserError(f"{file}: it does not tell the paths and identities of its images: give --{side}_dataset")
+            raise UserError(
+                f"{file}: it does not tell the paths and identities of its images: give --{side}_dataset, a list "
+                "identity,path of the same images in the same order"
+            )
         manifest = Manifest(embeddings.identities, embeddings.paths, Path(root or ""), Path(file))
         return manifest, embeddings, root is not None
     path = Path(csv)

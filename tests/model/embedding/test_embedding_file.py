@@ -13,7 +13,8 @@ from helpers.embedding_files import write_embeddings
 
 from dataset.formats.manifest import read_manifest
 from embed import main
-from model.embedding.hdf5_file import Contents, embeddings_of, read_embeddings, trained_metric, write_blocks
+from model.embedding.contents import Contents
+from model.embedding.hdf5_file import embeddings_of, read_embeddings, trained_metric, write_blocks
 from runtime.errors import UserError, exit_code
 
 RANDOM = np.random.default_rng(0)
