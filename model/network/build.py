@@ -1,5 +1,7 @@
 """Preprocessing, backbone and head as one Keras model that takes uint8 images."""
 
+import contextlib
+from collections.abc import Iterator
 from types import ModuleType
 from typing import NamedTuple
 
@@ -46,7 +48,7 @@ def build_embedder(params: Params, *, synchronized: bool = False, imagenet: bool
 
 
 def build_network(params: Params, *, synchronized: bool = False, imagenet: bool = False) -> Network:
-    """The network of a run.
+    """The network of a run, with random weights; Keras's own settings stay as they are.
 
     Args:
         params: model_type, last_stride, backbone_stage, frozen_stages, batch_norm, head, embedding_size, image_size,
@@ -69,10 +71,23 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
         )
     stages = module.stages(params)
     check_stage(params, stages)
-    head = plugins.load("model.network.heads", params.head).head
-    keras.utils.set_random_seed(params.seed)
-    keras.config.set_dtype_policy(params.precision)
+    with _precision(params.precision):
+        return _build(module, stages, params, synchronized, imagenet)
 
+
+@contextlib.contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """Layers made in the block compute by this policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _build(module: ModuleType, stages: dict[int, str], params: Params, synchronized: bool, imagenet: bool) -> Network:
+    head = plugins.load("model.network.heads", params.head).head
     images = keras.Input((*params.image_shape, params.image_channels), dtype="uint8", name="images")
     pixels = keras.ops.cast(images, "float32")  # (B, H, W, C)
     channels = module.CHANNELS or params.image_channels

@@ -49,6 +49,7 @@ def build_learner(params: Params, data: TrainingSet, total: int, *, imagenet: bo
     replicas = strategy.num_replicas_in_sync
     if data.sampler.batch_size % replicas:
         raise UserError(f"a batch of {data.sampler.batch_size} images cannot be shared by {replicas} devices evenly")
+    keras.utils.set_random_seed(params.seed)  # right before the network: one seed, one network
     with strategy.scope():
         network = build_network(params, synchronized=replicas > 1, imagenet=imagenet)
         model = network.embedder

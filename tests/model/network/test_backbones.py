@@ -213,8 +213,8 @@ def inverted_residuals_by_hand(backbone, x, stride):
 def test_the_last_stage_with_either_stride(name, before, by_hand, width, tmp_path):
     """The same weights, read from a Keras weights file or a checkpoint of the other stride, give what they should."""
     networks = [build_embedder(params_of(model_type=name, last_stride=stride)) for stride in (2, 1)]
+    networks[1].set_weights(networks[0].get_weights())
     two, one = (model.get_layer("backbone") for model in networks)
-    np.testing.assert_equal(one.get_weights(), two.get_weights())  # of equal seeds
     assert [weight.path for weight in one.weights] == [weight.path for weight in two.weights]
     assert (two.output_shape, one.output_shape) == ((None, 2, 1, width), (None, 4, 2, width))
     scrambled(two).save_weights(tmp_path / "two.weights.h5")

@@ -94,10 +94,15 @@ def test_half_precision_ends_before_the_embedding(values):
     assert {v.dtype for v in network.embedder.trainable_variables} == {"float32"}
 
 
-def test_equal_seeds_give_equal_networks():
-    one, two, other = (build(seed=seed).get_weights() for seed in (1, 1, 2))
+def test_keras_seed_makes_the_network_and_building_it_changes_no_setting_of_keras():
+    weights = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        weights.append(build(precision="mixed_bfloat16").get_weights())
+    one, two, other = weights
     np.testing.assert_equal(one, two)
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
+    assert keras.config.dtype_policy().name == "float32"
 
 
 @pytest.mark.parametrize(
