@@ -1,6 +1,6 @@
 """Images to vectors: the one path that evaluating, embedding and visualising share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -85,8 +85,18 @@ class Embedder:
         """
         size = images_at_a_time(batch_size, self._params, len(files))
         shape = self._augmentation.load_shape(self._params)
-        row = start
         loaded = embedding_batches(files, orientations, self._params, size, shape=shape, start=start, stop=stop)
+        yield from self.batches_of(loaded, size, start)
+
+    def batches_of(self, loaded: Iterable[tf.Tensor], size: int, start: int = 0) -> Iterator[np.ndarray]:
+        """The same of images that are loaded: (n, h, w, C) uint8 -> (n, A, D) float32.
+
+        Args:
+            loaded: batches of `size` images, but for the first and the last, which may be smaller.
+            size: of every batch that the network gets.
+            start: the first image's place in the whole list.
+        """
+        row = start
         for images in loaded:
             count, before = len(images), row % size
             if count < size:

@@ -1,0 +1,166 @@
+"""A trained network in Python: images to vectors, and vectors to distances. `model.load` opens it."""
+
+import itertools
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dataset import images as decoding
+from dataset.loading.inspection import inspect_files
+from model.configuration.params import Params
+from model.embedding.embedder import Embedder, images_at_a_time
+from model.embedding.pictures import Picture, as_pictures, is_picture, pixels_of
+from model.metrics.ranking.gallery_distances import EmbeddingDistances
+from model.network.build import build_embedder
+from model.run.checkpoint_files import find_checkpoint
+from model.run.model_json import NAME, Threshold, find_threshold, read_model_json
+from model.run.restore import restore_model
+from model.run.results import origin_of, results_with
+from model.run.run_folder import RunFolder
+from runtime import plugins
+from runtime.errors import UserError
+
+
+class ImageEmbedder:
+    """A network with its weights, and what is known of it.
+
+    Attributes:
+        params: of the run.
+        checkpoint: its name, such as "ckpt-1200".
+        metric: the distance that its embeddings are for, a module of `model.distances`.
+        threshold: the operating point, `.value`, at a false-positive rate `.fpr`, with the true-positive rate `.tpr` on
+            the evaluation set `.set`: two images nearer than the value are taken for one identity. None where no
+            results have one.
+    """
+
+    def __init__(self, model: keras.Model, params: Params, checkpoint: str, threshold: Threshold | None) -> None:
+        """`model` is an embedder, `params` are those of its run."""
+        self.params, self.checkpoint, self.metric, self.threshold = params, checkpoint, params.metric, threshold
+        self._embedder = Embedder(model, params)
+
+    def embed(self, images: Picture | Sequence[Picture], *, batch_size: int | None = None) -> np.ndarray:
+        """The embeddings of images, in order: (N, D) float32, the same bits that embed.py writes for these files.
+
+        Args:
+            images: names of JPEG or PNG files, pictures of Pillow, or pixels (H, W), (H, W, 1) or (H, W, 3) uint8, of
+                any size, in any mixture; one of them is a list of one. Where a network for grey gets colour, files
+                become grey by the decoder's weights and all others by Pillow's, which round otherwise.
+            batch_size: images at a time; None is the run's `eval_batch_size`.
+
+        Raises:
+            UserError: for what is no image, or cannot be read; names it.
+        """
+        listed = as_pictures(images)
+        embeddings = np.empty((len(listed), self.params.embedding_size), np.float32)
+        if not listed:
+            return embeddings
+        files = [str(image) if isinstance(image, str | Path) else None for image in listed]
+        named = [file for file in files if file is not None]
+        seen = inspect_files(named)
+        for number, problem in seen.problems.items():
+            raise UserError(f"{named[number]}: {problem}")
+        if len(named) == len(listed):
+            batches = self._embedder.batches(named, seen.orientations, batch_size=batch_size)
+        else:
+            orientations = dict(zip(named, seen.orientations, strict=True))
+            size = images_at_a_time(batch_size, self.params, len(listed))
+            batches = self._embedder.batches_of(self._loaded(listed, orientations, size), size)
+        done = 0
+        for vectors in batches:
+            embeddings[done : done + len(vectors)] = vectors[:, 0]
+            done += len(vectors)
+        if (bad := ~np.isfinite(embeddings).all(axis=1)).any():
+            raise UserError(f"image {int(bad.argmax())}: its embedding is not finite; load an earlier checkpoint")
+        return embeddings
+
+    def distance(self, a: Picture | Sequence[Picture], b: Picture | Sequence[Picture]) -> float | np.ndarray:
+        """Distances by `metric`, as evaluations compute them.
+
+        Args:
+            a, b: an embedding (D,) or embeddings (N, D) as `embed` gives them, or one image or a list of images.
+
+        Returns:
+            A number for one and one, (N,) for one and several, (N, M) for several and several; float64.
+        """
+        (first, one), (second, other) = (self._vectors(given) for given in (a, b))
+        rows, columns = np.divmod(np.arange(len(first) * len(second)), max(1, len(second)))
+        distances = EmbeddingDistances(first, second, self.metric)
+        found = distances.in_units(distances.pairs(rows, columns)).reshape(len(first), len(second))
+        found = found[0] if one else found
+        found = found[..., 0] if other else found
+        return found if found.ndim else float(found)
+
+    def _vectors(self, given: Picture | Sequence[Picture]) -> tuple[np.ndarray, bool]:
+        """Embeddings (N, D), and whether one was given alone."""
+        size = self.params.embedding_size
+        if isinstance(given, np.ndarray) and given.dtype.kind == "f":
+            if given.ndim not in (1, 2) or given.shape[-1] != size:
+                raise UserError(f"embeddings of shape {given.shape}: they must be ({size},) or (N, {size})")
+            return np.atleast_2d(given), given.ndim == 1
+        return self.embed(given), is_picture(given)
+
+    def _loaded(self, listed: list[Picture], orientations: dict[str, int], size: int) -> Iterator[tf.Tensor]:
+        """Batches (n, H, W, C) uint8 of images of all kinds."""
+        numbered = enumerate(listed)
+        while batch := list(itertools.islice(numbered, size)):
+            yield tf.stack([self._resized(number, image, orientations) for number, image in batch])
+
+    def _resized(self, number: int, image: Picture, orientations: dict[str, int]) -> tf.Tensor:
+        channels, shape = self.params.image_channels, self.params.image_shape
+        if isinstance(image, str | Path):
+            try:
+                pixels = decoding.decode(tf.io.read_file(str(image)), channels)
+            except tf.errors.InvalidArgumentError:
+                raise UserError(f"{image}: corrupt image data") from None
+            pixels = decoding.turn_upright(pixels, tf.constant(orientations[str(image)]))
+        else:
+            try:
+                pixels = tf.constant(pixels_of(image, channels))
+            except UserError as error:
+                raise UserError(f"image {number}: {error}") from None
+        if pixels.shape[:2] == shape:
+            return pixels
+        return decoding.resize(pixels, shape, self.params.pad_to_square)
+
+
+def open_embedder(source: str | Path, checkpoint: str | None = None) -> ImageEmbedder:
+    """What `model.load` gives; its docstring has the rest."""
+    path = Path(source)
+    if path.is_file() or (path / NAME).is_file():
+        if checkpoint is not None:
+            raise UserError(f"{path}: an exported model has one checkpoint; leave out {checkpoint!r}")
+        return _open_exported(path)
+    run = RunFolder(path)
+    if not (run.params_json.is_file() or run.resolved_json.is_file()):
+        raise UserError(f"{path}: neither a run (a folder with params.json) nor a model that export.py wrote")
+    params = run.load_trained_params()
+    found = find_checkpoint(path, checkpoint or ("best" if run.best_json.is_file() else "latest"))
+    model = build_embedder(params)
+    restore_model(found, model)
+    results = [line for line in results_with(run, origin_of(params)) if line["checkpoint"] == found.name]
+    return ImageEmbedder(model, params, found.name, find_threshold(results))
+
+
+def _open_exported(path: Path) -> ImageEmbedder:
+    exported = read_model_json(path)
+    file, params = exported.path, exported.trained_params
+    if exported.format != "keras":
+        raise UserError(
+            f"{file}: load opens runs and models of export.py --format keras; the model_card.md beside it shows how "
+            f"{exported.format} is opened"
+        )
+    for package, name in (("model.network.backbones", params.model_type), ("model.network.heads", params.head)):
+        plugins.load(package, name)  # Keras finds the layers of a file among those that were imported
+    try:
+        model = keras.saving.load_model(file, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{file}: not a whole Keras model ({reason}); export the run again") from None
+    shapes = (tuple(model.input_shape), tuple(model.output_shape))
+    if shapes != (exported.input.shape, (None, exported.embedding_size)):
+        raise UserError(f"{file}: its input and output are {shapes[0]} and {shapes[1]}, not what {NAME} says")
+    return ImageEmbedder(model, params, exported.checkpoint, exported.threshold)
