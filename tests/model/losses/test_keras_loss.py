@@ -80,17 +80,26 @@ def test_a_batch_of_many_chunks_whose_size_is_not_known_beforehand(metric, jit_c
         np.testing.assert_allclose(gradient, tape.gradient(expected, embeddings), atol=1e-6)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_fit_sees_the_values_of_tensorflow_addons(jit_compile):
+@pytest.mark.parametrize(
+    ("ours", "theirs", "settings"),
+    [
+        (
+            TripletLoss("tf_batch_semi_hard", 1.0, "sqeuclidean"),
+            "semihard",
+            {"margin": 1.0, "distance_metric": "squared-L2"},
+        ),
+        (TripletLoss("tf_batch_semi_hard", 0.5, "cosine"), "semihard", {"margin": 0.5, "distance_metric": "angular"}),
+        (TripletLoss("batch_hard", 1.0), "hard", {"margin": 1.0, "distance_metric": "L2"}),
+        (TripletLoss("batch_hard", "soft"), "hard", {"soft": True, "distance_metric": "L2"}),
+    ],
+)
+def test_fit_sees_the_values_of_tensorflow_addons(ours, theirs, settings):
     addons = load_triplet_losses()
+    loss = getattr(addons, f"triplet_{theirs}_loss")
     points, labels = clusters()
-    ours = compiled(
-        TripletLoss(strategy="tf_batch_semi_hard", margin=1.0, metric="sqeuclidean"), jit_compile=jit_compile
-    )
-    theirs = compiled(lambda y, x: addons.triplet_semihard_loss(y, x, margin=1.0, distance_metric="squared-L2"))
+    models = compiled(ours, jit_compile=True), compiled(lambda y, x: loss(y, x, **settings))
     histories = [
-        model.fit(points, labels, batch_size=24, shuffle=False, epochs=3, verbose=0).history["loss"]
-        for model in (ours, theirs)
+        model.fit(points, labels, batch_size=24, shuffle=False, epochs=3, verbose=0).history["loss"] for model in models
     ]
     np.testing.assert_allclose(*histories, rtol=1e-4)  # it computes distances in single precision
 
