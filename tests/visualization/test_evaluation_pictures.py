@@ -136,7 +136,8 @@ def test_the_projector_keeps_its_images(tmp_path):
     labels = []
     for step in range(2):
         emb = random.standard_normal((20, 4)).astype(np.float32)
-        projector.write(embedded_set(emb, [f"id {i % 5}\t\n" for i in range(20)]), f"step {step}")
+        points = embedded_set(emb, [f"id {i % 5}\t\n" for i in range(20)]).query
+        projector.write(points, points, f"step {step}")
         labels.append((tmp_path / "projector" / "labels.tsv").read_text())
         rows = [line.split("\t") for line in labels[-1].splitlines()[1:]]
         assert len({identity for identity, *_ in rows}) == 2  # whole identities: one sees whether each is together

@@ -35,8 +35,8 @@ def add_number(
     parser.add_argument(flag, type=number(kind, least, most), default=default, metavar="N", help=help + told)
 
 
-def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --model_dir and --query_embeddings, and all that goes with either."""
+def add_source_arguments(parser: argparse.ArgumentParser, *, compared: bool = True) -> None:
+    """Adds --model_dir and --query_embeddings, and all that goes with either; `compared`: and --metric, --excluder."""
     run = parser.add_argument_group("embeddings by a run's network")
     add_run_arguments(run, required=False)
     run.add_argument("--checkpoint", metavar="NAME", help="latest, best, ckpt-1200, or a path (default: latest)")
@@ -52,6 +52,9 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the lists' paths start (default: as the dataset.json beside a list says, else beside the list)",
     )
+    if not compared:
+        parser.set_defaults(metric=None, excluder="diagonal")
+        return
     both = parser.add_argument_group("how they are compared")
     both.add_argument(
         "--metric",
@@ -103,14 +106,45 @@ def check_output_file(
     out = Path(given or default)
     if out.suffix.lower() not in suffixes:
         raise UserError(f"--out {out}: its name must end in {' or '.join(suffixes)}")
-    if not given:
-        folder = Path(args.model_dir or Path(args.query_embeddings).parent)
-        if not folder.is_dir():
-            raise UserError(f"{folder}: there is no such folder")
-        if args.model_dir:
-            folder = folder / "pictures"
-            folder.mkdir(exist_ok=True)
-        out = folder / default
+    out = out if given else _default_folder(args) / default
     inputs = [getattr(args, name, None) for name in _INPUTS]
     check_output(out, "--out", default, [Path(file) for file in inputs if file])
     return out
+
+
+def check_output_folder(args: argparse.Namespace, given: str | None, default: str, own: set[str]) -> Path:
+    """The folder to write to, which is made; checks the source's arguments first.
+
+    Args:
+        args: of the command.
+        given: the folder that the user named; None for `default` in RUN/pictures, or beside Q.h5.
+        default: the folder's name there.
+        own: the names of what is written into it: a folder that holds anything else is not touched.
+
+    Raises:
+        UserError: for wrong arguments, a file, a folder of something else, or a place where nothing can be written.
+    """
+    check_source(args)
+    out = Path(given) if given else _default_folder(args) / default
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: it is a file; name a folder")
+    if out.is_dir() and (foreign := sorted({entry.name for entry in out.iterdir()} - own)):
+        raise UserError(f"--out {out}: it holds something else ({foreign[0]}); name another folder, or a new one")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: the folder {out.absolute().parent} does not exist; make it first")
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror}") from error
+    return out
+
+
+def _default_folder(args: argparse.Namespace) -> Path:
+    """RUN/pictures, which is made, or where Q.h5 is."""
+    folder = Path(args.model_dir or Path(args.query_embeddings).parent)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder")
+    if args.model_dir:
+        folder = folder / "pictures"
+        folder.mkdir(exist_ok=True)
+    return folder

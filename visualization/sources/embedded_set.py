@@ -117,26 +117,48 @@ def assemble_set(
     Raises:
         UserError: for embeddings that are not finite, a wrong excluder, or when no query has a match.
     """
+    sides = pair_sides(lists, embeddings)
+    query, gallery = sides[0][1], sides[-1][1]
+    task = make_task(query, gallery, lists.excluder)
+    named = with_cameras(query, gallery, lists.excluder)
+    points = [
+        make_points(emb, manifest, opens) for (emb, _), manifest, opens in zip(sides, named, can_open, strict=False)
+    ]
+    others = "all others" if lists.together else f"{len(points[-1]):,}"
+    facts = facts | {"images": f"{len(points[0]):,} against {others}", "metric": metric, "excluder": task.rules}
+    if lists.pooling != "none":
+        facts["pooled"] = f"{lists.pooling} of the images of a sequence; the first of them is shown"
+    return EmbeddedSet(title, facts, metric, points[0], points[-1], task)
+
+
+def pair_sides(lists: Lists, embeddings: np.ndarray) -> list[tuple[np.ndarray, Manifest]]:
+    """Embeddings and list of the queries, and of the gallery where it is another; pooled where the lists say so.
+
+    Args:
+        lists: N images.
+        embeddings: (N, D) of `lists.files()`, in that order.
+
+    Raises:
+        UserError: for embeddings that are not finite.
+    """
     count = len(lists.query)
     sides = [(embeddings[:count], lists.query)] + ([] if lists.together else [(embeddings[count:], lists.gallery)])
     if lists.pooling != "none":
         sides = [pool_sequences(*side, lists.pooling) for side in sides]
     for emb, manifest in sides:
         check_embeddings(emb, manifest)
-    query, gallery = sides[0][1], sides[-1][1]
-    task = make_task(query, gallery, lists.excluder)
-    named = with_cameras(query, gallery, lists.excluder)
-    points = []
-    for (emb, _), manifest, opens in zip(sides, named, can_open, strict=False):
-        files = [Path(file) for file in manifest.files()] if opens else None
-        cameras = None if manifest.cameras is None else manifest.cameras.astype(str)
-        emb = np.ascontiguousarray(emb, np.float32)
-        points.append(Points(emb, manifest.paths.tolist(), files, manifest.identities.astype(str), cameras))
-    others = "all others" if lists.together else f"{len(points[-1]):,}"
-    facts = facts | {"images": f"{len(points[0]):,} against {others}", "metric": metric, "excluder": task.rules}
-    if lists.pooling != "none":
-        facts["pooled"] = f"{lists.pooling} of the images of a sequence; the first of them is shown"
-    return EmbeddedSet(title, facts, metric, points[0], points[-1], task)
+    return sides
+
+
+def make_points(emb: np.ndarray, manifest: Manifest, opens: bool) -> Points:
+    """Brings the images of a list and their embeddings (N, D) together; `opens`: whether their files are there."""
+    return Points(
+        np.ascontiguousarray(emb, np.float32),
+        manifest.paths.tolist(),
+        [Path(file) for file in manifest.files()] if opens else None,
+        manifest.identities.astype(str),
+        None if manifest.cameras is None else manifest.cameras.astype(str),
+    )
 
 
 def check_can_open(points: Points) -> list[Path]:

@@ -38,6 +38,17 @@ class Run(NamedTuple):
         }
 
 
+class Source(NamedTuple):
+    """Lists, and embeddings (N, D) of their images: what `assemble_set` wants, in its order and by its names."""
+
+    lists: Lists
+    embeddings: np.ndarray
+    metric: str
+    title: str
+    facts: dict[str, str]
+    can_open: tuple[bool, bool]
+
+
 def open_run(args: argparse.Namespace) -> Run:
     """The run of --model_dir, with --set and --checkpoint.
 
@@ -54,7 +65,16 @@ def open_source(args: argparse.Namespace) -> EmbeddedSet:
     Raises:
         UserError: for files, lists, images or checkpoints that are wrong or do not belong together.
     """
-    return _embed(args) if args.model_dir else _read(args)
+    return assemble_set(**open_embeddings(args)._asdict())
+
+
+def open_embeddings(args: argparse.Namespace, *, labelled: bool = True) -> Source:
+    """The same without ranking anything: no image needs a match. Unless `labelled`, none needs an identity, either.
+
+    Raises:
+        UserError: as `open_source`.
+    """
+    return _embed(args) if args.model_dir else _read(args, labelled)
 
 
 def choose_set(prepared: PreparedDataset, name: str | None) -> EvaluationSet:
@@ -77,7 +97,7 @@ def choose_set(prepared: PreparedDataset, name: str | None) -> EvaluationSet:
     raise UserError(f"--eval_set {name}: {prepared.folder} has no such retrieval set; it has {', '.join(sets)}")
 
 
-def _embed(args: argparse.Namespace) -> EmbeddedSet:
+def _embed(args: argparse.Namespace) -> Source:
     """A set of a data set, embedded by the network of a run."""
     run = open_run(args)
     params = run.params
@@ -92,19 +112,21 @@ def _embed(args: argparse.Namespace) -> EmbeddedSet:
     devices.prepare(args.device, params.deterministic)
     from visualization.sources.network import load_embed
 
-    return assemble_set(
+    return Source(
         lists,
         load_embed(run.checkpoint, params)(lists.files(), orientations, "images"),
         args.metric or params.metric,
         title=printable(f"{prepared.name}, {chosen.name}"),
         facts=run.facts() | {"data set": printable(prepared.folder), "set": printable(chosen.name)},
+        can_open=(True, True),
     )
 
 
-def _read(args: argparse.Namespace) -> EmbeddedSet:
+def _read(args: argparse.Namespace, labelled: bool) -> Source:
     """The set of files that embed.py wrote."""
     named = [file for file in (args.query_embeddings, args.gallery_embeddings) if file]
-    sides = [_read_side(args, *side) for side in zip(named, (args.query_dataset, args.gallery_dataset), strict=False)]
+    csvs = (args.query_dataset, args.gallery_dataset)
+    sides = [_read_side(args, *side, labelled) for side in zip(named, csvs, strict=False)]
     manifests, embeddings, opens = zip(*sides, strict=True)
     sizes = [each.emb.shape[1] for each in embeddings]
     if len(set(sizes)) > 1:
@@ -114,7 +136,7 @@ def _read(args: argparse.Namespace) -> EmbeddedSet:
     first = embeddings[0].attributes
     told = {name: printable(str(first[name])) for name in ("checkpoint", "step", "aggregator") if name in first}
     trained = trained_metric(each.attributes for each in embeddings)
-    return assemble_set(
+    return Source(
         Lists(manifests[0], manifests[-1], args.excluder or "diagonal"),
         np.concatenate([each.emb for each in embeddings]),
         args.metric or (trained if trained in list_distances() else "euclidean"),
@@ -124,21 +146,26 @@ def _read(args: argparse.Namespace) -> EmbeddedSet:
     )
 
 
-def _read_side(args: argparse.Namespace, file: str, csv: str | None) -> tuple[Manifest, Embeddings, bool]:
+def _read_side(
+    args: argparse.Namespace, file: str, csv: str | None, labelled: bool
+) -> tuple[Manifest, Embeddings, bool]:
     """The list, the embeddings, and whether it is known where the images are."""
     root = args.image_root or None
     if root is not None and not Path(root).is_dir():
         raise UserError(f"--image_root {root}: there is no such folder")
     if csv is None:
         embeddings = read_embeddings(Path(file), variants=False)
-        if embeddings.paths is None or embeddings.identities is None:
+        paths, identities = embeddings.paths, embeddings.identities
+        if paths is not None and identities is None and not labelled:
+            identities = np.full(len(paths), "", object)
+        if paths is None or identities is None:
             side = "query" if file == args.query_embeddings else "gallery"
             raise UserError(
-                f"{file}: it does not tell the paths and identities of its images: give --{side}_dataset, a list "
-                "identity,path of the same images in the same order"
+                f"{file}: it does not tell the paths{' and identities' if labelled else ''} of its images: give "
+                f"--{side}_dataset, a list identity,path of the same images in the same order"
             )
-        manifest = Manifest(embeddings.identities, embeddings.paths, Path(root or ""), Path(file))
-        return manifest, embeddings, root is not None
+        manifest = Manifest(identities, paths, Path(root or ""), Path(file))
+        return manifest, embeddings, root is not None or paths[0].startswith("/")
     path = Path(csv)
     manifest = read_manifest(path, image_root_of(path, root))
     told = root is not None or (path.parent / "dataset.json").exists()

@@ -69,7 +69,7 @@ class EvaluationPictures:
         if "rankings" in self._shown:
             yield "rankings", self._rankings(looked_at)
         if self._projector:
-            self._projector.write(embedded, f"step {step}")
+            self._projector.write(embedded.query, embedded.gallery, f"step {step}")
         if "distances" in self._shown:
             yield "distances", histogram_figure.picture_distances(looked_at)
 

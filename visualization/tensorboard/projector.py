@@ -14,7 +14,7 @@ from PIL import Image
 from runtime.files import replace_file
 from visualization.kit.printable import printable
 from visualization.kit.thumbnails import open_small
-from visualization.sources.embedded_set import EmbeddedSet, Points, check_can_open
+from visualization.sources.embedded_set import Points
 
 CONFIG, VECTORS, LABELS, SPRITE = "projector_config.pbtxt", "vectors.tsv", "labels.tsv", "images.png"
 _LARGEST_SPRITE = 8192  # pixels of a side: the most that browsers take
@@ -22,7 +22,12 @@ _SIDE = 64  # of an image in it
 
 
 class Projector:
-    """Writes an evaluation set's files; knows after the first time which images it shows."""
+    """Writes the files of a set of images; knows after the first time which images it shows.
+
+    Attributes:
+        shown: how many images that are.
+        pictures: of how many of them there is a picture.
+    """
 
     def __init__(self, folder: Path, images: int, seed: int) -> None:
         """Args:
@@ -32,58 +37,72 @@ class Projector:
         """
         self._folder, self._images, self._seed = folder, images, seed
         self._chosen: np.ndarray | None = None
+        self.shown = self.pictures = 0
 
-    def write(self, embedded: EmbeddedSet, name: str) -> None:
+    def write(self, query: Points, gallery: Points, name: str) -> None:
         """Writes the vectors, under a name; the first time all else, too.
+
+        Args:
+            query, gallery: the images; the same object where they are one set.
+            name: what TensorBoard calls the vectors.
 
         Raises:
             UserError: when they cannot be written.
         """
-        sides = {"query": embedded.query, "gallery": embedded.gallery}
-        if embedded.gallery is embedded.query:
-            sides = {"all": embedded.query}
+        sides = {"all": query} if gallery is query else {"query": query, "gallery": gallery}
         images = [(role, points, index) for role, points in sides.items() for index in range(len(points))]
         chosen = self._chosen
         if chosen is None:
             chosen = self._choose([points.identities[index] for _, points, index in images])
-            _write_pictures([images[place] for place in chosen], self._folder / "projector")
-            self._chosen = chosen
+            (self._folder / CONFIG).unlink(missing_ok=True)  # of other images: until all is there, there is nothing
+            self.pictures = _write_pictures([images[place] for place in chosen], self._folder / "projector")
+            self._chosen, self.shown = chosen, len(chosen)
         with replace_file(self._folder / "projector" / VECTORS) as file:
             for place in chosen:
                 _, points, index = images[place]
                 file.write("\t".join(map("{:.6g}".format, points.emb[index].tolist())) + "\n")
-        side = _side(len(chosen))
+        side, quoted = _side(len(chosen)), name.replace("\\", "\\\\").replace('"', '\\"')
+        sprite = f'image_path: "projector/{SPRITE}" single_image_dim: {side} single_image_dim: {side}'
         with replace_file(self._folder / CONFIG) as file:  # last: now all that it names is there
             file.write(
                 "embeddings {\n"
-                f'  tensor_name: "{name}"\n'
+                f'  tensor_name: "{quoted}"\n'
                 f'  tensor_path: "projector/{VECTORS}"\n'
                 f'  metadata_path: "projector/{LABELS}"\n'
-                f'  sprite {{ image_path: "projector/{SPRITE}" single_image_dim: {side} single_image_dim: {side} }}\n'
-                "}\n"
+                + (f"  sprite {{ {sprite} }}\n" if self.pictures else "")
+                + "}\n"
             )
 
     def _choose(self, identities: list[str]) -> np.ndarray:
-        """Images of as few identities as it takes, so that one sees whether each is together."""
-        names, codes = np.unique(identities, return_inverse=True)
+        """Images of as few identities as it takes, so that one sees whether each is together, or random ones."""
+        labels = identities if any(identities) else range(len(identities))
+        names, codes = np.unique(labels, return_inverse=True)
         turn = np.random.default_rng(self._seed).permutation(len(names))[codes]  # (N,) which identity comes when
         return np.sort(np.argsort(turn, kind="stable")[: self._images])
 
 
-def _write_pictures(chosen: list[tuple[str, Points, int]], folder: Path) -> None:
-    """Labels and small images."""
+def _write_pictures(chosen: list[tuple[str, Points, int]], folder: Path) -> int:
+    """Labels and, where it is known where the images are, small images; the number of these."""
     side, across = _side(len(chosen)), _across(len(chosen))
-    sprite = Image.new("RGB", (across * side, across * side), "white")
+    labelled = any(points.identities[index] for _, points, index in chosen)
     with replace_file(folder / LABELS) as file:
-        file.write("identity\tfile\tset\n")
-        for place, (role, points, index) in enumerate(chosen):
-            cells = (points.identities[index], points.paths[index], role)
+        file.write("identity\tfile\tset\n" if labelled else "file\tset\n")
+        for role, points, index in chosen:
+            cells = ([points.identities[index]] if labelled else []) + [points.paths[index], role]
             file.write("\t".join(" ".join(printable(cell).split()) for cell in cells) + "\n")
-            picture = open_small(check_can_open(points)[index], side) or Image.new("RGB", (side, side), "grey")
-            x, y = place % across * side, place // across * side
-            sprite.paste(picture, (x + (side - picture.width) // 2, y + (side - picture.height) // 2))
-    with replace_file(folder / SPRITE, "wb") as file:
-        sprite.save(file, "PNG")
+    sprite, found = Image.new("RGB", (across * side, across * side), "white"), 0
+    for place, (_, points, index) in enumerate(chosen):
+        picture = open_small(points.files[index], side) if points.files else None
+        found += picture is not None
+        picture = picture or Image.new("RGB", (side, side), "grey")
+        x, y = place % across * side, place // across * side
+        sprite.paste(picture, (x + (side - picture.width) // 2, y + (side - picture.height) // 2))
+    if found:
+        with replace_file(folder / SPRITE, "wb") as file:
+            sprite.save(file, "PNG")
+    else:
+        (folder / SPRITE).unlink(missing_ok=True)
+    return found
 
 
 def _across(count: int) -> int:

@@ -1,0 +1,28 @@
+"""Runs `visualize.py projector`."""
+
+import argparse
+import shlex
+
+from visualization.kit.printable import printable
+from visualization.sources.arguments import check_output_folder
+from visualization.sources.embedded_set import make_points, pair_sides
+from visualization.sources.opening import open_embeddings
+from visualization.tensorboard.projector import CONFIG, Projector
+
+
+def run(args: argparse.Namespace) -> int:
+    out = check_output_folder(args, args.out, "projector", {CONFIG, "projector"})
+    source = open_embeddings(args, labelled=False)
+    sides = pair_sides(source.lists, source.embeddings)
+    points = [make_points(*side, opens) for side, opens in zip(sides, source.can_open, strict=False)]
+    step = f", step {source.facts['step']}" if "step" in source.facts else ""
+    projector = Projector(out, args.images, args.seed)
+    projector.write(points[0], points[-1], f"{source.title}{step}")
+    if not projector.pictures:
+        print("no small images: they are not where the list says; --image_root DIR says where its paths start")
+    elif missing := projector.shown - projector.pictures:
+        print(f"{missing:,} images cannot be opened: grey in the projector")
+    total = sum(map(len, points))
+    print(f"wrote {printable(out)}: {projector.shown:,} of {total:,} images, {source.embeddings.shape[1]} dimensions")
+    print(f"open it with: tensorboard --logdir {shlex.quote(printable(out))} and http://localhost:6006/#projector")
+    return 0
