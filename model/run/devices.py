@@ -19,9 +19,7 @@ def prepare(device: str = "auto", deterministic: bool = False) -> list[str]:
         UserError: for another name, or a GPU that is not there.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # only errors; Python still sees every exception
-    kind, _, number = device.partition(":")
-    if kind not in ("auto", "cpu", "gpu") or (number and (kind != "gpu" or not number.isdigit())):
-        raise UserError(f"--device {device!r}: it must be auto, cpu, gpu or gpu:N")
+    kind, number = split_device(device, "--device")
     tf = _import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
     if kind == "gpu" and len(gpus) <= int(number or 0):
@@ -34,6 +32,18 @@ def prepare(device: str = "auto", deterministic: bool = False) -> list[str]:
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     return [gpu.name.rpartition("physical_device:")[2] for gpu in chosen] or ["CPU"]
+
+
+def split_device(device: str, flag: str) -> tuple[str, str]:
+    """("gpu", "1") of "gpu:1", ("cpu", "") of "cpu".
+
+    Raises:
+        UserError: for another name; tells the flag that gave it.
+    """
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "gpu") or (number and (kind != "gpu" or not number.isdigit())):
+        raise UserError(f"{flag} {device!r}: it must be auto, cpu, gpu or gpu:N")
+    return kind, number
 
 
 def _import_tensorflow() -> ModuleType:

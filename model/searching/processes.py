@@ -1,0 +1,105 @@
+"""The processes of one run: train.py, and evaluate.py beside it."""
+
+import ctypes
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from model.run.run_folder import RunFolder
+from model.searching.trials import is_finished
+from runtime import plugins
+from runtime.errors import UserError
+
+SCRIPTS = plugins.ROOT  # where train.py and evaluate.py are
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+class Job:
+    """A run that is trained and evaluated on one device."""
+
+    def __init__(self, run: RunFolder, device: str) -> None:
+        self.run = run
+        self._device = device
+        self._trainer: subprocess.Popen[bytes] | None = None
+        self._evaluator: subprocess.Popen[bytes] | None = None
+        self._again = False  # the evaluator was started a second time
+
+    def look(self) -> str | None:
+        """Starts the processes as soon as nobody else is at work in the run; None while they work.
+
+        In the end, why the run failed, or "".
+        """
+        if self._trainer is None or self._evaluator is None:
+            if self._is_free():
+                self._trainer, self._evaluator = self._start("train"), self._start("evaluate")
+            return None
+        trained, evaluated = self._trainer.poll(), self._evaluator.poll()
+        if evaluated and not trained:
+            self.stop()
+            return _reason(self.run.folder / "evaluate.log", evaluated)
+        if trained is None:  # an evaluator that waited for too long has ended with 0; there will be another
+            return None
+        if trained or not self.run.done.exists():
+            self.stop()
+            return _reason(self.run.folder / "train.err", trained) if trained else "the training was stopped"
+        if evaluated is None:
+            return None
+        if not self._again and not is_finished(self.run):
+            self._evaluator, self._again = self._start("evaluate"), True
+            return None
+        return "" if self.run.best_json.exists() else "no checkpoint could be evaluated"
+
+    def terminate(self) -> None:
+        """Asks the processes to end: the trainer saves first."""
+        for process in (self._trainer, self._evaluator):
+            if process and process.poll() is None:
+                process.terminate()
+
+    def stop(self) -> None:
+        """Ends the processes, and waits until they have."""
+        self.terminate()
+        for process in (self._trainer, self._evaluator):
+            if process:
+                process.wait()
+
+    def _is_free(self) -> bool:
+        """Whether the processes of a search that was killed have ended."""
+        try:
+            with self.run.lock("train"), self.run.lock("evaluate"):
+                return True
+        except UserError:
+            return False
+
+    def _start(self, command: str) -> "subprocess.Popen[bytes]":
+        """Starts a script. What train.py prints is in train.log anyway; what ended it in train.err."""
+        words = [sys.executable, str(SCRIPTS / f"{command}.py"), "--model_dir", str(self.run.folder)]
+        words += ["--device", self._device]
+        training = command == "train"
+        with open(self.run.folder / ("train.err" if training else "evaluate.log"), "wb") as out:
+            return subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if training else out,
+                stderr=out,
+                start_new_session=True,  # Ctrl-C is for the search, which ends them once, not twice
+                preexec_fn=_end_with_parent if _LIBC else None,
+            )
+
+
+def _end_with_parent() -> None:
+    """Lets the system send SIGTERM to the process when the search is killed. (Elsewhere than on Linux it goes on.)"""
+    if _LIBC:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _reason(log: Path, code: int) -> str:
+    """The error of a command in one line."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if errors:
+        return errors[-1]
+    if code < 0:
+        return f"ended by {signal.Signals(-code).name}"
+    return lines[-1] if lines else f"exit code {code}"

@@ -1,0 +1,34 @@
+"""The median rule (Golovin et al., Google Vizier, 2017, in its simplest form): which runs are not worth their end."""
+
+import statistics
+from collections.abc import Sequence
+
+from model.training.supervisor import Evaluation
+
+LEAST = 3  # other trials with a value at the same step; a median of fewer says little
+
+
+def reason_to_prune(own: Sequence[Evaluation], others: Sequence[dict[int, float]]) -> str | None:
+    """Why a run should end: its newest value is below the median of the other trials' at the same step; None if not.
+
+    Args:
+        own: its evaluations. That of step 0, before training, counts for nothing.
+        others: of each other trial, the metric by step.
+    """
+    if not own:
+        return None
+    newest = max(own)
+    values = [other[newest.step] for other in others if newest.step in other]
+    if newest.step == 0 or len(values) < LEAST:
+        return None
+    median = statistics.median(values)
+    return f"{newest.value:.4g} at step {newest.step}, median {median:.4g}" if newest.value < median else None
+
+
+def mean_by_step(runs: Sequence[Sequence[Evaluation]]) -> dict[int, float]:
+    """The mean over a trial's runs of the metric at each step."""
+    values: dict[int, list[float]] = {}
+    for each in runs:
+        for step, value in each:
+            values.setdefault(step, []).append(value)
+    return {step: statistics.fmean(found) for step, found in values.items()}

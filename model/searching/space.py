@@ -1,0 +1,129 @@
+"""The space of a search: choices and ranges of parameters, as `--set` gives them."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from model.configuration.params import Params
+from model.configuration.reference import schema_text
+from runtime.errors import UserError
+
+
+class Choices(NamedTuple):
+    """Values to choose from; a single one is the same for all trials."""
+
+    key: str
+    values: list[Any]
+
+    def at(self, share: float) -> Any:
+        """The value at a share, 0 <= share < 1, of the list."""
+        return self.values[int(share * len(self.values))]
+
+    def checked(self) -> list[Any]:
+        """The values that stand for all when the parameter is checked: every one."""
+        return self.values
+
+
+class Range(NamedTuple):
+    """Numbers from `low` to `high`, uniform or (`log`) uniform in their logarithm."""
+
+    key: str
+    low: float
+    high: float
+    log: bool
+    whole: bool
+
+    def at(self, share: float) -> float:
+        """The number at a share, 0 <= share < 1, of the range; of four digits, so that a folder's name can hold it."""
+        low, high = (self.low, self.high + 1) if self.whole else (self.low, self.high)  # each integer the same chance
+        if self.log:
+            value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        else:
+            value = low + share * (high - low)
+        return self.shorten(math.floor(value) if self.whole else value)
+
+    def shorten(self, value: float) -> float:
+        """The value with four digits if it is no integer, within the range."""
+        return min(max(value if self.whole else float(f"{value:.4g}"), self.low), self.high)
+
+    def checked(self) -> list[float]:
+        """The values that stand for all when the parameter is checked: both ends."""
+        return [self.low, self.high]
+
+
+Dimension = Choices | Range
+
+
+def parse_space(sets: Sequence[str]) -> list[Dimension]:
+    """`["margin=0.2,0.5,soft", "learning_rate=log:1e-5:1e-3"]` to dimensions.
+
+    Raises:
+        UserError: when one cannot be read or a parameter is given twice. Their values are checked with the trials.
+    """
+    space: list[Dimension] = []
+    for text in sets:
+        key, _, values = text.partition("=")
+        if not key or not values:
+            raise UserError(f"--set {text!r}: it must be KEY=a,b,c, KEY=low:high or KEY=log:low:high")
+        if any(each.key == key for each in space):
+            raise UserError(f"--set {text!r}: {key} is given twice; give all its values at once")
+        space.append(_range(key, values) or Choices(key, _choices(text, values)))
+    return space
+
+
+def _range(key: str, text: str) -> Range | None:
+    """The range that a text says; None if it is none."""
+    log, ends = text.startswith("log:"), text.removeprefix("log:").split(":")
+    numbers = [number for end in ends if (number := _number(end)) is not None]
+    if len(numbers) != 2 or len(ends) != 2:
+        if log:
+            raise UserError(f"--set {key}={text}: a range is log:low:high, such as log:1e-5:1e-3")
+        return None
+    low, high = numbers
+    if low >= high or (log and low <= 0):
+        raise UserError(f"--set {key}={text}: the low end must be below the high end" + (" and above 0" * log))
+    return Range(key, low, high, log, whole=isinstance(low, int) and isinstance(high, int) and _takes_integers(key))
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if type(value) in (int, float) and math.isfinite(value) else None
+
+
+def _takes_integers(key: str) -> bool:
+    """Whether a parameter may be an integer, but no other number."""
+    schema = Params.model_json_schema()["properties"].get(key)
+    kind = schema_text(schema) if schema else ""
+    return "integer" in kind and "number" not in kind
+
+
+def _choices(text: str, values: str) -> list[Any]:
+    found = [_value(part) for part in split_commas(values)]
+    words = [json.dumps(value) for value in found]
+    if "" in found or len(set(words)) < len(words):
+        raise UserError(f"--set {text!r}: a value is {'empty' if '' in found else 'given twice'}")
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def split_commas(text: str) -> list[str]:
+    """Splits at commas that are in no brackets and no quotes."""
+    parts, depth = [""], 0
+    for token in re.findall(r'"(?:\\.|[^"\\])*"|.', text, re.DOTALL):
+        depth += (token in "[{") - (token in "]}") if len(token) == 1 else 0
+        if token == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return parts

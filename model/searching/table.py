@@ -1,0 +1,102 @@
+"""The table of a search: a row for each trial, the best first; as CSV, as Markdown and for a terminal."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from model.run.run_folder import RunFolder
+from model.searching.trials import Outcome, Trial, is_finished, mean_and_deviation, pruned_file, read_outcome
+from runtime.files import replace_file
+from runtime.tables import align, write_csv
+
+DEVIATION = "deviation"
+STATES = ("done", "pruned", "failed", "unfinished")  # in this order in the table
+
+
+def make_rows(
+    trials: Sequence[Trial], failures: dict[RunFolder, str], searched: Sequence[str], deciding: str
+) -> list[dict[str, Any]]:
+    """Rows with the columns trial, `searched`, status, runs, step, `deciding`, deviation, and other main metrics.
+
+    Args:
+        trials: with their runs.
+        failures: why runs failed.
+        searched: parameters that differ among the trials.
+        deciding: the metric that decides, `<set>/<metric>`. It and the others are means over the runs, each at its best
+            checkpoint, whose mean step is `step`.
+    """
+    found = []
+    for trial in trials:
+        status = describe_status(trial, failures)
+        outcomes = [outcome for run in trial.runs if run not in failures and (outcome := read_outcome(run))]
+        if status == "unfinished":
+            outcomes = []
+        found.append((trial, status, outcomes))
+    others = list(dict.fromkeys(name for _, _, outcomes in found for each in outcomes for name in each.metrics))
+
+    def place(entry: tuple[Trial, str, list[Outcome]]) -> tuple[int, float, int]:
+        trial, status, outcomes = entry
+        value = mean_and_deviation([each.value for each in outcomes])[0] if outcomes else float("-inf")
+        return STATES.index(status.partition(":")[0]), -value, trial.number
+
+    rows = []
+    for trial, status, outcomes in sorted(found, key=place):
+        row: dict[str, Any] = {"trial": trial.number} | {key: _cell(trial.values[key]) for key in searched}
+        row |= {"status": status, "runs": len(outcomes), "step": "", deciding: "", DEVIATION: ""}
+        if outcomes:
+            mean, deviation = mean_and_deviation([each.value for each in outcomes])
+            row |= {"step": round(mean_and_deviation([each.step for each in outcomes])[0]), deciding: _round(mean)}
+            row[DEVIATION] = "" if deviation is None else _round(deviation)
+        for name in others:
+            values = [each.metrics[name] for each in outcomes if name in each.metrics]
+            if name != deciding:
+                row[name] = _round(mean_and_deviation(values)[0]) if values else ""
+        rows.append(row)
+    return rows
+
+
+def describe_status(trial: Trial, failures: dict[RunFolder, str]) -> str:
+    """`done`, `pruned: ...`, `failed: ...` or `unfinished`."""
+    failed = [failures[run] for run in trial.runs if run in failures]
+    if failed:
+        return f"failed: {failed[0]}"
+    pruned = [text for run in trial.runs if (text := read_pruned(run))]
+    if pruned:
+        return f"pruned: {pruned[0]}"
+    return "done" if all(is_finished(run) for run in trial.runs) else "unfinished"
+
+
+def read_pruned(run: RunFolder) -> str:
+    """Why a run was pruned; empty when it was not."""
+    file = pruned_file(run)
+    return file.read_text(encoding="utf-8").strip() if file.exists() else ""
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def write_tables(parent: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes table.csv and table.md."""
+    write_csv(parent / "table.csv", rows)
+    with replace_file(parent / "table.md") as file:
+        file.write(format_markdown(rows))
+
+
+def format_markdown(rows: list[dict[str, Any]]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_short(value) for value in row.values()] for row in rows)]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def format_text(rows: list[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Some columns for a terminal."""
+    return align([list(columns), *([_short(row[name]) for name in columns] for row in rows)])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,127 @@
+"""Trials and their run folders: a combination of values, trained once for each seed."""
+
+import hashlib
+import json
+import re
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dataset.formats.prepared import open_prepared
+from model.evaluation.sets import find_evaluation_sets, load_kinds
+from model.run.checkpoint_files import list_checkpoints
+from model.run.results import evaluated, origin_of
+from model.run.run_folder import RunFolder
+from runtime.errors import UserError
+from runtime.files import replace_file
+from runtime.json_files import read_json, write_json
+
+_LONGEST = 100  # characters of a name
+
+
+class Outcome(NamedTuple):
+    """What the best checkpoint of a run is worth.
+
+    Attributes:
+        step: its step.
+        value: the metric that decides.
+        metrics: the main metrics of all sets, as `<set>/<metric>`.
+    """
+
+    step: int
+    value: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A combination of values.
+
+    Attributes:
+        number: from 1.
+        name: the values in words.
+        values: of the parameters that are searched.
+        runs: a run folder for each seed.
+    """
+
+    number: int
+    name: str
+    values: dict[str, Any]
+    runs: list[RunFolder]
+
+
+def make_trial(number: int, values: dict[str, Any], searched: list[str], parent: Path, seeds: list[int]) -> Trial:
+    """`values` of all `--set`; those of `searched` differ among trials, and name its folders."""
+    shown = {key: values[key] for key in searched}
+    name = name_trial(shown)
+    runs = [RunFolder(parent / ",".join(filter(None, [name, f"seed={seed}"]))) for seed in seeds]
+    return Trial(number, name, shown, runs)
+
+
+def name_trial(values: dict[str, Any]) -> str:
+    """`margin=0.2,learning_rate=1e-05`; what no folder should have in its name becomes a hyphen, with a hash behind."""
+    words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    text = ",".join(f"{key}={word}" for key, word in words.items())
+    safe = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", text)
+    if safe == text and len(text) <= _LONGEST:
+        return text
+    return f"{safe[:_LONGEST]}-{hashlib.sha1(json.dumps(values).encode()).hexdigest()[:6]}"
+
+
+def prepare_run(run: RunFolder, params: dict[str, Any]) -> None:
+    """Writes the run's params.json; one that is there must be the same.
+
+    Raises:
+        UserError: when it differs.
+    """
+    if not run.params_json.exists():
+        write_json(run.params_json, params)
+    elif read_json(run.params_json) != params:
+        raise UserError(f"{run.params_json} exists and has other parameters; take another --parent_dir, or remove it")
+
+
+def is_finished(run: RunFolder) -> bool:
+    """Whether training ended by itself and every checkpoint that it kept is evaluated on every set."""
+    if not (run.done.exists() and run.best_json.exists() and run.resolved_json.exists()):
+        return False
+    params = run.load_trained_params()
+    names = params.eval_sets or [each.name for each in find_evaluation_sets(open_prepared(params.dataset).folder)]
+    done = evaluated(run, origin_of(params))
+    return all((path.name, name) in done for _, path in list_checkpoints(run.checkpoints) for name in names)
+
+
+def read_outcome(run: RunFolder) -> Outcome | None:
+    """What the evaluator's best.json says; None before the first evaluation."""
+    if not run.best_json.exists():
+        return None
+    best = read_json(run.best_json)
+    return Outcome(best["step"], best["value"], main_metrics(best["metrics"]))
+
+
+def main_metrics(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Of each set's metrics, its kind's most telling one and what the evaluator's table shows first."""
+    main: dict[str, float] = {}
+    for name, of_set in metrics.items():
+        kind = next((kind for kind in load_kinds().values() if kind.MAIN in of_set), None)
+        if kind is None:
+            continue
+        _, columns = kind.tables([name])[0]
+        first = next(iter(columns.values()))[1]
+        main |= {f"{name}/{metric}": of_set[metric] for metric in dict.fromkeys([kind.MAIN, *first])}
+    return main
+
+
+def pruned_file(run: RunFolder) -> Path:
+    """There once a run was pruned; says why."""
+    return run.folder / "PRUNED"
+
+
+def mark_pruned(run: RunFolder, reason: str) -> None:
+    with replace_file(pruned_file(run)) as file:
+        file.write(f"{reason}\n")
+
+
+def mean_and_deviation(values: list[float]) -> tuple[float, float | None]:
+    """Mean and standard deviation (n - 1); of a single value there is none."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None

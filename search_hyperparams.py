@@ -1,0 +1,78 @@
+"""Searches hyperparameters: trains and evaluates a run for each combination of values, and compares them in a table."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from model.run.devices import split_device
+from model.searching.plan import METHODS, check_trials, make_plan, record_plan
+from model.searching.scheduler import Scheduler
+from model.searching.table import DEVIATION, format_text, make_rows, write_tables
+from runtime.arguments import Parser, number
+from runtime.errors import exit_code
+from runtime.files import only_one
+from runtime.log import Log
+from visualization.searching.search_page import write_page
+from visualization.tensorboard.hparams_events import write_hparams
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        description=__doc__,
+        epilog="Each run is a folder in DIR as train.py and evaluate.py make it; table.csv, table.md and search.html "
+        "compare them. The same command resumes a search. See docs/hyperparameters.md.",
+    )
+    add = parser.add_argument
+    add("--parent_dir", required=True, type=Path, metavar="DIR", help="folder of the search")
+    add("--params", type=Path, metavar="FILE", help="what all trials share (default: DIR/params.json)")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUES",
+        help="a,b,c (choices; values as for train.py --set), low:high or log:low:high (a range); repeatable",
+    )
+    add("--method", choices=METHODS, help="default: grid if there are only choices and no --trials, else random")
+    count = number(int, 1)
+    add("--trials", type=count, metavar="N", help="combinations that random or optuna tries")
+    add("--seeds", type=count, default=1, metavar="N", help="runs of each combination, for mean and deviation")
+    add("--parallel", type=count, default=1, metavar="N", help="runs at once")
+    add("--devices", default="auto", metavar="LIST", help="shared out among parallel runs, such as gpu:0,gpu:1")
+    add("--prune", action="store_true", help="end runs that are below the median of the other trials at the same step")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    devices = args.devices.split(",")
+    for device in devices:
+        split_device(device, "--devices")
+    plan = make_plan(args.parent_dir, args.params, args.set, args.method, args.trials, args.seeds, args.parallel)
+    proposals = plan.propose()
+    watched = check_trials(plan, proposals)
+    plan.parent.mkdir(parents=True, exist_ok=True)
+    with only_one(plan.parent / ".search.lock", f"{plan.parent}: another search_hyperparams.py is at work in it"):
+        record_plan(plan)
+        scheduler = Scheduler(plan, proposals, watched, devices, prune=args.prune, log=Log())
+        runs = proposals.count * plan.seeds
+        print(f"{proposals.count} trials, {runs} runs, compared by {watched}", flush=True)
+
+        def write() -> None:
+            rows = make_rows(scheduler.trials, scheduler.failures, plan.searched, str(watched))
+            write_tables(plan.parent, rows)
+            write_page(plan, rows, str(watched))
+
+        try:
+            scheduler.run(write)
+        finally:
+            if scheduler.trials:
+                write()
+        write_hparams(plan.parent)
+    rows = make_rows(scheduler.trials, scheduler.failures, plan.searched, str(watched))
+    print(format_text(rows, ["trial", *plan.searched, "status", "step", str(watched), DEVIATION]))
+    print(f"wrote {plan.parent / 'table.csv'}, table.md and search.html")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
