@@ -17,6 +17,7 @@ from model.searching.trials import (
     prepare_run,
     pruned_file,
     read_outcome,
+    reason_of,
 )
 from model.training.supervisor import Evaluation, EvaluationWatch, Watched
 from runtime.log import Log
@@ -108,7 +109,7 @@ class Scheduler:
         for slot, taken in enumerate(self._jobs):
             while taken is None and self._waiting:
                 trial, run = self._waiting.pop(0)
-                if any(pruned_file(each).exists() for each in trial.runs):
+                if reason_of(trial):
                     continue
                 device = self._devices[slot % len(self._devices)]
                 self._log.line(f"{run.folder.name}: started on {device}")
@@ -142,8 +143,8 @@ class Scheduler:
         """None also once the training has ended: then there is nothing to save."""
         if run.done.exists():
             return None
-        if any(pruned_file(each).exists() for each in trial.runs):
-            return "with another seed of the trial"
+        if reason := reason_of(trial):  # another seed
+            return reason
         others = [
             mean_by_step([self._seen(each) for each in other.runs]) for other in self.trials if other is not trial
         ]

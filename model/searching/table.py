@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from model.run.run_folder import RunFolder
-from model.searching.trials import Outcome, Trial, is_finished, mean_and_deviation, pruned_file, read_outcome
+from model.searching.trials import Outcome, Trial, is_finished, mean_and_deviation, read_outcome, reason_of
 from runtime.files import replace_file
 from runtime.tables import align, write_csv
 
@@ -61,16 +61,9 @@ def describe_status(trial: Trial, failures: dict[RunFolder, str]) -> str:
     failed = [failures[run] for run in trial.runs if run in failures]
     if failed:
         return f"failed: {failed[0]}"
-    pruned = [text for run in trial.runs if (text := read_pruned(run))]
-    if pruned:
-        return f"pruned: {pruned[0]}"
+    if reason := reason_of(trial):
+        return f"pruned: {reason}"
     return "done" if all(is_finished(run) for run in trial.runs) else "unfinished"
-
-
-def read_pruned(run: RunFolder) -> str:
-    """Why a run was pruned; empty when it was not."""
-    file = pruned_file(run)
-    return file.read_text(encoding="utf-8").strip() if file.exists() else ""
 
 
 def _cell(value: Any) -> Any:

@@ -108,13 +108,21 @@ def main_metrics(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
             continue
         _, columns = kind.tables([name])[0]
         first = next(iter(columns.values()))[1]
-        main |= {f"{name}/{metric}": of_set[metric] for metric in dict.fromkeys([kind.MAIN, *first])}
+        main |= {
+            f"{name}/{metric}": of_set[metric] for metric in dict.fromkeys([kind.MAIN, *first]) if metric in of_set
+        }
     return main
 
 
 def pruned_file(run: RunFolder) -> Path:
     """There once a run was pruned; says why."""
     return run.folder / "PRUNED"
+
+
+def reason_of(trial: Trial) -> str:
+    """Why a trial was pruned: of the first of its runs that was; empty when none was."""
+    files = [file for run in trial.runs if (file := pruned_file(run)).exists()]
+    return files[0].read_text(encoding="utf-8").strip() if files else ""
 
 
 def mark_pruned(run: RunFolder, reason: str) -> None:

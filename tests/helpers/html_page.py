@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
-_VOID = ("meta", "img", "br")
+_VOID = ("meta", "img", "br", "wbr")
 
 
 class Parsed(HTMLParser):

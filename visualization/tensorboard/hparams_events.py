@@ -22,6 +22,22 @@ EVENTS = "events.out.tfevents.0.hparams"  # TensorBoard reads what has "tfevents
 _ALWAYS = ("dataset", "model_type", "head", "embedding_size", "triplet_strategy", "margin", "metric", "learning_rate")
 
 
+class _Differing:
+    """What TensorBoard's domains say nothing of: that the values differ. Such columns are shown first."""
+
+    def update_hparam_info(self, info: Any) -> None:
+        super().update_hparam_info(info)  # type: ignore[misc]
+        info.differs = True
+
+
+class _DifferentTexts(_Differing, hparams.Discrete):
+    pass
+
+
+class _DifferentNumbers(_Differing, hparams.RealInterval):
+    pass
+
+
 def write_hparams(parent: Path) -> list[RunFolder]:
     """Writes an event file into `parent` and each run below it that has metrics; gives these runs.
 
@@ -80,10 +96,11 @@ def _plain_values(params: Params) -> dict[str, Any]:
 
 
 def _domain(values: list[Any]) -> hparams.Domain:
-    """By which TensorBoard knows the column's type, and what to offer as a filter."""
+    """By which TensorBoard knows the type of a column, and what to offer as a filter."""
+    differ = len(set(values)) > 1
     if any(isinstance(value, bool | str) for value in values):
-        return hparams.Discrete(sorted(set(values)))
-    return hparams.RealInterval(float(min(values)), float(max(values)))
+        return (_DifferentTexts if differ else hparams.Discrete)(sorted(set(values)))
+    return (_DifferentNumbers if differ else hparams.RealInterval)(float(min(values)), float(max(values)))
 
 
 def _write_events(folder: Path, summaries: list[Summary]) -> None:

@@ -1,0 +1,43 @@
+"""Searches whose runs are made by `fake_commands`, in tenths of a second."""
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.commands import ROOT, start
+
+from model.searching import processes, scheduler
+
+FAKES = ROOT / "tests" / "helpers" / "fake_commands"
+_CODE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, ".")
+from model.searching import processes, scheduler
+processes.SCRIPTS, scheduler._INTERVAL = Path(sys.argv.pop(1)), 0.02
+import search_hyperparams
+sys.exit(search_hyperparams.exit_code(search_hyperparams.main))
+"""
+
+
+def make_search(folder: Path, dataset: Path, **params: object) -> Path:
+    """A folder with the params.json of a search. `warmup_steps` are the hundredths of a second of a fake step."""
+    folder.mkdir(parents=True)
+    fixed = {"dataset": str(dataset), "eval_sets": ["val_eval"], "train_iterations": 5, "warmup_steps": 0}
+    (folder / "params.json").write_text(json.dumps(fixed | {"metric": "euclidean"} | params))
+    return folder
+
+
+def use_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "SCRIPTS", FAKES)
+    monkeypatch.setattr(scheduler, "_INTERVAL", 0.02)
+
+
+def start_search(folder: Path, *words: object):
+    """A search in a process of its own."""
+    return start("-c", _CODE, FAKES, "--parent_dir", folder, *words)
+
+
+def starts(folder: Path) -> int:
+    """How often a training was started in the runs of a search."""
+    return sum(len(file.read_text().splitlines()) for file in folder.glob("*/starts"))
