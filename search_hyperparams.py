@@ -12,8 +12,6 @@ from runtime.arguments import Parser, number
 from runtime.errors import exit_code
 from runtime.files import only_one
 from runtime.log import Log
-from visualization.searching.search_page import write_page
-from visualization.tensorboard.hparams_events import write_hparams
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -50,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     plan = make_plan(args.parent_dir, args.params, args.set, args.method, args.trials, args.seeds, args.parallel)
     proposals = plan.propose()
     watched = check_trials(plan, proposals)
+    from visualization.searching.search_page import write_page  # Matplotlib: not to find a mistake in the request
+    from visualization.tensorboard.hparams_events import write_hparams
+
     plan.parent.mkdir(parents=True, exist_ok=True)
     with only_one(plan.parent / ".search.lock", f"{plan.parent}: another search_hyperparams.py is at work in it"):
         record_plan(plan)

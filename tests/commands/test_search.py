@@ -4,11 +4,12 @@ import csv
 import json
 import signal
 import statistics
+import subprocess
 import time
 
 import pytest
 from helpers.commands import command, start, wait_for
-from helpers.searches import make_search, start_search, starts, use_fakes
+from helpers.searches import kill_with_children, make_search, start_search, starts, use_fakes
 from helpers.tiny import make_run
 
 from model.run.run_folder import RunFolder
@@ -35,11 +36,11 @@ def table(folder):
         return {int(row["trial"]): row for row in csv.DictReader(file)}
 
 
-def kill_when_at_work(folder, done, *words):
+def kill_when_at_work(folder, done, kill, *words):
     """Starts a search, and kills it when `done` runs have ended and others are at work."""
     with start_search(folder, *words) as process:
         wait_for(lambda: len(list(folder.glob("*/DONE"))) >= done and starts(folder) > done, process)
-        process.kill()
+        kill(process)
 
 
 @pytest.fixture
@@ -211,8 +212,8 @@ def test_hopeless_runs_are_pruned(folder, monkeypatch):
 def test_killed_twice_and_resumed_it_ends_the_same(folder, dataset, tmp_path, words, monkeypatch):
     use_fakes(monkeypatch)
     slow = make_search(tmp_path / "slow", dataset)
-    for number in (2, 5):
-        kill_when_at_work(slow, number, *words)
+    for number, kill in ((2, subprocess.Popen.kill), (5, kill_with_children)):
+        kill_when_at_work(slow, number, kill, *words)
     search(slow, *words)
     search(folder, *words)
     for name in ("table.csv", "table.md"):
@@ -248,17 +249,17 @@ def test_two_searches_do_not_share_a_folder(tmp_path, dataset):
 
 @pytest.mark.slow
 def test_real_runs_killed_twice_and_resumed(tmp_path, dataset):
-    """Six short trainings with their evaluators; the processes of the search are killed as well, once."""
+    """Six short trainings with their evaluators: the search is killed alone, and then with them."""
     words = ["--set", "margin=0.2,soft,1.0", "--seeds", "2", "--parallel", "2", "--devices", "cpu"]
     whole, part = (
         make_run(tmp_path / name, dataset, deterministic=True, eval_pictures=False) for name in ("whole", "part")
     )
     search(whole, *words)
-    for number in (1, 3):
-        with start("search_hyperparams.py", "--parent_dir", part, *words, start_new_session=True) as process:
+    for number, kill in ((1, subprocess.Popen.kill), (3, kill_with_children)):
+        with start("search_hyperparams.py", "--parent_dir", part, *words) as process:
             wait_for(lambda: len(list(part.glob("*/DONE"))) >= number, process)  # noqa: B023 -- called in this round
             time.sleep(0.5)
-            process.kill()
+            kill(process)
     search(part, *words)
     assert (part / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
     assert (part / "table.md").read_bytes() == (whole / "table.md").read_bytes()

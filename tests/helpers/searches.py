@@ -1,6 +1,8 @@
 """Searches whose runs are made by `fake_commands`, in tenths of a second."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,14 @@ def use_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 def start_search(folder: Path, *words: object):
     """A search in a process of its own."""
     return start("-c", _CODE, FAKES, "--parent_dir", folder, *words)
+
+
+def kill_with_children(process) -> None:
+    """Ends a search and its trainings and evaluators at once, as a machine does that loses power."""
+    process.send_signal(signal.SIGSTOP)  # or it would see them end
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
+    process.kill()
 
 
 def starts(folder: Path) -> int:

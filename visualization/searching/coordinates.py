@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from model.searching.space import Choices, Dimension
+from model.searching.space import Choices, Dimension, Range
 
 TOP, BOTTOM = 0.0, 1.0  # of an axis
 
@@ -77,6 +77,11 @@ def _choices_axis(choices: Choices, rows: Sequence[dict[str, Any]]) -> Axis:
     places = {label: BOTTOM - place / (len(labels) - 1) for place, label in enumerate(labels)}
     ticks = [Tick(place, label) for label, place in places.items()]
     return Axis(choices.key, ticks, [places.get(str(row[choices.key])) for row in rows])
+
+
+def is_numeric(dimension: Dimension) -> bool:
+    """Whether all its values are numbers, by which a table can be sorted."""
+    return isinstance(dimension, Range) or all(_is_number(value) for value in dimension.values)
 
 
 def _is_number(value: Any) -> bool:

@@ -6,7 +6,7 @@ from model.searching.plan import Plan
 from model.searching.table import DEVIATION
 from runtime.files import replace_file
 from visualization.kit.html_page import render_page
-from visualization.searching.coordinates import colour_rows, make_axes
+from visualization.searching.coordinates import colour_rows, is_numeric, make_axes
 
 
 def write_page(plan: Plan, rows: list[dict[str, Any]], metric: str) -> None:
@@ -42,7 +42,8 @@ def write_page(plan: Plan, rows: list[dict[str, Any]], metric: str) -> None:
         axes=make_axes(plan.space, rows, metric),
         colours=colour_rows(rows, metric),
         metric=metric,
-        words=[*plan.searched, "status"],
+        searched=plan.searched,
+        words=["status", *(each.key for each in plan.space if not is_numeric(each))],
         deviation=DEVIATION,
     )
     with replace_file(plan.parent / "search.html") as file:
