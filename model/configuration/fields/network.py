@@ -20,7 +20,7 @@ class NetworkParams(Fields):
     model_type: Annotated[str, OneOf("model.network.backbones")] = Field("basic", description="Backbone, by name.")
     last_stride: Literal[1, 2] = Field(
         2,
-        description="`resnet_v1_*`, `mobilenet_v2`: 1 leaves out the last down-sampling, so that the feature map has "
+        description="`resnet_v1_*`, `mobilenet_*`: 1 leaves out the last down-sampling, so that the feature map has "
         "twice the height and width; the weights are the same.",
     )
     backbone_stage: Annotated[int, Field(ge=1, le=5)] | None = Field(
@@ -51,7 +51,7 @@ class NetworkParams(Fields):
     embedding_size: Positive = Field(
         128,
         description="D: dimensions of the embedding. Of `bnneck`, which has no linear layer, it must be the width of "
-        "the pooled features: 2048 for ResNets, 1280 for `mobilenet_v2`.",
+        "the pooled features: 2048 for ResNets, 1280 for `mobilenet_v2`, 1024 for `mobilenet_v1_1_224`.",
     )
     whitening: Literal["none", "start", "end", "both"] = Field(
         "none",

@@ -1,11 +1,11 @@
-"""Backbones: features of Keras's own, `backbone_stage` (an earlier stage), `last_stride`, frozen batch norm."""
+"""Backbones: features of Keras's own, `backbone_stage` (an earlier stage), frozen batch norm."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.reid_params import params_of, scrambled
-from keras.applications import inception_resnet_v2, mobilenet_v2, resnet
+from keras.applications import inception_resnet_v2, mobilenet, mobilenet_v2, resnet
 from PIL import Image
 
 from model.network.build import build_embedder, build_network
@@ -15,6 +15,13 @@ from runtime.errors import UserError
 
 # What the papers and Keras say of each stage: the layer it ends with, its features.
 ENDS = {
+    "mobilenet_v1_1_224": {
+        1: ("conv_pw_1_relu", 64),
+        2: ("conv_pw_3_relu", 128),
+        3: ("conv_pw_5_relu", 256),
+        4: ("conv_pw_11_relu", 512),
+        5: ("conv_pw_13_relu", 1024),
+    },
     "mobilenet_v2": {
         1: ("expanded_conv_project_BN", 16),
         2: ("block_2_add", 24),
@@ -34,6 +41,7 @@ ENDS = {
     "basic": {1: ("pool_0", 4), 2: ("pool_1", 6), 3: ("pool_2", 5)},
 }
 KERAS = {
+    "mobilenet_v1_1_224": (mobilenet.MobileNet, mobilenet.preprocess_input),
     "mobilenet_v2": (mobilenet_v2.MobileNetV2, mobilenet_v2.preprocess_input),
     "resnet_v1_50": (resnet.ResNet50, resnet.preprocess_input),
     "resnet_v1_101": (resnet.ResNet101, resnet.preprocess_input),
@@ -58,6 +66,8 @@ def save_checkpoint(model, path):
 @pytest.mark.parametrize(
     ("name", "stages", "side"),
     [
+        ("mobilenet_v1_1_224", (1, 4, None), 64),
+        pytest.param("mobilenet_v1_1_224", (2, 3, 5), 64, marks=slow),
         ("mobilenet_v2", (4, None), 64),
         pytest.param("mobilenet_v2", (1, 2, 3, 5), 64, marks=slow),
         ("resnet_v1_50", (4, None), 64),
@@ -113,9 +123,29 @@ def test_golden_features(shared_data):
     assert expected.std() > 0.1
 
 
+def test_mobilenet_v1_takes_the_weights_of_its_name(tmp_path, monkeypatch):
+    """Keras would take others for images of 128 x 128."""
+    theirs, asked = scrambled(mobilenet.MobileNet(include_top=False, weights=None, input_shape=(224, 224, 3))), []
+    theirs.save_weights(tmp_path / "x.weights.h5")
+
+    def get_file(name, *_, **__):
+        asked.append(name)
+        return str(tmp_path / "x.weights.h5")
+
+    monkeypatch.setattr("keras.src.applications.mobilenet.file_utils.get_file", get_file)
+    model = build_embedder(params_of(model_type="mobilenet_v1_1_224", image_size=128), imagenet=True)
+    assert asked == ["mobilenet_1_0_224_tf_no_top.h5"]
+    np.testing.assert_equal(model.get_layer("backbone").get_weights(), theirs.get_weights())
+
+
 @pytest.mark.parametrize(
     ("name", "stage", "side"),
-    [("mobilenet_v2", 4, 64), ("basic", 2, 64), pytest.param("inception_resnet_v2", 4, 96, marks=slow)],
+    [
+        ("mobilenet_v2", 4, 64),
+        pytest.param("mobilenet_v1_1_224", 3, 64, marks=slow),
+        ("basic", 2, 64),
+        pytest.param("inception_resnet_v2", 4, 96, marks=slow),
+    ],
 )
 def test_checkpoints_of_other_stages(name, stage, side, tmp_path):
     """A run with the whole backbone gives an earlier stage its weights; the other way there are none for the rest."""
@@ -147,6 +177,10 @@ def test_checkpoints_of_other_stages(name, stage, side, tmp_path):
         ({"model_type": "basic", "backbone_stage": 2, "num_channels": [4]}, "2, but 'basic' has stage 1 only"),
         ({"model_type": "inception_resnet_v2", "backbone_stage": 2}, "'inception_resnet_v2' has the stages 3, 4 and 5"),
         ({"model_type": "mobilenet_v2", "backbone_stage": 4, "last_stride": 1}, "last_stride 1 has no effect with"),
+        (
+            {"model_type": "mobilenet_v1_1_224", "backbone_stage": 4, "last_stride": 1},
+            "last_stride 1 has no effect with",
+        ),
         ({"model_type": "resnet_v1_50", "backbone_stage": 1, "last_stride": 1}, "backbone_stage 1, which ends before"),
         ({"model_type": "basic", "last_stride": 1}, "last_stride is 1, but 'basic' has no such option; .*resnet_v1_50"),
         ({"model_type": "inception_resnet_v2", "last_stride": 1}, "'inception_resnet_v2' has no such option"),
@@ -155,88 +189,6 @@ def test_checkpoints_of_other_stages(name, stage, side, tmp_path):
 def test_stages_and_strides_that_cannot_be(values, message):
     with pytest.raises(UserError, match=message):
         build_embedder(params_of(**{"image_size": 96, "num_channels": [4, 6, 5]} | values))
-
-
-# last_stride
-
-
-def conv5_by_hand(backbone, x, stride):
-    """conv5 of He et al. with the weights of a backbone: three blocks of 1x1, 3x3, 1x1, the first with a projection."""
-
-    def convolution(x, name, stride=1):
-        kernel, bias = backbone.get_layer(f"{name}_conv").get_weights()
-        gamma, beta, mean, variance = backbone.get_layer(f"{name}_bn").get_weights()
-        x = tf.nn.conv2d(x, kernel, stride, "SAME") + bias
-        return (x - mean) / np.sqrt(variance + 1.001e-5) * gamma + beta
-
-    for block in (1, 2, 3):
-        name, step = f"conv5_block{block}", stride if block == 1 else 1
-        past = convolution(x, f"{name}_0", step) if block == 1 else x
-        y = tf.nn.relu(convolution(x, f"{name}_1", step))
-        y = tf.nn.relu(convolution(y, f"{name}_2"))
-        x = tf.nn.relu(past + convolution(y, f"{name}_3"))
-    return x
-
-
-def inverted_residuals_by_hand(backbone, x, stride):
-    """MobileNetV2 from its 13th expansion on, with the weights of a backbone: depthwise, linear, and the next block."""
-
-    def batch_norm(x, name):
-        gamma, beta, mean, variance = backbone.get_layer(name).get_weights()
-        return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
-
-    def pointwise(x, name):
-        (kernel,) = backbone.get_layer(name).get_weights()
-        return tf.einsum("bhwc,cd->bhwd", x, kernel[0, 0])
-
-    for block in (13, 14, 15, 16):
-        name, step = f"block_{block}", stride if block == 13 else 1
-        before = x
-        if block > 13:
-            x = tf.nn.relu6(batch_norm(pointwise(x, f"{name}_expand"), f"{name}_expand_BN"))
-        (kernel,) = backbone.get_layer(f"{name}_depthwise").get_weights()
-        x = tf.nn.depthwise_conv2d(x, kernel, [1, step, step, 1], "SAME")
-        x = tf.nn.relu6(batch_norm(x, f"{name}_depthwise_BN"))
-        x = batch_norm(pointwise(x, f"{name}_project"), f"{name}_project_BN")
-        if block in (14, 15):
-            x = before + x
-    return tf.nn.relu6(batch_norm(pointwise(x, "Conv_1"), "Conv_1_bn"))
-
-
-@pytest.mark.parametrize(
-    ("name", "before", "by_hand", "width"),
-    [
-        ("resnet_v1_50", "conv4_block6_out", conv5_by_hand, 2048),
-        ("mobilenet_v2", "block_13_expand_relu", inverted_residuals_by_hand, 1280),
-    ],
-)
-def test_the_last_stage_with_either_stride(name, before, by_hand, width, tmp_path):
-    """The same weights, read from a Keras weights file or a checkpoint of the other stride, give what they should."""
-    networks = [build_embedder(params_of(model_type=name, last_stride=stride)) for stride in (2, 1)]
-    networks[1].set_weights(networks[0].get_weights())
-    two, one = (model.get_layer("backbone") for model in networks)
-    assert [weight.path for weight in one.weights] == [weight.path for weight in two.weights]
-    assert (two.output_shape, one.output_shape) == ((None, 2, 1, width), (None, 4, 2, width))
-    scrambled(two).save_weights(tmp_path / "two.weights.h5")
-    original = [weights.copy() for weights in one.get_weights()]
-    assert "(backbone)" in warm_start(networks[1], str(tmp_path / "two.weights.h5"))
-    np.testing.assert_equal(one.get_weights(), two.get_weights())
-    one.set_weights(original)
-    restore_model(save_checkpoint(networks[0], tmp_path / "two"), networks[1])
-    np.testing.assert_equal(networks[1].get_weights(), networks[0].get_weights())
-
-    images = np.random.default_rng(1).normal(size=(2, 64, 32, 3)).astype(np.float32)
-    inside = [keras.Model(b.input, b.get_layer(before).output)(images).numpy() for b in (two, one)]
-    np.testing.assert_array_equal(*inside)  # up to there nothing is changed
-    assert inside[0].std() > 0.1
-    for backbone, stride in ((two, 2), (one, 1)):
-        expected = by_hand(backbone, inside[0], stride)
-        assert np.std(expected) > 0.1
-        np.testing.assert_allclose(backbone(images), expected, rtol=1e-3, atol=1e-3 * np.abs(inside[0]).max())
-
-
-def test_the_last_stage_by_number_goes_with_last_stride():
-    assert network_of("mobilenet_v2", 5, last_stride=1).trunk.output_shape == (None, 4, 4, 1280)
 
 
 # batch_norm
