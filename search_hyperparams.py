@@ -3,13 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from model.run.devices import split_device
 from model.searching.plan import METHODS, check_trials, make_plan, record_plan
 from model.searching.scheduler import Scheduler
 from model.searching.table import DEVIATION, format_text, make_rows, write_tables
 from runtime.arguments import Parser, number
-from runtime.errors import exit_code
+from runtime.errors import UserError, exit_code
 from runtime.files import only_one
 from runtime.log import Log
 
@@ -58,20 +59,21 @@ def main(argv: list[str] | None = None) -> int:
         runs = proposals.count * plan.seeds
         print(f"{proposals.count} trials, {runs} runs, compared by {watched}", flush=True)
 
-        def write() -> None:
+        def write() -> list[dict[str, Any]]:
             rows = make_rows(scheduler.trials, scheduler.failures, plan.searched, str(watched))
             write_tables(plan.parent, rows)
             write_page(plan, rows, str(watched))
+            return rows
 
         try:
             scheduler.run(write)
         finally:
-            if scheduler.trials:
-                write()
+            rows = write() if scheduler.trials else []
+        print(format_text(rows, ["trial", *plan.searched, "status", "step", str(watched), DEVIATION]))
+        print(f"wrote {plan.parent / 'table.csv'}, table.md and search.html")
+        if rows[0]["status"].startswith("failed"):
+            raise UserError(f"every trial failed; the first: {rows[0]['status'].removeprefix('failed: ')}")
         write_hparams(plan.parent)
-    rows = make_rows(scheduler.trials, scheduler.failures, plan.searched, str(watched))
-    print(format_text(rows, ["trial", *plan.searched, "status", "step", str(watched), DEVIATION]))
-    print(f"wrote {plan.parent / 'table.csv'}, table.md and search.html")
     return 0
 
 

@@ -4,6 +4,7 @@ import ctypes
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from model.run.run_folder import RunFolder
@@ -14,6 +15,7 @@ from runtime.errors import UserError
 SCRIPTS = plugins.ROOT  # where train.py and evaluate.py are
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
+_LONGEST = 200  # characters of a reason
 
 
 class Job:
@@ -52,7 +54,7 @@ class Job:
         return "" if self.run.best_json.exists() else "no checkpoint could be evaluated"
 
     def terminate(self) -> None:
-        """Asks the processes to end: the trainer saves first."""
+        """Asks the processes to end: the trainer saves first. Once only: a second signal keeps it from that."""
         for process in (self._trainer, self._evaluator):
             if process and process.poll() is None:
                 process.terminate()
@@ -60,6 +62,10 @@ class Job:
     def stop(self) -> None:
         """Ends the processes, and waits until they have."""
         self.terminate()
+        self.wait()
+
+    def wait(self) -> None:
+        """Waits until the processes have ended."""
         for process in (self._trainer, self._evaluator):
             if process:
                 process.wait()
@@ -99,7 +105,7 @@ def _reason(log: Path, code: int) -> str:
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if errors:
-        return errors[-1]
+        return textwrap.shorten(errors[-1], _LONGEST, placeholder=" ...")  # it may name all images of a batch
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     return lines[-1] if lines else f"exit code {code}"

@@ -47,7 +47,7 @@ class Scheduler:
         self._jobs: list[tuple[Trial, Job] | None] = [None] * plan.parallel
         self._watches: dict[RunFolder, EvaluationWatch] = {}
 
-    def run(self, changed: Callable[[], None]) -> None:
+    def run(self, changed: Callable[[], object]) -> None:
         """Runs until all trials have ended; `changed` is called whenever a run has.
 
         Raises:
@@ -70,7 +70,7 @@ class Scheduler:
                 for job in jobs:
                     job.terminate()
                 for job in jobs:
-                    job.stop()
+                    job.wait()
 
     def _propose(self) -> None:
         """Adds the trials whose values are known by now."""

@@ -87,8 +87,9 @@ def format_markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def format_text(rows: list[dict[str, Any]], columns: Sequence[str]) -> str:
-    """Some columns for a terminal."""
-    return align([list(columns), *([_short(row[name]) for name in columns] for row in rows)])
+    """Some columns for a terminal; of the status, the first word."""
+    shown = [row | {"status": row["status"].partition(":")[0]} for row in rows]
+    return align([list(columns), *([_short(row[name]) for name in columns] for row in shown)])
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ from helpers.searches import kill_with_children, make_search, start_search, star
 from helpers.tiny import make_run
 
 from model.run.run_folder import RunFolder
+from runtime.errors import UserError
 
 METRIC = "val_eval/general_accuracy"
 SIX = ["--set", "margin=0.1,0.2,0.3", "--set", "learning_rate=1e-3,1e-4"]
@@ -154,7 +156,7 @@ def test_a_folder_with_other_parameters_is_not_touched(folder, monkeypatch):
     assert (other.read_text(), starts(folder)) == ("{}", 0)
 
 
-def test_what_fails_is_told_and_the_others_go_on(folder, monkeypatch):
+def test_what_fails_is_told_and_the_others_go_on(folder, dataset, tmp_path, monkeypatch):
     """And it is tried again, when the command is."""
     use_fakes(monkeypatch)
     monkeypatch.setattr("model.searching.plan.check_params", lambda values, source: loosened(values))
@@ -206,7 +208,18 @@ def test_hopeless_runs_are_pruned(folder, monkeypatch):
     "words",
     [
         [*SIX, "--seeds", "2", "--parallel", "3"],
-        ["--set", "margin=0:1", "--set", "learning_rate=log:1e-5:1e-2", "--method", "optuna", "--trials", "12"],
+        [
+            "--set",
+            "margin=0:1",
+            "--set",
+            "learning_rate=log:1e-5:1e-2",
+            "--method",
+            "optuna",
+            "--trials",
+            "13",
+            "--parallel",
+            "2",
+        ],
     ],
 )
 def test_killed_twice_and_resumed_it_ends_the_same(folder, dataset, tmp_path, words, monkeypatch):
@@ -223,19 +236,43 @@ def test_killed_twice_and_resumed_it_ends_the_same(folder, dataset, tmp_path, wo
     assert starts(folder) == runs
 
 
-def test_ctrl_c_ends_the_trainings_cleanly(tmp_path, dataset, monkeypatch):
-    use_fakes(monkeypatch)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_trainings_end_with_their_search(tmp_path, dataset, number):
+    """By Ctrl-C, after which nothing is at work any more; and soon after the search is killed."""
     folder = make_search(tmp_path / "search", dataset, warmup_steps=30)
     with start_search(folder, *SIX, "--parallel", 2) as process:
         wait_for(lambda: len(list(folder.glob("*/results.jsonl"))) == 2, process)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-    assert (starts(folder), len(list(folder.glob("*/DONE")))) == (2, 0)
-    for run in map(RunFolder, folder.glob("margin=0.1*")):
-        assert run.best_json.exists() or not run.checkpoints.exists()
-        with run.lock("train"), run.lock("evaluate"):  # nobody is at work any more
-            pass
-    assert {row["status"] for row in table(folder).values()} == {"unfinished"}
+        os.killpg(process.pid, number)
+        assert process.wait(60) == (130 if number == signal.SIGINT else -number)
+    runs = [RunFolder(file.parent) for file in folder.glob("*/starts")]
+    if number == signal.SIGKILL:
+        wait_for(lambda: not any(is_at_work(run) for run in runs))
+    assert [(is_at_work(run), run.done.exists()) for run in runs] == [(False, False)] * 2
+    for run in runs:  # a second signal would keep a training from saving
+        assert (run.folder / "signals").read_text() == "SIGTERM\n"
+    if number == signal.SIGINT:
+        assert {row["status"] for row in table(folder).values()} == {"unfinished"}
+
+
+def test_a_run_that_is_at_work_is_waited_for(folder):
+    """As after a search that was killed where the system does not end its trainings."""
+    busy, other = (RunFolder(folder / f"margin={margin},seed=0") for margin in (0.1, 0.2))
+    busy.folder.mkdir()
+    with start_search(folder, "--set", "margin=0.1,0.2", "--parallel", 2) as process:
+        with busy.lock("train"):
+            wait_for(other.done.exists, process)
+            time.sleep(0.2)
+            assert (process.poll(), starts(folder)) == (None, 1)
+        assert process.wait(60) == 0
+    assert {row["status"] for row in table(folder).values()} == {"done"}
+
+
+def is_at_work(run):
+    try:
+        with run.lock("train"), run.lock("evaluate"):
+            return False
+    except UserError:
+        return True
 
 
 def test_two_searches_do_not_share_a_folder(tmp_path, dataset):

@@ -36,8 +36,8 @@ def use_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start_search(folder: Path, *words: object):
-    """A search in a process of its own."""
-    return start("-c", _CODE, FAKES, "--parent_dir", folder, *words)
+    """A search in a process of its own, which leads a group as it does on a terminal."""
+    return start("-c", _CODE, FAKES, "--parent_dir", folder, *words, start_new_session=True)
 
 
 def kill_with_children(process) -> None:

@@ -23,7 +23,7 @@ def write_page(plan: Plan, rows: list[dict[str, Any]], metric: str) -> None:
         states[state] = states.get(state, 0) + 1
     facts = {
         "parameters": str(plan.source),
-        "searched": "   ".join(plan.sets) or "seeds alone",
+        "searched": "; ".join(plan.sets) or "seeds alone",
         "method": plan.method + (f", {plan.seeds} seeds each" if plan.seeds > 1 else ""),
         "trials": ", ".join(f"{count} {state}" for state, count in states.items()),
     }

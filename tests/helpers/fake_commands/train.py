@@ -23,7 +23,14 @@ def main() -> int:
     lock = open(run / ".train.lock", "w")  # noqa: SIM115 -- held until the end
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     stopped = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+
+    def stop(number, frame):
+        stopped.append(number)
+        with open(run / "signals", "a") as file:
+            file.write(f"{signal.Signals(number).name}\n")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     with open(run / "starts", "a") as file:
         file.write(f"{args.device}\n")
     if params["margin"] == "fail":
