@@ -8,6 +8,7 @@ from runtime.errors import UserError
 from runtime.json_files import read_json
 
 _LISTED = re.compile(r'^all_model_checkpoint_paths: "(.*)"$', re.MULTILINE)
+_LINE = re.compile(r'(model_checkpoint_path|all_model_checkpoint_paths): ".+"|\w+_timestamps?: [0-9.e+-]+')
 
 
 class UnreadableCheckpointError(UserError):
@@ -29,11 +30,24 @@ def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """The complete checkpoints of a folder: (step, path without suffix), oldest first.
 
     TensorFlow replaces the file `checkpoint` in one move when a save is complete, so that its list is never ahead.
+
+    Raises:
+        UserError: when that file is damaged: a training would begin anew over the checkpoints that it does not tell.
     """
+    file = Path(folder) / "checkpoint"
     try:
-        names = _LISTED.findall((Path(folder) / "checkpoint").read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
+    names = _LISTED.findall(text)
+    if not names or not all(_LINE.fullmatch(line) for line in text.splitlines()):
+        written = sorted(path.with_suffix("") for path in Path(folder).glob("ckpt-*.index"))
+        newest = max(filter(_exists, written), key=step_of, default=None)
+        remedy = "remove it"
+        if newest:
+            lines = (f'{key}: "{newest.name}"' for key in ("model_checkpoint_path", "all_model_checkpoint_paths"))
+            remedy = f"write two lines into it, {' and '.join(lines)}"
+        raise UserError(f"{file}: damaged, it does not list the checkpoints; {remedy}")
     paths = [Path(folder) / Path(name).name for name in names]
     return sorted((step_of(path), path) for path in paths if _exists(path))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers.evaluations import params_of
 from helpers.tiny import make_run
 
@@ -42,6 +43,22 @@ def test_a_run_at_its_last_step_has_nothing_to_do_and_gets_its_done(tmp_path):
         "not used, as nothing is trained: seed 0 -> 3",
     ]
     assert run.done.read_text() == "4\n"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage {", b"\xff\xfe\0", b'all_model_checkpoint_paths: "ckpt-2"\nall_mod']
+)
+def test_a_damaged_list_of_checkpoints(tmp_path, content):
+    """A training would begin anew, over the checkpoints that are there."""
+    run = RunFolder(tmp_path)
+    write_checkpoints(run, 2, 10)
+    listed = run.checkpoints / "checkpoint"
+    listed.write_bytes(content)
+    with pytest.raises(UserError, match=r"checkpoint: damaged, .*two lines .*: \"ckpt-10\" and all.*: \"ckpt-10\"$"):
+        list_checkpoints(run.checkpoints)
+    listed.write_text('model_checkpoint_path: "ckpt-10"\nall_model_checkpoint_paths: "ckpt-10"\n')
+    assert [step for step, _ in list_checkpoints(run.checkpoints)] == [10]
+    assert tf.train.latest_checkpoint(str(run.checkpoints)) == str(run.checkpoints / "ckpt-10")
 
 
 def test_done_comes_back_only_when_nothing_was_trained(tmp_path):
