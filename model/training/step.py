@@ -64,10 +64,10 @@ class TrainStep:
         backbone = {id(variable) for variable in self._backbone.trainable_variables}
         self._variables = [*network.embedder.trainable_variables, *objective.trainable_variables]
         self._others = [variable for variable in self._variables if id(variable) not in backbone]
-        if params.freeze_backbone_steps and not self._others:
+        if params.freeze_backbone_steps and not (objective.trainable_variables or _learn_by_triplets(network)):
             raise UserError(
-                f"freeze_backbone_steps: head {params.head!r} has no weights, and there is no classification_weight: "
-                f"nothing would learn; set it to 0, or take another head"
+                f"freeze_backbone_steps: head {params.head!r} has no weights before the triplet loss, and there is no "
+                f"classification_weight: nothing would learn; set it to 0, or take another head"
             )
         self._phase: Phase | None = None
         self._compiled: Callable[..., StepResult] | None = None
@@ -135,6 +135,13 @@ class TrainStep:
         self._objective.after_step(labels, embeddings, step)
         values["embedding_norm"] = tf.reduce_mean(tf.norm(embeddings, axis=1))
         return StepResult(loss, values, figures, embeddings, labels)
+
+
+def _learn_by_triplets(network: Network) -> list[keras.Variable]:
+    """The head's weights that the triplet loss depends on."""
+    training = network.training
+    head = network.embedder.get_layer("head") if training is None else training.get_layer("head_in_training")
+    return keras.Model(head.input, head.outputs[0]).trainable_variables
 
 
 @contextlib.contextmanager

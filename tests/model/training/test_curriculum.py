@@ -88,6 +88,19 @@ def test_a_head_without_weights_and_a_frozen_backbone_are_refused(monkeypatch):
         TrainStep(make_strategy(params), build_network(params), Objective(params, 3), None, params)
 
 
+def test_bnneck_learns_by_its_classifier_alone():
+    """Of the triplet loss it has no weight: its batch norm comes later."""
+    values = {"head": "bnneck", "freeze_backbone_steps": 5, "embedding_size": 8, "num_channels": [4, 8]}
+    for weight in (0.0, 1.0):
+        params = params_of(**values, classification_weight=weight)
+        make = (make_strategy(params), build_network(params), Objective(params, 3), None, params)
+        if weight:
+            TrainStep(*make)
+        else:
+            with pytest.raises(UserError, match="'bnneck' has no weights before the triplet loss"):
+                TrainStep(*make)
+
+
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
     """A training by plan, stopped when its backbone begins to learn, and resumed."""
