@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import glob
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -41,6 +42,32 @@ def remove_unfinished(path: Path) -> None:
     """Removes what `find_unfinished` finds."""
     for temporary in find_unfinished(path):
         temporary.unlink()
+
+
+@contextlib.contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Gives a temporary neighbour of `path` to write into; it takes its place if the block ends without an error.
+
+    A folder that is there is replaced as a whole; whether it may be is for the caller to know.
+    """
+    path = Path(path).absolute()
+    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = ()) -> None:

@@ -2,10 +2,10 @@
 
 import os
 import sys
-import tempfile
 from types import ModuleType
 
 from runtime.errors import UserError
+from runtime.quiet import quiet
 
 
 def prepare(device: str = "auto", deterministic: bool = False) -> list[str]:
@@ -47,25 +47,10 @@ def split_device(device: str, flag: str) -> tuple[str, str]:
 
 
 def _import_tensorflow() -> ModuleType:
-    """Imports TensorFlow without the lines that its libraries write to stderr whatever the log level.
-
-    They come from C++ before logging is set up, so that only the file descriptor can stop them; when the import fails
-    they are shown.
-    """
+    """Imports TensorFlow without the lines that its libraries write to stderr before logging is set up."""
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as noise:
-        try:
-            os.dup2(noise.fileno(), 2)
-            import tensorflow
-        except BaseException:
-            noise.seek(0)
-            os.write(kept, noise.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    with quiet():
+        import tensorflow
     tensorflow.get_logger().setLevel("ERROR")
     return tensorflow

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
 from model.configuration.params import Params
 from model.network.backbones._stages import with_last_stride
 
 CHANNELS = 3
+IMAGENET_MEAN = np.array([103.939, 116.779, 123.68], np.float32)  # blue, green, red
 LAST_STRIDES = (1, 2)
 
 # The convolutions of the last stage with a stride: into its first block, and past it.
@@ -15,8 +17,8 @@ _STRIDED = ("conv5_block1_1_conv", "conv5_block1_0_conv")
 
 
 def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """RGB to BGR, minus the mean of ImageNet."""
-    return keras.applications.resnet.preprocess_input(pixels)
+    """RGB to BGR, minus the mean of ImageNet: as Keras has it, in operations that tf2onnx converts."""
+    return pixels[..., ::-1] - IMAGENET_MEAN
 
 
 def resnet_stages(blocks_of_conv4: int) -> dict[int, str]:

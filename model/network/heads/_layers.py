@@ -4,12 +4,15 @@ from typing import Any
 
 import keras
 
+register = keras.saving.register_keras_serializable(package="triplet")  # a file names them so: it loads in safe mode
+
 # The smallest normal number of float32. Processors may take smaller ones for 0.
 _TINY = 1.1754944e-38
 EPSILON = 1e-6  # what activations are raised to
 P_RANGE = (1.0, 100.0)  # as that of gem_p
 
 
+@register
 class WithinRange(keras.constraints.Constraint):
     """Keeps a learned p where it means something: from the mean (1) to about the maximum (100)."""
 
@@ -18,6 +21,7 @@ class WithinRange(keras.constraints.Constraint):
         return keras.ops.clip(p, *P_RANGE)
 
 
+@register
 class GeneralizedMeanPooling2D(keras.layers.Layer):
     """(mean over the places of max(x, 1e-6)^p)^(1/p): (B, h, w, F) -> (B, F) float32.
 
@@ -37,6 +41,10 @@ class GeneralizedMeanPooling2D(keras.layers.Layer):
         super().__init__(**{"dtype": "float32"} | kwargs)
         self.p, self.learned = p, learned
 
+    def get_config(self) -> dict[str, Any]:
+        """What a saved model says of it."""
+        return super().get_config() | {"p": self.p, "learned": self.learned}
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weight, if there is one."""
         if self.learned:
@@ -54,6 +62,7 @@ class GeneralizedMeanPooling2D(keras.layers.Layer):
         return means * largest[:, 0, 0, :]
 
 
+@register
 class UnitLength(keras.layers.Layer):
     """x / |x| over the last axis, signs kept; 0 for the zero vector, with the gradient that x itself would have.
 
