@@ -22,7 +22,7 @@ $(VENV)/cpu-installed: requirements_cpu.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements_cpu.txt
 	@touch $@
 
-$(VENV)/dev-installed: $(VENV)/cpu-installed requirements_dev.txt
+$(VENV)/dev-installed: $(VENV)/cpu-installed requirements_dev.txt requirements_export.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements_dev.txt
 	@touch $@
 

@@ -50,7 +50,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
 
     A folder that is there is replaced as a whole; whether it may be is for the caller to know.
     """
-    path = Path(path).absolute()
+    path = Path(path).resolve()
     temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
     try:
         temporary.mkdir(parents=True)

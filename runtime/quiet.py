@@ -11,26 +11,31 @@ from runtime.errors import UserError
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Holds back whatever is written to stdout and stderr; shows it when the block fails, but for a `UserError`.
+    """Holds back what is written to stdout and stderr; shows it when the block fails, but for a `UserError`.
 
     Libraries in C++ write whatever the log level, so that only the file descriptors can stop them.
     """
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as noise:
-        sys.stdout.flush()
-        sys.stderr.flush()
+    with tempfile.TemporaryFile() as noise:
+        _flush()
         kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
         try:
             for descriptor in kept:
                 os.dup2(noise.fileno(), descriptor)
-            with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
-                yield
+            yield
         except UserError:
             raise
         except BaseException:
+            _flush()
             noise.seek(0)
-            os.write(kept[2], noise.buffer.read())
+            os.write(kept[2], noise.read())
             raise
         finally:
+            _flush()
             for descriptor, copy in kept.items():
                 os.dup2(copy, descriptor)
                 os.close(copy)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()

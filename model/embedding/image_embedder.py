@@ -19,7 +19,7 @@ from model.network.build import build_embedder
 from model.run.checkpoint_files import find_checkpoint
 from model.run.model_json import NAME, Threshold, find_threshold, read_model_json
 from model.run.restore import restore_model
-from model.run.results import origin_of, results_with
+from model.run.results import results_of
 from model.run.run_folder import RunFolder
 from runtime import plugins
 from runtime.errors import UserError
@@ -141,8 +141,7 @@ def open_embedder(source: str | Path, checkpoint: str | None = None) -> ImageEmb
     found = find_checkpoint(path, checkpoint or ("best" if run.best_json.is_file() else "latest"))
     model = build_embedder(params)
     restore_model(found, model)
-    results = [line for line in results_with(run, origin_of(params)) if line["checkpoint"] == found.name]
-    return ImageEmbedder(model, params, found.name, find_threshold(results))
+    return ImageEmbedder(model, params, found.name, find_threshold(results_of(run, params, found.name)))
 
 
 def _open_exported(path: Path) -> ImageEmbedder:

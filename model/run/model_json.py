@@ -88,7 +88,7 @@ class ExportedModel(_Part):
     params: dict[str, Any]
     results: Annotated[list[dict[str, Any]], AfterValidator(_only_results)]
     data: dict[str, Any] | None
-    versions: dict[str, str]
+    versions: dict[str, dict[str, str]]
     licence: dict[str, str | None]
     check: Check
 

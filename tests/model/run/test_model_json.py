@@ -30,7 +30,7 @@ VALUES = {
     "params": PARAMS.model_dump(),
     "results": [LINE],
     "data": None,
-    "versions": {"keras": "3"},
+    "versions": {"exported": {"keras": "3"}, "trained": {}},
     "licence": {"code": "MIT"},
     "check": {
         "images": 100,

@@ -1,0 +1,53 @@
+"""Exports the network of a run: uint8 images to embeddings in one file, with its description and a model card."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from model.exporting.request import FORMATS, check_request
+from model.run.arguments import add_run_arguments
+from model.run.devices import prepare
+from model.run.run_folder import RunFolder
+from runtime import plugins
+from runtime.arguments import Parser
+from runtime.errors import exit_code
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        description=__doc__,
+        epilog="The exported model is compared with the run before anything is kept; a difference above 1e-3 is exit "
+        "code 1. docs/export.md has more.",
+    )
+    add_run_arguments(parser)
+    parser.add_argument("--format", required=True, choices=plugins.choices(FORMATS), help="what to write")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder to write; an earlier export there is replaced"
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="NAME", help="best, latest, ckpt-1200, or a path (default: best if there is one)"
+    )
+    parser.add_argument(
+        "--quantize", choices=("float16", "int8"), help="smaller numbers: half precision, or calibrated 8 bits"
+    )
+    parser.add_argument(
+        "--images",
+        metavar="SOURCE",
+        help="images to compare by, where the run's data set is not at hand: a folder, a pattern, or a list",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    run, out = RunFolder(args.model_dir), Path(args.out)
+    request = check_request(run, args.set, args.checkpoint, args.format, args.quantize, out, args.images)
+    prepare(args.device, request.params.deterministic)
+    from model.exporting.exporter import export  # TensorFlow: not to find a mistake in the arguments
+
+    export(request)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,74 @@
+"""The model card: what someone must know who finds an exported model without its run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from model.configuration.params import Params
+from model.run.model_json import ExportedModel
+from runtime import plugins
+
+# Parameters that the card tells in any case; of the others, those that are not at their default.
+_ALWAYS = (
+    *("dataset", "model_type", "head", "embedding_size", "image_size", "triplet_strategy", "margin", "metric"),
+    *("sampling", "batch_p", "batch_k", "train_iterations", "learning_rate", "warm_start_from"),
+)
+_LEFT_OUT = (
+    "eval_",
+    "check_images",
+    "corrupt_images",
+    "num_parallel",
+    "prefetch",
+    "save_",
+    "keep_",
+    "csv_",
+    "detailed_",
+)
+
+
+def render_card(model: ExportedModel, usage: str) -> str:
+    """The card as Markdown.
+
+    Args:
+        model: what is known of it, as `read_model_json` gives it.
+        usage: Python code from `images` to `embeddings`.
+    """
+    distance = plugins.load("model.distances", model.metric).__doc__ or ""
+    values = {"parameters": _parameters(model.trained_params), "distance": distance.splitlines()[0].rstrip(".")}
+    return _TEMPLATES.get_template("model_card.md.jinja").render(model=model, usage=usage, **values)
+
+
+def define(definitions: dict[str, str], metric: str) -> str:
+    """What a metric means: recall@1 has the definition of recall."""
+    return definitions.get(metric) or definitions.get(metric.partition("@")[0], "")
+
+
+def _parameters(params: Params) -> list[tuple[str, Any, str]]:
+    """(name, value, meaning) of those that tell how the network was trained."""
+    rows = []
+    for name, field in Params.model_fields.items():
+        value = getattr(params, name)
+        if name in _ALWAYS or (value != field.default and not name.startswith(_LEFT_OUT)):
+            rows.append((name, value, field.description or ""))
+    return rows
+
+
+def _cell(value: Any) -> str:
+    """Text for a cell of a table; a number with all its digits."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = text.encode("utf-8", "replace").decode()
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
+    autoescape=False,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_TEMPLATES.filters |= {"cell": _cell}
+_TEMPLATES.globals |= {"define": define}

@@ -1,0 +1,158 @@
+"""Writes an exported model: the file, compared with the run, then what describes it."""
+
+import os
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dataset.formats.prepared import open_prepared
+from dataset.loading.pipeline import embedding_batches
+from model.configuration.params import Params
+from model.embedding.embedder import Embedder
+from model.exporting.card import render_card
+from model.exporting.comparison import LIMIT, Comparison, compare
+from model.exporting.request import CARD, Request
+from model.exporting.sample import read_training_images
+from model.network.build import build_embedder
+from model.run.checkpoint_files import step_of
+from model.run.model_json import ExportedModel, ModelInput, find_threshold, read_model_json, write_model_json
+from model.run.restore import restore_model
+from model.run.results import results_of
+from runtime.errors import UserError
+from runtime.files import replace_folder
+from runtime.json_files import read_json
+from runtime.quiet import quiet
+from runtime.versions import find_versions
+
+_RESIZE = "bilinear, antialiased where a side shrinks, rounded to whole numbers"
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
+
+
+class DifferenceError(UserError):
+    """The exported model gives other embeddings than the run."""
+
+    code = 1
+
+
+def export(request: Request) -> None:
+    """Exports the network of a run into the folder `out`, and prints what was seen.
+
+    Raises:
+        DifferenceError: when the exported model is too far from the run; nothing is written then.
+        UserError: when the network cannot be converted, or something cannot be read or written.
+    """
+    params, module = request.params.model_copy(update={"precision": "float32"}), request.module
+    model = build_embedder(params)
+    restore_model(request.checkpoint, model)
+    embedder = Embedder(model, params)
+    embedder.warm_up(1)  # Keras converts no network that was never called
+    shape = ", ".join(map(str, model.input_shape[1:]))
+    quantized = f", {request.quantize}" if request.quantize else ""
+    print(
+        f"exporting {request.checkpoint} as {request.format}{quantized}: images (N, {shape}) uint8 to embeddings "
+        f"(N, {params.embedding_size}) float32",
+        flush=True,
+    )
+    images = _calibration_images(request) if request.quantize == "int8" else np.empty((0, *model.input_shape[1:]))
+    with replace_folder(request.out) as folder:
+        path = folder / module.FILE
+        _attempt(request, module.write, model, path, request.quantize, images)
+        opened = _attempt(request, module.open_model, path)
+        comparison = compare(
+            lambda batch: embedder.forward(batch).numpy(),
+            lambda batch: _attempt(request, opened, batch),
+            request.sample,
+            params,
+        )
+        _judge(request, comparison)
+        write_model_json(folder, _describe(request, comparison, model.input_shape))
+        card = render_card(read_model_json(folder), module.usage(path))
+        (folder / CARD).write_text(card, encoding="utf-8")
+        size = sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+    print(f"wrote {request.out}: {module.FILE} ({size / 1e6:.2f} MB), model.json, {CARD}")
+
+
+def _attempt(request: Request, function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a function of a converter or a runtime: what it prints is dropped, an error of any kind is one line."""
+    with quiet():
+        try:
+            return function(*args)
+        except (UserError, OSError):
+            raise
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"--format {request.format} cannot express this network ({reason}); choose another format"
+            ) from error
+
+
+def _calibration_images(request: Request) -> np.ndarray:
+    """Training images, or where the run's data set is not used, the sample's: (n, H, W, C) uint8."""
+    sample, params = request.sample, request.params
+    files, orientations = [sample.files[row] for row in sample.compared], sample.orientations[sample.compared]
+    if not request.images_given:
+        training = read_training_images(open_prepared(params.dataset), params)
+        files, orientations = training.manifest.files(), training.orientations
+    return next(embedding_batches(files, orientations, params, len(files))).numpy()
+
+
+def _judge(request: Request, comparison: Comparison) -> None:
+    """Prints what the comparison gave; raises a DifferenceError for too large a difference, except for int8."""
+    sample, found = comparison.sample, comparison.check()
+    print(
+        f"largest difference of a coordinate over {found.images} images ({sample.source}): "
+        f"{found.largest_difference:.2g}; the run's embeddings have a mean length of {found.embedding_length:.3g}"
+    )
+    if request.quantize != "int8" and not comparison.relative_difference <= LIMIT:
+        raise DifferenceError(
+            f"--format {request.format}: its embeddings differ from the run's by {comparison.relative_difference:.2g} "
+            f"of their mean length, more than {LIMIT:g}; nothing was written, so choose another --format or --quantize"
+        )
+    if found.recall:
+        print(
+            f"Recall@1 over {found.recall.images:,} images ({sample.source}): {found.recall.run:.2%} by the run, "
+            f"{found.recall.exported:.2%} as exported"
+        )
+
+
+def _describe(request: Request, comparison: Comparison, shape: tuple[Any, ...]) -> ExportedModel:
+    params, run = request.params, request.run
+    results = results_of(run, params, request.checkpoint.name)
+    data = _describe_data(params)
+    record = read_json(run.resolved_json) if run.resolved_json.is_file() else {}
+    trained = record.get("versions", {}) | ({"git_commit": record["git_commit"]} if record.get("git_commit") else {})
+    return ExportedModel(
+        format=request.format,
+        file=request.module.FILE,
+        quantize=request.quantize,
+        name=os.fsencode(run.folder.resolve().name).decode("utf-8", "replace"),
+        input=ModelInput(
+            shape=(None, *shape[1:]),
+            dtype="uint8",
+            channels="grey" if params.image_channels == 1 else "RGB",
+            resize=_RESIZE,
+            pad_to_square=params.pad_to_square,
+        ),
+        embedding_size=params.embedding_size,
+        metric=params.metric,
+        threshold=find_threshold(results),
+        checkpoint=request.checkpoint.name,
+        step=step_of(request.checkpoint),
+        params=params.model_dump(),
+        results=[{key: value for key, value in line.items() if key != "breakdown"} for line in results],
+        data=data,
+        versions={"trained": trained, "exported": {"python": platform.python_version()} | find_versions(_PACKAGES)},
+        licence={"code": "MIT", "data": data["licence"] if data else None, "started_from": params.warm_start_from},
+        check=comparison.check(),
+    )
+
+
+def _describe_data(params: Params) -> dict[str, Any] | None:
+    """What dataset.json says; None where it is not there."""
+    try:
+        info = read_json(open_prepared(params.dataset).folder / "dataset.json")
+    except UserError:
+        return None
+    return {key: info.get(key) for key in ("name", "origin", "licence", "counts")}

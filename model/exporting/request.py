@@ -1,0 +1,103 @@
+"""What export.py is asked for, checked before TensorFlow is loaded."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from model.configuration.params import Params
+from model.exporting.sample import Sample, read_sample
+from model.run.checkpoint_files import find_checkpoint
+from model.run.model_json import NAME
+from model.run.run_folder import RunFolder
+from runtime import plugins
+from runtime.errors import UserError
+from runtime.json_files import read_json
+
+FORMATS = "model.exporting.formats"
+CARD = "model_card.md"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to export, and how.
+
+    Attributes:
+        run: the run.
+        params: its parameters.
+        checkpoint: path without suffix.
+        format, module: the name of the format, and its module.
+        quantize: "float16", "int8" or None.
+        out: the folder to write.
+        sample: images to compare by.
+        images_given: whether --images named them.
+    """
+
+    run: RunFolder
+    params: Params
+    checkpoint: Path
+    format: str
+    module: ModuleType
+    quantize: str | None
+    out: Path
+    sample: Sample
+    images_given: bool
+
+
+def check_request(
+    run: RunFolder,
+    overrides: list[str],
+    checkpoint: str | None,
+    format: str,
+    quantize: str | None,
+    out: Path,
+    images: str | None,
+) -> Request:
+    """Checks all that can be checked without TensorFlow.
+
+    Args:
+        run: the run.
+        overrides: `key=value` of --set.
+        checkpoint: its name; None is the best, or the latest where nothing has been evaluated.
+        format, quantize, out: see `Request`.
+        images: a list of images to compare by; None for those of the run's data set.
+
+    Raises:
+        UserError: for a run, checkpoint or image that is not there, a package that is missing, a format that is not
+            quantized, or an `out` that holds something else.
+    """
+    module = load_format(format)
+    if quantize and quantize not in module.QUANTIZE:
+        able = [name for name in plugins.choices(FORMATS) if quantize in load_format(name).QUANTIZE]
+        raise UserError(f"--quantize {quantize}: not for --format {format}; it is for {' and '.join(able)}")
+    if missing := [name for name in module.PACKAGES if importlib.util.find_spec(name) is None]:
+        names = ", ".join(name.replace("_", "-") for name in missing)
+        raise UserError(f"--format {format} needs {names}: pip install -r requirements_export.txt")
+    check_out(out)
+    params = run.load_trained_params(overrides)
+    name = checkpoint or ("best" if run.best_json.is_file() else "latest")
+    found = find_checkpoint(run.folder, name)
+    return Request(run, params, found, format, module, quantize, out, read_sample(params, images), images is not None)
+
+
+def load_format(name: str) -> ModuleType:
+    """The module of a format."""
+    return plugins.load(FORMATS, name)
+
+
+def check_out(out: Path) -> None:
+    """Raises a UserError for a folder that holds anything but an earlier export."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UserError(f"--out {out}: it is a file; name a folder")
+    names = {entry.name for entry in out.iterdir()}
+    written = {NAME, CARD, *(load_format(name).FILE for name in plugins.choices(FORMATS))}
+    if names and (others := sorted(names - written)):
+        raise UserError(f"--out {out}: there is {others[0]} in it; name a new folder, or that of an earlier export")
+    if names and not (NAME in names and _is_ours(read_json(out / NAME))):
+        raise UserError(f"--out {out}: its {NAME} is none of export.py's; name a new folder")
+
+
+def _is_ours(values: object) -> bool:
+    return isinstance(values, dict) and {"format", "file", "checkpoint", "params", "check"} <= values.keys()
