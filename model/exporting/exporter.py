@@ -17,7 +17,7 @@ from model.exporting.request import CARD, Request
 from model.exporting.sample import read_training_images
 from model.network.build import build_embedder
 from model.run.checkpoint_files import step_of
-from model.run.model_json import ExportedModel, ModelInput, find_threshold, read_model_json, write_model_json
+from model.run.model_json import Check, ExportedModel, ModelInput, find_threshold, read_model_json, write_model_json
 from model.run.restore import restore_model
 from model.run.results import results_of
 from runtime.errors import UserError
@@ -66,8 +66,8 @@ def export(request: Request) -> None:
             request.sample,
             params,
         )
-        _judge(request, comparison)
-        write_model_json(folder, _describe(request, comparison, model.input_shape))
+        check = _judge(request, comparison)
+        write_model_json(folder, _describe(request, check, model.input_shape))
         card = render_card(read_model_json(folder), module.usage(path))
         (folder / CARD).write_text(card, encoding="utf-8")
         size = sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
@@ -98,26 +98,29 @@ def _calibration_images(request: Request) -> np.ndarray:
     return next(embedding_batches(files, orientations, params, len(files))).numpy()
 
 
-def _judge(request: Request, comparison: Comparison) -> None:
+def _judge(request: Request, comparison: Comparison) -> Check:
     """Prints what the comparison gave; raises a DifferenceError for too large a difference, except for int8."""
-    sample, found = comparison.sample, comparison.check()
+    sample = comparison.sample
     print(
-        f"largest difference of a coordinate over {found.images} images ({sample.source}): "
-        f"{found.largest_difference:.2g}; the run's embeddings have a mean length of {found.embedding_length:.3g}"
+        f"largest difference of a coordinate over {len(sample.compared)} images ({sample.source}): "
+        f"{comparison.largest_difference:.2g}; the run's embeddings have a mean length of "
+        f"{comparison.embedding_length:.3g}"
     )
-    if request.quantize != "int8" and not comparison.relative_difference <= LIMIT:
+    if request.quantize != "int8" and not comparison.relative_difference <= LIMIT:  # also where it is NaN
         raise DifferenceError(
             f"--format {request.format}: its embeddings differ from the run's by {comparison.relative_difference:.2g} "
             f"of their mean length, more than {LIMIT:g}; nothing was written, so choose another --format or --quantize"
         )
-    if found.recall:
+    check = comparison.check()
+    if recall := check.recall:
         print(
-            f"Recall@1 over {found.recall.images:,} images ({sample.source}): {found.recall.run:.2%} by the run, "
-            f"{found.recall.exported:.2%} as exported"
+            f"Recall@1 over {recall.images:,} images ({sample.source}): {recall.run:.2%} by the run, "
+            f"{recall.exported:.2%} as exported"
         )
+    return check
 
 
-def _describe(request: Request, comparison: Comparison, shape: tuple[Any, ...]) -> ExportedModel:
+def _describe(request: Request, check: Check, shape: tuple[Any, ...]) -> ExportedModel:
     params, run = request.params, request.run
     results = results_of(run, params, request.checkpoint.name)
     data = _describe_data(params)
@@ -145,7 +148,7 @@ def _describe(request: Request, comparison: Comparison, shape: tuple[Any, ...]) 
         data=data,
         versions={"trained": trained, "exported": {"python": platform.python_version()} | find_versions(_PACKAGES)},
         licence={"code": "MIT", "data": data["licence"] if data else None, "started_from": params.warm_start_from},
-        check=comparison.check(),
+        check=check,
     )
 
 

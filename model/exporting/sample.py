@@ -90,8 +90,9 @@ def _retrieval_sample(found: EvaluationSet, prepared: PreparedDataset, params: P
     if not files:
         raise UserError(f"{found.files[0]}: no identity in it has a match; name images by --images")
     orientations = np.concatenate([part.orientations[keep] for part, keep in zip(parts, rows, strict=True)])
-    drawn = len(files) < sum(len(part) for part in parts)
-    source = f"{len(wanted):,} identities of {found.name}, drawn with a fixed seed" if drawn else found.name
+    source = found.name
+    if len(files) < sum(len(part) for part in parts):
+        source = f"{len(wanted):,} identities of {found.name} drawn with a fixed seed, easier than the whole set"
     excluder = default_excluder(query, gallery)
     try:
         make_task(query, gallery, excluder)
