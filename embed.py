@@ -70,7 +70,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--shard", type=parse_shard, metavar="i/n", help="embed only part i of n; embed.py merge joins them"
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    return parser.parse_args(argv)
+    args, others = parser.parse_known_args(argv)
+    if others and not others[0].startswith("-"):
+        what = f"{others[0]}: one name too many (of {len(others):,})"
+        raise UserError(f"{what}; put a pattern in quotes, or the shell replaces it; or name the folder or a list")
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    return args
 
 
 def parse_merge(argv: list[str]) -> argparse.Namespace:
