@@ -101,6 +101,15 @@ def test_writing_again_replaces(parent):
     assert len(list(parent.rglob("*tfevents*"))) == 1 + len(VALUES)
 
 
+def test_an_upper_folder_replaces_what_a_search_below_it_wrote(parent):
+    """TensorBoard would take the columns of one of them, which lack the other runs."""
+    write(parent / "deep")
+    assert len(list(parent.rglob("*tfevents*"))) == 2
+    write(parent)
+    assert not list((parent / "deep").glob("*tfevents*"))
+    assert {info["name"]: info["differs"] for info in ask(parent, "/experiment")["hparamInfos"]}["margin"]
+
+
 def test_a_folder_without_results_is_refused(parent, tmp_path):
     for folder in (parent / "waiting", tmp_path / "gone"):
         done = command("visualize.py", "hparams", "--parent_dir", folder)

@@ -41,6 +41,8 @@ class _DifferentNumbers(_Differing, hparams.RealInterval):
 def write_hparams(parent: Path) -> list[RunFolder]:
     """Writes an event file into `parent` and each run below it that has metrics; gives these runs.
 
+    Those of folders between them go: TensorBoard shows the columns of one folder only, and not always the upper one's.
+
     Raises:
         UserError: when there is none, or a file of a run is broken.
     """
@@ -68,6 +70,9 @@ def write_hparams(parent: Path) -> list[RunFolder]:
         session = hparams.hparams_pb(values, trial_id=name, start_time_secs=run.results.stat().st_mtime)
         scalars = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
         _write_events(run.folder, [session, Summary(value=scalars)])
+    written = {parent, *(run.folder for run in found)}
+    for other in [file for file in parent.rglob(EVENTS) if file.parent not in written]:
+        other.unlink()
     return list(found)
 
 
