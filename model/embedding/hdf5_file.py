@@ -165,7 +165,7 @@ def opened(file: Path) -> Iterator[h5py.File]:
     try:
         h5 = h5py.File(file, "r")
     except OSError as error:
-        reason = "not a whole HDF5 file: empty, cut short, or not written by embed.py; embed the images again"
+        reason = "not a whole HDF5 file: empty, cut short, or of another form; embed the images again, into a .h5 file"
         raise UserError(f"{file}: {os.strerror(error.errno) if error.errno else reason}") from error
     with h5:
         try:
