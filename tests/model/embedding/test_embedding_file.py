@@ -200,7 +200,7 @@ TEXT = h5py.string_dtype("utf-8")
     [
         (lambda file: file.unlink(), "No such file"),
         (lambda file: file.unlink() or file.mkdir(), "Is a directory"),
-        (lambda file: file.write_bytes(b""), "not a whole HDF5 file: empty, cut short, or not written by embed.py"),
+        (lambda file: file.write_bytes(b""), "not a whole HDF5 file: empty, cut short, or of another form"),
         (lambda file: file.write_bytes(b"not hdf5" * 99), "not a whole HDF5 file"),
         (lambda file: file.write_bytes(file.read_bytes()[:-100]), "not a whole HDF5 file"),
         (lambda file: file.write_bytes(file.read_bytes()[:200] + bytes(file.stat().st_size - 200)), "a damaged HDF5"),
