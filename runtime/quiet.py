@@ -24,7 +24,7 @@ def quiet() -> Iterator[None]:
             yield
         except UserError:
             raise
-        except BaseException:
+        except Exception:
             _flush()
             noise.seek(0)
             os.write(kept[2], noise.read())

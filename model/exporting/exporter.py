@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from dataset.formats.prepared import open_prepared
 from dataset.loading.pipeline import embedding_batches
@@ -46,6 +47,7 @@ def export(request: Request) -> None:
     params, module = request.params.model_copy(update={"precision": "float32"}), request.module
     model = build_embedder(params)
     restore_model(request.checkpoint, model)
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # or a GPU would round more than the limit allows
     embedder = Embedder(model, params)
     embedder.warm_up(1)  # Keras converts no network that was never called
     shape = ", ".join(map(str, model.input_shape[1:]))
@@ -79,12 +81,14 @@ def _attempt(request: Request, function: Callable[..., Any], *args: Any) -> Any:
     with quiet():
         try:
             return function(*args)
-        except (UserError, OSError):
+        except UserError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno:  # a full disk
+                raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
-                f"--format {request.format} cannot express this network ({reason}); choose another format"
+                f"--format {request.format} fails for this network ({reason}); choose another format"
             ) from error
 
 
@@ -109,7 +113,8 @@ def _judge(request: Request, comparison: Comparison) -> Check:
     if request.quantize != "int8" and not comparison.relative_difference <= LIMIT:  # also where it is NaN
         raise DifferenceError(
             f"--format {request.format}: its embeddings differ from the run's by {comparison.relative_difference:.2g} "
-            f"of their mean length, more than {LIMIT:g}; nothing was written, so choose another --format or --quantize"
+            f"(as a part of their mean length, where that is above 1), more than {LIMIT:g}; nothing was written: "
+            f"choose another --format or --quantize"
         )
     check = comparison.check()
     if recall := check.recall:

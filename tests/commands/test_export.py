@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,15 @@ def results_of(run):
     return [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
 
 
+def check_the_code_of_the_card(expected):
+    """Runs it here, where there are a.jpg and b.jpg."""
+    code = "\n".join(re.findall(r"```python\n(.*?)```", Path("model_card.md").read_text(), flags=re.DOTALL))
+    names = {}
+    exec(code, names)
+    assert len(names["images"]) == 2
+    assert np.abs(names["embeddings"] - expected).max() < 0.01 * np.abs(expected).max()  # Pillow resizes
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_each_format_gives_the_embeddings_of_the_run(evaluated, dataset, tmp_path, monkeypatch, format):
     """By its own runtime, for one and for three images, and by the code that the card shows."""
@@ -75,12 +85,7 @@ def test_each_format_gives_the_embeddings_of_the_run(evaluated, dataset, tmp_pat
         exif[0x0112] = 6
         Image.fromarray(np.repeat(np.repeat(pixels[0], 2, 0), 4, 1)).save(tmp_path / "out" / name, exif=exif)
     monkeypatch.chdir(tmp_path / "out")
-    code = "\n".join(re.findall(r"```python\n(.*?)```", Path("model_card.md").read_text(), flags=re.DOTALL))
-    names: dict[str, object] = {}
-    exec(code, names)
-    assert names["images"].shape == (2, 16, 16, 3)
-    by_files = run.embed(["a.jpg", "b.jpg"])
-    assert np.abs(names["embeddings"] - by_files).max() < 0.01 * np.abs(by_files).max()  # Pillow's resizing
+    check_the_code_of_the_card(run.embed(["a.jpg", "b.jpg"]))
 
 
 def test_the_card_has_the_numbers_of_the_results(evaluated, tmp_path):
@@ -122,6 +127,21 @@ def test_load_opens_what_was_exported_bit_for_bit(evaluated, dataset, tmp_path):
     assert exported.params == Params(**json.loads((tmp_path / "out" / "model.json").read_text())["params"])
 
 
+def test_a_run_of_half_precision_that_pads(evaluated, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    done = export(evaluated, out, "keras", *setting(precision="mixed_bfloat16", pad_to_square=True))
+    assert done.returncode == 0, done.stderr
+    assert read_model_json(out).check.largest_difference == 0
+    assert "| arithmetic | float32; it was trained in mixed_bfloat16 |" in (out / "model_card.md").read_text()
+    with zipfile.ZipFile(out / "model.keras") as file:
+        assert b"bfloat16" not in file.read("config.json")
+    random = np.random.default_rng(0)
+    monkeypatch.chdir(out)
+    for name, shape in (("a.jpg", (4, 7, 3)), ("b.jpg", (9, 3, 3))):  # that grow: there every resizing is the same
+        Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(name)
+    check_the_code_of_the_card(load(out).embed(["a.jpg", "b.jpg"]))
+
+
 def test_an_earlier_export_is_replaced_as_a_whole(evaluated, tmp_path):
     out = tmp_path / "made" / "out"
     assert export(evaluated, out).returncode == 0
@@ -147,6 +167,14 @@ def test_a_difference_is_exit_code_1_and_leaves_everything_as_it_was(evaluated, 
         assert export(evaluated, tmp_path / "made" / "new").returncode == 1
         assert names_in(out.parent) == ["out"]
         assert (out / "model.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_that_its_runtime_cannot_open(evaluated, tmp_path, monkeypatch, format):
+    module = load_format(format)
+    monkeypatch.setattr(module, "write", lambda model, path, quantize, images: path.write_bytes(b"PK nothing"))
+    message = refused(evaluated, tmp_path / "out", format)
+    assert f"--format {format} fails for this network (" in message
 
 
 def test_images_stand_in_for_a_data_set_that_is_gone(evaluated, dataset, tmp_path):

@@ -1,6 +1,5 @@
 """What is held back, and what is shown after all."""
 
-import pytest
 from helpers.commands import process
 
 NOISE = """
@@ -28,8 +27,7 @@ def test_noise_is_dropped():
     assert (done.returncode, done.stdout, done.stderr) == (0, "it says all\n", "")
 
 
-@pytest.mark.parametrize("error", ["ZeroDivisionError()", "KeyboardInterrupt()"])
-def test_noise_is_shown_when_the_block_fails(error):
-    done = process("-c", f"{NOISE}\nmake_noise({error})")
+def test_noise_is_shown_when_the_block_fails():
+    done = process("-c", f"{NOISE}\nmake_noise(ZeroDivisionError())")
     assert done.stdout == "it says all\n"
     assert all(word in done.stderr for word in ("Python", "one", "two", "Traceback"))

@@ -1,0 +1,137 @@
+"""Every head and backbone in every format, through the format's own runtime."""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.configuration.params import Params
+from model.exporting.formats import keras as keras_format
+from model.exporting.request import load_format
+from model.network.build import build_embedder
+from runtime import plugins
+
+HEADS = plugins.choices("model.network.heads")
+WIDTHS = {"basic": 256, "mobilenet_v1_1_224": 1024, "mobilenet_v2": 1280, "resnet_v1_50": 2048}
+SMALL = {"image_size": 16, "num_channels": [8, 12]}
+
+
+def make_network(images: np.ndarray, model_type: str, head: str, **params: object) -> keras.Model:
+    """A network whose batch norm has the statistics of these images, or deep random ones would be all but constant."""
+    width = WIDTHS.get(model_type) if "num_channels" not in params else params["num_channels"][-1]
+    size = width if head.startswith("bnneck") else 16
+    params = {"image_size": 64, "descriptors": "SMG" if head == "cgd" else "SG"} | params
+    keras.utils.set_random_seed(0)
+    model = build_embedder(Params(model_type=model_type, head=head, embedding_size=size, **params))
+    norms = [
+        layer
+        for part in ("backbone", "head")
+        for layer in model.get_layer(part).layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(images[:32], training=True)
+    return model
+
+
+def difference(model: keras.Model, images: np.ndarray, format: str, folder: Path, quantize: str | None = None) -> float:
+    """The largest one of a coordinate, by the mean length where that is above 1."""
+    module = load_format(format)
+    path = folder / module.FILE
+    module.write(model, path, quantize, images)
+    expected = model.predict_on_batch(images)
+    found = module.open_model(path)(images)
+    assert found.dtype == np.float32
+    return float(np.abs(found - expected).max() / max(1, np.linalg.norm(expected, axis=1).mean()))
+
+
+@pytest.fixture
+def noise():
+    return np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def photos(shared_data):
+    """100 real photographs (100, 64, 64, 3) uint8."""
+    pixels = []
+    with tarfile.open(shared_data / "cars196_small" / "cars_train.tar") as archive:
+        for member in archive:
+            if member.isfile() and len(pixels) < 100:
+                image = Image.open(io.BytesIO(archive.extractfile(member).read()))
+                pixels.append(np.asarray(image.convert("RGB").resize((64, 64))))
+    return np.stack(pixels)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_keras_files_hold_every_head(noise, tmp_path, head):
+    learned = {"gem_learned": True, "gem_p": 2.5} if head in ("gem", "cgd") else {}
+    model = make_network(noise, "basic", head, **SMALL, **learned)
+    assert difference(model, noise, "keras", tmp_path) == 0
+    assert np.ptp(model.predict_on_batch(noise), axis=0).min() > 1e-3  # it does tell images apart
+
+
+def test_keras_files_are_compressed_and_say_whose_layers_they_need(noise, tmp_path):
+    for head, ours in (("direct", False), ("direct_normalize", True)):
+        path = tmp_path / f"{head}.keras"
+        keras_format.write(make_network(noise, "basic", head, **SMALL), path, None, noise)
+        with zipfile.ZipFile(path) as file:
+            assert {part.compress_type for part in file.infolist()} == {zipfile.ZIP_DEFLATED}
+            assert file.testzip() is None
+        assert ("import model.network.heads" in keras_format.usage(path)) == ours
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["direct.keras", "direct_normalize.keras"]
+
+
+@pytest.mark.parametrize(
+    ("format", "preprocess"),
+    [
+        ("onnx", True),
+        pytest.param("onnx", False, marks=pytest.mark.slow),
+        pytest.param("litert", True, marks=pytest.mark.slow),
+    ],
+)
+def test_grey_images_into_a_network_of_colour_images(noise, tmp_path, format, preprocess):
+    settings = {"image_size": 32, "image_channels": 1, "backbone_stage": 2, "preprocess": preprocess}
+    grey = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), np.uint8)
+    model = make_network(grey, "resnet_v1_50", "direct", **settings)
+    assert difference(model, grey, format, tmp_path) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("format", "quantize"),
+    [
+        ("onnx", "float16"),
+        ("onnx", "int8"),
+        pytest.param("litert", "float16", marks=pytest.mark.slow),
+        pytest.param("litert", "int8", marks=pytest.mark.slow),
+    ],
+)
+def test_quantized_files_are_smaller_and_similar(noise, tmp_path, format, quantize):
+    model = make_network(noise, "basic", "gem", image_size=16, num_channels=[64, 256])
+    file = tmp_path / load_format(format).FILE
+    assert difference(model, noise, format, tmp_path) < 1e-5
+    whole = file.stat().st_size
+    assert 1e-6 < difference(model, noise, format, tmp_path, quantize) < (0.05 if quantize == "int8" else 1e-3)
+    assert file.stat().st_size < (0.4 if quantize == "int8" else 0.6) * whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("model_type", WIDTHS)
+def test_every_network_in_every_format(photos, tmp_path, model_type, head):
+    model = make_network(photos, model_type, head)
+    for format in ("onnx", "litert", "savedmodel"):
+        assert difference(model, photos, format, tmp_path) < 1e-4, format
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["onnx", "litert", "savedmodel"])
+def test_inception_resnet_v2(photos, tmp_path, format):
+    images = photos.repeat(2, 1).repeat(2, 2)
+    model = make_network(images, "inception_resnet_v2", "direct_normalize", image_size=128)
+    assert difference(model, images, format, tmp_path) < 1e-4
