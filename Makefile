@@ -1,17 +1,19 @@
 # make demo        train, evaluate and look at the embedded data set: a few minutes on two cores
 # make test        lint and the tests that a change must pass
 # make test-all    with the slow tests
+# make models      experiments/omniglot/model anew, from Omniglot's archives in the folder OMNIGLOT: ten minutes
 # make bench       speed, side by side with a limit or a peer
 
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= runs/demo
+OMNIGLOT ?= .
 BIN = $(VENV)/bin
 # The notebooks are run from top to bottom, as they stand in the repository: one after the other in the first of two
 # processes, beside tests in the second.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=600 notebooks tests
 
-.PHONY: setup demo test test-all lint bench
+.PHONY: setup demo test test-all lint models bench
 
 setup: $(VENV)/cpu-installed
 
@@ -37,6 +39,13 @@ demo: $(VENV)/cpu-installed
 	@cat $(DEMO)/evaluate.log
 	@echo
 	@echo "curves and pictures: $(BIN)/tensorboard --logdir $(DEMO)"
+
+models: $(VENV)/cpu-installed
+	$(BIN)/python -m dataset.prepare.omniglot --background $(OMNIGLOT)/images_background.zip \
+		--evaluation $(OMNIGLOT)/images_evaluation.zip --out data/omniglot
+	$(BIN)/python train.py --model_dir experiments/omniglot
+	$(BIN)/python evaluate.py --model_dir experiments/omniglot
+	$(BIN)/python export.py --model_dir experiments/omniglot --format keras --checkpoint best --out experiments/omniglot/model
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
