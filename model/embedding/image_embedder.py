@@ -2,6 +2,7 @@
 
 import itertools
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -154,11 +155,13 @@ def _open_exported(path: Path) -> ImageEmbedder:
         )
     for package, name in (("model.network.backbones", params.model_type), ("model.network.heads", params.head)):
         plugins.load(package, name)  # Keras finds the layers of a file among those that were imported
+    if not zipfile.is_zipfile(file):
+        raise UserError(f"{file}: not a whole .keras file: cut short, or something else; export the run again")
     try:
         model = keras.saving.load_model(file, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{file}: not a whole Keras model ({reason}); export the run again") from None
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{file}: a damaged .keras file ({reason}); export the run again") from None
     shapes = (tuple(model.input_shape), tuple(model.output_shape))
     if shapes != (exported.input.shape, (None, exported.embedding_size)):
         raise UserError(f"{file}: its input and output are {shapes[0]} and {shapes[1]}, not what {NAME} says")
