@@ -172,6 +172,20 @@ def test_what_fails_is_told_and_the_others_go_on(folder, dataset, tmp_path, monk
         assert starts(folder) == starts_then
 
 
+def test_an_evaluator_that_fails_ends_its_run(folder, monkeypatch):
+    use_fakes(monkeypatch)
+    search(folder, "--set", "margin=0.1,soft")  # to which the stand-in cannot add
+    assert table(folder)[2]["status"].startswith("failed: TypeError: ")
+    assert table(folder)[1]["status"] == "done"
+
+
+def test_an_evaluator_that_waited_too_long_is_started_again(tmp_path, dataset, monkeypatch):
+    use_fakes(monkeypatch)
+    folder = make_search(tmp_path / "search", dataset, warmup_steps=15, eval_timeout_secs=0.01)
+    search(folder, "--set", "margin=0.1,0.2", "--parallel", 2)
+    assert [(row["status"], row["step"]) for row in table(folder).values()] == [("done", "5")] * 2
+
+
 def loosened(values, run=None):
     """Parameters that are not checked, as `margin` may be no word."""
     from model.configuration.params import Params

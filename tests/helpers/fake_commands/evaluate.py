@@ -15,6 +15,7 @@ def main() -> None:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     results, listed = run / "results.jsonl", run / "checkpoints" / "checkpoint"
     done = len(results.read_text().splitlines()) if results.exists() else 0
+    news = time.monotonic()
     while True:
         ended = (run / "DONE").exists()
         steps = [int(step) for step in re.findall(r"ckpt-(\d+)", listed.read_text())] if listed.exists() else []
@@ -28,8 +29,9 @@ def main() -> None:
             line["definitions"] = {"dataset": params["dataset"], "metric": "euclidean"}
             with open(results, "a") as file:
                 file.write(json.dumps(line) + "\n")
+        news = time.monotonic() if len(steps) > done else news
         done = len(steps)
-        if ended:
+        if ended or time.monotonic() - news > params.get("eval_timeout_secs", 60):
             return
         time.sleep(0.01)
 
