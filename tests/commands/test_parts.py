@@ -112,6 +112,11 @@ def test_one_file_each(parts, project, dataset, tmp_path):
     for name, value in json.loads(out.read_text())["metrics"].items():
         np.testing.assert_allclose(value, results["test"]["metrics"][name], rtol=1e-5, err_msg=name)
 
+    said = call("export.py", "--model_dir", run.folder, "--format", "frozen", "--out", tmp_path / "exported")
+    assert "largest difference of a coordinate over 10 images" in said
+    assert "frozen.pb" in said
+    assert "distance `power`" in (tmp_path / "exported" / "model_card.md").read_text()
+
     drawn = process("visualize.py", "lengths", *files, cwd=project)
     assert f"{len(rows)} embeddings, lengths from " in drawn.stdout, drawn.stderr
     assert "| `negative_share` | number >= 0, <= 1 | `0.5` |" in process("-m", REFERENCE, cwd=project).stdout
