@@ -163,4 +163,5 @@ def _describe_data(params: Params) -> dict[str, Any] | None:
         info = read_json(open_prepared(params.dataset).folder / "dataset.json")
     except UserError:
         return None
-    return {key: info.get(key) for key in ("name", "origin", "licence", "counts")}
+    words = {key: str(info[key]) if info.get(key) else None for key in ("name", "origin", "licence")}
+    return words | {"counts": info["counts"] if isinstance(info.get("counts"), dict) else {}}

@@ -118,6 +118,20 @@ def test_the_card_has_the_numbers_of_the_results(evaluated, tmp_path):
     assert "| `embedding_size` | 8 |" in card
 
 
+def test_sparse_results_and_data_of_ones_own(evaluated, own_dataset, tmp_path):
+    run = Path(shutil.copytree(evaluated, tmp_path / "run"))
+    words = setting(dataset=str(own_dataset))
+    definitions = {"dataset": str(own_dataset), "metric": "euclidean", "map": "a | b\nc"}
+    line = {"step": 4, "set": "mine", "checkpoint": "ckpt-4", "metrics": {"map": 0.25}, "definitions": definitions}
+    (run / "results.jsonl").write_text(json.dumps(line) + "\n")
+    (own_dataset / "dataset.json").write_text('{"image_root": ".", "licence": 5, "counts": 7, "name": null}')
+    done = export(run, tmp_path / "out", "keras", *words)
+    assert done.returncode == 0, done.stderr
+    model = read_model_json(tmp_path / "out")
+    assert (model.results, model.threshold, model.licence["data"]) == ([line], None, "5")
+    assert "| `map` | 0.25 | a \\| b c |" in (tmp_path / "out" / "model_card.md").read_text()
+
+
 def test_load_opens_what_was_exported_bit_for_bit(evaluated, dataset, tmp_path):
     export(evaluated, tmp_path / "out")
     files = sorted(map(str, dataset.rglob("*.jpg")))[:9]
