@@ -14,13 +14,13 @@ QUANTIZE = ()
 _CODE = """import keras
 
 model = keras.saving.load_model("model.keras", compile=False)
-embeddings = model.predict(images)"""
+embeddings = model.predict(images, verbose=0)"""
 
 _WITH_LAYERS_OF_OURS = """import keras
 import model.network.heads  # from the project that trained it: the layers that Keras lacks
 
 network = keras.saving.load_model("model.keras", compile=False)
-embeddings = network.predict(images)"""
+embeddings = network.predict(images, verbose=0)"""
 
 
 def write(model: Any, path: Path, quantize: str | None, images: np.ndarray) -> None:
