@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from model.run.devices import split_device
-from model.searching.plan import METHODS, check_trials, make_plan, record_plan
+from model.searching.plan import METHODS, TRIALS, check_trials, make_plan, record_plan
 from model.searching.scheduler import Scheduler
 from model.searching.table import DEVIATION, format_text, make_rows, write_tables
 from runtime.arguments import Parser, number
@@ -33,7 +33,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--method", choices=METHODS, help="default: grid if there are only choices and no --trials, else random")
     count = number(int, 1)
-    add("--trials", type=count, metavar="N", help="combinations that random or optuna tries")
+    add("--trials", type=count, metavar="N", help=f"combinations that random or optuna tries (default: {TRIALS})")
     add("--seeds", type=count, default=1, metavar="N", help="runs of each combination, for mean and deviation")
     add("--parallel", type=count, default=1, metavar="N", help="runs at once")
     add("--devices", default="auto", metavar="LIST", help="shared out among parallel runs, such as gpu:0,gpu:1")

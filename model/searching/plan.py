@@ -17,6 +17,7 @@ from runtime.errors import UserError
 from runtime.json_files import read_json, write_json
 
 METHODS = ("grid", "random", "optuna")
+TRIALS = 10  # of random draws and Optuna
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Plan:
         seed = self.params.get("seed", 0)
         if self.method == "optuna":
             lag = -(-self.parallel // self.seeds)  # as many trials at once as keep all devices busy
-            return OptunaProposals(self.space, self.trials or 1, seed, lag)
+            return OptunaProposals(self.space, self.trials or TRIALS, seed, lag)
         if self.method == "grid":
             return KnownProposals(list_grid(self.space))
-        return KnownProposals(draw_random(self.space, self.trials or 1, seed))
+        return KnownProposals(draw_random(self.space, self.trials or TRIALS, seed))
 
 
 def make_plan(
@@ -95,7 +96,7 @@ def make_plan(
     if method == "grid" and trials is not None:
         raise UserError("--trials is for random draws and Optuna: --method grid tries all combinations")
     if method != "grid" and trials is None:
-        raise UserError(f"--trials N is needed: how many combinations --method {method} is to try")
+        trials = TRIALS
     for each in space:
         if each.key == "seed":
             raise UserError("--set seed: give --seeds N instead, for means and deviations over seeds")

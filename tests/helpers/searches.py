@@ -1,12 +1,13 @@
 """Searches whose runs are made by `fake_commands`, in tenths of a second."""
 
+import csv
 import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from helpers.commands import ROOT, start
+from helpers.commands import ROOT, command, start
 
 from model.searching import processes, scheduler
 
@@ -51,3 +52,23 @@ def kill_with_children(process) -> None:
 def starts(folder: Path) -> int:
     """How often a training was started in the runs of a search."""
     return sum(len(file.read_text().splitlines()) for file in folder.glob("*/starts"))
+
+
+def search(folder: Path, *words: object) -> str:
+    """What a search says that ends well."""
+    done = command("search_hyperparams.py", "--parent_dir", folder, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def refuse(folder: Path, *words: object) -> str:
+    """The one line in which a search is refused."""
+    done = command("search_hyperparams.py", "--parent_dir", folder, *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stdout + done.stderr
+    return done.stderr
+
+
+def read_table(folder: Path) -> dict[int, dict[str, str]]:
+    """The rows of table.csv by trial."""
+    with open(folder / "table.csv", newline="") as file:
+        return {int(row["trial"]): row for row in csv.DictReader(file)}
