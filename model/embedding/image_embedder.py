@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,6 +27,34 @@ from runtime import plugins
 from runtime.errors import UserError
 
 
+class OperatingThreshold(float):
+    """The distance below which two images are taken for one identity; a number that knows where it comes from.
+
+    Attributes:
+        fpr: the false-positive rate that it was chosen for: the share of pairs of different identities below it.
+        tpr: the true-positive rate there: the share of pairs of one identity below it.
+        set: the evaluation set whose pairs these are.
+    """
+
+    fpr: float
+    tpr: float
+    set: str
+
+    def __new__(cls, value: float, **known: Any) -> "OperatingThreshold":
+        """`known` are the attributes."""
+        self = super().__new__(cls, value)
+        self.__dict__.update(known)
+        return self
+
+    @property
+    def value(self) -> float:
+        """The number alone."""
+        return float(self)
+
+    def __repr__(self) -> str:
+        return f"{self.value} (fpr {self.fpr:g}, tpr {self.tpr:.3g} on {self.set})"
+
+
 class ImageEmbedder:
     """A network with its weights, and what is known of it.
 
@@ -33,14 +62,13 @@ class ImageEmbedder:
         params: of the run.
         checkpoint: its name, such as "ckpt-1200".
         metric: the distance that its embeddings are for, a module of `model.distances`.
-        threshold: the operating point, `.value`, at a false-positive rate `.fpr`, with the true-positive rate `.tpr` on
-            the evaluation set `.set`: two images nearer than the value are taken for one identity. None where no
-            results have one.
+        threshold: the operating point: an OperatingThreshold, or None where no results have one.
     """
 
     def __init__(self, model: keras.Model, params: Params, checkpoint: str, threshold: Threshold | None) -> None:
         """`model` is an embedder, `params` are those of its run."""
-        self.params, self.checkpoint, self.metric, self.threshold = params, checkpoint, params.metric, threshold
+        self.params, self.checkpoint, self.metric = params, checkpoint, params.metric
+        self.threshold = threshold and OperatingThreshold(**threshold.model_dump())
         self._embedder = Embedder(model, params)
 
     def embed(self, images: Picture | Sequence[Picture], *, batch_size: int | None = None) -> np.ndarray:

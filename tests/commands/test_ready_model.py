@@ -28,7 +28,7 @@ def test_the_readme_embeds_a_folder_in_five_lines(tmp_path):
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     done = process("-c", code, cwd=tmp_path, env=environment() | {"PYTHONPATH": str(ROOT)})
     assert done.stderr == ""
-    assert re.fullmatch(r"\[(\[[^\]]*\]\s*){3}\] value=\S+ fpr=0\.001 .*\n", done.stdout)
+    assert re.fullmatch(r"\[(\[[^\]]*\]\s*){3}\] 7\.\d+ \(fpr 0\.001, tpr 0\.\d+ on test\)\n", done.stdout)
 
 
 def test_it_is_small_and_its_card_has_the_numbers_of_its_results():

@@ -1,6 +1,7 @@
 """`model.load`: a network in Python, which gives what embed.py writes."""
 
 import json
+import pickle
 import shutil
 
 import h5py
@@ -117,8 +118,10 @@ def test_a_checkpoint_by_name_and_the_operating_point_of_its_results(evaluated, 
         )
         threshold = embedder.threshold
         assert (threshold.set, threshold.fpr) == ("query_gallery", 0.001)
-        assert threshold.value == metrics["threshold@fpr=0.001"]
+        assert threshold == threshold.value == metrics["threshold@fpr=0.001"]
         assert threshold.tpr == metrics["tpr@fpr=0.001"]
+        again = pickle.loads(pickle.dumps(threshold))
+        assert (again, again.fpr, str(again)) == (threshold, threshold.fpr, str(threshold))
     assert load(evaluated, "ckpt-2").checkpoint == "ckpt-2"
     assert (load(evaluated, "ckpt-2").embed(files) != load(evaluated, "ckpt-4").embed(files)).any()
 
