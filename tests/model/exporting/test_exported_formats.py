@@ -22,7 +22,11 @@ SMALL = {"image_size": 16, "num_channels": [8, 12]}
 
 
 def make_network(images: np.ndarray, model_type: str, head: str, **params: object) -> keras.Model:
-    """A network whose batch norm has the statistics of these images, or deep random ones would be all but constant."""
+    """A network whose batch norm has the statistics of these images, at many contrasts.
+
+    Deep random networks would be all but constant with those that Keras starts with, and nearly so with those of the
+    images as they are: dividing by such deviations blows rounding up.
+    """
     width = WIDTHS.get(model_type) if "num_channels" not in params else params["num_channels"][-1]
     size = width if head.startswith("bnneck") else 16
     params = {"image_size": 64, "descriptors": "SMG" if head == "cgd" else "SG"} | params
@@ -36,7 +40,8 @@ def make_network(images: np.ndarray, model_type: str, head: str, **params: objec
     ]
     for layer in norms:
         layer.momentum = 0.0
-    model(images[:32], training=True)
+    contrasts = np.linspace(0.1, 1, len(images[:32]))[:, None, None, None]
+    model((images[:32] * contrasts).astype(np.uint8), training=True)
     return model
 
 
