@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from helpers.commands import ROOT
 from PIL import Image
 
 from model.configuration.params import Params
@@ -140,3 +141,32 @@ def test_inception_resnet_v2(photos, tmp_path, format):
     images = photos.repeat(2, 1).repeat(2, 2)
     model = make_network(images, "inception_resnet_v2", "direct_normalize", image_size=128)
     assert difference(model, images, format, tmp_path) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("format", "quantize", "loss"),
+    [("onnx", "float16", 0.002), ("litert", "float16", 0.002), ("onnx", "int8", 0.01), ("litert", "int8", 0.01)],
+)
+def test_what_quantization_costs_a_trained_network(shared_data, tmp_path, format, quantize, loss):
+    """Recall@1 over 60 characters of Omniglot's evaluation set, each drawing against all others."""
+    images, characters = [], []
+    with zipfile.ZipFile(shared_data / "omniglot" / "images_evaluation.zip") as archive:
+        for name in sorted(name for name in archive.namelist() if name.endswith(".png"))[:1200]:
+            drawing = Image.open(io.BytesIO(archive.read(name))).convert("L").resize((32, 32))
+            images.append(np.asarray(drawing)[..., None])
+            characters.append(Path(name).parent)
+    images = np.stack(images)
+    model = keras.saving.load_model(ROOT / "experiments" / "omniglot" / "model" / "model.keras", compile=False)
+
+    def recall(embeddings: np.ndarray) -> float:
+        squares = (embeddings.astype(float) ** 2).sum(1)
+        distances = squares[:, None] + squares - 2 * embeddings.astype(float) @ embeddings.T
+        np.fill_diagonal(distances, np.inf)
+        return np.mean([characters[i] == characters[j] for i, j in enumerate(distances.argmin(1))])
+
+    before = recall(model.predict(images, verbose=0))
+    assert before > 0.9
+    path = tmp_path / load_format(format).FILE
+    load_format(format).write(model, path, quantize, images[::12])
+    assert abs(recall(load_format(format).open_model(path)(images)) - before) <= loss
