@@ -10,32 +10,35 @@ from runtime.errors import UserError
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Holds back what is written to stdout and stderr; shows it when the block fails, but for a `UserError`.
+def quiet(*descriptors: int) -> Iterator[None]:
+    """Holds back what the process writes to 1 (stdout) or 2 (stderr); shows it when the block fails.
 
-    Libraries in C++ write whatever the log level, so that only the file descriptors can stop them.
+    It is not shown for a `UserError`, which says all by itself. Libraries in C++ write whatever the log level, so that
+    only the file descriptors can stop them. Other threads' lines are held back as well.
     """
-    with tempfile.TemporaryFile() as noise:
+    with tempfile.TemporaryFile() as noise, contextlib.ExitStack() as put_back:
         _flush()
-        kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
-        try:
-            for descriptor in kept:
+        kept = []
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):  # closed, as that of a service: then there is nothing to hold back
+                kept.append(copy := os.dup(descriptor))
+                put_back.callback(os.close, copy)
+                put_back.callback(os.dup2, copy, descriptor)
                 os.dup2(noise.fileno(), descriptor)
+        put_back.callback(_flush)
+        try:
             yield
         except UserError:
             raise
         except Exception:
             _flush()
             noise.seek(0)
-            os.write(kept[2], noise.read())
+            if kept:
+                os.write(kept[-1], noise.read())
             raise
-        finally:
-            _flush()
-            for descriptor, copy in kept.items():
-                os.dup2(copy, descriptor)
-                os.close(copy)
 
 
 def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()

@@ -13,12 +13,13 @@ import tensorflow as tf
 
 from dataset import images as decoding
 from dataset.loading.inspection import inspect_files
+from dataset.loading.pipeline import broken_image
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder, images_at_a_time
 from model.embedding.pictures import Picture, as_pictures, is_picture, pixels_of
-from model.metrics.ranking.gallery_distances import EmbeddingDistances
+from model.metrics.ranking.gallery_distances import exact_distances
 from model.network.build import build_embedder
-from model.run.checkpoint_files import find_checkpoint
+from model.run.checkpoint_files import UnreadableCheckpointError, find_checkpoint
 from model.run.model_json import NAME, Threshold, find_threshold, read_model_json
 from model.run.restore import restore_model
 from model.run.results import results_of
@@ -89,7 +90,7 @@ class ImageEmbedder:
             return embeddings
         files = [str(image) if isinstance(image, str | Path) else None for image in listed]
         named = [file for file in files if file is not None]
-        seen = inspect_files(named)
+        seen = inspect_files(named, self.params.check_images)
         for number, problem in seen.problems.items():
             raise UserError(f"{named[number]}: {problem}")
         if len(named) == len(listed):
@@ -116,9 +117,7 @@ class ImageEmbedder:
             A number for one and one, (N,) for one and several, (N, M) for several and several; float64.
         """
         (first, one), (second, other) = (self._vectors(given) for given in (a, b))
-        rows, columns = np.divmod(np.arange(len(first) * len(second)), max(1, len(second)))
-        distances = EmbeddingDistances(first, second, self.metric)
-        found = distances.in_units(distances.pairs(rows, columns)).reshape(len(first), len(second))
+        found = exact_distances(first, second, self.metric)
         found = found[0] if one else found
         found = found[..., 0] if other else found
         return found if found.ndim else float(found)
@@ -126,6 +125,8 @@ class ImageEmbedder:
     def _vectors(self, given: Picture | Sequence[Picture]) -> tuple[np.ndarray, bool]:
         """Embeddings (N, D), and whether one was given alone."""
         size = self.params.embedding_size
+        if isinstance(given, list | tuple) and given and all(_is_vector(each) for each in given):
+            given = np.stack(given)
         if isinstance(given, np.ndarray) and given.dtype.kind == "f":
             if given.ndim not in (1, 2) or given.shape[-1] != size:
                 raise UserError(f"embeddings of shape {given.shape}: they must be ({size},) or (N, {size})")
@@ -143,8 +144,8 @@ class ImageEmbedder:
         if isinstance(image, str | Path):
             try:
                 pixels = decoding.decode(tf.io.read_file(str(image)), channels)
-            except tf.errors.InvalidArgumentError:
-                raise UserError(f"{image}: corrupt image data") from None
+            except tf.errors.OpError as error:
+                raise broken_image([str(image)], error) from None
             pixels = decoding.turn_upright(pixels, tf.constant(orientations[str(image)]))
         else:
             try:
@@ -154,6 +155,10 @@ class ImageEmbedder:
         if pixels.shape[:2] == shape:
             return pixels
         return decoding.resize(pixels, shape, self.params.pad_to_square)
+
+
+def _is_vector(given: object) -> bool:
+    return isinstance(given, np.ndarray) and given.dtype.kind == "f" and given.ndim == 1
 
 
 def open_embedder(source: str | Path, checkpoint: str | None = None) -> ImageEmbedder:
@@ -167,10 +172,16 @@ def open_embedder(source: str | Path, checkpoint: str | None = None) -> ImageEmb
     if not (run.params_json.is_file() or run.resolved_json.is_file()):
         raise UserError(f"{path}: neither a run (a folder with params.json) nor a model that export.py wrote")
     params = run.load_trained_params()
-    found = find_checkpoint(path, checkpoint or ("best" if run.best_json.is_file() else "latest"))
+    found = find_checkpoint(path, checkpoint)
     model = build_embedder(params)
-    restore_model(found, model)
-    return ImageEmbedder(model, params, found.name, find_threshold(results_of(run, params, found.name)))
+    try:
+        restore_model(found, model)
+    except UnreadableCheckpointError:  # a training or evaluation beside may have put another in its place
+        before, found = found, find_checkpoint(path, checkpoint)
+        if found == before:
+            raise
+        restore_model(found, model)
+    return ImageEmbedder(model, params, found.name, find_threshold(results_of(run, params, found)))
 
 
 def _open_exported(path: Path) -> ImageEmbedder:

@@ -15,7 +15,9 @@ _MODES = {1: "L", 3: "RGB"}
 
 def is_picture(given: Any) -> bool:
     """Whether it is one image; else it is several."""
-    return given.ndim < 4 if isinstance(given, np.ndarray) else isinstance(given, str | Path | Image.Image)
+    if isinstance(given, np.ndarray):
+        return given.ndim < 4 and given.dtype.kind not in "UO"  # arrays of names are lists
+    return isinstance(given, str | Path | Image.Image)
 
 
 def as_pictures(given: Any) -> list[Picture]:

@@ -78,7 +78,7 @@ def export(request: Request) -> None:
 
 def _attempt(request: Request, function: Callable[..., Any], *args: Any) -> Any:
     """Calls a function of a converter or a runtime: what it prints is dropped, an error of any kind is one line."""
-    with quiet():
+    with quiet(1, 2):
         try:
             return function(*args)
         except UserError:
@@ -127,7 +127,7 @@ def _judge(request: Request, comparison: Comparison) -> Check:
 
 def _describe(request: Request, check: Check, shape: tuple[Any, ...]) -> ExportedModel:
     params, run = request.params, request.run
-    results = results_of(run, params, request.checkpoint.name)
+    results = results_of(run, params, request.checkpoint)
     data = _describe_data(params)
     record = read_json(run.resolved_json) if run.resolved_json.is_file() else {}
     trained = record.get("versions", {}) | ({"git_commit": record["git_commit"]} if record.get("git_commit") else {})

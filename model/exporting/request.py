@@ -75,8 +75,7 @@ def check_request(
         raise UserError(f"--format {format} needs {names}: pip install -r requirements_export.txt")
     check_out(out)
     params = run.load_trained_params(overrides)
-    name = checkpoint or ("best" if run.best_json.is_file() else "latest")
-    found = find_checkpoint(run.folder, name)
+    found = find_checkpoint(run.folder, checkpoint)
     return Request(run, params, found, format, module, quantize, out, read_sample(params, images), images is not None)
 
 

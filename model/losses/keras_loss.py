@@ -1,5 +1,7 @@
 """The triplet loss as a Keras loss, for `compile` and `fit` of any model whose output is an embedding."""
 
+import math
+import numbers
 from typing import Any
 
 import keras
@@ -46,9 +48,12 @@ class TripletLoss(keras.losses.Loss):
             UserError: for another value.
         """
         super().__init__(name=name, dtype="float32")
-        plugins.load("model.losses.strategies", strategy)
+        if strategy not in (known := plugins.choices("model.losses.strategies")):
+            raise UserError(f"strategy {strategy!r}: it must be one of {', '.join(known)}")
         find_distance(metric)
-        if not (margin in ("soft", "none") or (isinstance(margin, int | float) and margin >= 0)):
+        if isinstance(margin, numbers.Real) and not isinstance(margin, bool):
+            margin = float(margin)  # of NumPy too, which no saved model could hold
+        if margin not in ("soft", "none") and not (isinstance(margin, float) and 0 <= margin < math.inf):
             raise UserError(f'margin {margin!r}: it must be a number of at least 0, "soft" or "none"')
         if batch_all_mean not in ("active", "valid"):
             raise UserError(f'batch_all_mean {batch_all_mean!r}: it must be "active" or "valid"')
@@ -66,9 +71,12 @@ class TripletLoss(keras.losses.Loss):
         labels, embeddings = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         if sample_weight is not None:
             raise UserError(f"{self.name}: it takes no sample_weight or class_weight; leave it out of fit")
-        if embeddings.shape.rank != 2 or labels.shape.rank not in (1, 2) or labels.shape[1:] not in ((), (1,)):
+        sound = labels.shape.rank in (1, 2) and labels.shape[1:] in ((), (1,), (None,))
+        if not sound or embeddings.shape.rank != 2 or embeddings.shape[1] is None:
             shapes = f"labels {labels.shape} and embeddings {embeddings.shape}"
-            raise UserError(f"{self.name}: {shapes}; they must be (B,) or (B, 1) whole numbers, and (B, D)")
+            raise UserError(
+                f"{self.name}: {shapes}; they must be (B,) or (B, 1) whole numbers, and (B, D) with a known D"
+            )
         return self.call(tf.reshape(labels, [-1]), embeddings)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -69,8 +69,10 @@ def step_of(checkpoint: Path) -> int:
     return int(Path(checkpoint).name.rpartition("-")[2])
 
 
-def find_checkpoint(run: Path, name: str = "latest") -> Path:
+def find_checkpoint(run: Path, name: str | None = "latest") -> Path:
     """The checkpoint of a run by name: "latest", "best", "ckpt-1200", or a path such as RUN/checkpoints/ckpt-1200.
+
+    None is the best, or the latest where nothing has been evaluated yet.
 
     Raises:
         UserError: when there is no such checkpoint; lists those there are.
@@ -78,6 +80,7 @@ def find_checkpoint(run: Path, name: str = "latest") -> Path:
     run = Path(run)
     listed = [path for _, path in list_checkpoints(run / "checkpoints")]
     best = run / "best" / read_json(run / "best.json")["checkpoint"] if (run / "best.json").is_file() else None
+    name = name or ("best" if best else "latest")
     if name == "latest" and listed:
         return listed[-1]
     if name == "best" and best:
@@ -103,7 +106,7 @@ def find_weights(source: str) -> tuple[str, Path]:
     if source == "imagenet":
         return "imagenet", path
     if (path / "params.json").is_file():
-        return "checkpoint", find_checkpoint(path, "best" if (path / "best.json").exists() else "latest")
+        return "checkpoint", find_checkpoint(path, None)
     if _exists(path):
         return "checkpoint", path
     if path.is_file() and path.name.endswith((".h5", ".keras")):

@@ -50,7 +50,7 @@ def _import_tensorflow() -> ModuleType:
     """Imports TensorFlow without the lines that its libraries write to stderr before logging is set up."""
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
-    with quiet():
+    with quiet(2):
         import tensorflow
     tensorflow.get_logger().setLevel("ERROR")
     return tensorflow

@@ -1,5 +1,6 @@
 """results.jsonl: what was found of each checkpoint, and for what it may be compared."""
 
+from pathlib import Path
 from typing import Any
 
 from model.configuration.params import Params
@@ -58,10 +59,15 @@ def forget_results_after(run: RunFolder, step: int) -> int:
     return drop_json_lines_after(run.results, step)
 
 
-def results_of(run: RunFolder, params: Params, checkpoint: str) -> list[dict[str, Any]]:
-    """The newest line of each evaluation set of one checkpoint, of the run's data set and metric."""
+def results_of(run: RunFolder, params: Params, checkpoint: Path) -> list[dict[str, Any]]:
+    """The newest line of each evaluation set of one checkpoint, of the run's data set and metric.
+
+    None of a checkpoint that lies in another folder than the run's: it may have the name of one of them.
+    """
+    if checkpoint.resolve().parent not in (run.checkpoints.resolve(), run.best.resolve()):
+        return []
     lines = results_with(run, origin_of(params))
-    return list({line["set"]: line for line in lines if line["checkpoint"] == checkpoint}.values())
+    return list({line["set"]: line for line in lines if line["checkpoint"] == checkpoint.name}.values())
 
 
 def write_results_csv(run: RunFolder) -> None:

@@ -9,6 +9,9 @@ from helpers.commands import ROOT, environment, process
 from PIL import Image, ImageDraw
 
 from model import load
+from model.exporting.card import render_card
+from model.exporting.formats import keras
+from model.run.model_json import read_model_json
 
 MODEL = ROOT / "experiments" / "omniglot" / "model"
 
@@ -35,6 +38,7 @@ def test_it_is_small_and_its_card_has_the_numbers_of_its_results():
     assert sum(file.stat().st_size for file in MODEL.iterdir()) < 2_000_000
     described = json.loads((MODEL / "model.json").read_text())
     card = (MODEL / "model_card.md").read_text()
+    assert card == render_card(read_model_json(MODEL), keras.usage(MODEL / keras.FILE))
     (line,) = described["results"]
     assert all(f"| `{name}` | {value} |" in card for name, value in line["metrics"].items())
     recall = f"Recall@1 {100 * line['metrics']['recall@1']:.1f}"

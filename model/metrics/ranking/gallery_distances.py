@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from model.distances import find_distance, has_unit_length, is_squared
-from model.metrics.vectors import blocks, distances_of_pairs, unit_rows
+from model.metrics.vectors import as_vectors, blocks, distances_of_pairs, unit_rows
 
 Distance = TypeVar("Distance", float, np.ndarray)
 
@@ -149,6 +149,22 @@ class EmbeddingDistances(Distances):
             values = values * values.dtype.type(factor)
         values = self._distance.of_squared(values, np) if self._squared else values
         return values if isinstance(distance, np.ndarray) else float(values)
+
+
+def exact_distances(query: np.ndarray, gallery: np.ndarray, metric: str) -> np.ndarray:
+    """All distances (Q, G) float64 of embeddings (Q, D) to (G, D), from the differences of their coordinates.
+
+    Raises:
+        UserError: for an unknown metric.
+    """
+    distance, first, second = find_distance(metric), as_vectors(query, metric), as_vectors(gallery, metric)
+    if not is_squared(metric):
+        return sums_over_dimensions(first, second, distance)
+    squared = cdist(first, second, "sqeuclidean")
+    if has_unit_length(metric):  # zero vectors have no direction
+        squared[first.any(1) == 0] = 2
+        squared[:, second.any(1) == 0] = 2
+    return distance.of_squared(squared, np)
 
 
 def sums_over_dimensions(query: np.ndarray, gallery: np.ndarray, distance: ModuleType) -> np.ndarray:

@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 
 from model import load
+from model.embedding import image_embedder
 from model.embedding.pictures import pixels_of
 from runtime.errors import UserError
 
@@ -73,6 +74,8 @@ def test_odd_images_are_read_as_embed_reads_them(dataset, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     noise.save(tmp_path / "turned.jpg", exif=exif)
+    unchecked = make_run(tmp_path / "off", dataset, check_images="off", train_iterations=1)
+    assert command("train.py", "--model_dir", unchecked).returncode == 0
     noise.convert("L").save(tmp_path / "grey.jpg")
     noise.convert("P").save(tmp_path / "palette.png")
     noise.convert("1").save(tmp_path / "bits.png")
@@ -87,6 +90,8 @@ def test_odd_images_are_read_as_embed_reads_them(dataset, tmp_path):
     np.testing.assert_array_equal(embedder.embed(files), expected)
     np.testing.assert_array_equal(embedder.embed([Image.open(file) for file in files]), expected)
     np.testing.assert_array_equal(embedder.embed([files[0], *(Image.open(file) for file in files[1:])]), expected)
+    expected = embedded(tmp_path / "off", files, tmp_path)  # which looks at no file before
+    np.testing.assert_array_equal(load(tmp_path / "off").embed(files), expected)
 
 
 def test_distances_are_those_of_the_metric(evaluated, files):
@@ -102,6 +107,10 @@ def test_distances_are_those_of_the_metric(evaluated, files):
     assert embedder.distance(files[0], Image.open(files[1])) == pytest.approx(alone, rel=1e-5)
     assert embedder.distance(files[:5], vectors[1]).shape == (5,)
     assert embedder.distance(vectors, vectors[:0]).shape == (5, 0)
+    np.testing.assert_array_equal(
+        embedder.distance(list(vectors), vectors[:3]), embedder.distance(vectors, vectors[:3])
+    )
+    np.testing.assert_array_equal(embedder.embed(np.array(files[:5])), vectors)
 
 
 def test_a_checkpoint_by_name_and_the_operating_point_of_its_results(evaluated, files):
@@ -126,6 +135,27 @@ def test_a_checkpoint_by_name_and_the_operating_point_of_its_results(evaluated, 
     assert (load(evaluated, "ckpt-2").embed(files) != load(evaluated, "ckpt-4").embed(files)).any()
 
 
+def test_a_checkpoint_of_another_run_has_none_of_this_ones_results(evaluated, trained):
+    embedder = load(evaluated, str(trained / "checkpoints" / "ckpt-4"))
+    assert (embedder.checkpoint, embedder.threshold) == ("ckpt-4", None)
+    assert load(evaluated, str(evaluated / "checkpoints" / "ckpt-4")).threshold is not None
+
+
+def test_a_best_checkpoint_that_is_replaced_meanwhile_is_looked_for_again(evaluated, tmp_path, monkeypatch):
+    run = shutil.copytree(evaluated, tmp_path / "run")
+    build = image_embedder.build_embedder
+
+    def replace_best(params):
+        best = json.loads((run / "best.json").read_text())
+        for file in (run / "best").glob("ckpt-*"):
+            file.rename(file.with_name(file.name.replace(best["checkpoint"], "ckpt-9")))
+        (run / "best.json").write_text(json.dumps(best | {"checkpoint": "ckpt-9"}))
+        return build(params)
+
+    monkeypatch.setattr(image_embedder, "build_embedder", replace_best)
+    assert load(run).checkpoint == "ckpt-9"
+
+
 def test_a_run_without_results_has_no_operating_point(trained):
     embedder = load(trained)
     assert (embedder.checkpoint, embedder.threshold) == ("ckpt-4", None)
@@ -133,8 +163,9 @@ def test_a_run_without_results_has_no_operating_point(trained):
 
 def test_loading_is_quiet_and_changes_nothing_of_a_notebook(trained, files):
     code = f"""
-import keras, numpy, random, tensorflow
+import keras, numpy, random, sys, tensorflow
 from model import load
+print("imported", file=sys.stderr)
 keras.config.set_dtype_policy("mixed_bfloat16")
 drawn = set()
 for seed in range(3):
@@ -146,6 +177,7 @@ assert keras.config.dtype_policy().name == "mixed_bfloat16"
 """
     done = process("-c", "import os; os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'\n" + code)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.endswith("imported\n")
     fresh = process("-c", f"from model import load; print(load({str(trained)!r}).embed({files[:2]!r}).shape)")
     assert (fresh.stdout, fresh.stderr) == ("(2, 8)\n", "")
 

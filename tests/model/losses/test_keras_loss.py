@@ -110,6 +110,13 @@ def test_labels_of_a_column_and_labels_that_float32_cannot_tell_apart():
     expected = float(loss(labels, embeddings))
     assert float(loss(labels[:, None], embeddings)) == expected
     assert float(loss(labels.astype(np.float32), embeddings)) == expected
+    column = tf.TensorSpec([None, None], tf.int64)  # as tf.data gives it
+    unknown = tf.function(loss, input_signature=[column, tf.TensorSpec([None, None])])
+    with pytest.raises(UserError, match="known D"):
+        unknown(labels[:, None], embeddings)
+    unknown = tf.function(loss, input_signature=[column, tf.TensorSpec([None, 6])])
+    assert float(unknown(labels[:, None], embeddings)) == pytest.approx(expected)
+    assert float(TripletLoss("batch_all", np.float32(0.3))(labels, embeddings)) == pytest.approx(expected)
     far = labels.astype(np.int64) + 2**24
     assert len(set(far.astype(np.float32))) < len(set(far))
     assert float(loss(far, embeddings)) == expected
@@ -143,6 +150,8 @@ def test_batch_sample_draws_anew_each_time_and_again_by_its_seed():
         ({"metric": "manhattan"}, "cityblock"),
         ({"margin": -1}, "margin -1"),
         ({"margin": "hard"}, "margin 'hard'"),
+        ({"margin": True}, "margin True"),
+        ({"margin": float("inf")}, "margin inf"),
         ({"batch_all_mean": "all"}, "batch_all_mean 'all'"),
     ],
 )

@@ -14,7 +14,7 @@ from benchmarks.evaluation import embeddings, from_lists
 from model.evaluation.request import Request
 from model.metrics.ranking import match_ranks as ranking
 from model.metrics.ranking import retrieval
-from model.metrics.ranking.gallery_distances import EmbeddingDistances
+from model.metrics.ranking.gallery_distances import EmbeddingDistances, exact_distances
 from model.metrics.ranking.per_query.cmc import compute_cmc_curve
 from model.metrics.ranking.retrieval import RetrievalResult, evaluate_retrieval, make_task
 from model.metrics.single_shot import single_shot_metrics
@@ -108,6 +108,16 @@ def test_distances_that_single_precision_cannot_tell_apart(place: int) -> None:
     distances = EmbeddingDistances(np.zeros((1, 64)), gallery_emb, "euclidean")
     shot, _ = single_shot_metrics(make_task(query, labels, "diagonal"), distances, "pessimistic")
     assert [shot[f"cmc_single_shot@{k}"] for k in (1, 5, 10, 20)] == [float(place < k) for k in (1, 5, 10, 20)]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_all_distances_at_once_are_those_of_the_pairs(metric: str) -> None:
+    random = np.random.default_rng(0)
+    first, second = (random.normal(size=(count, 5)).astype(np.float32) for count in (7, 4))
+    first[2], second[1], second[3] = 0, 0, first[0]  # without a direction, and equal
+    pairs = EmbeddingDistances(first, second, metric)
+    expected = pairs.in_units(pairs.pairs(*np.divmod(np.arange(28), 4))).reshape(7, 4)
+    np.testing.assert_allclose(exact_distances(first, second, metric), expected, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("fpr", [0.001, 0.01, 0.3])
