@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from dataset.formats.prepared import open_prepared
 from model.evaluation.sets import find_evaluation_sets, load_kinds
 from model.run.checkpoint_files import list_checkpoints
-from model.run.results import evaluated, origin_of
+from model.run.results import evaluated, origin_of, results_with
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from runtime.files import replace_file
@@ -92,11 +92,23 @@ def is_finished(run: RunFolder) -> bool:
 
 
 def read_outcome(run: RunFolder) -> Outcome | None:
-    """What the evaluator's best.json says; None before the first evaluation."""
-    if not run.best_json.exists():
+    """Its best checkpoint, of those that a training saves on its way; None before the first is evaluated.
+
+    What a training saves when it is stopped in between depends on when that was, and must not decide.
+    """
+    if not (run.best_json.exists() and run.resolved_json.exists()):
         return None
-    best = read_json(run.best_json)
-    return Outcome(best["step"], best["value"], main_metrics(best["metrics"]))
+    best, params = read_json(run.best_json), run.load_trained_params()
+    last = int(run.done.read_text(encoding="utf-8").split()[0]) if run.done.exists() else None
+    found: dict[int, dict[str, dict[str, float]]] = {}
+    for line in results_with(run, origin_of(params)):
+        if line["step"] % params.save_checkpoints_steps == 0 or line["step"] == last:
+            found.setdefault(line["step"], {})[line["set"]] = line["metrics"]
+    values = {step: sets[best["set"]][best["metric"]] for step, sets in found.items() if best["set"] in sets}
+    if not values:
+        return None
+    step = max(values, key=lambda step: (values[step], -step))  # the first of equal ones, as the evaluator has it
+    return Outcome(step, values[step], main_metrics(found[step]))
 
 
 def main_metrics(metrics: dict[str, dict[str, float]]) -> dict[str, float]:

@@ -27,7 +27,8 @@ def make_search(folder: Path, dataset: Path, **params: object) -> Path:
     """A folder with the params.json of a search. `warmup_steps` are the hundredths of a second of a fake step."""
     folder.mkdir(parents=True)
     fixed = {"dataset": str(dataset), "eval_sets": ["val_eval"], "train_iterations": 5, "warmup_steps": 0}
-    (folder / "params.json").write_text(json.dumps(fixed | {"metric": "euclidean"} | params))
+    fixed |= {"metric": "euclidean", "save_checkpoints_steps": 1}
+    (folder / "params.json").write_text(json.dumps(fixed | params))
     return folder
 
 

@@ -11,6 +11,7 @@ from model.searching.pruning import mean_by_step, reason_to_prune
 from model.searching.table import format_markdown, make_rows, write_tables
 from model.searching.trials import main_metrics, make_trial, mark_pruned, name_trial
 from model.training.supervisor import Evaluation
+from runtime.json_files import append_json_line, write_json
 
 METRIC = "val_eval/general_accuracy"
 
@@ -23,11 +24,20 @@ def trials(tmp_path, dataset):
         trial = make_trial(number, {"margin": number, "head": "a|b"}, ["margin", "head"], tmp_path, [5, 6, 7])
         for place, (run, value) in enumerate(zip(trial.runs, values, strict=True)):
             run.checkpoints.mkdir(parents=True)
-            run.resolved_json.write_text(json.dumps({"dataset": str(dataset), "eval_sets": ["val_eval"]}))
-            run.done.touch()
-            metrics = {"val_eval": {"general_accuracy": value, "easy_accuracy": value / 3}, "test": {"map": 0.5}}
-            best = {"step": 10 * place, "checkpoint": "ckpt-1", "value": value, "metrics": metrics}
-            run.best_json.write_text(json.dumps(best))
+            params = {"dataset": str(dataset), "eval_sets": ["val_eval"], "save_checkpoints_steps": 10}
+            run.resolved_json.write_text(json.dumps(params))
+            run.done.write_text("25\n")
+            # Of the step at which the training was stopped, 13, nothing counts.
+            for step, of_step in ((10 * place, value), (13, 0.99), (25, value / 2)):
+                for name, metrics in (
+                    ("val_eval", {"general_accuracy": of_step, "easy_accuracy": of_step / 3}),
+                    ("test", {"map": 0.5}),
+                ):
+                    line = {"step": step, "set": name, "checkpoint": f"ckpt-{step}", "metrics": metrics}
+                    append_json_line(
+                        run.results, line | {"definitions": {"dataset": str(dataset), "metric": "euclidean"}}
+                    )
+            write_json(run.best_json, {"step": 13, "set": "val_eval", "metric": "general_accuracy"})
         found.append(trial)
     return found
 
