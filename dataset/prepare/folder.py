@@ -95,6 +95,8 @@ def prepare(args: argparse.Namespace) -> None:
     print(f"train.csv: {counts['train_images']} images of {len(train)} identities")
     if test:
         print(f"test.csv: {counts['test_images']} images of {len(test)} other identities")
+    if len(train) == 1:
+        print("warning: one identity is left to train on, and triplets need two: lower --test_fraction, or add images")
     if single:
         print(f"identities with one image only: {len(single)} ({len(single & test)} in test.csv)")
     if test and test <= single:

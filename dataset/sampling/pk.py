@@ -48,6 +48,8 @@ class PKSampler(Sampler):
             UserError: when there are fewer than P identities, or fewer than P without siblings among them.
         """
         super().__init__(labels)
+        if len(self.identities) == 1:
+            raise UserError("the training set has one identity; triplets need at least two: put more into train.csv")
         if len(self.identities) < batch_p:
             raise UserError(
                 f"batch_p is {batch_p}, but the training set has only {len(self.identities)} identities; "

@@ -120,6 +120,7 @@ NO_TRIPLET = [
 @pytest.mark.parametrize(
     ("make", "counts", "message"),
     [
+        (lambda labels: PKSampler(labels, 5, 2, seed=0), [3], r"one identity; triplets need at least two"),
         (lambda labels: PKSampler(labels, 5, 2, seed=0), [3] * 4, r"batch_p is 5.*only 4 identities"),
         *((lambda labels: UniformSampler(labels, 8, seed=0), *case) for case in NO_TRIPLET),
         *((lambda labels: TripletSampler(labels, 2, seed=0), *case) for case in NO_TRIPLET),
