@@ -4,20 +4,23 @@ import argparse
 import sys
 from pathlib import Path
 
-from model.exporting.request import FORMATS, check_request
+from model.exporting.request import CARD, FORMATS, check_out, check_request
 from model.run.arguments import add_run_arguments
 from model.run.devices import prepare
+from model.run.model_json import NAME
 from model.run.run_folder import RunFolder
 from runtime import plugins
 from runtime.arguments import Parser
 from runtime.errors import exit_code
+from runtime.files import replace_folder
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         description=__doc__,
-        epilog="The exported model is compared with the run before anything is kept; a difference above 1e-3 is exit "
-        "code 1. docs/export.md has more.",
+        epilog="Before anything is kept, the exported model is compared with the run's network in float32. The largest "
+        "difference of a coordinate, divided by the mean length of the run's embeddings where that is above 1, must be "
+        "at most 1e-3 (int8 has no limit); otherwise nothing is written and the exit code is 1. See docs/export.md.",
     )
     add_run_arguments(parser)
     parser.add_argument("--format", required=True, choices=plugins.choices(FORMATS), help="what to write")
@@ -33,7 +36,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--images",
         metavar="SOURCE",
-        help="images to compare by, where the run's data set is not at hand: a folder, a pattern, or a list",
+        help="images for the comparison if the run's data set is not available: a folder, a pattern, or a list",
     )
     return parser.parse_args(argv)
 
@@ -42,10 +45,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     run, out = RunFolder(args.model_dir), Path(args.out)
     request = check_request(run, args.set, args.checkpoint, args.format, args.quantize, out, args.images)
-    prepare(args.device, request.params.deterministic)
-    from model.exporting.exporter import export  # TensorFlow: not to find a mistake in the arguments
+    with replace_folder(out) as folder:  # an --out that cannot be written is found out before TensorFlow is loaded
+        prepare(args.device, request.params.deterministic)
+        from model.exporting.exporter import export  # TensorFlow: not to find a mistake in the arguments
 
-    export(request)
+        size = export(request, folder)
+        check_out(out)  # once more: nothing that came meanwhile is to be lost
+    print(f"wrote {out}: {request.module.FILE} ({size / 1e6:.2f} MB), {NAME}, {CARD}")
     return 0
 
 

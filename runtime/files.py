@@ -48,25 +48,36 @@ def remove_unfinished(path: Path) -> None:
 def replace_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary neighbour of `path` to write into; it takes its place if the block ends without an error.
 
-    A folder that is there is replaced as a whole; whether it may be is for the caller to know.
+    A folder that is there is replaced as a whole; whether it may be is for the caller to know. What a killed process
+    left is put right first.
+
+    Raises:
+        UserError: when it cannot be written, or another process is writing it.
     """
     path = Path(path).resolve()
-    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    temporary, old, lock = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old", "lock"))
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if path.exists():
-            path.rename(old)
-        try:
-            temporary.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with only_one(lock, f"{path}: another process is writing it; wait for its end, or name another folder"):
+            _tidy(path, temporary, old)
+            try:
+                temporary.mkdir()
+                yield temporary
+                if path.exists():
+                    path.rename(old)
+                temporary.rename(path)
+            finally:
+                _tidy(path, temporary, old)
+                lock.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _tidy(path: Path, temporary: Path, old: Path) -> None:
+    """Removes what is not in use; an old folder that nothing has replaced comes back."""
+    if old.exists() and not path.exists():
+        old.rename(path)
+    shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from model.configuration.params import Params
+from model.exporting.request import LIMIT
 from model.run.model_json import ExportedModel
 from runtime import plugins
 
@@ -28,16 +29,23 @@ _LEFT_OUT = (
 )
 
 
-def render_card(model: ExportedModel, usage: str) -> str:
+def render_card(model: ExportedModel, usage: str, precision: str | None = None) -> str:
     """The card as Markdown.
 
     Args:
         model: what is known of it, as `read_model_json` gives it.
         usage: Python code from `images` to `embeddings`.
+        precision: a sentence about the run's own arithmetic; None where it is float32.
     """
     distance = plugins.load("model.distances", model.metric).__doc__ or ""
-    values = {"parameters": _parameters(model.trained_params), "distance": distance.splitlines()[0].rstrip(".")}
-    return _TEMPLATES.get_template("model_card.md.jinja").render(model=model, usage=usage, **values)
+    return _TEMPLATES.get_template("model_card.md.jinja").render(
+        model=model,
+        usage=usage,
+        precision=precision,
+        limit=LIMIT,
+        parameters=_parameters(model.trained_params),
+        distance=distance.splitlines()[0].rstrip("."),
+    )
 
 
 def define(definitions: dict[str, str], metric: str) -> str:

@@ -1,4 +1,4 @@
-"""How far an exported model is from its run."""
+"""How far an exported model is from the run's network, computed in float32."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from model.exporting.sample import Sample
 from model.run.model_json import Check, RecallCheck
 from runtime.progress import Progress
 
-LIMIT = 1e-3
 _BATCH = 32
 
 Run = Callable[[np.ndarray], np.ndarray]  # (n, H, W, C) uint8 -> (n, D) float32
@@ -38,8 +37,15 @@ class Comparison:
 
     @property
     def relative_difference(self) -> float:
-        """The largest difference, by the mean length where that is above 1."""
+        """The largest difference, divided by the mean length where that is above 1: what the limit is for."""
         return self.largest_difference / max(1.0, self.embedding_length)
+
+    def describe(self) -> str:
+        """The difference in words, with the number that the limit is for."""
+        text = f"{self.largest_difference:.2g}"
+        if self.embedding_length > 1:
+            text += f", {self.relative_difference:.2g} of the mean embedding length {self.embedding_length:.3g}"
+        return text
 
     def check(self) -> Check:
         """All of it, for model.json."""

@@ -3,6 +3,8 @@
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,8 @@ from dataset.loading.pipeline import embedding_batches
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
 from model.exporting.card import render_card
-from model.exporting.comparison import LIMIT, Comparison, compare
-from model.exporting.request import CARD, Request
+from model.exporting.comparison import Comparison, compare
+from model.exporting.request import CARD, LIMIT, Request
 from model.exporting.sample import read_training_images
 from model.network.build import build_embedder
 from model.run.checkpoint_files import step_of
@@ -22,7 +24,6 @@ from model.run.model_json import Check, ExportedModel, ModelInput, find_threshol
 from model.run.restore import restore_model
 from model.run.results import results_of
 from runtime.errors import UserError
-from runtime.files import replace_folder
 from runtime.json_files import read_json
 from runtime.quiet import quiet
 from runtime.versions import find_versions
@@ -37,43 +38,47 @@ class DifferenceError(UserError):
     code = 1
 
 
-def export(request: Request) -> None:
-    """Exports the network of a run into the folder `out`, and prints what was seen.
+def export(request: Request, folder: Path) -> int:
+    """Exports the network of a run into an empty folder, and prints what was seen; gives the model's size in bytes.
 
     Raises:
-        DifferenceError: when the exported model is too far from the run; nothing is written then.
+        DifferenceError: when the exported model is too far from the run.
         UserError: when the network cannot be converted, or something cannot be read or written.
     """
     params, module = request.params.model_copy(update={"precision": "float32"}), request.module
-    model = build_embedder(params)
-    restore_model(request.checkpoint, model)
     tf.config.experimental.enable_tensor_float_32_execution(False)  # or a GPU would round more than the limit allows
-    embedder = Embedder(model, params)
-    embedder.warm_up(1)  # Keras converts no network that was never called
-    shape = ", ".join(map(str, model.input_shape[1:]))
+    embedder = _restore(request, params)
+    shape = embedder.model.input_shape
     quantized = f", {request.quantize}" if request.quantize else ""
     print(
-        f"exporting {request.checkpoint} as {request.format}{quantized}: images (N, {shape}) uint8 to embeddings "
-        f"(N, {params.embedding_size}) float32",
+        f"exporting {request.checkpoint} as {request.format}{quantized}: images (N, {', '.join(map(str, shape[1:]))}) "
+        f"uint8 to embeddings (N, {params.embedding_size}) float32",
         flush=True,
     )
-    images = _calibration_images(request) if request.quantize == "int8" else np.empty((0, *model.input_shape[1:]))
-    with replace_folder(request.out) as folder:
-        path = folder / module.FILE
-        _attempt(request, module.write, model, path, request.quantize, images)
-        opened = _attempt(request, module.open_model, path)
-        comparison = compare(
-            lambda batch: embedder.forward(batch).numpy(),
-            lambda batch: _attempt(request, opened, batch),
-            request.sample,
-            params,
-        )
-        check = _judge(request, comparison)
-        write_model_json(folder, _describe(request, check, model.input_shape))
-        card = render_card(read_model_json(folder), module.usage(path))
-        (folder / CARD).write_text(card, encoding="utf-8")
-        size = sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
-    print(f"wrote {request.out}: {module.FILE} ({size / 1e6:.2f} MB), model.json, {CARD}")
+    images = _calibration_images(request) if request.quantize == "int8" else np.empty((0, *shape[1:]))
+    path = folder / module.FILE
+    _attempt(request, module.write, embedder.model, path, request.quantize, images)
+    opened = _attempt(request, module.open_model, path)
+    comparison = compare(
+        lambda batch: embedder.forward(batch).numpy(),
+        lambda batch: _attempt(request, opened, batch),
+        request.sample,
+        params,
+    )
+    check = _judge(request, comparison)
+    precision = _compare_precisions(request, comparison)
+    write_model_json(folder, _describe(request, check, shape))
+    card = render_card(read_model_json(folder), module.usage(path), precision)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+
+
+def _restore(request: Request, params: Params) -> Embedder:
+    model = build_embedder(params)
+    restore_model(request.checkpoint, model)
+    embedder = Embedder(model, params)
+    embedder.warm_up(1)  # Keras converts no network that was never called
+    return embedder
 
 
 def _attempt(request: Request, function: Callable[..., Any], *args: Any) -> Any:
@@ -104,30 +109,45 @@ def _calibration_images(request: Request) -> np.ndarray:
 
 def _judge(request: Request, comparison: Comparison) -> Check:
     """Prints what the comparison gave; raises a DifferenceError for too large a difference, except for int8."""
-    sample = comparison.sample
+    sample, limited = comparison.sample, request.quantize != "int8"
     print(
-        f"largest difference of a coordinate over {len(sample.compared)} images ({sample.source}): "
-        f"{comparison.largest_difference:.2g}; the run's embeddings have a mean length of "
-        f"{comparison.embedding_length:.3g}"
+        f"largest difference of a coordinate from the run's network in float32, over {len(sample.compared)} images "
+        f"({sample.source}): {comparison.describe()}" + (f" (limit {LIMIT:g})" if limited else "")
     )
-    if request.quantize != "int8" and not comparison.relative_difference <= LIMIT:  # also where it is NaN
+    if limited and not comparison.relative_difference <= LIMIT:  # also where it is NaN
         raise DifferenceError(
-            f"--format {request.format}: its embeddings differ from the run's by {comparison.relative_difference:.2g} "
-            f"(as a part of their mean length, where that is above 1), more than {LIMIT:g}; nothing was written: "
-            f"choose another --format or --quantize"
+            f"--format {request.format}: its embeddings differ from the run's by {comparison.describe()}; the limit "
+            f"is {LIMIT:g}, so nothing was written: choose another --format or --quantize"
         )
     check = comparison.check()
     if recall := check.recall:
         print(
-            f"Recall@1 over {recall.images:,} images ({sample.source}): {recall.run:.2%} by the run, "
+            f"Recall@1 over {recall.images:,} images ({sample.source}): {recall.run:.2%} by the run's network, "
             f"{recall.exported:.2%} as exported"
         )
     return check
 
 
+def _compare_precisions(request: Request, comparison: Comparison) -> str | None:
+    """Prints and gives how far the run's own arithmetic is from float32; None where it is float32."""
+    if request.params.precision == "float32":
+        return None
+    sample = comparison.sample
+    files, orientations = [sample.files[row] for row in sample.compared], sample.orientations[sample.compared]
+    embeddings = comparison.of_run.copy()
+    embeddings[sample.compared] = _restore(request, request.params).embed(files, orientations)
+    sentence = (
+        f"The run itself computes in {request.params.precision}, so its embeddings differ from those of its network "
+        f"in float32: on the same images by up to {replace(comparison, of_export=embeddings).describe()}."
+    )
+    print(sentence)
+    return sentence
+
+
 def _describe(request: Request, check: Check, shape: tuple[Any, ...]) -> ExportedModel:
     params, run = request.params, request.run
-    results = results_of(run, params, request.checkpoint)
+    recorded = params.model_copy(update={"dataset": run.load_trained_params().dataset})  # not a copy that --set names
+    results = results_of(run, recorded, request.checkpoint)
     data = _describe_data(params)
     record = read_json(run.resolved_json) if run.resolved_json.is_file() else {}
     trained = record.get("versions", {}) | ({"git_commit": record["git_commit"]} if record.get("git_commit") else {})

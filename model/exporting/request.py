@@ -16,6 +16,8 @@ from runtime.json_files import read_json
 
 FORMATS = "model.exporting.formats"
 CARD = "model_card.md"
+LIMIT = 1e-3  # of the difference from the run, divided by the mean embedding length where that is above 1
+_OF_FILE_BROWSERS = {".DS_Store", ".directory", "Thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,14 @@ def load_format(name: str) -> ModuleType:
 
 
 def check_out(out: Path) -> None:
-    """Raises a UserError for a folder that holds anything but an earlier export."""
+    """Raises a UserError for a folder that holds anything but an earlier export, or that somebody is in."""
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise UserError(f"--out {out}: the current folder cannot be replaced; name another one, such as a folder in it")
     if not out.exists():
         return
     if not out.is_dir():
         raise UserError(f"--out {out}: it is a file; name a folder")
-    names = {entry.name for entry in out.iterdir()}
+    names = {entry.name for entry in out.iterdir()} - _OF_FILE_BROWSERS
     written = {NAME, CARD, *(load_format(name).FILE for name in plugins.choices(FORMATS))}
     if names and (others := sorted(names - written)):
         raise UserError(f"--out {out}: there is {others[0]} in it; name a new folder, or that of an earlier export")

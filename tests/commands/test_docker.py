@@ -55,6 +55,7 @@ def test_a_dockerfile(kind):
 
     copied = [source for word, text in steps if word == "COPY" for source in text.split()[:-1]]
     assert {file.name for file in ROOT.glob("*.py")} | {"dataset", "model", "runtime", "visualization"} <= {*copied}
+    assert "requirements_export.txt" in copied  # which export.py tells to install
     for source in copied:
         assert (ROOT / source).exists()
         assert not is_ignored(source) or source == "experiments"  # of which a part is taken back
