@@ -17,6 +17,7 @@ from runtime.files import check_output, find_unfinished, remove_unfinished, repl
 
 _FORMS = {".h5": "HDF5", ".hdf5": "HDF5", ".npy": "NumPy", ".csv": "CSV"}
 _MOST_DIGITS = 15  # -1.1754944e-38 and a comma
+_CSV_ROWS = 256  # at a time: as text, embeddings take fifty times their memory
 
 
 def form_of(file: Path) -> str:
@@ -117,10 +118,11 @@ def _write_csv(file: Path, contents: Contents, blocks: Iterable[Block]) -> None:
     with replace_file(file) as text:
         writer = csv.writer(text, lineterminator="\n")
         for block, _ in blocks:
-            paths = contents.paths[start : start + len(block)]
-            values = block.astype(np.float32).astype(str).tolist()
-            writer.writerows([path, *row] for path, row in zip(paths, values, strict=True))
-            start += len(block)
+            for rows in np.split(block, range(_CSV_ROWS, len(block), _CSV_ROWS)):
+                paths = contents.paths[start : start + len(rows)]
+                values = rows.astype(np.float32).astype(str).tolist()
+                writer.writerows([path, *row] for path, row in zip(paths, values, strict=True))
+                start += len(rows)
 
 
 def _replaceable(file: Path, form: str) -> bool:

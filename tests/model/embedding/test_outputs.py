@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -44,6 +45,21 @@ def test_a_csv_file_gives_the_same_float32_in_the_fewest_digits(tmp_path):
     assert (tmp_path / "o.csv").stat().st_size <= most_bytes(tmp_path / "o.csv", contents)
     write(tmp_path / "two.csv", size=5)
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "o.csv").read_bytes()
+
+
+def test_a_csv_file_takes_little_memory(tmp_path):
+    emb = np.random.default_rng(0).normal(size=(4096, 64)).astype(np.float32)
+    contents = Contents(np.array([f"{i}.jpg" for i in range(len(emb))], object), None, 64, ("original",), False, {})
+    tracemalloc.start()
+    try:
+        write_output(tmp_path / "o.csv", contents, [(emb, None)])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * emb.nbytes
+    rows = list(csv.reader((tmp_path / "o.csv").read_text().splitlines()))
+    assert [row[0] for row in rows] == list(contents.paths)
+    assert np.array([row[1:] for row in rows]).astype(np.float32).tobytes() == emb.tobytes()
 
 
 def test_too_large_for_half_precision(tmp_path):
