@@ -11,8 +11,17 @@ def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: for data that is neither, or truncated. It cannot name the file.
     """
-    # decode_jpeg looks at the data and reads PNG as well; INTEGER_ACCURATE equals libjpeg's default decoding.
-    image = tf.io.decode_jpeg(data, channels=channels, dct_method="INTEGER_ACCURATE")
+
+    def decoded(channels: int) -> tf.Tensor:
+        # decode_jpeg looks at the data and reads PNG as well; INTEGER_ACCURATE equals libjpeg's default decoding.
+        return tf.io.decode_jpeg(data, channels=channels, dct_method="INTEGER_ACCURATE")
+
+    def grey_jpeg() -> tf.Tensor:
+        is_cmyk = tf.io.extract_jpeg_shape(data)[2] == 4  # reads the header only
+        return tf.cond(is_cmyk, lambda: tf.image.rgb_to_grayscale(decoded(3)), lambda: decoded(1))
+
+    # libjpeg makes no grey of CMYK.
+    image = tf.cond(tf.io.is_jpeg(data), grey_jpeg, lambda: decoded(1)) if channels == 1 else decoded(channels)
     image.set_shape([None, None, channels])
     return image
 

@@ -122,23 +122,27 @@ def embedding_batches(
         try:
             batch = next(batches)
         except tf.errors.OpError as error:
-            raise broken_image(files[first:last], error) from error
+            raise broken_image(files[first:last], params.image_channels, error) from error
         yield batch
 
 
-def broken_image(files: list[str], error: tf.errors.OpError) -> UserError:
+def broken_image(files: list[str], channels: int, error: tf.errors.OpError) -> UserError:
     """The clear error for a batch that failed: finds which of its files cannot be decoded.
 
     A decoding op inside tf.data cannot name its file, so that the few candidates are tried one by one.
     """
     for file in files:
         try:
-            images.decode(tf.io.read_file(file), channels=3)
+            images.decode(tf.io.read_file(file), channels)
         except tf.errors.NotFoundError:
             return UserError(f"{file}: no such file any more; restore it and run the same command again")
         except tf.errors.InvalidArgumentError:  # what the decoder says of data that it cannot use
             remedy = "replace it, or set check_images to 'full' and corrupt_images to 'skip' to leave such images out"
             return UserError(f"{file}: corrupt image data; {remedy}")
         except tf.errors.OpError as problem:
-            return UserError(f"{file}: cannot be read: {problem.message}")
-    return UserError(f"a batch could not be loaded: {error.message}")
+            return UserError(f"{file}: cannot be read: {_one_line(problem)}")
+    return UserError(f"{files[0]} or another of {len(files)} images: cannot be loaded: {_one_line(error)}")
+
+
+def _one_line(error: tf.errors.OpError) -> str:
+    return " ".join(error.message.split())

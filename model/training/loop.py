@@ -124,7 +124,8 @@ def _next_batch(
         images, labels, _ = next(batches)
     except tf.errors.OpError as error:
         checkpoints.save(step)
-        raise broken_image(_files_of(data, step, step + params.prefetch_threads), error) from error
+        files = _files_of(data, step, step + params.prefetch_threads)
+        raise broken_image(files, params.image_channels, error) from error
     return images, labels, time.perf_counter() - before
 
 

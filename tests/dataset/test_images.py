@@ -36,16 +36,26 @@ def test_jpeg_equals_pillow(mode):
     assert different.max() <= 1 if mode != "CMYK" else different.mean() < 12
 
 
+@pytest.mark.parametrize("within_graph", [False, True])
+def test_cmyk_jpeg_becomes_grey(within_graph):
+    data = encoded(Image.fromarray(SMOOTH).convert("CMYK"), "JPEG", quality=90)
+    grey = (tf.function(decode) if within_graph else decode)(tf.constant(data), 1).numpy()
+    theirs = np.asarray(Image.fromarray(decode(data, 3).numpy()).convert("L"))
+    assert np.abs(grey[..., 0].astype(int) - theirs).max() <= 1
+
+
 def test_16_bit_png_is_read_as_8_bit():
     wide = SMOOTH[..., 0].astype(np.uint16) * 256 + 17
     ours = decode(encoded(Image.fromarray(wide), "PNG"), 1).numpy()[..., 0]
     np.testing.assert_array_equal(ours, SMOOTH[..., 0])
 
 
-def test_truncated_data_is_an_error():
+@pytest.mark.parametrize("channels", [1, 3])
+def test_truncated_data_is_an_error(channels):
     data = encoded(Image.fromarray(SMOOTH), "JPEG")
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        decode(data[: len(data) // 2], 3)
+    for size in (0, 2, 20, len(data) // 2):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode(data[:size], channels)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -122,7 +122,24 @@ def test_a_corrupt_image_is_named(own_dataset):
         list(embedding_batches(files, data.images.orientations, params, 4))
     assert files[9] in str(error.value)
     Path(files[9]).unlink()
-    assert "no such file" in str(broken_image(files, None))
+    assert "no such file" in str(broken_image(files, 3, None))
+
+
+def test_a_batch_that_fails_for_another_reason_is_told_in_one_line(own_dataset):
+    _, data = setup(own_dataset)
+    files = data.images.manifest.files()
+    problem = tf.errors.ResourceExhaustedError(None, None, "no memory\n\t [[node x]]")
+    said = str(broken_image(files[:4], 3, problem))
+    assert said == f"{files[0]} or another of 4 images: cannot be loaded: no memory [[node x]]"
+
+
+def test_a_cmyk_photograph_is_embedded_in_grey(own_dataset):
+    params, data = setup(own_dataset, image_channels=1)
+    files = data.images.manifest.files()
+    Image.open(files[2]).convert("CMYK").save(files[2])
+    batch = next(embedding_batches(files, data.images.orientations, params, 4)).numpy()
+    expected = np.asarray(Image.open(files[2]).convert("L").resize((16, 16), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(batch[2, ..., 0].astype(int) - expected).mean() < 12
 
 
 def test_broken_files_stop_or_are_left_out(own_dataset):
