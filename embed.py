@@ -30,7 +30,7 @@ _FILENAME = (
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         description=__doc__,
-        epilog="A run that was interrupted goes on where it was when the same command is given again. "
+        epilog="The same command resumes a run that was interrupted. "
         "embed.py merge --filename OUT.h5 PART.h5 ... joins what --shard has made. docs/embedding.md has more.",
     )
     add_run_arguments(parser)
@@ -39,7 +39,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         required=True,
         metavar="IMAGES",
         help="a folder; a pattern in quotes, such as 'photos/**/*.jpg'; a text file (.txt) with a path a line; a CSV "
-        "file identity,path[,camera[,sequence]] or with a column path alone; or - for paths on standard input",
+        "file identity,path[,camera[,sequence]] or with a column path beside others; or - for paths on standard input",
     )
     parser.add_argument(
         "--image_root",

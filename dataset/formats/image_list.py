@@ -22,9 +22,9 @@ def read_image_list(source: str, image_root: str | None = None) -> Manifest:
 
     Args:
         source: a folder, whose images at any depth are taken in the order of their paths; a pattern such as
-            `photos/**/*.jpg`, likewise; a `.txt` file with a path a line; a CSV file with a column `path`, or without
-            a header and with one column; a manifest; or "-" for paths or a manifest on standard input, which is read
-            to its end.
+            `photos/**/*.jpg`, likewise; a `.txt` file with a path a line; a CSV file whose header has a column `path`
+            and none `identity`, or without a header and with one column; a manifest; or "-" for paths or a CSV file
+            with its header on standard input, which is read to its end.
         image_root: where relative paths start. By default in the folder, here (pattern, standard input), or where those
             of a manifest start: as the dataset.json beside the list says, else in the list's folder.
 
@@ -62,26 +62,34 @@ def _of_text(data: bytes, source: Path, root: Path) -> Manifest:
             lines.append(line.decode())
         except UnicodeDecodeError:
             raise UserError(f"{source}: line {number}: {line!r} is not UTF-8; rename the file") from None
-    if lines and lines[0].split(",")[:2] in (["path"], list(COLUMNS[:2])):
+    if lines and (_names_path(first := lines[0].split(",")) or first[:2] == list(COLUMNS[:2])):
         return _of_rows([row for row in csv.reader(lines) if row], source, root)
     return _of_rows([[line] for line in lines if line], source, root)
 
 
 def _of_rows(rows: list[list[str]], source: Path, root: Path) -> Manifest:
-    header = rows[:1] == [["path"]]
+    header = bool(rows) and _names_path(rows[0])
     if not header and not all(len(row) == 1 for row in rows):
         return make_manifest(rows, source, root)
+    columns = rows[0] if header else ["path"]
     paths: dict[str, int] = {}
     for number, row in enumerate(rows[header:], start=1 + header):
-        if len(row) != 1:
-            raise UserError(f"{source}: row {number}: {len(row)} fields instead of 1 (path)")
-        if not row[0]:
+        if len(row) != len(columns):
+            what = f"{len(row)} fields instead of {len(columns)} ({','.join(columns)})"
+            raise UserError(f"{source}: row {number}: {what}")
+        path = row[columns.index("path")]
+        if not path:
             raise UserError(f"{source}: row {number}: empty path")
-        if (first := paths.setdefault(row[0], number)) != number:
-            raise UserError(f"{source}: row {number}: {row[0]!r} is already in row {first}; name every image once")
+        if (first := paths.setdefault(path, number)) != number:
+            raise UserError(f"{source}: row {number}: {path!r} is already in row {first}; name every image once")
     if not paths:
         raise UserError(f"{source}: no images in it; every line names one")
     return _without_identities(list(paths), source, root)
+
+
+def _names_path(row: list[str]) -> bool:
+    """Whether a row is a header that has paths, but no identities."""
+    return "path" in row and "identity" not in row
 
 
 def _without_identities(paths: list[str], source: Path, root: Path) -> Manifest:

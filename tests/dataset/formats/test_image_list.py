@@ -62,7 +62,10 @@ def test_a_hidden_folder_that_is_named(photos):
     [
         ("list.txt", "b/c/ä,1.jpg\n\n/abs/x.jpg\r\n"),
         ("list.txt", '\ufeffpath\n"b/c/ä,1.jpg"\n/abs/x.jpg'),
+        ("list.txt", 'path,label\n"b/c/ä,1.jpg",x\n/abs/x.jpg,y'),
         ("list.csv", 'path\n"b/c/ä,1.jpg"\n/abs/x.jpg\n'),
+        ("list.csv", 'path,label\n"b/c/ä,1.jpg",x\n/abs/x.jpg,\n'),
+        ("list.csv", 'label,path,camera\nx,"b/c/ä,1.jpg",1\ny,/abs/x.jpg,1\n'),
         ("list.csv", '"b/c/ä,1.jpg"\n/abs/x.jpg\n'),
     ],
 )
@@ -106,6 +109,7 @@ def test_a_manifest_keeps_its_identities(photos, type_in, name):
         ("list.txt", b"a.jpg\n\nb.jpg\na.jpg\n", "list.txt: row 3: 'a.jpg' is already in row 1"),
         ("list.csv", b"path\na.jpg\na.jpg\n", "list.csv: row 3: 'a.jpg' is already in row 2"),
         ("list.csv", b"path\na.jpg,b.jpg\n", "list.csv: row 2: 2 fields instead of 1 (path)"),
+        ("list.csv", b"label,path\na.jpg\n", "list.csv: row 2: 1 fields instead of 2 (label,path)"),
         ("list.csv", b'path\n""\n', "list.csv: row 2: empty path"),
         ("list.csv", b"path,identity\na.jpg,x\n", "the header is 'path,identity'"),
         ("list.txt", b"a.jpg\n\xff.jpg\n", r"list.txt: line 2: b'\xff.jpg' is not UTF-8"),
