@@ -38,7 +38,7 @@ def test_of_a_run(run, dataset):
     )
     assert (done.returncode, done.stderr) == (0, "")
     out = run.folder / "pictures" / "projector"
-    assert f"wrote {out}: 12 of 30 images, 8 dimensions\n" in done.stdout
+    assert f"wrote {out}: 12 of 30 images of tiny, query_gallery; 8 dimensions\n" in done.stdout
     assert f"tensorboard --logdir {out} and http://localhost:6006/#projector" in done.stdout
     embedding, (head, *rows), vectors = read(out)
     assert embedding.tensor_name == "tiny, query_gallery, step 4"
@@ -55,6 +55,24 @@ def test_of_a_run(run, dataset):
                 assert sprite.crop((x - 12, y - 12, x + 12, y + 12)).tobytes() == image.tobytes()
     assert command("visualize.py", "projector", "--model_dir", run.folder).returncode == 0  # replaces its own
     assert len(read(out)[2]) == 30
+
+
+def test_of_a_run_without_a_retrieval_set(run, own_dataset):
+    for name in ("test", "query", "gallery"):
+        (own_dataset / f"{name}.csv").unlink()
+    words = ["visualize.py", "projector", "--model_dir", run.folder, "--dataset", own_dataset]
+    out = run.folder / "pictures" / "projector"
+    episodes = {row.split(",")[2] for row in (own_dataset / "episodes" / "val_eval.csv").read_text().splitlines()[1:]}
+    for more in ([], ["--eval_set", "val_eval"]):
+        done = command(*words, *more)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"wrote {out}: 12 of 12 images of tiny, val_eval; 8 dimensions\n" in done.stdout
+        _, (head, *rows), _ = read(out)
+        assert head == ["file", "set"]
+        assert {row[0] for row in rows} == episodes
+    (own_dataset / "episodes" / "val_eval.csv").unlink()
+    assert f"wrote {out}: 30 of 30 images of tiny, train; 8 dimensions\n" in command(*words).stdout
+    assert read(out)[1][0] == ["identity", "file", "set"]
 
 
 def test_of_a_file_without_identities(without_identities, dataset, tmp_path):

@@ -1,6 +1,7 @@
 """TensorBoard's embedding projector: the vectors in three dimensions, with a small image of each and its identity.
 
-Whole identities are taken from the set; without identities, images at random.
+Whole identities are taken from the set; without identities, images at random. For a run, that is a retrieval set of its
+data set; if there is none, the first set of episodes (identities unknown); without these, the training images.
 """
 
 import argparse

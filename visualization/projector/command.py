@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     elif missing := projector.shown - projector.pictures:
         print(f"{missing:,} images cannot be opened: grey in the projector")
     total = sum(map(len, points))
-    print(f"wrote {printable(out)}: {projector.shown:,} of {total:,} images, {source.embeddings.shape[1]} dimensions")
+    shown = f"{projector.shown:,} of {total:,} images of {source.title}"
+    print(f"wrote {printable(out)}: {shown}; {source.embeddings.shape[1]} dimensions")
     print(f"open it with: tensorboard --logdir {shlex.quote(printable(out))} and http://localhost:6006/#projector")
     return 0

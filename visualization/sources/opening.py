@@ -8,7 +8,7 @@ import numpy as np
 
 from dataset.formats.manifest import Manifest, read_manifest
 from dataset.formats.prepared import PreparedDataset, image_root_of, open_prepared
-from dataset.loading.checked import load_images
+from dataset.loading.checked import CheckedImages, load_episodes, load_images
 from model.configuration.params import Params
 from model.distances import list_distances
 from model.embedding.hdf5_file import Embeddings, embeddings_of, read_embeddings, trained_metric
@@ -74,7 +74,7 @@ def open_embeddings(args: argparse.Namespace, *, labelled: bool = True) -> Sourc
     Raises:
         UserError: as `open_source`.
     """
-    return _embed(args) if args.model_dir else _read(args, labelled)
+    return _embed(args, labelled) if args.model_dir else _read(args, labelled)
 
 
 def choose_set(prepared: PreparedDataset, name: str | None) -> EvaluationSet:
@@ -97,16 +97,45 @@ def choose_set(prepared: PreparedDataset, name: str | None) -> EvaluationSet:
     raise UserError(f"--eval_set {name}: {prepared.folder} has no such retrieval set; it has {', '.join(sets)}")
 
 
-def _embed(args: argparse.Namespace) -> Source:
+def _choose_unranked(prepared: PreparedDataset, name: str | None) -> Path | None:
+    """The episodes of that name; by default, where there is no retrieval set, the first episodes, else train.csv.
+
+    None where a retrieval set is wanted.
+    """
+    found, kinds = find_evaluation_sets(prepared.folder), load_kinds()
+    episodes = {each.name: each.files[0] for each in found if each.kind == "episodes"}
+    if name is not None:
+        return episodes.get(name)
+    if any("rankings" in kinds[each.kind].PICTURES for each in found):
+        return None
+    return next(iter(episodes.values()), prepared.train_csv)
+
+
+def _load_unranked(csv: Path, prepared: PreparedDataset, params: Params) -> CheckedImages:
+    """The images of episodes, whose identities are not known, or of train.csv."""
+    policy = (prepared.image_root, params.check_images, params.corrupt_images)
+    if csv == prepared.train_csv:
+        return load_images(csv, *policy)
+    checked = load_episodes(csv, *policy)
+    paths = checked.episodes.paths
+    return CheckedImages(Manifest(np.full(len(paths), "", object), paths, policy[0], csv), checked.orientations)
+
+
+def _embed(args: argparse.Namespace, labelled: bool) -> Source:
     """A set of a data set, embedded by the network of a run."""
     run = open_run(args)
     params = run.params
     prepared = open_prepared(args.dataset or params.dataset)
-    chosen = choose_set(prepared, args.eval_set)
-    policy = (prepared.image_root, params.check_images, params.corrupt_images)
-    checked = [load_images(file, *policy) for file in chosen.files]
+    unranked = None if labelled else _choose_unranked(prepared, args.eval_set)
+    if unranked:
+        name, pooling, checked = unranked.stem, "none", [_load_unranked(unranked, prepared, params)]
+    else:
+        chosen = choose_set(prepared, args.eval_set)
+        policy = (prepared.image_root, params.check_images, params.corrupt_images)
+        name, pooling = chosen.name, params.eval_pool_sequences
+        checked = [load_images(file, *policy) for file in chosen.files]
     query, gallery = checked[0].manifest, checked[-1].manifest
-    lists = Lists(query, gallery, args.excluder or default_excluder(query, gallery), params.eval_pool_sequences)
+    lists = Lists(query, gallery, args.excluder or default_excluder(query, gallery), pooling)
     orientations = np.concatenate([part.orientations for part in checked])
 
     devices.prepare(args.device, params.deterministic)
@@ -116,8 +145,8 @@ def _embed(args: argparse.Namespace) -> Source:
         lists,
         load_embed(run.checkpoint, params)(lists.files(), orientations, "images"),
         args.metric or params.metric,
-        title=printable(f"{prepared.name}, {chosen.name}"),
-        facts=run.facts() | {"data set": printable(prepared.folder), "set": printable(chosen.name)},
+        title=printable(f"{prepared.name}, {name}"),
+        facts=run.facts() | {"data set": printable(prepared.folder), "set": printable(name)},
         can_open=(True, True),
     )
 
