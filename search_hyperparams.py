@@ -35,7 +35,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     count = number(int, 1)
     add("--trials", type=count, metavar="N", help=f"combinations that random or optuna tries (default: {TRIALS})")
     add("--seeds", type=count, default=1, metavar="N", help="runs of each combination, for mean and deviation")
-    add("--parallel", type=count, default=1, metavar="N", help="runs at once")
+    add("--parallel", type=count, metavar="N", help="runs at once (default: one on each of --devices)")
     add("--devices", default="auto", metavar="LIST", help="shared out among parallel runs, such as gpu:0,gpu:1")
     add("--prune", action="store_true", help="end runs that are below the median of the other trials at the same step")
     return parser.parse_args(argv)
@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     devices = args.devices.split(",")
     for device in devices:
         split_device(device, "--devices")
-    plan = make_plan(args.parent_dir, args.params, args.set, args.method, args.trials, args.seeds, args.parallel)
+    parallel = args.parallel or len(devices)
+    plan = make_plan(args.parent_dir, args.params, args.set, args.method, args.trials, args.seeds, parallel)
     proposals = plan.propose()
     watched = check_trials(plan, proposals)
     from visualization.searching.search_page import write_page  # Matplotlib: not to find a mistake in the request

@@ -166,7 +166,7 @@ def record_plan(plan: Plan) -> None:
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """What keeps a search from going on as another one, in words."""
+    """Why a search cannot be resumed as another one, in words; None if it can."""
     method = now["method"]
     for key in ("method", "parallel", "trials", "seeds"):
         was, is_now = before[key], now[key]

@@ -1,4 +1,4 @@
-"""The median rule (Golovin et al., Google Vizier, 2017, in its simplest form): which runs are not worth their end."""
+"""The median rule (Golovin et al., Google Vizier, 2017, in its simplest form): which runs are stopped early."""
 
 import statistics
 from collections.abc import Sequence

@@ -104,7 +104,8 @@ def _takes_integers(key: str) -> bool:
 
 def _choices(text: str, values: str) -> list[Any]:
     found = [_value(part) for part in split_commas(values)]
-    words = [json.dumps(value) for value in found]
+    # 1 and 1.0 are one value, 1 and true are two.
+    words = [json.dumps(json.loads(json.dumps(value), parse_int=float)) for value in found]
     if "" in found or len(set(words)) < len(words):
         raise UserError(f"--set {text!r}: a value is {'empty' if '' in found else 'given twice'}")
     return found

@@ -21,7 +21,7 @@ _LONGEST = 100  # characters of a name
 
 
 class Outcome(NamedTuple):
-    """What the best checkpoint of a run is worth.
+    """The result of a run: the metrics of its best checkpoint.
 
     Attributes:
         step: its step.

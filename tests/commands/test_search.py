@@ -90,7 +90,8 @@ def test_a_file_elsewhere_starts_a_search_and_random_draws_go_on(folder, tmp_pat
 
 def test_seeds_are_repetitions(folder, monkeypatch):
     use_fakes(monkeypatch)
-    search(folder, "--set", "margin=0.1,0.2")
+    search(folder, "--set", "margin=0.1,0.2", "--devices", "gpu:0,gpu:1")  # both of them at once
+    assert {file.read_text().strip() for file in folder.glob("*/starts")} == {"gpu:0", "gpu:1"}
     search(folder, "--set", "margin=0.1,0.2,0.3", "--seeds", 3, "--parallel", 4)  # more of both
     assert starts(folder) == 9
     for row in read_table(folder).values():

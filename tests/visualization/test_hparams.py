@@ -103,7 +103,7 @@ def test_writing_again_replaces(parent):
 
 def test_an_upper_folder_replaces_what_a_search_below_it_wrote(parent):
     """TensorBoard would take the columns of one of them, which lack the other runs."""
-    write(parent / "deep")
+    assert "metrics of 1 run;" in write(parent / "deep")
     assert len(list(parent.rglob("*tfevents*"))) == 2
     write(parent)
     assert not list((parent / "deep").glob("*tfevents*"))

@@ -1,6 +1,6 @@
 """Parameters and final metrics of all runs below a folder, for the HPARAMS tab of TensorBoard.
 
-Each run's best checkpoint counts; a run that has no metrics yet is left out. `tensorboard --logdir DIR` shows them.
+Each run's best checkpoint counts; a run that has no metrics yet is skipped. `tensorboard --logdir DIR` shows them.
 Writing again replaces what was written before.
 """
 
