@@ -31,18 +31,18 @@ $(VENV)/dev-installed: $(VENV)/cpu-installed requirements_dev.txt requirements_e
 # The evaluator runs beside the training, as it would on a second GPU; what it says comes after the training's lines.
 demo: $(VENV)/cpu-installed
 	$(BIN)/python -m dataset.prepare.synthetic_vid --out data/synthetic_vid
-	@mkdir -p $(DEMO) && { test -e $(DEMO)/params.json || cp params.json $(DEMO)/params.json; }
-	@$(BIN)/python evaluate.py --model_dir $(DEMO) > $(DEMO)/evaluate.log 2>&1 & evaluator=$$!; \
+	@mkdir -p "$(DEMO)" && { test -e "$(DEMO)/params.json" || cp params.json "$(DEMO)/params.json"; }
+	@$(BIN)/python evaluate.py --model_dir "$(DEMO)" > "$(DEMO)/evaluate.log" 2>&1 & evaluator=$$!; \
 	trap "kill $$evaluator 2>/dev/null" EXIT; \
-	$(BIN)/python train.py --model_dir $(DEMO) || exit 1; \
-	wait $$evaluator || { cat $(DEMO)/evaluate.log; exit 1; }
-	@cat $(DEMO)/evaluate.log
+	$(BIN)/python train.py --model_dir "$(DEMO)" || exit 1; \
+	wait $$evaluator || { cat "$(DEMO)/evaluate.log"; exit 1; }
+	@cat "$(DEMO)/evaluate.log"
 	@echo
-	@echo "curves and pictures: $(BIN)/tensorboard --logdir $(DEMO)"
+	@echo "curves and pictures: $(BIN)/tensorboard --logdir '$(DEMO)'"
 
 models: $(VENV)/cpu-installed
-	$(BIN)/python -m dataset.prepare.omniglot --background $(OMNIGLOT)/images_background.zip \
-		--evaluation $(OMNIGLOT)/images_evaluation.zip --out data/omniglot
+	$(BIN)/python -m dataset.prepare.omniglot --background "$(OMNIGLOT)/images_background.zip" \
+		--evaluation "$(OMNIGLOT)/images_evaluation.zip" --out data/omniglot
 	$(BIN)/python train.py --model_dir experiments/omniglot
 	$(BIN)/python evaluate.py --model_dir experiments/omniglot
 	$(BIN)/python export.py --model_dir experiments/omniglot --format keras --checkpoint best --out experiments/omniglot/model
