@@ -4,7 +4,7 @@
     python -m dataset.prepare.imagenetvid curate --out data/imagenetvid --seed 0
 
 ROOT is the unpacked archive, which holds Annotations/VID and Data/VID. `crop` reads the annotations once, keeps them in
-OUT/index, and writes OUT/crops; killed or interrupted, it goes on when it is started again, and ends with the same
+OUT/index, and writes OUT/crops; killed or interrupted, it resumes when it is started again, and ends with the same
 files. `curate` chooses from the index; equal seeds give equal lists. What cannot be used is counted, listed with its
 file in OUT/problems_<split>.csv, and left out.
 """

@@ -4,7 +4,7 @@
 
 The result is a prepared data set (see dataset.formats.prepared) with the evaluation sets train_eval, val_eval,
 easy_val_eval and query_gallery. Instances in validation do not occur in training. The same settings give the same
-files, byte for byte; an interrupted run goes on when it is started again.
+files, byte for byte; an interrupted run resumes when it is started again.
 """
 
 import argparse
