@@ -20,7 +20,15 @@ from model.exporting.request import CARD, LIMIT, Request
 from model.exporting.sample import read_training_images
 from model.network.build import build_embedder
 from model.run.checkpoint_files import step_of
-from model.run.model_json import Check, ExportedModel, ModelInput, find_threshold, read_model_json, write_model_json
+from model.run.model_json import (
+    Check,
+    ExportedModel,
+    ModelInput,
+    digest_file,
+    find_threshold,
+    read_model_json,
+    write_model_json,
+)
 from model.run.restore import restore_model
 from model.run.results import results_of
 from runtime.errors import UserError
@@ -67,7 +75,7 @@ def export(request: Request, folder: Path) -> int:
     )
     check = _judge(request, comparison)
     precision = _compare_precisions(request, comparison)
-    write_model_json(folder, _describe(request, check, shape))
+    write_model_json(folder, _describe(request, check, path, shape))
     card = render_card(read_model_json(folder), module.usage(path), precision)
     (folder / CARD).write_text(card, encoding="utf-8")
     return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
@@ -144,7 +152,7 @@ def _compare_precisions(request: Request, comparison: Comparison) -> str | None:
     return sentence
 
 
-def _describe(request: Request, check: Check, shape: tuple[Any, ...]) -> ExportedModel:
+def _describe(request: Request, check: Check, path: Path, shape: tuple[Any, ...]) -> ExportedModel:
     params, run = request.params, request.run
     recorded = params.model_copy(update={"dataset": run.load_trained_params().dataset})  # not a copy that --set names
     results = results_of(run, recorded, request.checkpoint)
@@ -153,7 +161,8 @@ def _describe(request: Request, check: Check, shape: tuple[Any, ...]) -> Exporte
     trained = record.get("versions", {}) | ({"git_commit": record["git_commit"]} if record.get("git_commit") else {})
     return ExportedModel(
         format=request.format,
-        file=request.module.FILE,
+        file=path.name,
+        sha256=digest_file(path),
         quantize=request.quantize,
         name=os.fsencode(run.folder.resolve().name).decode("utf-8", "replace"),
         input=ModelInput(

@@ -1,5 +1,6 @@
 """model.json: what an exported model is, beside its file. Needs no TensorFlow."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,6 +78,7 @@ class ExportedModel(_Part):
 
     format: str
     file: Annotated[str, AfterValidator(_plain_name)]
+    sha256: str | None
     quantize: str | None
     name: str
     input: ModelInput
@@ -104,6 +106,11 @@ class ExportedModel(_Part):
     def trained_params(self) -> Params:
         """The parameters of the run, checked."""
         return self._trained
+
+
+def digest_file(file: Path) -> str | None:
+    """The SHA-256 of a model's file, in hexadecimal; None of a folder."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
 def find_threshold(results: list[dict[str, Any]]) -> Threshold | None:
@@ -155,4 +162,6 @@ def read_model_json(source: Path) -> ExportedModel:
         raise UserError(f"{source}: the {NAME} beside it is of {model.file}, not of this file")
     if not model.path.exists():
         raise UserError(f"{model.path}: no such file, but {file} describes it; export the run again")
+    if digest_file(model.path) != model.sha256:
+        raise UserError(f"{model.path}: damaged, or not the file that {file} describes; export the run again")
     return model

@@ -1,5 +1,6 @@
 """A Keras model in one file, `model.keras`."""
 
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +12,14 @@ FILE = "model.keras"
 PACKAGES = ()
 QUANTIZE = ()
 
-_CODE = """import keras
-
-model = keras.saving.load_model("model.keras", compile=False)
-embeddings = model.predict(images, verbose=0)"""
-
-_WITH_LAYERS_OF_OURS = """import keras
-import model.network.heads  # from the project that trained it: the layers that Keras lacks
-
+_CODE = """import keras  # {version} or newer
+{layers}
 network = keras.saving.load_model("model.keras", compile=False)
 embeddings = network.predict(images, verbose=0)"""
+_LAYERS = """
+# The layers that Keras lacks: run it in the folder of the project that trained the network.
+import model.network.heads
+"""
 
 
 def write(model: Any, path: Path, quantize: str | None, images: np.ndarray) -> None:
@@ -38,7 +37,9 @@ def open_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 def usage(path: Path) -> str:
     with zipfile.ZipFile(path) as file:
-        return _WITH_LAYERS_OF_OURS if b'"triplet>' in file.read("config.json") else _CODE
+        version = json.loads(file.read("metadata.json"))["keras_version"]
+        ours = b'"triplet>' in file.read("config.json")
+    return _CODE.format(version=version, layers=_LAYERS if ours else "")
 
 
 def _deflate(path: Path) -> None:

@@ -210,3 +210,25 @@ def test_mistakes_are_told_in_one_line(evaluated, files, tmp_path):
 def test_floats_and_32_bits_of_pillow_have_no_range():
     with pytest.raises(UserError, match="mode F"):
         pixels_of(Image.new("F", (4, 4)), 3)
+
+
+def test_an_exported_model_gives_the_bits_of_its_run_and_no_other_file_opens(evaluated, files, tmp_path):
+    out = tmp_path / "out"
+    done = command("export.py", "--model_dir", evaluated, "--format", "keras", "--out", out)
+    assert done.returncode == 0, done.stderr
+    run, exported = load(evaluated), load(out)
+    np.testing.assert_array_equal(exported.embed(files), run.embed(files))
+    assert (exported.threshold, exported.checkpoint, exported.metric) == (run.threshold, run.checkpoint, run.metric)
+    described = json.loads((out / "model.json").read_text())
+    for channels in ([8, 8, 8], [8, 4]):  # as of a version of the project that builds another network
+        params = described["params"] | {"num_channels": channels}
+        (out / "model.json").write_text(json.dumps(described | {"params": params}))
+        with pytest.raises(UserError, match=r"the network that model\.json describes"):
+            load(out)
+    (out / "model.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match="one checkpoint"):
+        load(out, "best")
+    with open(out / "model.keras", "ab") as file:
+        file.write(b"more")
+    with pytest.raises(UserError, match="damaged, or not the file"):
+        load(out / "model.keras")

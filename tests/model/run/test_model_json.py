@@ -1,5 +1,6 @@
 """model.json: written and read back, and whatever else may lie under its name."""
 
+import hashlib
 import json
 
 import pytest
@@ -13,6 +14,7 @@ LINE = {"step": 4, "set": "test", "checkpoint": "ckpt-4", "metrics": {"map": 0.5
 VALUES = {
     "format": "onnx",
     "file": "model.onnx",
+    "sha256": hashlib.sha256(b"a model").hexdigest(),
     "quantize": None,
     "name": "run",
     "input": {
@@ -115,3 +117,9 @@ def test_the_threshold_is_that_of_the_first_set_that_has_one():
     third = LINE | {"set": "query_gallery", "metrics": {"tpr@fpr=0.001": 0.5, "threshold@fpr=0.001": 0.5}}
     assert find_threshold([first, second, third]).model_dump() == VALUES["threshold"]
     assert find_threshold([first]) is None
+
+
+def test_another_file_under_the_name_is_refused(folder):
+    (folder / "model.onnx").write_text("b model")
+    with pytest.raises(UserError, match=r"model.onnx: damaged, or not the file that .*model\.json describes"):
+        read_model_json(folder)
