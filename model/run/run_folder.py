@@ -49,6 +49,8 @@ class RunFolder:
 
     def load_params(self, overrides: Sequence[str] = ()) -> Params:
         """The parameters as the user wrote them: params.json with overrides."""
+        if not self.params_json.is_file() and (self.folder / "model.json").is_file():
+            raise UserError(f"{self.folder}: an exported model, which `load` opens in Python; this command needs a run")
         return load_params(self.params_json, list(overrides))
 
     def load_trained_params(self, overrides: Sequence[str] = ()) -> Params:

@@ -156,3 +156,10 @@ def test_a_missing_data_set_is_answered_before_tensorflow(script, run):
     done = process("-c", check)
     assert "there is no nope/dataset.json" in done.stderr
     assert done.stderr.endswith("imported set()\n")
+
+
+def test_an_exported_model_is_no_run(tmp_path):
+    (tmp_path / "model.json").write_text("{}")
+    done = command("embed.py", "--model_dir", tmp_path, "--dataset", tmp_path, "--filename", tmp_path / "v.npy")
+    assert done.returncode == 2
+    assert "an exported model, which `load` opens in Python" in done.stderr
