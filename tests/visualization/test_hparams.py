@@ -136,3 +136,23 @@ def test_it_needs_no_tensorflow(parent):
         str(shutil.copytree(parent, parent.parent / "copy")),
     ]
     assert subprocess.run(words, cwd=ROOT, check=False).returncode == 0
+
+
+def test_metrics_are_those_of_the_table_of_a_search(parent, dataset):
+    """Where a training was stopped, at step 3, counts for nothing there."""
+    run = parent / "stopped"
+    run.mkdir()
+    params = {"dataset": str(dataset), "save_checkpoints_steps": 2, "eval_sets": ["val_eval"]}
+    for name in ("params.json", "params.resolved.json"):
+        (run / name).write_text(json.dumps(params))
+    for step, value in ((2, 0.4), (3, 0.9)):
+        line = {"step": step, "set": "val_eval", "checkpoint": f"ckpt-{step}", "metrics": {"general_accuracy": value}}
+        line["definitions"] = {"dataset": str(dataset), "metric": "euclidean"}
+        with open(run / "results.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+    best = {"step": 3, "set": "val_eval", "metric": "general_accuracy"}
+    (run / "best.json").write_text(json.dumps(best | {"metrics": {"val_eval": {"general_accuracy": 0.9}}}))
+    write(parent)
+    groups = {group["name"]: group for group in ask(parent, "/session_groups")["sessionGroups"]}
+    metrics = {each["name"]["tag"]: each["value"] for each in groups["stopped"]["metricValues"] if "value" in each}
+    assert metrics == {"val_eval/general_accuracy": pytest.approx(0.4)}

@@ -12,7 +12,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from model.configuration.params import Params
 from model.run.results import read_results
 from model.run.run_folder import RunFolder
-from model.searching.trials import main_metrics
+from model.searching.trials import main_metrics, read_outcome
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import read_json
@@ -83,7 +83,9 @@ def _find_runs(parent: Path) -> list[RunFolder]:
 
 
 def _final_metrics(run: RunFolder) -> dict[str, float]:
-    """The main metrics of each set at the best checkpoint, or at the last one where none was chosen."""
+    """The main metrics of each set at the best checkpoint, as the table of a search has it; at the last if none is."""
+    if outcome := read_outcome(run):
+        return outcome.metrics
     if run.best_json.is_file():
         return main_metrics(read_json(run.best_json)["metrics"])
     lines = read_results(run)
