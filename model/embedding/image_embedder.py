@@ -1,7 +1,6 @@
 """A trained network in Python: images to vectors, and vectors to distances. `model.load` opens it."""
 
 import itertools
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -192,15 +191,9 @@ def _open_exported(path: Path) -> ImageEmbedder:
         )
     # Built here, not by what the file says of the layers, which older versions of Keras do not understand.
     model = build_embedder(params.model_copy(update={"precision": "float32"}))
-    for weight in model.weights:
-        weight.assign(np.full(weight.shape, np.nan))  # Keras passes in silence over layers that a file does not have
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Keras, about what is looked for below
-            model.load_weights(file)
+        model.load_weights(file)
     except ValueError as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{file}: not the weights of the network that {NAME} describes ({reason})") from None
-    if any(np.isnan(weight.numpy()).any() for weight in model.weights):
-        raise UserError(f"{file}: it lacks weights of the network that {NAME} describes")
     return ImageEmbedder(model, params, exported.checkpoint, exported.threshold)
