@@ -1,7 +1,7 @@
 # make demo        train, evaluate and look at the embedded data set: a few minutes on two cores
 # make test        lint and the tests that a change must pass
 # make test-all    with the slow tests
-# make models      experiments/omniglot/model anew, from Omniglot's archives in the folder OMNIGLOT: ten minutes
+# make models      experiments/omniglot/model anew, from Omniglot's archives in the folder OMNIGLOT: eight minutes
 # make bench       speed, side by side with a limit or a peer
 
 PYTHON ?= python3
