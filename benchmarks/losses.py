@@ -1,6 +1,6 @@
 """Time and memory of forward + backward of every strategy, beside the libraries that define the same losses.
 
-    python -m benchmarks.losses                                           # docs/losses_benchmark.md and .png
+    python -m benchmarks.losses                                           # benchmarks/losses_benchmark.md and .png
     python -m benchmarks.losses --sizes 72 256 --rounds 3 --out runs      # a quick look
 
 Needs benchmarks/requirements.txt; peers that are not installed are left out.
@@ -242,8 +242,8 @@ def arguments() -> argparse.Namespace:
         help="what needs more is not run, or stopped (default: 12; never more than 80%% of what is free)")  # fmt: skip
     add("--time_limit", type=float, default=240, metavar="SECONDS",
         help="what takes longer for a call is stopped (default: 60)")  # fmt: skip
-    add("--out", type=Path, default=Path("docs"), metavar="FOLDER",
-        help="folder of losses_benchmark.md and losses_benchmark.png (default: docs)")  # fmt: skip
+    add("--out", type=Path, default=Path("benchmarks"), metavar="FOLDER",
+        help="folder of losses_benchmark.md and losses_benchmark.png (default: benchmarks)")  # fmt: skip
     args = parser.parse_args()
     if min(args.rounds, args.threads) < 1 or any(size % IMAGES or size < TINY for size in args.sizes):
         parser.error(f"--rounds and --threads must be at least 1, --sizes multiples of {IMAGES} from {TINY} on")

@@ -1,6 +1,6 @@
 """Time and memory of re-ranking, beside the published algorithm on whole matrices in NumPy.
 
-    python -m benchmarks.reranking --memory_limit 6           # the table of docs/reranking.md: three minutes
+    python -m benchmarks.reranking --memory_limit 6           # the table of docs/evaluation.md: three minutes
     python -m benchmarks.reranking --sizes 300x1500           # a few seconds
 
 Each measurement is a process of its own; memory is the growth of its largest resident set over what it has with the

@@ -6,7 +6,9 @@ import pytest
 from helpers.commands import ROOT
 
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("experiments/*.md"), *ROOT.glob("experiments/*/*.md")]
+    page
+    for folders in (".", "docs", "docker", "benchmarks", "experiments", "experiments/*")
+    for page in ROOT.glob(f"{folders}/*.md")
 )
 
 

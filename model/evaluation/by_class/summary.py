@@ -17,7 +17,7 @@ _OF_CLASSES = tuple(
 def as_json(
     analysis: Analysis, title: str, facts: dict[str, str], queries: Sequence[str], gallery: Sequence[str]
 ) -> dict[str, Any]:
-    """The keys of docs/analysis.md: every class and every confusion, with the paths of the examples.
+    """The keys of docs/pictures.md: every class and every confusion, with the paths of the examples.
 
     Args:
         analysis: what came out.

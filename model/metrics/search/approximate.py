@@ -3,7 +3,7 @@
 The gallery is cut into cells by k-means, and a query looks only into the cells whose centres are nearest (IVF-Flat:
 Jegou et al., Product Quantization for Nearest Neighbor Search, TPAMI 2011, section 4, with the vectors themselves). How
 many cells is measured: as many as the wanted recall takes on a sample of the gallery. What is found is put in order by
-distances in float64; only what is not found makes the difference to exact search. See docs/reranking.md.
+distances in float64; only what is not found makes the difference to exact search. See docs/evaluation.md.
 """
 
 import importlib
