@@ -1,16 +1,15 @@
-# make demo        train, evaluate and look at the embedded data set: a few minutes on two cores
-# make test        lint and the tests that a change must pass
-# make test-all    with the slow tests
-# make models      experiments/omniglot/model anew, from Omniglot's archives in the folder OMNIGLOT: eight minutes
-# make bench       speed, side by side with a limit or a peer
+# make demo        render a data set, train, evaluate, draw rankings: three minutes on two cores
+# make test        lint, notebooks, and the tests that every change must pass
+# make test-all    the slow tests too
+# make models      train experiments/omniglot/model again, from Omniglot's archives in the folder OMNIGLOT: eight minutes
+# make bench       measure speed, side by side with a limit or a peer
 
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= runs/demo
 OMNIGLOT ?= .
 BIN = $(VENV)/bin
-# The notebooks are run from top to bottom, as they stand in the repository: one after the other in the first of two
-# processes, beside tests in the second.
+# Two processes: one runs the notebooks from top to bottom, one after the other, while the other runs tests.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=600 notebooks tests
 
 .PHONY: setup demo test test-all lint models bench
@@ -28,7 +27,7 @@ $(VENV)/dev-installed: $(VENV)/cpu-installed requirements_dev.txt requirements_e
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements_dev.txt
 	@touch $@
 
-# The evaluator runs beside the training, as it would on a second GPU; what it says comes after the training's lines.
+# The evaluator runs alongside the training, as on a second GPU. Its output is printed after that of the training.
 demo: $(VENV)/cpu-installed
 	$(BIN)/python -m dataset.prepare.synthetic_vid --out data/synthetic_vid
 	@mkdir -p "$(DEMO)" && { test -e "$(DEMO)/params.json" || cp params.json "$(DEMO)/params.json"; }
@@ -37,8 +36,10 @@ demo: $(VENV)/cpu-installed
 	$(BIN)/python train.py --model_dir "$(DEMO)" || exit 1; \
 	wait $$evaluator || { cat "$(DEMO)/evaluate.log"; exit 1; }
 	@cat "$(DEMO)/evaluate.log"
+	$(BIN)/python visualize.py rankings --model_dir "$(DEMO)"
 	@echo
-	@echo "curves and pictures: $(BIN)/tensorboard --logdir '$(DEMO)'"
+	@echo "Queries and their nearest images: open $(DEMO)/pictures/rankings.html in a browser."
+	@echo "Curves: $(BIN)/tensorboard --logdir '$(DEMO)', then open http://localhost:6006."
 
 models: $(VENV)/cpu-installed
 	$(BIN)/python -m dataset.prepare.omniglot --background "$(OMNIGLOT)/images_background.zip" \
