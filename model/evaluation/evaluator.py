@@ -7,12 +7,12 @@ from typing import Protocol
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from dataset.formats.prepared import PreparedDataset, open_prepared
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
 from model.evaluation.best import best_metric, borrowed, keep_best
+from model.evaluation.curves import SetCurves
 from model.evaluation.sets import ReadySet, load_evaluation_sets, load_kinds
 from model.network.build import build_embedder
 from model.run import results
@@ -54,9 +54,7 @@ class Evaluator:
         self._files, self._orientations, self._rows = _union(self._sets)
         self._model: keras.Model = build_embedder(params)
         self._embedder = Embedder(self._model, params)
-        self._writers = {
-            each.name: tf.summary.create_file_writer(str(run.eval_events(each.name))) for each in self._sets
-        }
+        self._curves = {each.name: SetCurves(run, each.name) for each in self._sets}
         self._pictures: dict[str, Pictures] = {}
         if make_pictures and self._own and params.eval_pictures:
             shown = [each for each in self._sets if load_kinds()[each.found.kind].PICTURES]
@@ -97,7 +95,8 @@ class Evaluator:
             line = {"step": step, "set": name, "checkpoint": checkpoint.name} | of_set.line()
             append_json_line(self._run.results, line)
             if self._own:
-                self._write_events(name, step, of_set.metrics)
+                own = results.results_with(self._run, self._origin)
+                self._curves[name].update(step, [line for line in own if line["set"] == name])
         if self._csv:
             results.write_results_csv(self._run)
         for name in new:  # after all metrics: the trainer may be waiting for them
@@ -107,19 +106,10 @@ class Evaluator:
         seconds = time.perf_counter() - start
         self._log.line(f"{checkpoint.name}: {shown}  ({seconds:.1f} s){'  best so far' if best else ''}")
 
-    def _write_events(self, name: str, step: int, metrics: dict[str, float]) -> None:
-        with self._writers[name].as_default():
-            for metric, value in metrics.items():
-                tf.summary.scalar(metric, value, step)
-        self._writers[name].flush()
-
     def _draw(self, name: str, step: int, embeddings: np.ndarray) -> None:
         """Pictures of a set, for TensorBoard; where they cannot be drawn, a line says so, and evaluating goes on."""
         try:
-            for what, picture in self._pictures[name].draw(embeddings, step):
-                with self._writers[name].as_default():
-                    tf.summary.image(what, picture[None], step)
-            self._writers[name].flush()
+            self._curves[name].pictures(step, self._pictures[name].draw(embeddings, step))
         except Exception as error:  # an image that is gone, a full disk: metrics are worth more than pictures
             reason = " ".join(str(error).split()) or type(error).__name__
             self._log.line(f"no pictures of {name} at step {step}: {reason}")

@@ -1,13 +1,15 @@
-"""What the terminal, the log files and TensorBoard see of a training."""
+"""The metrics of a training, for the terminal, the log files and TensorBoard."""
 
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from runtime.json_files import append_json_line, drop_json_lines_after
+from model.run.event_tags import training_tag
+from model.run.events import EventWriter
+from runtime.json_files import append_json_line, drop_json_lines_after, read_json_lines
 from runtime.progress import clock
 from runtime.tables import CsvLog
 
@@ -28,46 +30,64 @@ class Meter:
 
 
 class TrainingMonitor:
-    """Writes a training's figures to metrics.jsonl and TensorBoard, and to a CSV file if there shall be one."""
+    """Writes the metrics of a training to metrics.jsonl, to TensorBoard and, on request, to a CSV file."""
 
-    def __init__(self, events: Path, metrics: Path, start_step: int, *, csv_file: Path | None = None) -> None:
-        """Lines of metrics.jsonl beyond `start_step` are dropped: a resumed run computes them again."""
+    def __init__(
+        self, events: Path, metrics: Path, start_step: int, *, next_step: int = 0, csv_file: Path | None = None
+    ) -> None:
+        """Drops lines and points beyond `start_step`: a resumed run computes them again.
+
+        Args:
+            events: folder of the event files.
+            metrics: metrics.jsonl.
+            start_step: steps done so far.
+            next_step: the first step that will be logged.
+            csv_file: metrics.csv; None for no such file.
+        """
         self._metrics = metrics
+        dropped = [line["step"] for line in read_json_lines(metrics) if line["step"] > start_step]
         drop_json_lines_after(metrics, start_step)
         self._csv = CsvLog(csv_file, metrics) if csv_file else None
-        self._writer = tf.summary.create_file_writer(str(events))
+        self._events = EventWriter(events)
+        self._events.layout()
+        self._events.take_back(start_step + 1)
+        kept = read_json_lines(metrics)
+        if kept and any(step < next_step for step in dropped):  # logged more often before: see EventWriter
+            *_, last = kept
+            self._events.take_back(last["step"])
+            self._points(last)
 
     def text(self, name: str, text: str, step: int) -> None:
-        with self._writer.as_default():
-            tf.summary.text(name, text, step)
+        """Markdown."""
+        self._events.text(name, text, step)
 
     def picture(self, name: str, picture: np.ndarray, step: int) -> None:
         """(H, W, C) uint8."""
-        with self._writer.as_default():
-            tf.summary.image(name, picture[None], step)
+        self._events.picture(training_tag(name), picture, step)
 
     def histograms(self, step: int, values: dict[str, np.ndarray]) -> None:
         """The distribution of each array's finite values; nothing for an array without any."""
-        with self._writer.as_default():
-            for name, array in values.items():
-                array = np.asarray(array)
-                finite = array[np.isfinite(array)]
-                if len(finite):
-                    tf.summary.histogram(name, finite, step)
+        for name, array in values.items():
+            array = np.asarray(array)
+            finite = array[np.isfinite(array)]
+            if len(finite):
+                self._events.histogram(training_tag(name), finite, step)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """One line of metrics.jsonl and one point per curve."""
-        with self._writer.as_default():
-            for name, value in values.items():
-                tf.summary.scalar(name, value, step)
-        self._writer.flush()
         line = {"step": step} | values
+        self._points(line)
         append_json_line(self._metrics, line)
         if self._csv:
             self._csv.append(line)
 
     def close(self) -> None:
-        self._writer.close()
+        self._events.close()
+
+    def _points(self, line: dict[str, Any]) -> None:
+        values = {training_tag(name): value for name, value in line.items() if name != "step"}
+        self._events.scalars(line["step"], values)
+        self._events.flush()
 
 
 def progress_line(step: int, total: int, values: dict[str, float]) -> str:

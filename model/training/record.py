@@ -32,8 +32,9 @@ class Record:
         self._params, self._sampler, self._learner, self._start, self._log = params, data.sampler, learner, start, log
         self._total = params.total_steps(data.sampler.steps_per_epoch)
         csv_file = run.folder / "metrics.csv" if params.csv_log else None
-        self._monitor = TrainingMonitor(run.train_events, run.metrics, start, csv_file=csv_file)
-        self._monitor.text("parameters", f"```\n{json.dumps(params.model_dump(), indent=2)}\n```", start)
+        next_step = next(filter(self._is_logged, range(start + 1, self._total)), self._total)
+        self._monitor = TrainingMonitor(run.train_events, run.metrics, start, next_step=next_step, csv_file=csv_file)
+        self._monitor.text("parameters", f"```\n{json.dumps(params.model_dump(), indent=2)}\n```", start + 1)
         self._alarm = CollapseAlarm(params.margin, params.metric, params.embedding_size)
         self._detailed: DetailedLog | None = None
         if params.detailed_log:
@@ -63,7 +64,7 @@ class Record:
             batch = self._sampler.batch(step - 1)
             self._detailed.append(step, loss, result.embeddings.numpy(), _anchor_losses(result), batch)
         self._pictures(step, images, result)
-        if step % self._params.save_summary_steps == 0 or step == self._total or step == 1:
+        if self._is_logged(step):
             self._scalars(step, {"loss": loss, **values}, result, compiled)
         if compiled:
             self._meter = Meter()  # the next reading leaves out the compilation
@@ -77,6 +78,9 @@ class Record:
         """Closes the files."""
         self.write()
         self._monitor.close()
+
+    def _is_logged(self, step: int) -> bool:
+        return step % self._params.save_summary_steps == 0 or step in (1, self._total)
 
     def _pictures(self, step: int, images: tf.Tensor, result: StepResult) -> None:
         """The first batch since the start, and now and then the hardest triplets of a batch."""
@@ -115,7 +119,7 @@ def _statistics(monitor: TrainingMonitor, result: StepResult, params: Params, st
     hardest = {name: getattr(anchors, name).numpy()[complete] for name in ("hardest_positive", "hardest_negative")}
     samples = distance_samples(result.labels, result.embeddings, params.metric)
     histograms = {"anchor_loss": anchor_losses, "embedding_norms": np.linalg.norm(result.embeddings.numpy(), axis=1)}
-    monitor.histograms(step, histograms | {f"distance/{name}": sample for name, sample in samples.items()})
+    monitor.histograms(step, histograms | samples)
     return figures | percentiles({"anchor_loss": anchor_losses} | hardest)
 
 

@@ -15,6 +15,7 @@ from helpers.training_results import assert_same_bits, checkpoint_values, events
 from dataset.loading.training_set import load_training_set
 from model.embedding.embedder import Embedder
 from model.network.build import build_embedder
+from model.run.event_tags import training_tag
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
 from model.run.triples_file import load_triples, save_triples
@@ -89,21 +90,21 @@ def test_figures_of_the_terms_are_written(runs):
         assert all(np.isfinite(value) for value in line.values())
         auxiliary = 0.5 * line["classification_loss"] + 0.1 * line["center_loss"]
         assert line["loss"] == pytest.approx(line["triplet_loss"] + auxiliary, rel=1e-5)
-    assert all((step, "scalars") in found[name] for name in wanted for step in range(1, STEPS + 1))
+    assert all((step, "scalars") in found[training_tag(name)] for name in wanted for step in range(1, STEPS + 1))
 
 
 def test_tensorboard_has_histograms_and_pictures(runs):
     found = events(runs["terms"] / "train")
     histograms = {name for name, points in found.items() if (1, "histograms") in points}
-    assert {"anchor_loss", "distance/all", "distance/positive", "distance/negative"} <= histograms
-    assert any("embedding_norm" in name for name in histograms)
+    distances = {f"distances/{which}" for which in ("all", "positive", "negative")}
+    assert histograms == {"loss/anchor_loss", "embedding/embedding_norms"} | distances
     for name in histograms:
         steps = [step for step, kind in found[name] if kind == "histograms"]
         assert steps == list(range(1, STEPS + 1)), name
-    assert found["hardest_triplets"] == [(step, "images") for step in (1, 5, 10)]
-    assert found["batch"] == [(1, "images")]  # of the first step of every start
+    assert found["mining/hardest_triplets"] == [(step, "images") for step in (1, 5, 10)]
+    assert found["input/batch"] == [(1, "images")]  # of the first step of every start
     hard = events(runs["hard"] / "train")
-    assert "hardest_triplets" not in hard  # without save_picture_steps
+    assert "mining/hardest_triplets" not in hard  # without save_picture_steps
     for name, points in [*found.items(), *hard.items()]:  # it shows only one of two things with one name
         assert len({kind for _, kind in points}) == 1, name
 

@@ -38,7 +38,8 @@ def tags(folder):
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     events.Reload()
     found = {tag: [event.step for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
-    return {tag: steps for tag, steps in found.items() if tag in ("rankings", "distances")}
+    names = {tag: tag.removeprefix("evaluation/") for tag in found}
+    return {name: found[tag] for tag, name in names.items() if name in ("rankings", "distances")}
 
 
 def test_the_evaluator_draws_every_checkpoint(run, monkeypatch):

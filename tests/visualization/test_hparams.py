@@ -80,7 +80,9 @@ def test_tensorboard_finds_runs_parameters_and_metrics(parent):
         metrics = {each["name"]["tag"]: each["value"] for each in groups[name]["metricValues"]}
         last = 1.5 if name == "d" else 1.0  # of the last step, not of the best
         expected = {"val_eval/general_accuracy": value, "val_eval/easy_accuracy": value / 2, "test/map": 0.1}
-        assert metrics == pytest.approx({key: last * each for key, each in expected.items()})
+        assert metrics == pytest.approx({f"hparams/{key}": last * each for key, each in expected.items()})
+    names = [info["displayName"] for info in ask(parent, "/experiment")["metricInfos"]]
+    assert set(names) == expected.keys()
 
 
 def test_what_differs_comes_first(parent):
@@ -155,4 +157,4 @@ def test_metrics_are_those_of_the_table_of_a_search(parent, dataset):
     write(parent)
     groups = {group["name"]: group for group in ask(parent, "/session_groups")["sessionGroups"]}
     metrics = {each["name"]["tag"]: each["value"] for each in groups["stopped"]["metricValues"] if "value" in each}
-    assert metrics == {"val_eval/general_accuracy": pytest.approx(0.4)}
+    assert metrics == {"hparams/val_eval/general_accuracy": pytest.approx(0.4)}

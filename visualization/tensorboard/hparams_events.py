@@ -18,6 +18,7 @@ from runtime.files import replace_file
 from runtime.json_files import read_json
 
 EVENTS = "events.out.tfevents.0.hparams"  # TensorBoard reads what has "tfevents" in its name
+_SECTION = "hparams/"  # of the tags: otherwise each evaluation set has one among the curves
 # Parameters that are shown even where all runs agree.
 _ALWAYS = ("dataset", "model_type", "head", "embedding_size", "triplet_strategy", "margin", "metric", "learning_rate")
 
@@ -63,12 +64,15 @@ def write_hparams(parent: Path) -> list[RunFolder]:
                 values[key] = values[key] if isinstance(values[key], str) else json.dumps(values[key])
     names = dict.fromkeys(name for metrics in found.values() for name in metrics)
     columns = [hparams.HParam(key, _domain([values[key] for values in params.values()])) for key in keys]
-    _write_events(parent, [hparams.hparams_config_pb(columns, [hparams.Metric(name) for name in names])])
+    _write_events(
+        parent,
+        [hparams.hparams_config_pb(columns, [hparams.Metric(_SECTION + name, display_name=name) for name in names])],
+    )
     for run, metrics in found.items():
         values = {key: params[run][key] for key in keys}
         name = run.folder.relative_to(parent).as_posix()
         session = hparams.hparams_pb(values, trial_id=name, start_time_secs=run.results.stat().st_mtime)
-        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
+        scalars = [Summary.Value(tag=_SECTION + name, simple_value=value) for name, value in metrics.items()]
         _write_events(run.folder, [session, Summary(value=scalars)])
     written = {parent, *(run.folder for run in found)}
     for other in [file for file in parent.rglob(EVENTS) if file.parent not in written]:

@@ -1,0 +1,52 @@
+"""TensorBoard tags: the topic of each metric, histogram and picture, and the charts to look at first.
+
+TensorBoard makes a section of what comes before the slash of a tag. Needs no TensorFlow.
+"""
+
+import re
+
+from tensorboard.plugins.custom_scalar.layout_pb2 import Category, Chart, Layout, MultilineChartContent
+
+_TOPICS = {
+    "loss": ("loss", "triplet_loss", "classification_loss", "center_loss", "anchor_loss"),
+    "mining": ("active_fraction", "valid_terms", "complete_anchors", "hardest_triplets"),
+    "accuracy": ("batch_top1", "batch_precision@K-1", "classification_accuracy"),
+    "distances": ("hardest_positive", "hardest_negative", "all", "positive", "negative"),
+    "embedding": ("embedding_norm", "embedding_norms", "embedding_std", "embedding_std_min", "effective_rank"),
+    "optimization": ("learning_rate", "backbone_learning_rate"),
+    "speed": ("images_per_second", "data_wait_share"),
+    "input": ("batch",),
+}
+_TOPIC_OF = {key: topic for topic, keys in _TOPICS.items() for key in keys}
+_PERCENTILE = re.compile(r"_p\d+$")
+
+# Title and tags (a regular expression) of each chart in the Custom Scalars tab.
+_CHARTS = {
+    "Loss": r"loss/(loss|triplet_loss)$",
+    "Active triplets (share with a loss above 0)": r"mining/active_fraction$",
+    "Distance to the hardest positive and negative": r"distances/hardest_(positive|negative)$",
+    "Evaluation: general accuracy, mAP": r"evaluation/(general_accuracy|map)$",
+    "Effective rank of the embeddings (0: collapsed)": r"embedding/effective_rank$",
+    "Waiting for data (share of the time)": r"speed/data_wait_share$",
+}
+
+
+def training_tag(key: str) -> str:
+    """The tag of what a training writes: `TOPIC/key`; `other/key` where the topic is not known.
+
+    Args:
+        key: as in metrics.jsonl, or the name of a histogram or picture. The percentiles of a metric (`KEY_p50`) have
+            its topic. A key with a slash is a tag already.
+    """
+    return key if "/" in key else f"{_TOPIC_OF.get(_PERCENTILE.sub('', key), 'other')}/{key}"
+
+
+def evaluation_tag(key: str) -> str:
+    """The tag of a metric or picture of an evaluation set, the same in all sets: they share a chart."""
+    return f"evaluation/{key}"
+
+
+def first_charts() -> Layout:
+    """The layout of the Custom Scalars tab. Equal layouts of several runs become one."""
+    charts = [Chart(title=title, multiline=MultilineChartContent(tag=[tags])) for title, tags in _CHARTS.items()]
+    return Layout(category=[Category(title="Overview", chart=charts)])

@@ -1,0 +1,75 @@
+"""Event files for TensorBoard, read as one curve where a resumed run repeats steps."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.plugins.custom_scalar import metadata as custom_scalars
+
+from model.run.event_tags import first_charts
+
+
+class EventWriter:
+    """Appends to an event file of its own in a folder, which may have others.
+
+    TensorBoard reads a folder's files in order of their names, which begin with the time. Its two loaders take back
+    points in different ways: that of `--load_fast false` at a START event, the default one at a point of the same tag.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def take_back(self, step: int) -> None:
+        """Drops the points of `step` and later ones. Write a scalar next: the default loader needs it, see above."""
+        start = Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START))
+        for _ in range(2):  # the first one that TensorBoard meets in a folder drops nothing
+            tf.raw_ops.ImportEvent(writer=self._writer._resource, event=start.SerializeToString())
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """One point per tag."""
+        with self._writer.as_default():
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value, step)
+
+    def picture(self, tag: str, picture: np.ndarray, step: int) -> None:
+        """(H, W, C) uint8."""
+        with self._writer.as_default():
+            tf.summary.image(tag, picture[None], step)
+
+    def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
+        with self._writer.as_default():
+            tf.summary.histogram(tag, values, step)
+
+    def text(self, tag: str, text: str, step: int) -> None:
+        """`text` is Markdown."""
+        with self._writer.as_default():
+            tf.summary.text(tag, text, step)
+
+    def layout(self) -> None:
+        """The charts of the Custom Scalars tab, at step 0: nothing takes them back."""
+        metadata = custom_scalars.create_summary_metadata()
+        with self._writer.as_default():
+            layout = first_charts().SerializeToString()
+            tf.summary.write(custom_scalars.CONFIG_SUMMARY_TAG, layout, 0, metadata=metadata)
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def shown_steps(folder: Path) -> set[int]:
+    """The steps at which TensorBoard shows scalars of a folder."""
+    steps: set[int] = set()
+    for file in sorted(Path(folder).glob("*tfevents*")):
+        for event in LegacyEventFileLoader(str(file)).Load():
+            scalar = any(value.metadata.plugin_data.plugin_name == "scalars" for value in event.summary.value)
+            if scalar or event.session_log.status == SessionLog.START:
+                steps = {step for step in steps if step < event.step}
+            if scalar:
+                steps.add(event.step)
+    return steps

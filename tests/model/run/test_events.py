@@ -1,0 +1,141 @@
+"""What TensorBoard shows of a run: sections by topic, one curve after a resumption, and the first charts."""
+
+import re
+from pathlib import Path
+
+import pytest
+from helpers.tensorboard_readers import curves_of, curves_served, reader, served
+
+from model.evaluation.curves import SetCurves
+from model.run.event_tags import evaluation_tag, first_charts, training_tag
+from model.run.run_folder import RunFolder
+from model.training.monitoring import TrainingMonitor
+from runtime.json_files import append_json_line, drop_json_lines_after, read_json_lines
+
+
+@pytest.mark.parametrize(
+    ("key", "tag"),
+    [
+        ("loss", "loss/loss"),
+        ("hardest_positive_p95", "distances/hardest_positive_p95"),
+        ("anchor_loss_p5", "loss/anchor_loss_p5"),
+        ("batch_precision@K-1", "accuracy/batch_precision@K-1"),
+        ("something_of_mine", "other/something_of_mine"),
+        ("mine/something", "mine/something"),
+    ],
+)
+def test_topics(key, tag):
+    assert training_tag(key) == tag
+
+
+def name_by_age(folder: Path) -> None:
+    """As if every event file were of another second: a name is the second, and in it no order."""
+    old, new = [sorted(folder.glob(f"events.out.tfevents.{first}*")) for first in ("0", "[1-9]")]
+    for number, file in enumerate(new, len(old)):
+        file.rename(folder / f"events.out.tfevents.{number:010}")
+
+
+def train(run: RunFolder, start: int, stop: int, every: int = 1) -> TrainingMonitor:
+    """Logs the steps after `start`; their values tell from which start they are. Not closed: it is killed."""
+    next_step = (start // every + 1) * every
+    monitor = TrainingMonitor(run.train_events, run.metrics, start, next_step=next_step)
+    for step in range(next_step, stop + 1, every):
+        monitor.scalars(step, {"loss": start + step / 1000, "effective_rank": 1.0})
+    name_by_age(run.train_events)
+    return monitor
+
+
+def evaluate(run: RunFolder, curves: SetCurves, *steps: int) -> None:
+    """Adds results of these checkpoints. Their values tell how many results were added before."""
+    for step in steps:
+        value = 0.5 + len(read_json_lines(run.results)) / 1024
+        append_json_line(run.results, {"step": step, "metrics": {"map": value}})
+        curves.update(step, read_json_lines(run.results))
+    name_by_age(run.eval_events("test"))
+
+
+def expected(run: RunFolder) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """What metrics.jsonl and results.jsonl have."""
+    lines = read_json_lines(run.metrics)
+    keys = {key for line in lines for key in line} - {"step"}
+    found = {"train": {training_tag(key): [(line["step"], line[key]) for line in lines] for key in keys}}
+    results = sorted((line["step"], line["metrics"]["map"]) for line in read_json_lines(run.results))
+    return found | ({"eval/test": {evaluation_tag("map"): results}} if results else {})
+
+
+def approximately(curves):
+    return {
+        run: {tag: [(s, pytest.approx(v)) for s, v in points] for tag, points in of.items()}
+        for run, of in curves.items()
+    }
+
+
+def resumed_run(folder: Path) -> RunFolder:
+    """Killed at step 9 and resumed from 5, then at 12 and resumed from 8 with fewer lines; evaluated all the while."""
+    run = RunFolder(folder)
+    curves = SetCurves(run, "test")
+    train(run, 0, 9)
+    evaluate(run, curves, 0, 3, 6, 9)
+    drop_json_lines_after(run.results, 5)
+    train(run, 5, 12)
+    evaluate(run, curves, 7, 8, 10)  # other steps than before: 6 is stale
+    drop_json_lines_after(run.results, 8)
+    train(run, 8, 16, every=4)
+    evaluate(run, SetCurves(run, "test"), 16, 12)  # a new evaluator, the newest checkpoint first
+    return run
+
+
+def test_a_resumed_run_is_one_curve_in_the_python_loader(tmp_path):
+    run = resumed_run(tmp_path)
+    assert [step for step, _ in expected(run)["train"]["loss/loss"]] == [1, 2, 3, 4, 5, 6, 7, 8, 12, 16]
+    assert [step for step, _ in expected(run)["eval/test"]["evaluation/map"]] == [0, 3, 7, 8, 12, 16]
+    assert curves_of(reader(tmp_path)) == approximately(expected(run))
+
+
+def test_a_reader_that_was_there_before_sees_one_curve(tmp_path):
+    run = RunFolder(tmp_path)
+    curves = SetCurves(run, "test")
+    train(run, 0, 9)
+    evaluate(run, curves, 0, 4, 8)
+    multiplexer = reader(tmp_path)
+    assert curves_of(multiplexer) == approximately(expected(run))
+    drop_json_lines_after(run.results, 4)
+    train(run, 4, 7)
+    evaluate(run, curves, 6)
+    assert curves_of(multiplexer) == approximately(expected(run))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("load_fast", ["true", "false"])
+def test_a_resumed_run_is_one_curve_in_every_mode_of_the_server(tmp_path, load_fast):
+    run = resumed_run(tmp_path)
+    with served(tmp_path, load_fast) as ask:
+        assert curves_served(ask) == approximately(expected(run))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("load_fast", ["true", "false"])
+def test_the_first_charts_show_several_runs(tmp_path, load_fast):
+    for name in ("a", "b"):
+        resumed_run(tmp_path / name)
+    with served(tmp_path, load_fast) as ask:
+        (category,) = ask("custom_scalars/layout")["category"]
+        assert len(category["chart"]) == 6
+        assert ask("scalars/tags").keys() == {"a/train", "a/eval/test", "b/train", "b/eval/test"}
+
+
+def test_the_first_charts_find_their_tags():
+    """None of them was renamed."""
+    keys = ("loss", "triplet_loss", "active_fraction", "hardest_positive", "hardest_negative", "effective_rank")
+    tags = [training_tag(key) for key in (*keys, "hardest_positive_p5", "data_wait_share", "embedding_std")]
+    tags += [evaluation_tag(key) for key in ("general_accuracy", "map", "map@r", "map_market", "cmc@1")]
+    (category,) = first_charts().category
+    found = [[tag for tag in tags if re.match(chart.multiline.tag[0], tag)] for chart in category.chart]
+    assert found == [
+        ["loss/loss", "loss/triplet_loss"],
+        ["mining/active_fraction"],
+        ["distances/hardest_positive", "distances/hardest_negative"],
+        ["evaluation/general_accuracy", "evaluation/map"],
+        ["embedding/effective_rank"],
+        ["speed/data_wait_share"],
+    ]
