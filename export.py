@@ -18,9 +18,9 @@ from runtime.files import replace_folder
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         description=__doc__,
-        epilog="Before anything is kept, the exported model is compared with the run's network in float32. The largest "
-        "difference of a coordinate, divided by the mean length of the run's embeddings where that is above 1, must be "
-        "at most 1e-3 (int8 has no limit); otherwise nothing is written and the exit code is 1. See docs/using_a_model.md.",
+        epilog="The export is compared with the run's network in float32 before it is kept. The largest difference of "
+        "a coordinate, divided by the mean length of the run's embeddings if that is above 1, must be at most 1e-3. "
+        "Otherwise nothing is written and the exit code is 1. int8 has no such limit. See docs/using_a_model.md.",
     )
     add_run_arguments(parser)
     parser.add_argument("--format", required=True, choices=plugins.choices(FORMATS), help="what to write")
