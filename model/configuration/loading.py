@@ -1,4 +1,4 @@
-"""The parameters of a run: read from its params.json, a flat object, and checked; mistakes are told in one line."""
+"""Reads and checks params.json. An invalid file gives an error of one line."""
 
 import difflib
 import json
@@ -16,22 +16,22 @@ from runtime.json_files import read_json
 
 
 def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
-    """Reads a params.json, lays `key=value` overrides over it, and checks the whole.
+    """The parameters of a params.json with `key=value` overrides, checked.
 
     Raises:
-        UserError: one line that names the file, the key, what is wrong and what is right.
+        UserError: one line with the file, the key, its value and what it must be.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; a run is a folder with a params.json (copy one from experiments/)")
     values = read_json(path)
     if not isinstance(values, dict):
-        raise UserError(f"{path}: it must hold one JSON object of parameters, not a {type(values).__name__}")
+        raise UserError(f"{path}: it holds a {type(values).__name__}; it must hold one JSON object of parameters")
     return check_params(values | parse_overrides(overrides), source=f"{path} with --set" if overrides else str(path))
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """`["margin=0.5", "head=direct"]` to a dictionary; values are JSON, and plain text stands for a string."""
+    """A dictionary of `["margin=0.5", "head=direct"]`; values are JSON, and plain text stands for a string."""
     values = {}
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -45,7 +45,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def check_params(values: dict[str, Any], source: str) -> Params:
-    """Checks a dictionary of parameters; `source` names where they come from in messages."""
+    """The parameters of a dictionary, checked; error messages begin with `source`."""
     refuse_removed(values, source)
     for key in values:
         if key in Params.model_fields:
@@ -61,14 +61,16 @@ def check_params(values: dict[str, Any], source: str) -> Params:
 
 
 def _explain(error: ValidationError, values: dict[str, Any]) -> str:
-    """One line for the first wrong parameter: its value, what it must be, and what it means."""
+    """One line about the first invalid parameter: its value, what it must be, what it means."""
     first = error.errors()[0]
     if not first["loc"]:
         return str(first["ctx"]["error"])
     key = str(first["loc"][0])
-    # Of a value that may be of several types, each says what is wrong; a rule of ours says it best.
+    # A value of several possible types has an error for each of them; that of our own rule is the clearest.
     for each in error.errors():
         if each["loc"][0] == key and each["type"] == "value_error":
             return f"{key}: {each['ctx']['error']}"
     kind = schema_text(Params.model_json_schema()["properties"][key])
-    return f"{key} is {json.dumps(values.get(key))}; it must be {kind} ({Params.model_fields[key].description})"
+    article = {"integer": "an ", "number": "a ", "list": "a ", "string": "a "}.get(kind.split()[0], "")
+    meaning = Params.model_fields[key].description
+    return f"{key} is {json.dumps(values.get(key))}; it must be {article}{kind} ({meaning})"

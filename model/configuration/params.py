@@ -1,4 +1,4 @@
-"""The parameters of a run as one class; what they are and how they fit each other is in fields/, by subject."""
+"""All parameters of a run in one class. `fields/` defines them, by subject."""
 
 from pydantic import model_validator
 
@@ -17,11 +17,11 @@ class Params(EvaluationParams, TrainingParams, LossParams, NetworkParams, BatchP
     def _subjects_fit(self) -> "Params":
         if self.triplet_strategy == "basic" and self.sampling != "triplets":
             raise ValueError(
-                f"triplet_strategy 'basic' scores given triples: it needs sampling 'triplets', not {self.sampling!r}"
+                f"triplet_strategy 'basic' needs given triples: sampling must be 'triplets', not {self.sampling!r}"
             )
         if self.whitening in ("end", "both") and self.early_stopping_evaluations:
             raise ValueError(
-                f"whitening {self.whitening!r} is of the last step, which early stopping does not know in advance; "
+                f"whitening {self.whitening!r} needs a known last step, which early stopping does not have; "
                 f"drop early_stopping_evaluations"
             )
         return self

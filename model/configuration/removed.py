@@ -1,4 +1,4 @@
-"""Parameters of earlier versions: what to do instead, and what they mean in the record of a run that had them."""
+"""Parameters of earlier versions: what replaces them, and what they mean in the record of an older run."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from runtime.errors import UserError
 
 _JITTER = {"brightness_range": 0.2, "contrast_range": 0.2, "saturation_range": 0.2, "hue_range": 0.05}
 
-# What each is now, whatever the run: a record with another value cannot be followed.
+# Their values now, in every run. A recorded run with another value cannot resume.
 _FIXED: dict[str, Any] = {
     "flip_probability": 0.5,
     "adam_epsilon": 1e-7,
@@ -21,32 +21,32 @@ _FIXED: dict[str, Any] = {
 }
 
 REMOVED = {
-    **{name: f"it is always {value:g} now; drop it" for name, value in _FIXED.items()},
-    **dict.fromkeys(_JITTER, "write color_jitter_ranges instead: [brightness, contrast, saturation, hue]"),
-    "flip_probability": "it is always 0.5 now; drop it, and horizontal_flip from augmentation to mirror none",
-    "least_improvement": "whatever is higher counts as better now; drop it",
-    "memory_start_step": "the memory is filled from the end of warmup_steps on; drop it, and set warmup_steps",
-    "embedding_norm_weight": "drop it, and take a head that normalizes, such as direct_normalize",
-    "eval_projector_images": "it is always 1000 now; drop it, and set eval_pictures to false for no projector",
-    "freeze_batch_norm": 'write batch_norm instead: "frozen" for true, "train" for false',
+    **{name: f"it is always {value:g} now; remove it" for name, value in _FIXED.items()},
+    **dict.fromkeys(_JITTER, "use color_jitter_ranges instead: [brightness, contrast, saturation, hue]"),
+    "flip_probability": "it is always 0.5 now; remove it, and for no flips remove horizontal_flip from augmentation",
+    "least_improvement": "any higher value counts as better now; remove it",
+    "memory_start_step": "the memory starts when warmup_steps are over; remove it, and set warmup_steps",
+    "embedding_norm_weight": "remove it, and use a head that normalizes, such as direct_normalize",
+    "eval_projector_images": "it is always 1000 now; remove it, and for no projector set eval_pictures to false",
+    "freeze_batch_norm": 'use batch_norm instead: "frozen" for true, "train" for false',
 }
 
 
 def refuse_removed(values: dict[str, Any], source: str) -> None:
-    """Raises a UserError for the first parameter that is no longer there, with what to do instead."""
+    """Raises a UserError for the first removed parameter; it says what to do instead."""
     for name in values:
         if name in REMOVED:
             raise UserError(f"{source}: parameter {name!r} was removed: {REMOVED[name]}")
 
 
 def from_record(values: dict[str, Any], source: str) -> dict[str, Any]:
-    """The parameters that a run has recorded, those of an earlier version in the words of this one.
+    """The recorded parameters of a run, those of an earlier version translated to this one.
 
     Raises:
-        UserError: when one was removed and had another value than what is now fixed.
+        UserError: when a removed parameter had another value than the one that is fixed now.
     """
     fixed = dict(_FIXED)
-    if values.get("memory_start_step"):  # 0, the default, and what it is now differ in the first steps only
+    if values.get("memory_start_step"):  # its default 0 differs from the present rule in the first steps only
         fixed["memory_start_step"] = values.get("warmup_steps")
     refuse_removed({name: value for name, value in values.items() if value != fixed.get(name, value)}, source)
     now = {name: value for name, value in values.items() if name not in REMOVED}

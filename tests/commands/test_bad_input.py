@@ -41,7 +41,7 @@ def test_missing_params_json(tmp_path):
         ({}, ["--set", "best_metric=val_eval/nope"], "that set has"),
         ({}, ["--set", 'eval_sets=["nope"]'], "no set 'nope'"),
         ({"triplet_mining": "hard", "sampling": "uniform"}, [], "'hard' needs sampling 'triplets', not 'uniform'"),
-        ({"label_smoothing": 1}, [], "label_smoothing is 1; it must be number >= 0, < 1"),
+        ({"label_smoothing": 1}, [], "label_smoothing is 1; it must be a number >= 0, < 1"),
     ],
 )
 def test_parameters_and_options(dataset, tmp_path, params, words, message):

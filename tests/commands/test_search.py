@@ -31,7 +31,7 @@ def folder(tmp_path, dataset):
     ("words", "message"),
     [
         (["--set", "magin=1,2"], "unknown parameter 'magin'; did you mean 'margin'"),
-        (["--set", "margin=1,2", "--set", "batch_k=4,0"], "batch_k is 0; it must be integer >= 2"),
+        (["--set", "margin=1,2", "--set", "batch_k=4,0"], "batch_k is 0; it must be an integer >= 2"),
         (["--set", "learning_rate=-1:1", "--trials", 3], "learning_rate is -1"),
         (["--set", "batch_k=0.5:4", "--method", "optuna", "--trials", 3], "batch_k is 0.5"),
         (

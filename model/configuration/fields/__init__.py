@@ -1,1 +1,7 @@
-"""The fields of a run's parameters, by subject; model/configuration/params.py makes one class of them."""
+"""The parameters of a run by subject: type, default, meaning and rules of each. `Params` joins them.
+
+>>> from model.configuration.fields.batches import BatchParams
+>>> batches = BatchParams(batch_p=16)
+>>> batches.batch_p * batches.batch_k
+64
+"""

@@ -11,23 +11,23 @@ class EvaluationParams(Fields):
     """Parameters of the evaluator."""
 
     eval_sets: Annotated[list[str], Field(min_length=1)] | None = Field(
-        None, description="Evaluation sets to use, by name; null is all of them."
+        None, description="Names of the evaluation sets to use; null: all."
     )
-    eval_batch_size: Positive = Field(128, description="Images in a batch when embedding.")
-    eval_interval_secs: float = Field(10.0, gt=0, le=1e6, description="Seconds between looks for a new checkpoint.")
+    eval_batch_size: Positive = Field(128, description="Images per batch when embedding.")
+    eval_interval_secs: float = Field(
+        10.0, gt=0, le=1e6, description="The evaluator looks for a new checkpoint every this many seconds."
+    )
     eval_timeout_secs: float = Field(
-        3600.0, gt=0, le=1e9, description="The evaluator ends after so many seconds without a new checkpoint."
+        3600.0, gt=0, le=1e9, description="The evaluator ends after this many seconds without a new checkpoint."
     )
-    eval_run_once: bool = Field(False, description="Evaluate the latest checkpoint and end, as `--once`.")
+    eval_run_once: bool = Field(False, description="Evaluate only the latest checkpoint, as `evaluate.py --once` does.")
     eval_pool_sequences: Literal["none", "mean", "max", "normalized_mean"] = Field(
-        "none", description="Make one embedding of each sequence before queries and gallery are compared: MARS."
+        "none", description="Pool the embeddings of each sequence before comparing queries and gallery (MARS)."
     )
     eval_pictures: bool = Field(
-        True, description="The evaluator draws rankings and distances, and keeps a projector, for TensorBoard."
+        True, description="Write pictures of rankings and distances, and the embedding projector, for TensorBoard."
     )
     best_metric: str = Field(
         "auto",
-        description="What `best/` keeps, and `plateau_evaluations` and `early_stopping_evaluations` watch: "
-        "`<set>/<metric>`; `auto` is `val_eval/general_accuracy`, "
-        "else the first set's `general_accuracy` or `map`.",
+        description="`<set>/<metric>` that defines the best checkpoint; `auto`: see below.",
     )

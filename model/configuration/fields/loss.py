@@ -20,9 +20,9 @@ def _curriculum(entries: list[list[int | str]]) -> list[list[int | str]]:
             case _:
                 raise ValueError(f"{entry} must be [step, name]")
         if _STRATEGY.check(name) == "basic":
-            raise ValueError("'basic' has triples of its own and cannot be part of a curriculum")
+            raise ValueError("'basic' uses given triples and cannot be part of a curriculum; remove it")
     if steps[0] != 0:
-        raise ValueError(f"the first entry is {entries[0]}, but a curriculum begins at step 0")
+        raise ValueError(f"the first entry is {entries[0]}, but a curriculum begins at step 0; add an entry for it")
     ascending(steps)
     return entries
 
@@ -34,37 +34,37 @@ class LossParams(Fields):
         Annotated[str, _STRATEGY] | Annotated[list[list[int | str]], Field(min_length=1), AfterValidator(_curriculum)]
     ) = Field(
         "batch_hard",
-        description="How triplets are chosen in the batch, by name; or a curriculum, `[[0, name], [step, name], ...]`: "
-        "each name from its step on.",
+        description="Which triplets of a batch count; or a curriculum `[[0, name], [step, name], ...]`.",
     )
     margin: Annotated[float, Field(ge=0)] | Literal["soft", "none"] = Field(
-        "soft", description='Margin as a number (hinge), "soft" (softplus), or "none" (the plain difference).'
+        "soft", description='A number: hinge loss with this margin; "soft": softplus; "none": the difference itself.'
     )
     metric: Annotated[str, OneOf("model.distances", USUAL)] = Field(
-        "euclidean", description="Distance of embeddings, in training and evaluation."
+        "euclidean", description="Distance between embeddings, in training and evaluation."
     )
-    squared: bool = Field(False, description="true is the older way to say `metric: sqeuclidean`.")
+    squared: bool = Field(False, description="true: an older form of `metric: sqeuclidean`.")
     batch_all_mean: Literal["active", "valid"] = Field(
-        "active", description="`batch_all`: the mean is over the triples with a loss above 0, or over all of them."
+        "active", description="`batch_all`: mean over the triplets with a loss above 0, or over all valid ones."
     )
     memory_size: int = Field(
         0,
         ge=0,
         le=10**7,
-        description="Cross-batch memory: so many past embeddings serve as further positives and negatives, from the "
-        "end of `warmup_steps` on.",
+        description="Past embeddings that serve as further positives and negatives, once `warmup_steps` are over.",
     )
     classification_weight: float = Field(
-        0.0, ge=0, description="Weight of a softmax classification of the training identities beside the triplet loss."
+        0.0, ge=0, description="Weight of an additional loss: softmax classification of the training identities."
     )
-    classification_temperature: float = Field(1.0, gt=0, description="The classifier's logits are divided by it.")
+    classification_temperature: float = Field(1.0, gt=0, description="Divides the logits of the classifier.")
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="The part of the classification target that is spread evenly over all identities."
+        0.0, ge=0, lt=1, description="Part of the classification target that is spread evenly over all identities."
     )
     center_loss_weight: float = Field(
-        0.0, ge=0, description="Weight of the centre loss: half the squared distance to the identity's centre."
+        0.0, ge=0, description="Weight of the centre loss: half the squared distance to the centre of the identity."
     )
-    center_loss_rate: float = Field(0.5, gt=0, le=1, description="How far centres move towards the batch in a step.")
+    center_loss_rate: float = Field(
+        0.5, gt=0, le=1, description="Fraction by which the centres move towards the batch at each step."
+    )
 
     @property
     def curriculum(self) -> list[tuple[int, str]]:
@@ -76,11 +76,13 @@ class LossParams(Fields):
     @model_validator(mode="after")
     def _terms_fit(self) -> "LossParams":
         if self.squared and "metric" in self.model_fields_set and self.metric != "sqeuclidean":
-            raise ValueError(f"squared: true means metric sqeuclidean, but metric is {self.metric!r}; drop one")
+            raise ValueError(f"squared: true means metric sqeuclidean, but metric is {self.metric!r}; drop one of them")
         if self.triplet_strategy == "basic" and self.memory_size:
-            raise ValueError("memory_size has no effect with triplet_strategy 'basic': its triples are given; drop one")
+            raise ValueError(
+                "memory_size has no effect with triplet_strategy 'basic': its triples are given; drop one of them"
+            )
         if self.label_smoothing and not self.classification_weight:
-            raise ValueError("label_smoothing has no effect without classification_weight; give that too, or drop it")
+            raise ValueError("label_smoothing has no effect without classification_weight; set that too, or drop it")
         if self.squared:
             object.__setattr__(self, "metric", "sqeuclidean")
         return self

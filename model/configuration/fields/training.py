@@ -1,4 +1,4 @@
-"""Parameters of the training, of its logs and checkpoints."""
+"""Parameters of the training, its logs and its checkpoints."""
 
 from typing import Annotated, Literal
 
@@ -8,79 +8,81 @@ from model.configuration.fields.types import Above0, Fields, Positive, ascending
 
 
 class TrainingParams(Fields):
-    """Parameters of the training, of its logs and checkpoints."""
+    """Parameters of the training, its logs and its checkpoints."""
 
     # Training
-    learning_rate: float = Field(3e-4, gt=0, description="Learning rate of Adam, before its schedule.")
+    learning_rate: float = Field(3e-4, gt=0, description="Learning rate of Adam, before the schedule is applied.")
     backbone_learning_rate: Above0 | None = Field(
-        None, description="Learning rate of the backbone, before the same schedule; null is `learning_rate`."
+        None, description="Learning rate of the backbone, under the same schedule; null: `learning_rate`."
     )
     learning_rate_schedule: Literal["constant", "exponential", "cosine", "step"] = Field(
         "constant",
-        description="How the learning rate falls from `decay_start_step` to the last step; `step` multiplies it "
-        "instead by `decay_factor` at each of `decay_steps`.",
+        description="How the learning rate falls after `decay_start_step`; `step`: at each of `decay_steps`.",
     )
-    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises linearly from 0.")
-    decay_start_step: int = Field(0, ge=0, description="Step from which the schedule lowers the learning rate.")
+    warmup_steps: int = Field(
+        0, ge=0, description="Steps at the start over which the learning rate rises linearly from 0."
+    )
+    decay_start_step: int = Field(0, ge=0, description="Step at which the decay of the learning rate begins.")
     decay_final_fraction: float = Field(
-        0.001, gt=0, le=1, description="Where the schedule ends, as a fraction of `learning_rate`."
+        0.001, gt=0, le=1, description="Learning rate of the last step, as a fraction of `learning_rate`."
     )
     decay_steps: Annotated[list[Positive], AfterValidator(ascending)] = Field(
-        [], description="`learning_rate_schedule: step`: after these steps the learning rate is lowered; ascending."
+        [], description="`step` schedule: steps at which the learning rate is multiplied by `decay_factor`; ascending."
     )
     decay_factor: float = Field(
         0.1,
         gt=0,
         lt=1,
-        description="`learning_rate_schedule: step`: what the learning rate is multiplied by each time.",
+        description="`step` schedule: factor of the learning rate at each of `decay_steps`.",
     )
     plateau_evaluations: Positive | None = Field(
         None,
-        description="Lower the learning rate when so many evaluations in a row brought no better `best_metric`; needs "
-        "evaluate.py beside the training. null: never.",
+        description="Lower the learning rate after this many evaluations without a better `best_metric`; null: never.",
     )
     plateau_factor: float = Field(
         0.1,
         gt=0,
         lt=1,
-        description="`plateau_evaluations`: what the learning rate is multiplied by each time, down to 0.001 of it.",
+        description="`plateau_evaluations`: factor of the learning rate each time, down to 0.001 of the schedule.",
     )
     early_stopping_evaluations: Positive | None = Field(
-        None, description="End the training when so many evaluations in a row brought no better `best_metric`."
+        None, description="End training after this many evaluations without a better `best_metric`; null: never."
     )
     num_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
         None,
-        description="Length of the training in epochs (`pk`: passes over the identities); replaces `train_iterations`.",
+        description="Length of training in epochs (`pk`: passes over the identities), instead of `train_iterations`.",
     )
     train_iterations: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
-        25000, description="Length of the training in steps (batches)."
+        25000, description="Length of training in steps (batches)."
     )
-    only_one_step: bool = Field(False, description="Stop after one step: a test of the whole set-up.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of initialisation, sampling and augmentation.")
+    only_one_step: bool = Field(False, description="End after one step, to test the setup.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Random seed of initial weights, sampling and augmentation.")
     deterministic: bool = Field(
-        False, description="Use deterministic ops only: equal runs give equal bits, on GPUs somewhat slower."
+        False, description="Use deterministic ops only: equal runs give the same bits. Somewhat slower on GPUs."
     )
     distribution: Literal["none", "mirrored"] = Field(
-        "none", description='"mirrored" trains on all local GPUs; every replica mines in the whole batch.'
+        "none", description='"mirrored": train on all local GPUs; each replica mines in the whole batch.'
     )
-    jit_compile: bool = Field(False, description="Compile the training step with XLA: pays on GPUs, not on CPUs.")
+    jit_compile: bool = Field(False, description="Compile the training step with XLA; faster on GPUs, not on CPUs.")
 
     # Logs and checkpoints
-    save_summary_steps: Positive = Field(50, description="Steps between lines of the log and points in TensorBoard.")
+    save_summary_steps: Positive = Field(
+        50, description="Steps between two lines of the log, and between two points in TensorBoard."
+    )
     save_picture_steps: Positive | None = Field(
-        500, description="Steps between pictures of the hardest triplets in TensorBoard; null for none."
+        500, description="Steps between two pictures of the hardest triplets in TensorBoard; null: none."
     )
     detailed_log: bool = Field(
-        False, description="Keep every batch's embeddings, losses and images in `detailed/`; large."
+        False, description="Save embeddings, losses and image numbers of every batch in `detailed/`; takes much space."
     )
     csv_log: bool = Field(
-        False, description="Write metrics.csv and results.csv too: what is in metrics.jsonl and results.jsonl."
+        False, description="Write metrics.csv and results.csv, with the contents of metrics.jsonl and results.jsonl."
     )
-    save_checkpoints_steps: Positive = Field(500, description="Steps between checkpoints.")
-    keep_checkpoints: Positive | None = Field(10, description="Newest checkpoints kept; null keeps all.")
+    save_checkpoints_steps: Positive = Field(500, description="Steps between two checkpoints.")
+    keep_checkpoints: Positive | None = Field(10, description="Number of newest checkpoints to keep; null: all.")
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Number of training steps that the parameters ask for."""
+        """Length of the training in steps."""
         if self.only_one_step:
             return 1
         return self.train_iterations or (self.num_epochs or 0) * steps_per_epoch
@@ -89,13 +91,13 @@ class TrainingParams(Fields):
     def _length_and_schedule_fit(self) -> "TrainingParams":
         if self.num_epochs is not None:
             if "train_iterations" in self.model_fields_set and self.train_iterations is not None:
-                raise ValueError("num_epochs and train_iterations are both given; keep one of them")
+                raise ValueError("num_epochs and train_iterations are both set; keep one of them")
         elif self.train_iterations is None:
-            raise ValueError("train_iterations and num_epochs are both null; give one of them")
+            raise ValueError("train_iterations and num_epochs are both null; set one of them")
         if self.learning_rate_schedule == "step" and not self.decay_steps:
             raise ValueError("learning_rate_schedule 'step' needs decay_steps, such as [10000, 20000]")
         if self.decay_start_step and self.learning_rate_schedule == "step":
-            raise ValueError("decay_start_step has no effect with learning_rate_schedule 'step'; decay_steps say when")
+            raise ValueError("decay_start_step has no effect with learning_rate_schedule 'step'; use decay_steps")
         if self.decay_steps and self.learning_rate_schedule != "step":
             raise ValueError(
                 f"decay_steps have no effect with learning_rate_schedule {self.learning_rate_schedule!r}; "

@@ -1,4 +1,4 @@
-"""Types of parameters that several fields have, and what checks their values."""
+"""Types of parameters, with the checks of their values."""
 
 import difflib
 import itertools
@@ -12,9 +12,9 @@ from runtime import plugins
 
 
 class Fields(BaseModel):
-    """Parameters that are checked: unknown keys and wrong types are errors.
+    """Checked parameters: unknown keys and wrong types are errors.
 
-    How the fields of a class must fit each other is said in its validator, those of several classes in `Params`.
+    Rules between fields are in the validators of their class, or of `Params` where they span several classes.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -22,13 +22,13 @@ class Fields(BaseModel):
 
 @dataclass(frozen=True)
 class OneOf:
-    """Says of a string that it names a module of `package`; checks that, and lists the modules in the schema."""
+    """The type of a string that must name a module of `package`. The schema lists the modules."""
 
     package: str
     first: tuple[str, ...] = ()
 
     def check(self, name: str) -> str:
-        """The name itself; a ValueError for one that is no module, with the choices, those of `first` first."""
+        """Returns the name; raises a ValueError with the choices (`first` ones first) if there is no such module."""
         names = plugins.choices(self.package, self.first)
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
@@ -44,9 +44,9 @@ class OneOf:
 
 
 def ascending(values: list[int]) -> list[int]:
-    """Numbers that rise from each to the next."""
+    """Returns the numbers; raises a ValueError unless they ascend strictly."""
     if any(later <= earlier for earlier, later in itertools.pairwise(values)):
-        raise ValueError(f"{values} must rise from each to the next")
+        raise ValueError(f"{values} must be in ascending order, each number once")
     return values
 
 

@@ -13,7 +13,7 @@ from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from runtime.json_files import write_json
 
-# What a run of the last version has recorded of parameters that are gone.
+# Removed parameters, as a run of an earlier version recorded them.
 OLDER_RECORD = {
     "flip_probability": 0.5,
     "adam_epsilon": 1e-7,
@@ -31,7 +31,7 @@ OLDER_RECORD = {
     "hue_range": 0.05,
 }
 
-# The original systems' keys, with values as its users write them.
+# Keys of the original systems, with values as their users wrote them.
 OLDER_KEYS = {
     "model_type": "inception_resnet_v2",
     "warm_start_from": "imagenet",
@@ -74,16 +74,16 @@ OLDER_KEYS = {
 def test_what_values_mean(values, expected):
     params = check_params(values, "x")
     assert {name: getattr(params, name) for name in expected} == expected
-    assert check_params(json.loads(json.dumps(params.model_dump())), "x") == params  # resolved, they are valid again
+    assert check_params(json.loads(json.dumps(params.model_dump())), "x") == params  # resolved values are valid, too
 
 
 @pytest.mark.parametrize("name", [*OLDER_RECORD, "freeze_batch_norm"])
-def test_removed_parameters_are_answered_with_what_to_do(name):
+def test_the_error_for_a_removed_parameter_says_what_to_do(name):
     with pytest.raises(UserError, match=re.escape(f"params.json: parameter {name!r} was removed: {REMOVED[name]}")):
         check_params({"seed": 1, name: 1}, "params.json")
 
 
-def test_runs_of_before_go_on_with_what_they_recorded(tmp_path):
+def test_older_runs_resume_with_what_they_recorded(tmp_path):
     run = RunFolder(tmp_path)
     write_json(run.params_json, {"margin": 0.5})
     write_json(run.resolved_json, Params(margin=0.5).model_dump(exclude={"color_jitter_ranges"}) | OLDER_RECORD)
@@ -111,7 +111,7 @@ def test_what_a_record_means_now(recorded, now):
         assert from_record(recorded, "x") == now
 
 
-def test_defaults_are_valid_and_need_nothing():
+def test_defaults_are_valid():
     assert Params() == check_params({}, "x")
 
 
@@ -148,31 +148,31 @@ def test_defaults_are_valid_and_need_nothing():
         ({"batch_all_mean": "nonzero"}, ["batch_all_mean", '"active" or "valid"']),
         ({"margin": float("nan")}, ["margin"]),
         ({"label_smoothing": 0.1}, ["label_smoothing has no effect without classification_weight"]),
-        ({"whitening": "end", "head": "bnneck"}, ["head 'bnneck' has not"]),
-        ({"whitening": "end", "pooling": "flatten"}, ["would need a matrix"]),
-        ({"whitening": "start"}, ["'start' begins with a trained backbone"]),
+        ({"whitening": "end", "head": "bnneck"}, ["head 'bnneck' has none"]),
+        ({"whitening": "end", "pooling": "flatten"}, ["would need a huge matrix"]),
+        ({"whitening": "start"}, ["'start' needs a trained backbone"]),
         ({"whitening": "end", "early_stopping_evaluations": 3}, ["drop early_stopping_evaluations"]),
-        ({"augmentation": ["random_crop", "random_resized_crop"]}, ["which cut out the same"]),
+        ({"augmentation": ["random_crop", "random_resized_crop"]}, ["an image is cropped once"]),
         ({"augmentation_pool": ["random_crop"], "augmentation_pool_count": [0, 1]}, ["cannot have random_crop"]),
         ({"frozen_stages": 3}, ["frozen_stages", "warm_start_from"]),
         ({"triplet_strategy": [[1, "batch_all"]]}, ["triplet_strategy", "begins at step 0"]),
         ({"triplet_strategy": [[0, "batch_al"]]}, ["triplet_strategy", "did you mean 'batch_all'"]),
         ({"triplet_strategy": [[0]]}, ["[0] must be [step, name]"]),
-        ({"triplet_strategy": [[0, "basic"]]}, ["'basic' has triples of its own"]),
-        ({"triplet_strategy": [[0, "batch_all"], [0, "batch_hard"]]}, ["[0, 0] must rise"]),
+        ({"triplet_strategy": [[0, "basic"]]}, ["'basic' uses given triples"]),
+        ({"triplet_strategy": [[0, "batch_all"], [0, "batch_hard"]]}, ["[0, 0] must be in ascending order"]),
         ({"triplet_strategy": 5}, ["triplet_strategy is 5", '"tf_batch_semi_hard" or list']),
         ({"augmentation_pool": ["grayscale"]}, ["augmentation_pool_count", "only 1"]),
         ({"batch_norm": "frozen"}, ["batch_norm", "needs warm_start_from"]),
         ({"last_stride": 3}, ["last_stride is 3", "1 or 2"]),
         ({"erasing_area": [0.4, 0.02]}, ["erasing_area", "[0.4, 0.02] must be [low, high]"]),
-        ({"erasing_area": [0, 0.4]}, ["erasing_area", "number > 0, <= 1"]),
+        ({"erasing_area": [0, 0.4]}, ["erasing_area", "numbers > 0, <= 1"]),
         ({"erasing_aspect": [0.3]}, ["erasing_aspect", "list of 2"]),
         ({"learning_rate_schedule": "step"}, ["needs decay_steps"]),
         ({"decay_steps": [10]}, ["decay_steps have no effect", "'constant'"]),
-        ({"learning_rate_schedule": "step", "decay_steps": [10, 10]}, ["[10, 10] must rise"]),
+        ({"learning_rate_schedule": "step", "decay_steps": [10, 10]}, ["[10, 10] must be in ascending order"]),
     ],
 )
-def test_mistakes_are_named(values, parts):
+def test_invalid_values_are_named(values, parts):
     with pytest.raises(UserError) as error:
         check_params(values, "params.json")
     message = str(error.value)
@@ -215,21 +215,23 @@ def test_params_cannot_be_changed():
         Params().seed = 3
 
 
-def test_the_table_in_docs_is_the_output_of_the_command_and_the_schema_is_json_schema():
-    table, schema = (command("-m", "model.configuration.reference", *words).stdout for words in ([], ["--schema"]))
-    assert table == (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
-    assert all(f"| `{key}` |" in table for key in Params.model_fields)
+def test_the_page_in_docs_is_the_output_of_the_command_and_the_schema_is_json_schema():
+    page, schema = (command("-m", "model.configuration.reference", *words).stdout for words in ([], ["--schema"]))
+    assert page == (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    assert all(f"| `{key}` |" in page for key in Params.model_fields)
+    cells = [cell.strip() for line in page.splitlines() if line.startswith("|") for cell in line.split("|")]
+    assert max(map(len, cells)) <= 120
     schema = json.loads(schema)
     assert schema["additionalProperties"] is False
     assert set(schema["properties"]) == set(Params.model_fields)
 
 
 def test_every_parameter_is_used():
-    """A parameter that no code reads would be a promise not kept."""
+    """No parameter is without effect."""
     folders = [ROOT / name for name in ("model", "dataset", "visualization")]
     files = [*ROOT.glob("*.py"), *(file for folder in folders for file in folder.rglob("*.py"))]
     code = "\n".join(file.read_text(encoding="utf-8") for file in files if "configuration" not in file.parts)
-    # Properties, and what has another name outside: not the rules on how parameters fit others.
+    # Properties, and parameters that have another name outside; the rules between parameters do not count.
     members = [member for fields in Params.__mro__ for member in vars(fields).values()]
     properties = [member.fget for member in members if isinstance(member, property)]
     derived = "".join(map(inspect.getsource, [Params.total_steps, Params._terms_fit, *properties]))
