@@ -73,7 +73,8 @@ def markdown_sections() -> str:
     lines = []
     for title, fields in _SECTIONS.items():
         lines += [f"## {title}", "", "| parameter | type | default | meaning |", "|---|---|---|---|"]
-        properties, below = fields.model_json_schema()["properties"], {}
+        properties = fields.model_json_schema()["properties"]
+        below: dict[str, list[str]] = {}
         for key, field in fields.model_fields.items():
             kind, names = _short_type(properties[key])
             if names:

@@ -1,4 +1,4 @@
-"""Checkpoints as files: which there are, and which one a name means. Needs no TensorFlow."""
+"""Finds the checkpoint files of a run. Needs no TensorFlow."""
 
 import re
 import time
@@ -12,7 +12,7 @@ _LINE = re.compile(r'(model_checkpoint_path|all_model_checkpoint_paths): ".+"|\w
 
 
 class UnreadableCheckpointError(UserError):
-    """A checkpoint is gone, damaged or useless; others may be sound."""
+    """A checkpoint is missing, damaged or useless; others may be good."""
 
 
 class NonFiniteError(UserError):
@@ -21,18 +21,16 @@ class NonFiniteError(UserError):
     code = 3
 
     def __init__(self, what: str, last_good: Path | None) -> None:
-        super().__init__(
-            f"{what}; the last good checkpoint is {last_good}; lower the learning rate, or look at the data"
-        )
+        super().__init__(f"{what}; lower learning_rate, or check the data; the last good checkpoint is {last_good}")
 
 
 def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """The complete checkpoints of a folder: (step, path without suffix), oldest first.
 
-    TensorFlow replaces the file `checkpoint` in one move when a save is complete, so that its list is never ahead.
+    TensorFlow replaces the file `checkpoint` atomically after a save, so it never lists an incomplete checkpoint.
 
     Raises:
-        UserError: when that file is damaged: a training would begin anew over the checkpoints that it does not tell.
+        UserError: when that file is damaged. (A training that ignored this would start from scratch.)
     """
     file = Path(folder) / "checkpoint"
     try:
@@ -47,13 +45,13 @@ def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
         if newest:
             lines = (f'{key}: "{newest.name}"' for key in ("model_checkpoint_path", "all_model_checkpoint_paths"))
             remedy = f"write two lines into it, {' and '.join(lines)}"
-        raise UserError(f"{file}: damaged, it does not list the checkpoints; {remedy}")
+        raise UserError(f"{file}: damaged, the list of checkpoints is missing; {remedy}")
     paths = [Path(folder) / Path(name).name for name in names]
     return sorted((step_of(path), path) for path in paths if _exists(path))
 
 
 def wait_for_checkpoint(folder: Path, interval: float, timeout: float) -> bool:
-    """Waits until the folder has a checkpoint, looking every `interval` seconds; False when none came in `timeout`."""
+    """True once the folder has a checkpoint, checked every `interval` seconds; False after `timeout` without one."""
     end = time.monotonic() + timeout
     if not list_checkpoints(folder):
         print(f"waiting for the first checkpoint in {folder}", flush=True)
@@ -65,17 +63,17 @@ def wait_for_checkpoint(folder: Path, interval: float, timeout: float) -> bool:
 
 
 def step_of(checkpoint: Path) -> int:
-    """1200 of `ckpt-1200`."""
+    """The step in a checkpoint's name: 1200 for `ckpt-1200`."""
     return int(Path(checkpoint).name.rpartition("-")[2])
 
 
 def find_checkpoint(run: Path, name: str | None = "latest") -> Path:
-    """The checkpoint of a run by name: "latest", "best", "ckpt-1200", or a path such as RUN/checkpoints/ckpt-1200.
+    """The path of a run's checkpoint: "latest", "best", "ckpt-1200", or a path such as RUN/checkpoints/ckpt-1200.
 
-    None is the best, or the latest where nothing has been evaluated yet.
+    None means the best, or the latest before any evaluation.
 
     Raises:
-        UserError: when there is no such checkpoint; lists those there are.
+        UserError: when there is no such checkpoint; it lists the existing ones.
     """
     run = Path(run)
     listed = [path for _, path in list_checkpoints(run / "checkpoints")]
@@ -89,18 +87,18 @@ def find_checkpoint(run: Path, name: str | None = "latest") -> Path:
         if _exists(path):
             return path
     if not listed and not best:
-        raise UserError(f"{run}: there is no checkpoint in it yet; train.py --model_dir {run} writes them")
+        raise UserError(f"{run}: there is no checkpoint in it yet; train it first: train.py --model_dir {run}")
     have = ", ".join([*(["latest"] if listed else []), *(["best"] if best else []), *(path.name for path in listed)])
-    raise UserError(f"{run}: there is no checkpoint {name!r}; there is {have}")
+    raise UserError(f"{run}: there is no checkpoint {name!r}; it has {have}")
 
 
 def find_weights(source: str) -> tuple[str, Path]:
-    """What `warm_start_from` names: ("imagenet", ...), ("weights", Keras file) or ("checkpoint", path without suffix).
+    """The meaning of `warm_start_from`: ("imagenet", ...), ("weights", Keras file) or ("checkpoint", path).
 
-    A run folder stands for its best checkpoint, or for its latest when nothing has been evaluated yet.
+    The path of a checkpoint has no suffix. A run folder means its best checkpoint, or its latest before any evaluation.
 
     Raises:
-        UserError: when there is nothing of that name.
+        UserError: when nothing has that name.
     """
     path = Path(source)
     if source == "imagenet":

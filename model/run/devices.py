@@ -1,4 +1,7 @@
-"""TensorFlow made quiet, and the devices it may use. Call `prepare` before anything else imports TensorFlow."""
+"""Imports TensorFlow without its start-up messages and selects the devices.
+
+Call `prepare` before anything else imports TensorFlow.
+"""
 
 import os
 import sys
@@ -9,25 +12,25 @@ from runtime.quiet import quiet
 
 
 def prepare(device: str = "auto", deterministic: bool = False) -> list[str]:
-    """Chooses the devices and imports TensorFlow; gives their names.
+    """Imports TensorFlow, selects its devices and returns their names.
 
     Args:
-        device: "auto" (all GPUs, else the CPU), "cpu", "gpu", or "gpu:1" for one of several.
-        deterministic: let every op give equal bits for equal input.
+        device: "auto" (all GPUs, or the CPU without any), "cpu", "gpu", or "gpu:1" for the GPU of that number.
+        deterministic: equal input gives equal bits in every op.
 
     Raises:
-        UserError: for another name, or a GPU that is not there.
+        UserError: for another name, or a GPU that does not exist.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # only errors; Python still sees every exception
     kind, number = split_device(device, "--device")
     tf = _import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
     if kind == "gpu" and len(gpus) <= int(number or 0):
-        raise UserError(f"--device {device}: TensorFlow sees {len(gpus)} GPUs; use --device cpu, or check the driver")
+        raise UserError(f"--device {device}: TensorFlow sees {len(gpus)} GPUs; check the driver, or use --device cpu")
     chosen = [] if kind == "cpu" else gpus[int(number) : int(number) + 1] if number else gpus
     tf.config.set_visible_devices(chosen, "GPU")
     for gpu in chosen:
-        # Trainer and evaluator may share a GPU: take memory as it is needed.
+        # Training and evaluator may share a GPU: allocate memory only as needed.
         tf.config.experimental.set_memory_growth(gpu, True)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -38,7 +41,7 @@ def split_device(device: str, flag: str) -> tuple[str, str]:
     """("gpu", "1") of "gpu:1", ("cpu", "") of "cpu".
 
     Raises:
-        UserError: for another name; tells the flag that gave it.
+        UserError: for another name; it names the flag.
     """
     kind, _, number = device.partition(":")
     if kind not in ("auto", "cpu", "gpu") or (number and (kind != "gpu" or not number.isdigit())):
@@ -47,7 +50,7 @@ def split_device(device: str, flag: str) -> tuple[str, str]:
 
 
 def _import_tensorflow() -> ModuleType:
-    """Imports TensorFlow without the lines that its libraries write to stderr before logging is set up."""
+    """Imports TensorFlow and hides what its libraries write to stderr before logging is set up."""
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
     with quiet(2):

@@ -1,4 +1,4 @@
-"""model.json: what an exported model is, beside its file. Needs no TensorFlow."""
+"""Reads and writes model.json, the description of an exported model. Needs no TensorFlow."""
 
 import hashlib
 from pathlib import Path
@@ -18,13 +18,13 @@ _THRESHOLD = "threshold@fpr="  # a metric's name, before the rate
 
 
 class _Part(BaseModel):
-    """A part of the file; what a later version adds to it is ignored."""
+    """A part of the file. Keys that a later version adds are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True)
 
 
 class Threshold(_Part):
-    """The operating point: two images nearer than `value` show one identity, at this false-positive rate on a set."""
+    """The operating point: images nearer than `value` count as one identity, with these rates on an evaluation set."""
 
     value: float
     fpr: float
@@ -33,7 +33,7 @@ class Threshold(_Part):
 
 
 class ModelInput(_Part):
-    """The images that the model takes: (N, H, W, C) uint8, and how files become such images."""
+    """The input of the model, (N, H, W, C) uint8, and how files become such images."""
 
     shape: tuple[None, int, int, int] = Field(strict=False)
     dtype: Literal["uint8"]
@@ -52,7 +52,7 @@ class RecallCheck(_Part):
 
 
 class Check(_Part):
-    """How far the exported model was from the run when it was written."""
+    """How much the exported model differed from the run when it was written."""
 
     images: int
     largest_difference: float
@@ -69,7 +69,7 @@ def _only_results(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _plain_name(name: str) -> str:
     if Path(name).name != name:
-        raise ValueError(f"{name!r} must be the name of a file beside {NAME}")
+        raise ValueError(f"{name!r} must be the name of a file next to {NAME}")
     return name
 
 
@@ -109,12 +109,12 @@ class ExportedModel(_Part):
 
 
 def digest_file(file: Path) -> str | None:
-    """The SHA-256 of a model's file, in hexadecimal; None of a folder."""
+    """The SHA-256 of a model's file in hexadecimal; None for a folder."""
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
 def find_threshold(results: list[dict[str, Any]]) -> Threshold | None:
-    """The operating point of the first evaluation set that has one, of lines of results.jsonl."""
+    """The operating point of the first evaluation set that has one, from lines of results.jsonl."""
     for line in results:
         for name, value in line["metrics"].items():
             if name.startswith(_THRESHOLD):
@@ -129,26 +129,28 @@ def write_model_json(folder: Path, model: ExportedModel) -> None:
 
 
 def read_model_json(source: Path) -> ExportedModel:
-    """Reads and checks the model.json of an exported model.
+    """The checked model.json of an exported model.
 
     Args:
-        source: the folder of the model, its model.json, or the model's file beside it.
+        source: the folder of the model, its model.json, or the model's file in the same folder.
 
     Raises:
-        UserError: when there is none, it is something else, or the model's file is missing.
+        UserError: when it does not exist, is invalid, or the model's file is missing or another one.
     """
     source = Path(source)
     folder = source if (source / NAME).is_file() else source.parent
     file = folder / NAME
     if not file.is_file():
-        raise UserError(f"{source}: there is no {NAME} in it or beside it; export.py writes one with each model")
+        raise UserError(f"{source}: no {NAME} in this folder; export the model with export.py, which writes it")
     values = read_json(file)
     try:
         model = ExportedModel.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(f"{file}: not written by export.py: {key}: {first['msg']}; export the run again") from None
+        key = ".".join(map(str, first["loc"])) or "content"
+        raise UserError(
+            f"{file}: invalid {key}: {first['msg'].removeprefix('Value error, ')}; export the run again"
+        ) from None
     params = check_params(from_record(model.params, str(file)), str(file))
     for name, stated, wanted in (
         ("embedding_size", model.embedding_size, params.embedding_size),
@@ -159,7 +161,7 @@ def read_model_json(source: Path) -> ExportedModel:
             raise UserError(f"{file}: {name} is {stated}, but its params say {wanted}; export the run again")
     model._folder, model._trained = folder, params
     if source not in (folder, file, model.path):
-        raise UserError(f"{source}: the {NAME} beside it is of {model.file}, not of this file")
+        raise UserError(f"{source}: the {NAME} in this folder describes {model.file}, not this file; give that one")
     if not model.path.exists():
         raise UserError(f"{model.path}: no such file, but {file} describes it; export the run again")
     if digest_file(model.path) != model.sha256:

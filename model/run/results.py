@@ -1,4 +1,4 @@
-"""results.jsonl: what was found of each checkpoint, and for what it may be compared."""
+"""Reads and changes results.jsonl, the metrics of all evaluated checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,14 @@ from runtime.errors import UserError
 from runtime.json_files import drop_json_lines_after, read_json_lines
 from runtime.tables import write_csv
 
-_POOLING = "pool_sequences"  # has an entry only where there is pooling
+_POOLING = "pool_sequences"  # a key only where there is pooling
 
 
 def read_results(run: RunFolder) -> list[dict[str, Any]]:
     """The lines of results.jsonl.
 
     Raises:
-        UserError: for a line of another form.
+        UserError: for a line that is not a result.
     """
     lines = read_json_lines(run.results)
     for number, line in enumerate(lines, start=1):
@@ -37,7 +37,7 @@ def is_result(line: Any) -> bool:
 
 
 def results_with(run: RunFolder, origin: dict[str, str]) -> list[dict[str, Any]]:
-    """The lines whose definitions agree with `origin` (data set, metric, pooling): figures that may be compared."""
+    """The lines with the same data set, distance and pooling as `origin`: their metrics are comparable."""
 
     def agrees(definitions: dict[str, str]) -> bool:
         return origin.items() <= definitions.items() and definitions.get(_POOLING) == origin.get(_POOLING)
@@ -46,23 +46,23 @@ def results_with(run: RunFolder, origin: dict[str, str]) -> list[dict[str, Any]]
 
 
 def evaluated(run: RunFolder, origin: dict[str, str]) -> set[tuple[str, str]]:
-    """The (checkpoint, set) pairs that have a complete line in results.jsonl, of this data set and metric."""
+    """The (checkpoint, set) pairs with a complete line in results.jsonl, for this data set and distance."""
     return {(line["checkpoint"], line["set"]) for line in results_with(run, origin)}
 
 
 def forget_results_after(run: RunFolder, step: int) -> int:
-    """Drops the results of steps that a training is going to repeat; gives their number.
+    """Drops the results of steps that a training is about to repeat, and returns their number.
 
-    Without this, checkpoints that are written anew under old names would count as evaluated.
+    Otherwise new checkpoints under old names would count as evaluated.
     """
-    read_results(run)  # which checks them
+    read_results(run)  # checks them
     return drop_json_lines_after(run.results, step)
 
 
 def results_of(run: RunFolder, params: Params, checkpoint: Path) -> list[dict[str, Any]]:
-    """The newest line of each evaluation set of one checkpoint, of the run's data set and metric.
+    """The newest line of each evaluation set for a checkpoint, with the run's data set and distance.
 
-    None of a checkpoint that lies in another folder than the run's: it may have the name of one of them.
+    Empty for a checkpoint outside the run's folders, which may have the same name as one of the run's.
     """
     if checkpoint.resolve().parent not in (run.checkpoints.resolve(), run.best.resolve()):
         return []
@@ -71,9 +71,9 @@ def results_of(run: RunFolder, params: Params, checkpoint: Path) -> list[dict[st
 
 
 def write_results_csv(run: RunFolder) -> None:
-    """Writes results.csv, what is in results.jsonl without the definitions: a row per checkpoint and set.
+    """Writes results.csv: one row per checkpoint and set of results.jsonl, without definitions.
 
-    Columns are step, set, checkpoint, dataset, distance, pool_sequences where there is pooling, and every metric.
+    The columns are step, set, checkpoint, dataset, distance, pool_sequences (if there is pooling), and every metric.
     """
     rows = []
     for line in read_results(run):
@@ -85,7 +85,7 @@ def write_results_csv(run: RunFolder) -> None:
 
 
 def origin_of(params: Params) -> dict[str, str]:
-    """What figures must have in common to be compared."""
+    """The settings that comparable results have in common."""
     pooled = params.eval_pool_sequences
     return {"dataset": params.dataset, "metric": params.metric} | (
         {"pool_sequences": pooled} if pooled != "none" else {}

@@ -1,4 +1,4 @@
-"""The run folder: what is in it, and where; its end is the file DONE. Needs no TensorFlow."""
+"""The paths and parameters of a run folder, and its file DONE. Needs no TensorFlow."""
 
 import contextlib
 import json
@@ -18,16 +18,16 @@ from runtime.files import only_one, replace_file
 from runtime.json_files import read_json, write_json
 from runtime.versions import find_versions
 
-# What a training that ended early must be given anew to go on.
+# Parameters that decide on early stopping: a change of one of them makes a stopped training resume.
 _RULES = ("early_stopping_evaluations", "best_metric")
-# What params.resolved.json holds beside the parameters.
+# What else params.resolved.json holds.
 _RECORD = ("versions", "git_commit")
 _NOT_TRAINED = ("eval_", "best_metric", "check_images", "corrupt_images")
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "tensorboard", "numpy", "scipy", "pillow", "h5py", "pydantic")
 
 
 class RunFolder:
-    """Paths of one run; see docs/formats.md for who writes and who reads each."""
+    """Paths of one run; docs/formats.md lists them with their writers."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -48,15 +48,17 @@ class RunFolder:
         return self.folder / "eval" / name
 
     def load_params(self, overrides: Sequence[str] = ()) -> Params:
-        """The parameters as the user wrote them: params.json with overrides."""
+        """The parameters of params.json, with overrides."""
         if not self.params_json.is_file() and (self.folder / "model.json").is_file():
-            raise UserError(f"{self.folder}: an exported model, which `load` opens in Python; this command needs a run")
+            raise UserError(
+                f"{self.folder}: an exported model; this command needs a run (in Python, `load` opens exported models)"
+            )
         return load_params(self.params_json, list(overrides))
 
     def load_trained_params(self, overrides: Sequence[str] = ()) -> Params:
-        """The parameters that training used (params.resolved.json; before it started, params.json).
+        """The parameters that training used: params.resolved.json, or params.json before the first start.
 
-        Those that training does not depend on are taken from params.json as it is now.
+        Parameters without influence on training come from the present params.json.
         """
         if not self.resolved_json.is_file():
             return self.load_params(overrides)
@@ -67,20 +69,20 @@ class RunFolder:
         return check_params(values | parse_overrides(list(overrides)), source=str(self.resolved_json))
 
     def write_resolved(self, params: Params) -> None:
-        """Records every value used, the versions of the packages and the git commit."""
+        """Writes params.resolved.json: every parameter, the package versions and the git commit."""
         versions = {"python": platform.python_version()} | find_versions(_PACKAGES)
         write_json(self.resolved_json, params.model_dump() | {"versions": versions, "git_commit": _git_commit()})
 
     def _recorded(self) -> dict[str, Any]:
-        """The parameters of params.resolved.json, in the words of this version."""
+        """The parameters of params.resolved.json, translated to this version."""
         values = {key: value for key, value in read_json(self.resolved_json).items() if key not in _RECORD}
         return from_record(values, source=str(self.resolved_json))
 
     def changes(self, params: Params) -> list[str]:
-        """The parameters that differ from those of the last start, in words."""
+        """One line per parameter that changed since the last start."""
         if not self.resolved_json.is_file():
             return []
-        defaults = {key: field.default for key, field in Params.model_fields.items()}  # of parameters that are newer
+        defaults = {key: field.default for key, field in Params.model_fields.items()}  # for newer parameters
         before, now = defaults | self._recorded(), params.model_dump()
         return [
             f"{key} {json.dumps(before[key])} -> {json.dumps(value)}"
@@ -89,17 +91,20 @@ class RunFolder:
         ]
 
     def ended_white(self) -> bool:
-        """Whether its training, if it has ended, put a whitening in the place of the layers that were learned."""
+        """Whether the end of training replaces the learned linear layers by a whitening."""
         return self.resolved_json.is_file() and read_json(self.resolved_json).get("whitening") in ("end", "both")
 
     @contextlib.contextmanager
     def lock(self, command: str) -> Iterator[None]:
-        """Keeps a second process of one command out of the run; the system lets go of it when the process ends."""
-        with only_one(self.folder / f".{command}.lock", f"{self.folder}: another {command}.py is at work in this run"):
+        """Lets only one process of a command work in the run; the lock ends with the process."""
+        with only_one(
+            self.folder / f".{command}.lock",
+            f"{self.folder}: another {command}.py is running in this folder; wait for it, or stop it",
+        ):
             yield
 
     def check_writable(self, *folders: Path) -> None:
-        """Makes the folders, and raises a UserError unless files can be made in the run folder."""
+        """Creates the folders; raises a UserError if the run folder is not writable."""
         probe = self.folder / f".write-test.{os.getpid()}"
         try:
             for folder in (self.folder, *folders):
@@ -111,17 +116,17 @@ class RunFolder:
 
 
 def write_done(run: RunFolder, step: int, reason: str | None = None) -> None:
-    """Says that training ended by itself after `step` steps, and why if it did so early."""
+    """Writes DONE: training ended by itself after `step` steps, with the reason if that was early."""
     with replace_file(run.done) as file:
         file.write(f"{step}\n" + (f"stopped early: {reason}\n" if reason else ""))
 
 
 def stopped_early(run: RunFolder, params: Params, latest: int) -> str | None:
-    """What a run that ended early says about it, if it is to stay so; None if there is something to train.
+    """Why a run ended early, if it still counts as ended; None if there is something to train.
 
     Args:
         run: the run.
-        params: those of now. With other rules for ending early, it is not over.
+        params: the present ones. If their rules for early stopping differ, training resumes.
         latest: step of its newest checkpoint.
     """
     if not run.done.exists() or not run.resolved_json.exists():
@@ -135,7 +140,7 @@ def stopped_early(run: RunFolder, params: Params, latest: int) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """The commit of the code, with "+changes" when files differ from it; None outside a git checkout."""
+    """The commit of the code, with "+changes" if files differ from it; None outside a git checkout."""
     words = ["git", "-C", str(plugins.ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""The hard triples of an epoch, kept for a run that is resumed within it. Needs no TensorFlow."""
+"""Saves and loads the hard triples of an epoch, for a run that resumes within it. Needs no TensorFlow."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,9 @@ from runtime.files import replace_file
 
 
 def save_triples(folder: Path, epoch: int, triples: np.ndarray) -> None:
-    """Keeps the triples of an epoch in `folder`, with those of the newest epoch before it; all others are removed.
+    """Saves the triples of an epoch. Keeps those of the epoch before it, and removes all others.
 
-    Those of later epochs belong to a history that is being trained anew.
+    Files of later epochs are from before the run resumed at an earlier step.
 
     Raises:
         UserError: when the file cannot be written.
@@ -27,10 +27,10 @@ def save_triples(folder: Path, epoch: int, triples: np.ndarray) -> None:
 
 
 def load_triples(folder: Path, epoch: int) -> np.ndarray | None:
-    """The triples (A, 3) int64 that `save_triples` kept for an epoch; None when there are none, or they are damaged."""
+    """The saved triples (A, 3) int64 of an epoch; None if there are none or the file is damaged."""
     try:
         with open(Path(folder) / f"epoch-{epoch}.npy", "rb") as file:
             triples = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception:  # whatever NumPy makes of a damaged header: mining again mends it
+    except Exception:  # a damaged header gives many kinds of errors; the triples are mined again
         return None
     return triples if triples.ndim == 2 and triples.shape[1] == 3 and triples.dtype == np.int64 else None

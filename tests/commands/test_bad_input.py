@@ -162,4 +162,4 @@ def test_an_exported_model_is_no_run(tmp_path):
     (tmp_path / "model.json").write_text("{}")
     done = command("embed.py", "--model_dir", tmp_path, "--dataset", tmp_path, "--filename", tmp_path / "v.npy")
     assert done.returncode == 2
-    assert "an exported model, which `load` opens in Python" in done.stderr
+    assert "an exported model; this command needs a run" in done.stderr

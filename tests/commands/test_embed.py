@@ -136,7 +136,7 @@ def test_image_root_and_checkpoint_by_name(dataset, words, tmp_path, capsys):
         (["--frip"], "unrecognized arguments: --frip"),
         (["--batch_size", "0"], "--batch_size: 0: it must be a whole number of at least 1"),
         (["--filename", "no/such/folder/o.h5"], "does not exist; make it first"),
-        (["--checkpoint", "ckpt-7"], "there is no checkpoint 'ckpt-7'; there is latest"),
+        (["--checkpoint", "ckpt-7"], "there is no checkpoint 'ckpt-7'; it has latest"),
     ],
 )
 def test_refusals(words, tmp_path, capsys, more, message):

@@ -160,7 +160,7 @@ def test_a_second_trainer_is_refused(dataset, tmp_path):
     with run.lock("train"):
         done = command("train.py", "--model_dir", run.folder)
     assert done.returncode == 2
-    assert "another train.py is at work" in done.stderr
+    assert "another train.py is running" in done.stderr
 
 
 def test_a_loss_that_is_no_number_stops_the_run(dataset, tmp_path):

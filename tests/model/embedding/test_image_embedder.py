@@ -199,7 +199,7 @@ def test_mistakes_are_told_in_one_line(evaluated, files, tmp_path):
             embedder.embed(images)
     with pytest.raises(UserError, match=r"must be \(8,\) or \(N, 8\)"):
         embedder.distance(np.zeros(7), np.zeros(8))
-    with pytest.raises(UserError, match="there is no checkpoint 'ckpt-7'; there is latest, best, ckpt-0"):
+    with pytest.raises(UserError, match="there is no checkpoint 'ckpt-7'; it has latest, best, ckpt-0"):
         load(evaluated, "ckpt-7")
     with pytest.raises(UserError, match="neither a run"):
         load(tmp_path)

@@ -60,7 +60,7 @@ def test_what_is_written_is_read_from_folder_and_file(folder):
         assert model.check.recall.run == 0.5
 
 
-def spoilt(*keys, value=None):
+def changed(*keys, value=None):
     values = json.loads(json.dumps(VALUES))
     within = values
     for key in keys[:-1]:
@@ -75,20 +75,20 @@ def spoilt(*keys, value=None):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([], "not written by export.py: the whole: "),
-        ({"name": "another program's"}, "not written by export.py: format: "),
-        (spoilt("threshold"), "threshold: Field required"),
-        (spoilt("step", value="4"), "step: "),
-        (spoilt("threshold", "fpr", value="low"), "threshold.fpr: "),
-        (spoilt("input", "shape", value=[None, 16, 24]), "input.shape"),
-        (spoilt("input", "shape", value=[None, 16, 16, 3]), "input.shape is (None, 16, 16, 3), but its params say"),
-        (spoilt("file", value="../model.onnx"), "must be the name of a file beside model.json"),
-        (spoilt("file", value="other.onnx"), "other.onnx: no such file, but "),
-        (spoilt("results", value=[{"step": 1}]), "entry 0 is not a line of results.jsonl"),
-        (spoilt("embedding_size", value=9), "embedding_size is 9, but its params say 8"),
-        (spoilt("metric", value="cosine"), "metric is cosine, but"),
-        (spoilt("params", "metrc", value="cosine"), "unknown parameter 'metrc'; did you mean 'metric'"),
-        (spoilt("params", "margin", value=-1), "margin is -1"),
+        ([], "invalid content: "),
+        ({"name": "another program's"}, "invalid format: "),
+        (changed("threshold"), "threshold: Field required"),
+        (changed("step", value="4"), "step: "),
+        (changed("threshold", "fpr", value="low"), "threshold.fpr: "),
+        (changed("input", "shape", value=[None, 16, 24]), "input.shape"),
+        (changed("input", "shape", value=[None, 16, 16, 3]), "input.shape is (None, 16, 16, 3), but its params say"),
+        (changed("file", value="../model.onnx"), "must be the name of a file next to model.json"),
+        (changed("file", value="other.onnx"), "other.onnx: no such file, but "),
+        (changed("results", value=[{"step": 1}]), "entry 0 is not a line of results.jsonl"),
+        (changed("embedding_size", value=9), "embedding_size is 9, but its params say 8"),
+        (changed("metric", value="cosine"), "metric is cosine, but"),
+        (changed("params", "metrc", value="cosine"), "unknown parameter 'metrc'; did you mean 'metric'"),
+        (changed("params", "margin", value=-1), "margin is -1"),
     ],
 )
 def test_other_contents_are_refused_in_one_line(folder, values, message):
@@ -101,13 +101,13 @@ def test_other_contents_are_refused_in_one_line(folder, values, message):
 
 def test_other_files_are_refused(folder):
     (folder / "other.onnx").write_text("a model")
-    with pytest.raises(UserError, match=r"the model\.json beside it is of model\.onnx"):
+    with pytest.raises(UserError, match=r"the model\.json in this folder describes model\.onnx"):
         read_model_json(folder / "other.onnx")
     (folder / "model.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(UserError, match="malformed JSON"):
         read_model_json(folder)
     (folder / "model.json").unlink()
-    with pytest.raises(UserError, match=r"there is no model\.json in it or beside it; export\.py writes one"):
+    with pytest.raises(UserError, match=r"no model\.json in this folder; export the model"):
         read_model_json(folder)
 
 
