@@ -1,4 +1,4 @@
-"""Evaluates the checkpoints of a run beside its training, or files of embeddings that embed.py wrote."""
+"""Evaluates the checkpoints of a run, alongside its training or later; or embedding files written by embed.py."""
 
 import argparse
 import json
@@ -22,9 +22,9 @@ from runtime.log import Log
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         description=__doc__,
-        epilog="Of a run, figures go to RUN/results.jsonl and TensorBoard, the best checkpoint to RUN/best; it ends "
-        "when training is done, or after eval_timeout_secs without a new checkpoint. Of embeddings, figures are "
-        "printed, and written to --filename as JSON.",
+        epilog="A run: metrics go to RUN/results.jsonl and TensorBoard, the best checkpoint to RUN/best. The command "
+        "ends when training is done, or after eval_timeout_secs without a new checkpoint. Embeddings: metrics are "
+        "printed; --filename also writes them as JSON.",
     )
     run = parser.add_argument_group("a run")
     add_run_arguments(run, required=False)
@@ -32,7 +32,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     run.add_argument(
         "--breakdown",
         action="store_true",
-        help="in the end, print accuracies by attribute and number of candidates too",
+        help="at the end, also print accuracies by attribute and by number of candidates",
     )
     add_embedding_arguments(parser)
     return parser.parse_args(argv)
@@ -43,25 +43,25 @@ def main(argv: list[str] | None = None) -> int:
     if args.model_dir is None:
         return evaluate_embeddings(args)
     if flags := given_flags(args):
-        raise UserError(f"{flags[0]} is for embeddings, --model_dir for a run: give one of them")
+        raise UserError(f"{flags[0]} is for embeddings, --model_dir is for a run; give only one of them")
     return evaluate_run(args)
 
 
 def evaluate_run(args: argparse.Namespace) -> int:
     """Evaluates checkpoints, and prints the table of all results."""
     run = RunFolder(args.model_dir)
-    params = run.load_params(args.set)  # a mistake in params.json is answered before anything is waited for
+    params = run.load_params(args.set)  # an invalid params.json is an error before any waiting
     once = args.once or params.eval_run_once
     if once and not list_checkpoints(run.checkpoints):
         raise UserError(
-            f"{run.folder}: there is no checkpoint to evaluate yet; train.py --model_dir {run.folder} writes them"
+            f"{run.folder}: there is no checkpoint to evaluate yet; first run train.py --model_dir {run.folder}"
         )
     run.check_writable(run.folder / "eval")
     if not wait_for_checkpoint(run.checkpoints, params.eval_interval_secs, params.eval_timeout_secs):
         print(f"no checkpoint in {run.checkpoints} for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")
         return 0
     params = run.load_trained_params(args.set)
-    find_evaluation_sets(open_prepared(params.dataset).folder)  # a data set that is not there, or half a set
+    find_evaluation_sets(open_prepared(params.dataset).folder)  # raises for a missing data set or an incomplete set
     with run.lock("evaluate"):
         prepare(args.device, params.deterministic)
         from model.evaluation import evaluator
@@ -83,11 +83,11 @@ def evaluate_run(args: argparse.Namespace) -> int:
 
 
 def evaluate_embeddings(args: argparse.Namespace) -> int:
-    """Evaluates two files of embeddings, or one all against all; prints the figures and writes them as JSON."""
-    request = request_of(args)  # before anything is read
+    """Evaluates embeddings, queries against a gallery or all against all; prints the metrics, writes them as JSON."""
+    request = request_of(args)  # checked before any file is read
     if request.filename:
         check_output(request.filename, "--filename", "evaluation.json", request.files)
-    from model.evaluation import embedding_files  # SciPy: not to find a mistake in the request
+    from model.evaluation import embedding_files  # loads SciPy: only after all checks
 
     result = embedding_files.evaluate_files(request)
     for note in result.notes:

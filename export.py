@@ -1,4 +1,4 @@
-"""Exports the network of a run: uint8 images to embeddings in one file, with its description and a model card."""
+"""Exports the network of a run to one file (uint8 images in, embeddings out), with model.json and a model card."""
 
 import argparse
 import sys
@@ -23,20 +23,22 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "Otherwise nothing is written and the exit code is 1. int8 has no such limit. See docs/using_a_model.md.",
     )
     add_run_arguments(parser)
-    parser.add_argument("--format", required=True, choices=plugins.choices(FORMATS), help="what to write")
+    parser.add_argument("--format", required=True, choices=plugins.choices(FORMATS), help="format to write")
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder to write; an earlier export there is replaced"
     )
     parser.add_argument(
-        "--checkpoint", metavar="NAME", help="best, latest, ckpt-1200, or a path (default: best if there is one)"
+        "--checkpoint",
+        metavar="NAME",
+        help="best, latest, ckpt-1200, or a path (default: best, or latest if there is no best)",
     )
     parser.add_argument(
-        "--quantize", choices=("float16", "int8"), help="smaller numbers: half precision, or calibrated 8 bits"
+        "--quantize", choices=("float16", "int8"), help="a smaller file: half precision, or calibrated 8-bit integers"
     )
     parser.add_argument(
         "--images",
         metavar="SOURCE",
-        help="images for the comparison if the run's data set is not available: a folder, a pattern, or a list",
+        help="images to compare on if the run's data set is not available: a folder, a pattern, or a list",
     )
     return parser.parse_args(argv)
 
@@ -45,12 +47,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     run, out = RunFolder(args.model_dir), Path(args.out)
     request = check_request(run, args.set, args.checkpoint, args.format, args.quantize, out, args.images)
-    with replace_folder(out) as folder:  # an --out that cannot be written is found out before TensorFlow is loaded
+    with replace_folder(out) as folder:  # an --out that cannot be written is an error before TensorFlow is loaded
         prepare(args.device, request.params.deterministic)
-        from model.exporting.exporter import export  # TensorFlow: not to find a mistake in the arguments
+        from model.exporting.exporter import export  # loads TensorFlow: only after all checks
 
         size = export(request, folder)
-        check_out(out)  # once more: nothing that came meanwhile is to be lost
+        check_out(out)  # again: other files that have appeared since must not be lost
     print(f"wrote {out}: {request.module.FILE} ({size / 1e6:.2f} MB), {NAME}, {CARD}")
     return 0
 

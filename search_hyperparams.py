@@ -1,4 +1,4 @@
-"""Searches hyperparameters: trains and evaluates a run for each combination of values, and compares them in a table."""
+"""Searches hyperparameters: trains and evaluates one run per combination of values, and compares them in a table."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from model.searching.plan import METHODS, TRIALS, check_trials, make_plan, recor
 from model.searching.scheduler import Scheduler
 from model.searching.table import DEVIATION, format_text, make_rows, write_tables
 from runtime.arguments import Parser, number
+from runtime.counting import counted
 from runtime.errors import UserError, exit_code
 from runtime.files import only_one
 from runtime.log import Log
@@ -18,26 +19,31 @@ from runtime.log import Log
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         description=__doc__,
-        epilog="Each run is a folder in DIR as train.py and evaluate.py make it; table.csv, table.md and search.html "
-        "compare them. The same command resumes a search. See docs/hyperparameters.md.",
+        epilog="Each run is a normal run folder inside DIR. table.csv, table.md and search.html compare the runs. "
+        "To resume a search, repeat the command. See docs/hyperparameters.md.",
     )
     add = parser.add_argument
     add("--parent_dir", required=True, type=Path, metavar="DIR", help="folder of the search")
-    add("--params", type=Path, metavar="FILE", help="what all trials share (default: DIR/params.json)")
+    add("--params", type=Path, metavar="FILE", help="parameters that all trials share (default: DIR/params.json)")
     add(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUES",
-        help="a,b,c (choices; values as for train.py --set), low:high or log:low:high (a range); repeatable",
+        help="values to try: choices a,b,c (written as for train.py --set), or a range low:high or log:low:high; "
+        "repeatable",
     )
-    add("--method", choices=METHODS, help="default: grid if there are only choices and no --trials, else random")
+    add(
+        "--method",
+        choices=METHODS,
+        help="default: grid if all --set are choices and --trials is not given, else random",
+    )
     count = number(int, 1)
     add("--trials", type=count, metavar="N", help=f"combinations that random or optuna tries (default: {TRIALS})")
-    add("--seeds", type=count, default=1, metavar="N", help="runs of each combination, for mean and deviation")
-    add("--parallel", type=count, metavar="N", help="runs at once (default: one on each of --devices)")
-    add("--devices", default="auto", metavar="LIST", help="shared out among parallel runs, such as gpu:0,gpu:1")
-    add("--prune", action="store_true", help="end runs that are below the median of the other trials at the same step")
+    add("--seeds", type=count, default=1, metavar="N", help="runs per combination, for mean and deviation (default: 1)")
+    add("--parallel", type=count, metavar="N", help="runs at the same time (default: one per device)")
+    add("--devices", default="auto", metavar="LIST", help="devices that the runs share, such as gpu:0,gpu:1")
+    add("--prune", action="store_true", help="stop runs that are below the median of the other trials at the same step")
     return parser.parse_args(argv)
 
 
@@ -50,15 +56,17 @@ def main(argv: list[str] | None = None) -> int:
     plan = make_plan(args.parent_dir, args.params, args.set, args.method, args.trials, args.seeds, parallel)
     proposals = plan.propose()
     watched = check_trials(plan, proposals)
-    from visualization.searching.search_page import write_page  # Matplotlib: not to find a mistake in the request
+    from visualization.searching.search_page import write_page  # loads Matplotlib: only after all checks
     from visualization.tensorboard.hparams_events import write_hparams
 
     plan.parent.mkdir(parents=True, exist_ok=True)
-    with only_one(plan.parent / ".search.lock", f"{plan.parent}: another search_hyperparams.py is at work in it"):
+    with only_one(
+        plan.parent / ".search.lock", f"{plan.parent}: another search_hyperparams.py is using it; wait for its end"
+    ):
         record_plan(plan)
         scheduler = Scheduler(plan, proposals, watched, devices, prune=args.prune, log=Log())
         runs = proposals.count * plan.seeds
-        print(f"{proposals.count} trials, {runs} runs, compared by {watched}", flush=True)
+        print(f"{counted(proposals.count, 'trial')}, {counted(runs, 'run')}, compared by {watched}", flush=True)
 
         def write() -> list[dict[str, Any]]:
             rows = make_rows(scheduler.trials, scheduler.failures, plan.searched, str(watched))
@@ -73,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         print(format_text(rows, ["trial", *plan.searched, "status", "step", str(watched), DEVIATION]))
         print(f"wrote {plan.parent / 'table.csv'}, table.md and search.html")
         if rows[0]["status"].startswith("failed"):
-            raise UserError(f"every trial failed; the first: {rows[0]['status'].removeprefix('failed: ')}")
+            raise UserError(f"every trial failed; the first one: {rows[0]['status'].removeprefix('failed: ')}")
         write_hparams(plan.parent)
     return 0
 

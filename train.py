@@ -1,4 +1,4 @@
-"""Trains the network that a run folder's params.json describes. Run it again to go on after a stop."""
+"""Trains the network described by the params.json of a run folder. To resume a stopped training, repeat the command."""
 
 import argparse
 import sys
@@ -21,12 +21,12 @@ from runtime.log import Log
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Beside it: evaluate.py --model_dir RUN, and tensorboard --logdir RUN. "
-        "All parameters: python -m model.configuration.reference",
+        epilog="To run alongside: evaluate.py --model_dir RUN, and tensorboard --logdir RUN. "
+        "List of all parameters: python -m model.configuration.reference",
     )
     add_run_arguments(parser)
     parser.add_argument(
-        "--params", metavar="FILE", help="start a new run: copy FILE to RUN/params.json first (such as params.json)"
+        "--params", metavar="FILE", help="start a new run: copy FILE, such as params.json, to RUN/params.json first"
     )
     return parser.parse_args(argv)
 
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         start_run(run, Path(args.params))
     params = run.load_params(args.set)
     prepared = open_prepared(params.dataset)
-    found = find_evaluation_sets(prepared.folder)  # half a set is answered before any image is looked at
+    found = find_evaluation_sets(prepared.folder)  # an incomplete set is an error before any image is opened
     data = load_training_set(params)
     watched = watched_metric(params, prepared) if found else None
     check_start(run, params, data, watched)
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         with reopened(run):
             devices = prepare(args.device, params.deterministic)
-            from model.training.loop import train  # TensorFlow: not to find a mistake in the parameters
+            from model.training.loop import train  # loads TensorFlow: only after all checks
 
             log = Log(run.train_log)
             log.line(f"run: {run.folder}, devices: {', '.join(devices)}, {total:,} steps")
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
 def watched_metric(params: Params, prepared: PreparedDataset) -> Watched:
     """The metric by which the evaluator will choose the best checkpoint.
 
-    Its sets are read for that, so that the evaluator's mistakes are found too, before hours are spent.
+    This reads the evaluation sets: what the evaluator would refuse is an error before the training starts.
     """
     sets = load_evaluation_sets(prepared, params)
     return Watched(*best_metric(params.best_metric, {each.name: each.metrics for each in sets}))

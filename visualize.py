@@ -1,4 +1,4 @@
-"""Shows what a trained network does with pictures."""
+"""Draws pictures of a run: its data, its embeddings, its mistakes."""
 
 import argparse
 import importlib
@@ -12,7 +12,9 @@ COMMANDS = sorted(file.parent.name for file in (plugins.ROOT / "visualization").
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = Parser(description=__doc__, epilog="Each command has a --help of its own.")
+    parser = Parser(
+        description=__doc__, epilog="For the options of a command: visualize.py COMMAND --help. See docs/pictures.md."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in COMMANDS:
         folder = importlib.import_module(f"visualization.{name}")

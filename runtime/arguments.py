@@ -1,4 +1,4 @@
-"""Command lines whose mistakes are answered in one line, and numbers on them."""
+"""Command-line arguments: one-line errors, and checked numbers."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ from runtime.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line, as everywhere else; --help has the rest."""
+    """An argument parser that reports invalid input as a `UserError` of one line."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")
@@ -19,7 +19,7 @@ class Parser(argparse.ArgumentParser):
 def number(
     kind: type[int] | type[float], low: float, high: float = math.inf, *, ends: bool = True
 ) -> Callable[[str], float]:
-    """An argparse `type`: a finite number from `low` to `high`, with these ends or between them."""
+    """An argparse `type`: a finite number from `low` to `high`; both are included if `ends`, else excluded."""
 
     def convert(text: str) -> float:
         with contextlib.suppress(ValueError):
@@ -36,7 +36,7 @@ def number(
 
 
 def numbers(form: str, *kinds: Callable[[str], float]) -> Callable[[str], tuple[float, ...]]:
-    """An argparse `type`: as many numbers as there are kinds, with commas between; `form` is what the error shows."""
+    """An argparse `type`: comma-separated numbers, one for each of `kinds`. The error message shows `form`."""
 
     def convert(text: str) -> tuple[float, ...]:
         parts = text.split(",")

@@ -1,23 +1,23 @@
-"""The one exception for a user's mistake."""
+"""The exception for invalid input."""
 
 import sys
 from collections.abc import Callable
 
 
 class UserError(Exception):
-    """Something the user gave is wrong: one line that says what, where, and what to do; `code` ends the command."""
+    """Invalid input. The message is one line: what is wrong, where, and what to do. `code` is the exit code."""
 
     code = 2
 
 
 def exit_code(command: Callable[[], int | None]) -> int:
-    """Runs a command; a `UserError` or `OSError` becomes one line on stderr and an exit code, mostly 2."""
+    """Runs a command and returns its exit code. A `UserError` or `OSError` becomes one line on stderr."""
     try:
         return command() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
-    except OSError as error:  # a full disk, a share that is gone: nothing that a traceback would explain better
+    except OSError as error:  # such as a full disk or a lost network share: a traceback would not explain it better
         print(f"error: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, checks of output files, and lock files."""
+"""Atomic writing of files and folders, checks of output files, and lock files."""
 
 import contextlib
 import fcntl
@@ -14,7 +14,7 @@ from runtime.errors import UserError
 
 @contextlib.contextmanager
 def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Opens a temporary neighbour of `path`; it takes the name `path` only if the block ends without an error."""
+    """Opens a temporary file in the folder of `path`. It is renamed to `path` if the block ends without an error."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
@@ -26,15 +26,15 @@ def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error  # h5py's own text is of many lines
+        reason = os.strerror(error.errno) if error.errno else error  # the text of h5py has several lines
         raise UserError(f"cannot write {path}: {reason}") from error
     finally:
-        with contextlib.suppress(OSError):  # where the folder could not be made either
+        with contextlib.suppress(OSError):  # the folder may not exist
             temporary.unlink()
 
 
 def find_unfinished(path: Path) -> list[Path]:
-    """What `replace_file` left of a file when its process was killed, if no process is writing it now."""
+    """Temporary files of `replace_file` for this path. Killed processes left them, unless one is writing it now."""
     return list(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"))
 
 
@@ -46,19 +46,19 @@ def remove_unfinished(path: Path) -> None:
 
 @contextlib.contextmanager
 def replace_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary neighbour of `path` to write into; it takes its place if the block ends without an error.
+    """Yields a temporary folder next to `path`. It is renamed to `path` if the block ends without an error.
 
-    A folder that is there is replaced as a whole; whether it may be is for the caller to know. What a killed process
-    left is put right first.
+    An existing folder is replaced as a whole; the caller must check that it may be. Leftovers of a killed process are
+    cleaned up first.
 
     Raises:
-        UserError: when it cannot be written, or another process is writing it.
+        UserError: when the folder cannot be written, or another process is writing it.
     """
     path = Path(path).resolve()
     temporary, old, lock = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old", "lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with only_one(lock, f"{path}: another process is writing it; wait for its end, or name another folder"):
+        with only_one(lock, f"{path}: another process is writing it; wait until it ends, or name another folder"):
             _tidy(path, temporary, old)
             try:
                 temporary.mkdir()
@@ -74,7 +74,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
 
 
 def _tidy(path: Path, temporary: Path, old: Path) -> None:
-    """Removes what is not in use; an old folder that nothing has replaced comes back."""
+    """Removes the temporary folders. If `path` is missing, the old folder is restored."""
     if old.exists() and not path.exists():
         old.rename(path)
     shutil.rmtree(temporary, ignore_errors=True)
@@ -82,23 +82,23 @@ def _tidy(path: Path, temporary: Path, old: Path) -> None:
 
 
 def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = ()) -> None:
-    """Finds out before any work is done whether a file can be written.
+    """Checks that a file can be written, before any work is done.
 
     Args:
         path: the file.
-        flag: what named it, such as --filename.
-        example: a name that a file in its place might have.
+        flag: the option that names it, such as --filename.
+        example: a file name that the error message suggests.
         inputs: files that it must not replace.
 
     Raises:
-        UserError: when it is a folder, a device or an input, or nothing can be written there.
+        UserError: when `path` is a folder, a device or an input, or cannot be written.
     """
     if not path.absolute().parent.is_dir():
         raise UserError(f"{flag} {path}: the folder {path.absolute().parent} does not exist; make it first")
     if path.exists() and not path.is_file():
-        raise UserError(f"{flag} {path}: it is a folder or a device; name a file, such as {path / example}")
+        raise UserError(f"{flag} {path}: this is a folder or a device; name a file, such as {path / example}")
     if path.exists() and any(path.samefile(file) for file in inputs if file.exists()):
-        raise UserError(f"{flag} {path}: that is one of the inputs; name another file")
+        raise UserError(f"{flag} {path}: this is one of the inputs; name another file")
     probe = path.with_name(f".{path.name}.write-test.{os.getpid()}")
     with replace_file(probe) as file:
         file.write("")
@@ -107,15 +107,15 @@ def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = (
 
 @contextlib.contextmanager
 def only_one(path: Path, otherwise: str) -> Iterator[None]:
-    """Holds a lock file as long as the block runs; the system lets go of it when the process ends.
+    """Holds a lock file while the block runs. The system releases it when the process ends.
 
     Raises:
-        UserError: with the text `otherwise`, when another process holds it, or deleted it just now.
+        UserError: with the text `otherwise`, when another process holds the lock or has just deleted it.
     """
     with open(path, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(file.fileno()), path.stat())  # else it locks a file that nobody finds
+            held = os.path.samestat(os.fstat(file.fileno()), path.stat())  # else the locked file was deleted
         except (BlockingIOError, FileNotFoundError):
             held = False
         if not held:

@@ -1,4 +1,4 @@
-"""JSON files and JSON lines, written whole or not at all."""
+"""JSON and JSON-lines files: reading with clear errors, atomic writing."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file; a missing or malformed one, or one that gives a key twice, is a `UserError`."""
+    """The value in a JSON file. A missing or malformed file, or a repeated key, is a `UserError`."""
     path = Path(path)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -28,31 +28,31 @@ def read_json(path: Path) -> Any:
 
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:  # also for what is no UTF-8, and for thousands of brackets
+    except (ValueError, RecursionError) as error:  # also for text that is not UTF-8, and for thousands of brackets
         raise UserError(f"{path}: malformed JSON: {error}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file; a last line cut short by a killed writer is left out.
+    """The objects of a JSON-lines file. An incomplete last line, left by a killed writer, is skipped.
 
     Raises:
-        UserError: for another line that is no JSON.
+        UserError: when another line is not JSON.
     """
     path = Path(path)
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
-    complete = lines[:-1]  # what follows the last newline is empty or half a line
+    complete = lines[:-1]  # after the last newline is nothing, or an incomplete line
     try:
         return [json.loads(line) for line in complete if line.strip()]
     except ValueError as error:
-        raise UserError(f"{path}: a damaged line: {error}; mend or remove it") from error
+        raise UserError(f"{path}: a damaged line: {error}; correct or remove it") from error
 
 
 def drop_json_lines_after(path: Path, step: int) -> int:
-    """Removes the lines of later steps than `step`, which are going to be repeated; gives their number."""
+    """Removes the lines of steps after `step`, which training will repeat. Returns how many it removed."""
     lines = read_json_lines(path)
     kept = [line for line in lines if line["step"] <= step]
     if len(kept) < len(lines):
@@ -62,7 +62,7 @@ def drop_json_lines_after(path: Path, step: int) -> int:
 
 
 def append_json_line(path: Path, value: Any) -> None:
-    """Appends one object as one line and waits until it is on disk; half a line left by a killed writer is cut off."""
+    """Appends an object as one line and flushes it to disk. An incomplete last line is removed first."""
     line = json.dumps(value, ensure_ascii=False).encode() + b"\n"
     with open(path, "a+b") as file:
         end = file.seek(0, os.SEEK_END)

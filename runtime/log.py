@@ -1,4 +1,4 @@
-"""A log for people: on the terminal, and in a file."""
+"""The log of a command: on the terminal, and in a file."""
 
 import shutil
 import sys
@@ -7,16 +7,16 @@ from pathlib import Path
 
 
 class Log:
-    """Lines for a person: on the terminal, and with the time of day in a file.
+    """Prints lines, and writes them with date and time to a file.
 
-    On a terminal a training shows one line that changes in place; elsewhere every line is printed.
+    On a terminal, each progress line replaces the one before; elsewhere every line is printed.
     """
 
     def __init__(self, file: Path | None = None) -> None:
         self._file, self._terminal, self._open = file, sys.stdout.isatty(), False
 
     def line(self, text: str, *, progress: bool = False, printed: bool = True) -> None:
-        """One line. `progress` marks those that a terminal replaces by the next; not `printed`, it is for the file."""
+        """Logs one line. A terminal replaces a `progress` line by the next. Not `printed`, it goes to the file only."""
         if printed:
             self._print(text, progress)
         if self._file:
@@ -27,7 +27,7 @@ class Log:
         if not self._terminal:
             print(text, flush=True)
             return
-        if progress:  # a line that wraps could not be taken back
+        if progress:  # a line that wraps could not be replaced
             text = text[: shutil.get_terminal_size().columns - 1]
         print(f"\r\033[K{text}" if self._open or progress else text, end="" if progress else "\n", flush=True)
         self._open = progress

@@ -1,4 +1,4 @@
-"""Work in several processes, with results in order and a bounded number of tasks under way."""
+"""Work in several processes: results in order, a bounded number of waiting tasks."""
 
 import contextlib
 import multiprocessing
@@ -16,33 +16,33 @@ from runtime.errors import UserError
 
 Result = TypeVar("Result")
 
-_AHEAD = 8  # tasks per worker that are handed over before their turn: memory stays the same for a million
+_AHEAD = 8  # tasks per worker submitted ahead: memory use does not grow with the number of tasks
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
+    """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def lots(things: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
-    """Up to `size` things at a time, for a process to do together."""
+    """Yields tuples of up to `size` things, each a task for one process."""
     rest = iter(things)
     while lot := tuple(islice(rest, size)):
         yield lot
 
 
 def run_parallel(function: Callable[[Any], Result], arguments: Iterable[Any], workers: int) -> Iterator[Result]:
-    """Yields function(argument) in order; in this process when one worker is enough.
+    """Yields function(argument) in order. With one worker, everything runs in this process.
 
-    Arguments are taken from their iterable as they are needed, so that it may be long and lazy.
+    Arguments are taken from the iterable only when needed: it may be long and lazy.
 
     Raises:
-        UserError: when a worker process is killed. What `function` raises is raised here.
+        UserError: when a worker process is killed. Exceptions of `function` are raised here too.
     """
     if workers <= 1:
         yield from map(function, arguments)
         return
-    # A forked copy of a process with threads (TensorFlow's) can hang; a fresh one cannot.
+    # A fork of a process with threads, such as TensorFlow's, can hang; a new process cannot.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_obey_parent)
     under_way: deque[Future[Result]] = deque()
@@ -56,19 +56,19 @@ def run_parallel(function: Callable[[Any], Result], arguments: Iterable[Any], wo
             yield under_way.popleft().result()
     except BrokenProcessPool as error:
         raise UserError(
-            "a worker process was killed (for want of memory?); what is finished is kept: run the same command again, "
+            "a worker process was killed, perhaps because memory ran out; finished work is kept: repeat the command "
             "with fewer --workers"
         ) from error
     finally:
-        with _holding_ctrl_c():  # a process that is still starting would not find what its parent has taken away
+        with _holding_ctrl_c():  # a worker that is still starting needs what its parent would take away
             pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
 def _holding_ctrl_c() -> Iterator[None]:
-    """Lets Ctrl-C wait; a process that is started meanwhile never hears it, not even before `_obey_parent`.
+    """Delays Ctrl-C until the block ends. Processes started in the block ignore it, even before `_obey_parent` runs.
 
-    Blocked here, it may still reach another thread, a library's: then Python asks the handler of this one.
+    The signal is blocked for this thread only. It may reach a library's thread; Python then calls this handler.
     """
     heard: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
@@ -83,7 +83,7 @@ def _holding_ctrl_c() -> Iterator[None]:
 
 
 def _obey_parent() -> None:
-    """Set up in a worker process: Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker."""
+    """Sets up a worker process: it ignores Ctrl-C, which the parent handles, and ends when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

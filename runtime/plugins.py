@@ -1,8 +1,8 @@
-"""Interchangeable parts, chosen by name: one module in a package is one choice.
+"""Interchangeable parts, chosen by name: each module of a package is one choice.
 
-A new backbone, head, strategy, distance, augmentation, metric, protocol or kind of evaluation set is one new file; its
-name in params.json, or of the option, is the file's name. A folder that is appended to a package's `__path__` adds the
-parts in it.
+A new backbone, head, strategy, distance, augmentation, metric, protocol or kind of evaluation set is one new file. Its
+file name is the name in params.json or of the option. A folder appended to a package's `__path__` adds its files as
+parts.
 """
 
 import importlib.util
@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def choices(package: str, first: tuple[str, ...] = ()) -> list[str]:
-    """The names to choose from, found without importing the package or its modules (package: "model.network.heads").
+    """The names of a package's parts, found without importing it (package: "model.network.heads").
 
-    Those of `first` come in that order, all others behind them by the alphabet.
+    Names in `first` come first, in that order; the others follow in alphabetical order.
     """
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else []
@@ -30,7 +30,7 @@ def load(package: str, name: str) -> ModuleType:
     """Imports the module `name` of `package`.
 
     Raises:
-        UserError: when there is none of that name; lists the choices.
+        UserError: when there is no such module; lists the choices.
     """
     names = choices(package)
     if name not in names:

@@ -1,18 +1,18 @@
-"""Progress of long work: how far it is, how fast it goes, and when it will be done."""
+"""Progress of long work: how much is done, the speed, and the time left."""
 
 import sys
 import time
 from collections import deque
 
-_WINDOW = 60.0  # seconds over which the speed is taken: what was skipped at the start soon has no part in it
+_WINDOW = 60.0  # seconds over which the speed is averaged: work skipped at the start soon stops counting
 
 
 class Progress:
-    """Tells of `total` things as they get done: on a terminal one line that changes, elsewhere a line now and then.
+    """Prints the progress of work on `total` things: one changing line on a terminal, else a line now and then.
 
     Args:
-        verb, unit: as in "cropped 1,200 of 176,126 frames".
-        total: how many there are.
+        verb, unit: words of the line, as in "cropped 1,200 of 176,126 frames".
+        total: how many things there are.
         every: seconds between two lines; by default 1 on a terminal, else 30.
     """
 
@@ -24,7 +24,7 @@ class Progress:
         self._marks: deque[tuple[float, int]] = deque([(self._start, 0)])
 
     def __call__(self, done: int) -> None:
-        """To be called as often as is handy with the number done so far; the last call is with `total`."""
+        """Call it with the number done so far, at any rate; the last call must have `total`."""
         now = time.monotonic()
         last = done >= self._total
         if now - self._told < self._every and not last:
@@ -35,13 +35,13 @@ class Progress:
             self._marks.popleft()
         line = self._line(now, done, last)
         if self._terminal:
-            print(line.ljust(79), end="\n" if last else "\r", flush=True)  # over what the line before has left
+            print(line.ljust(79), end="\n" if last else "\r", flush=True)  # overwrites the line before
         else:
             print(line, flush=True)
 
     def _line(self, now: float, done: int, last: bool) -> str:
         head = f"{self._verb} {done:,} of {self._total:,} {self._unit}"
-        # The last line gives the speed of the whole.
+        # The last line shows the average speed.
         (since, before) = (self._start, 0) if last else self._marks[0]
         rate = (done - before) / max(now - since, 1e-9)
         if last:

@@ -1,4 +1,4 @@
-"""What libraries print, held back."""
+"""Output of libraries, held back unless something fails."""
 
 import contextlib
 import os
@@ -11,16 +11,16 @@ from runtime.errors import UserError
 
 @contextlib.contextmanager
 def quiet(*descriptors: int) -> Iterator[None]:
-    """Holds back what the process writes to 1 (stdout) or 2 (stderr); shows it when the block fails.
+    """Holds back what the process writes to 1 (stdout) or 2 (stderr), and shows it if the block fails.
 
-    It is not shown for a `UserError`, which says all by itself. Libraries in C++ write whatever the log level, so that
-    only the file descriptors can stop them. Other threads' lines are held back as well.
+    It is not shown for a `UserError`, which explains itself. C++ libraries ignore the log level; only redirected file
+    descriptors stop them. Output of other threads is held back too.
     """
     with tempfile.TemporaryFile() as noise, contextlib.ExitStack() as put_back:
         _flush()
         kept = []
         for descriptor in descriptors:
-            with contextlib.suppress(OSError):  # closed, as that of a service: then there is nothing to hold back
+            with contextlib.suppress(OSError):  # closed, as in a service: there is nothing to hold back
                 kept.append(copy := os.dup(descriptor))
                 put_back.callback(os.close, copy)
                 put_back.callback(os.dup2, copy, descriptor)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class StopRequest:
-    """While it is open, the first SIGINT or SIGTERM only sets `requested`; a second one ends the process."""
+    """A context in which the first SIGINT or SIGTERM only sets `requested`; a second one ends the process."""
 
     def __init__(self) -> None:
         self.requested: str | None = None
@@ -25,6 +25,6 @@ class StopRequest:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = signal.Signals(number).name
-        os.write(2, b"\nstopping after this step; once more to give up at once\n")
+        os.write(2, b"\nstopping after this step; repeat to stop immediately\n")
         for other in (signal.SIGINT, signal.SIGTERM):
             signal.signal(other, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Tables: aligned text, and CSV files."""
+"""Tables as aligned text and as CSV files."""
 
 import csv
 from pathlib import Path
@@ -9,7 +9,7 @@ from runtime.json_files import read_json_lines
 
 
 def write_csv(file: Path, rows: list[dict[str, Any]]) -> list[str]:
-    """Writes rows under a header of all their keys as they appear; gives the header. What a row lacks is empty."""
+    """Writes rows under a header of all keys, in order of appearance, and returns it. Missing values stay empty."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with replace_file(file) as out:
         writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
@@ -19,15 +19,15 @@ def write_csv(file: Path, rows: list[dict[str, Any]]) -> list[str]:
 
 
 class CsvLog:
-    """Follows a JSON-lines file, row by row."""
+    """A CSV copy of a JSON-lines file, updated row by row."""
 
     def __init__(self, file: Path, source: Path) -> None:
-        """Writes what `source` has so far, so that nothing remains of rows that it has not."""
+        """Writes the rows that `source` has now. Rows of an older CSV file are dropped."""
         self._file, self._source = file, source
         self._columns = write_csv(file, read_json_lines(source))
 
     def append(self, row: dict[str, Any]) -> None:
-        """One row that `source` has got. With columns that the header lacks, the file is made anew."""
+        """Adds a row that was added to `source`. If it has new columns, the whole file is rewritten."""
         if not row.keys() <= set(self._columns):
             self._columns = write_csv(self._file, read_json_lines(self._source))
             return
@@ -36,9 +36,9 @@ class CsvLog:
 
 
 def align(rows: list[list[str]], left: int = 0) -> str:
-    """Rows of cells as text in columns: the first `left` of them to the left, the others to the right.
+    """Rows of cells as text in aligned columns: the first `left` columns to the left, the others to the right.
 
-    A row of fewer cells than the others is a title, whose width counts in the first column only.
+    A row with fewer cells than the others is a title; its width counts only in the first column.
     """
     columns = max(len(row) for row in rows)
     full = [row for row in rows if len(row) == columns]

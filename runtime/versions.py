@@ -1,11 +1,11 @@
-"""The versions of installed packages."""
+"""Versions of installed packages."""
 
 from collections.abc import Iterable
 from importlib import metadata
 
 
 def find_versions(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of those packages that are installed, by name, in the order given."""
+    """The versions of the installed ones among `packages`, by name, in the same order."""
     versions = {}
     for package in packages:
         try:

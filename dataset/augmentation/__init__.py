@@ -1,15 +1,21 @@
 """Stateless augmentations of one training image, by name.
 
-A module here is one augmentation. It defines
+Each module here is one augmentation. It defines
 
     augment(image, seed, params) -> image
 
-with `image` (H, W, C) uint8, `seed` (2,) int32 from which all its randomness comes, and the run's parameters, where its
-ranges are. Equal seeds give equal images: nothing has a state, so that a resumed run sees what it would have seen.
-What it does with the drawn numbers is a function of its own, which the tests compare with Pillow and SciPy.
+with `image` (H, W, C) uint8, `seed` (2,) int32, its only source of randomness, and the run's parameters, which hold its
+ranges. Equal seeds give equal images. Nothing has a state, so a resumed run sees the same images as an uninterrupted
+one. A second function takes the drawn numbers and changes the image; tests compare it with Pillow and SciPy.
 
-A module that moves pixels by an affine warp defines `matrix(shape, seed, params)` instead (see `_warping.py`): warps
-that stand next to each other become one, so that pixels are interpolated once.
+A module that moves pixels by an affine warp defines `matrix(shape, seed, params)` instead (see `_warping.py`).
+Consecutive warps are combined into one, so pixels are interpolated only once.
+
+>>> import tensorflow as tf
+>>> from dataset.augmentation import horizontal_flip
+>>> image = tf.constant([[[10], [20], [30]]], tf.uint8)  # one row of three grey pixels
+>>> horizontal_flip.mirror(image)[0, :, 0].numpy().tolist()
+[30, 20, 10]
 """
 
 from collections.abc import Callable, Sequence
@@ -25,18 +31,18 @@ Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (image, seed) -> image
 
 
 def for_training(params: Any) -> Augment:
-    """One function (image, seed) -> image: the run's `augmentation`, then some of its `augmentation_pool`."""
+    """A function (image, seed) -> image: the run's `augmentation`, then some of its `augmentation_pool`."""
     always = compose(params.augmentation, params)
     if not params.augmentation_pool:
         return always
     some = some_of([compose([name], params) for name in params.augmentation_pool], params.augmentation_pool_count)
-    # The seeds of `augmentation` are numbered by its positions; the pool has the number after them.
+    # The seeds of `augmentation` are numbered by position; the pool has the next number.
     number = len(params.augmentation)
     return lambda image, seed: some(always(image, seed), tf.random.fold_in(seed, number))
 
 
 def compose(names: list[str], params: Any) -> Augment:
-    """One function (image, seed) -> image that applies the named augmentations in order, each with its own seed."""
+    """A function (image, seed) -> image that applies the named augmentations in order, each with its own seed."""
     modules = [plugins.load("dataset.augmentation", name) for name in names]
     groups = [(warps, list(group)) for warps, group in groupby(enumerate(modules), lambda m: hasattr(m[1], "matrix"))]
 
@@ -56,16 +62,15 @@ def compose(names: list[str], params: Any) -> Augment:
 
 
 def some_of(augmentations: Sequence[Augment], count: Sequence[int]) -> Augment:
-    """One function (image, seed) -> image that applies n of them, none twice, in random order; only those are computed.
+    """A function (image, seed) -> image that applies n different augmentations in random order.
 
-    It is imgaug's `SomeOf(..., random_order=True)`.
-    n is uniform over the integers count[0] .. count[1], and every choice and order of n is equally likely. Images keep
-    their shape.
+    It is imgaug's `SomeOf(..., random_order=True)`. n is uniform over the integers count[0] .. count[1]; all choices
+    and orders of n are equally likely. Only the n chosen ones are computed. Images keep their shape.
     """
     low, high = count
 
     def augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        seeds = tf.random.split(seed, high + 2)  # one for each that is applied, of the count, of the order
+        seeds = tf.random.split(seed, high + 2)  # one per applied augmentation, one for the count, one for the order
         number = tf.random.stateless_uniform([], seeds[high], low, high + 1, tf.int32)
         order = tf.argsort(tf.random.stateless_uniform([len(augmentations)], seeds[high + 1]))
 

@@ -1,4 +1,4 @@
-"""One affine warp about the centre: `translate`, `rotate`, `shear` and `scale`, in this order, at once."""
+"""One affine warp about the centre: `translate`, `rotate`, `shear` and `scale`, in this order."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from dataset.augmentation import _warping
 
 
 def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
-    """(3, 3) of `_warping.py` for an image of shape (height, width), each number uniform within its range.
+    """The (3, 3) matrix (see `_warping.py`) for an image of shape (height, width); each number is uniform in its range.
 
     The ranges are `scale_range` and `translate_range` (fractions), `rotate_range` and `shear_range` (degrees).
     """

@@ -1,4 +1,4 @@
-"""Brightness, contrast, saturation and hue changed, in this order."""
+"""Random changes of brightness, contrast, saturation and hue, in this order."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from dataset.augmentation._blending import blend, grey
 def augment(image: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
     """(H, W, C) -> (H, W, C).
 
-    The factors of brightness, contrast and saturation are uniform in 1 - range .. 1 + range; the hue turns by a part of
-    the colour circle that is uniform within its range to either side: `color_jitter_ranges` has all four. What has a
-    range of 0 is left out.
+    `color_jitter_ranges` has four ranges. The factors of brightness, contrast and saturation are uniform in
+    1 - range .. 1 + range. The hue turns by a fraction of the colour circle, uniform in -range .. range. A range of 0
+    skips the step.
     """
     ranges = params.color_jitter_ranges
     drawn = tf.unstack(tf.random.stateless_uniform([4], seed, -1.0, 1.0) * ranges)
@@ -27,15 +27,15 @@ def jitter(
     saturation: tf.Tensor | None = None,
     hue: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """(H, W, C) uint8 -> (H, W, C) uint8, with whole grey levels after each step.
+    """(H, W, C) uint8 -> (H, W, C) uint8, with integer levels after each step.
 
     Args:
-        image: with one channel it has neither saturation nor hue, which are then left out.
+        image: with one channel, saturation and hue are skipped.
         brightness: factor of all levels (Pillow's `ImageEnhance.Brightness`).
         contrast: factor of the differences from the image's mean grey (`ImageEnhance.Contrast`).
         saturation: factor of the differences from each pixel's grey (`ImageEnhance.Color`).
-        hue: part of the colour circle, -1 .. 1, by which each pixel's hue turns in HSV space. Computed in float32:
-            Pillow itself has 255 hues, which is too coarse for a small turn.
+        hue: fraction of the colour circle, -1 .. 1, by which each pixel's hue turns in HSV space. It is computed in
+            float32: Pillow's 255 hues are too coarse for small turns.
     """
     colours = image.shape[-1] == 3
     levels = tf.cast(image, tf.float32)

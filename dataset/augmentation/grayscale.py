@@ -1,4 +1,4 @@
-"""Colour taken out in part: a blend of the image with its grey version."""
+"""A random blend of the image with its grey version."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from dataset.augmentation import _blending
 
 
 def augment(image: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
-    """(H, W, C) -> (H, W, C), the part of grey uniform in `grayscale_range`; grey images stay as they are."""
+    """(H, W, C) -> (H, W, C). The fraction of grey is uniform in `grayscale_range`; grey images are unchanged."""
     return blend_grey(image, tf.random.stateless_uniform([], seed, *params.grayscale_range))
 
 
 def blend_grey(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """(H, W, C) uint8 -> (H, W, C) uint8: 0 leaves the image, 1 makes it grey (ITU-R BT.601)."""
+    """(H, W, C) uint8 -> (H, W, C) uint8: factor 0 changes nothing, 1 makes the image grey (ITU-R BT.601)."""
     if image.shape[-1] == 1:
         return image
     levels = tf.cast(image, tf.float32)

@@ -1,4 +1,4 @@
-"""Left and right exchanged, in half of the images."""
+"""Half of the images mirrored."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 def augment(image: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
     """(H, W, C) -> (H, W, C), mirrored with probability 1/2."""
-    chosen = tf.random.stateless_uniform([], seed) < 0.5  # of [0, 1)
+    chosen = tf.random.stateless_uniform([], seed) < 0.5  # from [0, 1)
     return tf.cond(chosen, lambda: mirror(image), lambda: image)
 
 

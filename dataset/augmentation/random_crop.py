@@ -1,4 +1,4 @@
-"""A window of `image_size` at a random place of the image, which comes at `pre_crop_size`."""
+"""A window of `image_size` at a random place in an image of `pre_crop_size`."""
 
 from typing import Any
 

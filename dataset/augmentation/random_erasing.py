@@ -1,12 +1,12 @@
-"""A rectangle somewhere painted over, in some of the images (Zhong et al., Random Erasing Data Augmentation)."""
+"""A random rectangle painted over in some images (Zhong et al., Random Erasing Data Augmentation)."""
 
 from typing import Any
 
 import tensorflow as tf
 
-# Sizes drawn until one fits into the image, all at once: at 256x128 and the default ranges 1 in 19 does not.
+# Sizes drawn at once; the first that fits into the image is used. At 256x128 and the default ranges, 1 in 19 does not.
 _DRAWS = 16
-# ImageNet's mean colour, which preprocessing takes to about 0: to the network, nothing.
+# ImageNet's mean colour. Preprocessing maps it to about 0.
 _MEAN = (124, 116, 104)
 # Its brightness (ITU-R BT.601), for grey images.
 _MEAN_GREY = (117,)
@@ -15,10 +15,11 @@ _MEAN_GREY = (117,)
 def augment(image: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
     """(H, W, C) -> (H, W, C).
 
-    With probability `erasing_probability`, a rectangle whose area is uniform in `erasing_area` (of H W) and whose
-    height by width is uniform in `erasing_aspect` is painted with `erasing_fill`: height = sqrt(area * aspect), width =
-    sqrt(area / aspect), rounded to whole pixels and at least 1 (the paper's algorithm 1). A size that does not fit into
-    the image is drawn again; if none of 16 fits, the image stays as it is. All places in the image are equally likely.
+    With probability `erasing_probability`, a rectangle is painted with `erasing_fill`. Its area, as a fraction of H W,
+    is uniform in `erasing_area`; its aspect, height / width, is uniform in `erasing_aspect`. Height = sqrt(area *
+    aspect) and width = sqrt(area / aspect), rounded to whole pixels and at least 1 (algorithm 1 of the paper). A size
+    that does not fit into the image is drawn again; if none of 16 fits, the image is unchanged. All places in the image
+    are equally likely.
     """
     chance, sizes, place, noise = (tf.random.fold_in(seed, number) for number in range(4))
     height, width = tf.unstack(tf.shape(image)[:2])
@@ -39,11 +40,11 @@ def augment(image: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
 
 
 def erase(image: tf.Tensor, corner: tf.Tensor, size: tf.Tensor, seed: tf.Tensor, fill: str) -> tf.Tensor:
-    """(H, W, C) -> (H, W, C): the rectangle of `size` (height, width) at `corner` (top, left) painted over.
+    """(H, W, C) -> (H, W, C): a rectangle of `size` (height, width) at `corner` (top, left) is painted over.
 
     Args:
-        seed: of the noise.
-        fill: "noise", a random value for each pixel and channel, or "mean", ImageNet's mean colour.
+        seed: random seed of the noise.
+        fill: "noise" is a random value for each pixel and channel, "mean" is ImageNet's mean colour.
     """
     (top, left), (height, width), channels = tf.unstack(corner), tf.unstack(size), image.shape[2]
     if fill == "mean":
@@ -52,7 +53,7 @@ def erase(image: tf.Tensor, corner: tf.Tensor, size: tf.Tensor, seed: tf.Tensor,
     else:
         values = tf.random.stateless_uniform([height, width, channels], seed, 0, 256, tf.int32)
         patch = tf.cast(values, image.dtype)
-    # Pieces put together are copied in whole rows: several times faster than a mask over all pixels.
+    # Concatenation copies whole rows: several times faster than a mask over all pixels.
     rows = image[top : top + height]
     middle = tf.concat([rows[:, :left], patch, rows[:, left + width :]], axis=1)
     return tf.ensure_shape(tf.concat([image[:top], middle, image[top + height :]], axis=0), image.shape)

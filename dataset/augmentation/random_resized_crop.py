@@ -1,7 +1,7 @@
 """A window of random size, shape and place, resized to `image_size` (Szegedy et al., Going Deeper with Convolutions).
 
-Drawn as torchvision's RandomResizedCrop does, but its shape is relative to that of the image, so that a range about 1
-suits images that are not square.
+It is drawn as in torchvision's RandomResizedCrop, except that its aspect is relative to the image's aspect: a range
+around 1 suits images that are not square too.
 """
 
 import math
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dataset import images
 
-# Sizes drawn until one fits into the image, all at once.
+# Sizes drawn at once; the first that fits into the image is used.
 _DRAWS = 10
 
 
@@ -23,10 +23,10 @@ def augment(image: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
 def draw_box(shape: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
     """(4,) int32 top, left, height, width of a window in an image of shape (2,) height, width.
 
-    Its area is uniform in `resized_crop_area` (of the image's); its width by height, divided by the image's, is uniform
-    in its logarithm in `resized_crop_aspect`. Both sides are rounded to whole pixels. A size that does not fit into the
-    image is drawn again; if none of 10 fits, the window is the largest in the centre whose shape is in the range. All
-    places in the image are equally likely.
+    Its area, as a fraction of the image's area, is uniform in `resized_crop_area`. Its aspect, width / height divided
+    by that of the image, is log-uniform in `resized_crop_aspect`. Both sides are rounded to whole pixels. A size that
+    does not fit into the image is drawn again; if none of 10 fits, the window is the largest centred one with an aspect
+    in the range. All places in the image are equally likely.
     """
     sizes, place = (tf.random.fold_in(seed, number) for number in range(2))
     (least, most), (narrow, wide) = params.resized_crop_area, params.resized_crop_aspect
@@ -43,7 +43,7 @@ def draw_box(shape: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
     side = tf.where(fits[first], sides[first], fallback)
     space = shape - side
     anywhere = tf.cast(tf.random.stateless_uniform([2], place) * tf.cast(space + 1, tf.float32), tf.int32)
-    # Where there is hardly less than 1 drawn and much space, the product may be rounded up to the end.
+    # If the drawn number is close to 1 and `space` is large, the product may be rounded up to space + 1.
     corner = tf.where(fits[first], tf.minimum(anywhere, space), space // 2)
     return tf.concat([corner, side], axis=0)
 
@@ -51,7 +51,7 @@ def draw_box(shape: tf.Tensor, seed: tf.Tensor, params: Any) -> tf.Tensor:
 def crop_and_resize(image: tf.Tensor, box: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
     """(h, w, C) uint8 -> (*shape, C) uint8: the window `box` (top, left, height, width), then `dataset.images.resize`.
 
-    The pixels around the window play no part, as with Pillow's `crop` and `resize`.
+    Pixels outside the window have no influence, as in Pillow's `crop` and `resize`.
     """
     window = tf.slice(image, [box[0], box[1], 0], [box[2], box[3], image.shape[2]])
     return tf.ensure_shape(images.resize(window, shape), [*shape, image.shape[2]])

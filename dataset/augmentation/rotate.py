@@ -1,4 +1,4 @@
-"""Turned about the centre."""
+"""A random rotation about the centre."""
 
 import math
 from typing import Any
@@ -9,6 +9,6 @@ from dataset.augmentation import _warping
 
 
 def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
-    """(3, 3) of `_warping.py`: an angle uniform within `rotate_range` degrees to either side."""
+    """The (3, 3) matrix (see `_warping.py`) of an angle uniform in -`rotate_range` .. `rotate_range` degrees."""
     limit = math.radians(params.rotate_range)
     return _warping.turned(tf.random.stateless_uniform([], seed, -limit, limit))

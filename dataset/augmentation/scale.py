@@ -1,4 +1,4 @@
-"""Larger or smaller about the centre, alike in both directions."""
+"""A random zoom about the centre, equal in both directions."""
 
 from typing import Any
 
@@ -8,6 +8,6 @@ from dataset.augmentation import _warping
 
 
 def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
-    """(3, 3) of `_warping.py`: a factor uniform in 1 - `scale_range` .. 1 + `scale_range`."""
+    """The (3, 3) matrix (see `_warping.py`) of a factor uniform in 1 - `scale_range` .. 1 + `scale_range`."""
     limit = params.scale_range
     return _warping.zoomed(tf.random.stateless_uniform([], seed, 1.0 - limit, 1.0 + limit))

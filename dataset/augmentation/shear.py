@@ -1,4 +1,4 @@
-"""Rows moved sideways, in proportion to their distance from the centre."""
+"""A random shear: rows move sideways in proportion to their distance from the centre."""
 
 import math
 from typing import Any
@@ -9,6 +9,6 @@ from dataset.augmentation import _warping
 
 
 def matrix(shape: Any, seed: tf.Tensor, params: Any) -> tf.Tensor:
-    """(3, 3) of `_warping.py`: an angle uniform within `shear_range` degrees to either side."""
+    """The (3, 3) matrix (see `_warping.py`) of an angle uniform in -`shear_range` .. `shear_range` degrees."""
     limit = math.radians(params.shear_range)
     return _warping.sheared(tf.random.stateless_uniform([], seed, -limit, limit))

@@ -2,7 +2,7 @@
 
 import re
 
-# The camera alone (group 1), wherever it stands in the name: for lists of images whose names may have been extended.
+# Group 1 is the camera. The pattern may match anywhere in a name: other tools may have extended the names.
 CAMERA_IN_NAME: dict[str, re.Pattern[str]] = {
     "market1501": re.compile(r"_c([0-9]+)s[0-9]+_"),  # 0001_c1s1_001051_00.jpg
     "duke": re.compile(r"_c([0-9]+)_"),  # 0001_c2_f0046182.jpg

@@ -35,5 +35,5 @@ NAMES = {
 
 
 def readable(category: str) -> str:
-    """A WordNet id with its name, where it is one of the 30."""
+    """A WordNet id, followed by its name if it is one of the 30 categories."""
     return f"{category} {NAMES[category]}" if category in NAMES else category

@@ -1,10 +1,11 @@
 """Episodes: a CSV file `episode,role,path`; the role is anchor, positive or negative.
 
 An episode asks: which of these candidates shows the anchor's identity? It has one anchor, one positive and at least
-one negative. The rows of an episode may stand anywhere in the file.
+one negative. The rows of an episode may be anywhere in the file.
 
-Attributes of episodes are a CSV file `episode,<name>,<name>...` in `attributes/`, beside the episode file of its name.
-Names and values are free. `snippet` says which video an episode is from; episodes of one video are alike.
+Attributes of the episodes are in a CSV file `episode,<name>,<name>...` of the same name, in the folder `attributes/`.
+Names and values are free. The attribute `snippet` names the video of an episode; episodes of one video are not
+independent.
 """
 
 import csv
@@ -32,10 +33,10 @@ class Episodes:
         paths: (U,) the images, each once, relative to `image_root`.
         anchors, positives: (E,) indices into `paths`.
         negatives: (M,) indices into `paths`, episode after episode.
-        offsets: (E + 1,) episode i owns `negatives[offsets[i]:offsets[i + 1]]`.
+        offsets: (E + 1,) the negatives of episode i are `negatives[offsets[i]:offsets[i + 1]]`.
         image_root: the folder that the paths start from.
         source: the CSV file, for messages.
-        attributes: (E,) strings each, by name; empty when there is no file of them.
+        attributes: name -> (E,) strings; empty without an attribute file.
     """
 
     names: np.ndarray
@@ -58,7 +59,7 @@ class Episodes:
 
 
 def read_episodes(path: Path, image_root: Path) -> Episodes:
-    """Reads an episode file, with its attributes if it has any, and checks that every episode is complete.
+    """The episodes of a file, with their attributes if there are any. Checks that every episode is complete.
 
     Raises:
         UserError: naming the file, the row or the episode.
@@ -103,9 +104,9 @@ def read_episodes(path: Path, image_root: Path) -> Episodes:
 
 
 def write_episodes(path: Path, episodes: list[tuple[str, str, list[str]]]) -> None:
-    """Writes (anchor, positive, negatives) triples of image paths, named by their position.
+    """Writes (anchor, positive, negatives) triples of image paths. The position of an episode becomes its name.
 
-    Attributes that episodes of an earlier file had are removed: they belong to other episodes.
+    An attribute file of earlier episodes is removed.
     """
     attributes_path(path).unlink(missing_ok=True)
     with replace_file(path) as file:
@@ -118,19 +119,19 @@ def write_episodes(path: Path, episodes: list[tuple[str, str, list[str]]]) -> No
 
 
 def attributes_path(episode_file: Path) -> Path:
-    """Where the attributes of an episode file are, if it has any."""
+    """The path of the attribute file that belongs to an episode file."""
     return episode_file.parent / "attributes" / episode_file.name
 
 
 def read_attributes(path: Path, names: np.ndarray) -> dict[str, np.ndarray]:
-    """Reads the attributes of episodes.
+    """The attributes of episodes.
 
     Args:
-        path: the file; its rows may stand in any order.
-        names: (E,) the episodes' names, in the order of their file. The file must have a row for each and no other.
+        path: the attribute file; its rows may be in any order.
+        names: (E,) the episodes' names, in the order of their file. The file must have exactly one row for each.
 
     Returns:
-        The values, strings, by attribute: (E,) each, in the order of `names`.
+        Attribute name -> its values, (E,) strings in the order of `names`.
 
     Raises:
         UserError: naming the file and the row, column or episode.
@@ -143,7 +144,9 @@ def read_attributes(path: Path, names: np.ndarray) -> dict[str, np.ndarray]:
         if columns.count(name) > 1:
             raise UserError(f"{path}: the column {name!r} is there {columns.count(name)} times; keep one of them")
     if RESERVED in columns:
-        raise UserError(f"{path}: the name {RESERVED!r} is taken by the number of candidates; rename the column")
+        raise UserError(
+            f"{path}: the column name {RESERVED!r} is reserved for the number of candidates; rename the column"
+        )
     of_episode: dict[str, list[str]] = {}
     known = set(names)
     for number, row in enumerate(rows[1:], start=2):
@@ -154,22 +157,22 @@ def read_attributes(path: Path, names: np.ndarray) -> dict[str, np.ndarray]:
         if row[0] not in known:
             raise UserError(f"{path}: row {number}: there is no episode {row[0]!r}")
         if row[0] in of_episode:
-            raise UserError(f"{path}: row {number}: episode {row[0]!r} has a row already; keep one of them")
+            raise UserError(f"{path}: row {number}: episode {row[0]!r} already has a row; keep one of them")
         of_episode[row[0]] = row[1:]
     lacking = [name for name in names if name not in of_episode]
     if lacking:
-        more = f" (and {len(lacking) - 1} more without one)" if len(lacking) > 1 else ""
-        raise UserError(f"{path}: episode {lacking[0]!r} has no row{more}")
+        more = f" (and {len(lacking) - 1:,} more have none)" if len(lacking) > 1 else ""
+        raise UserError(f"{path}: episode {lacking[0]!r} has no row{more}; add one row per episode")
     values = zip(*(of_episode[name] for name in names), strict=True)
     return {column: np.array(value, dtype=object) for column, value in zip(columns[1:], values, strict=True)}
 
 
 def write_attributes(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
-    """Writes attributes of episodes that are named by their position, as `write_episodes` names them.
+    """Writes attributes of episodes written by `write_episodes`.
 
     Args:
         path: `episodes/attributes/<set>.csv`.
-        columns: the values by attribute, one for each episode; names and values as `read_attributes` wants them.
+        columns: attribute name -> its values, one for each episode; `read_attributes` must accept them.
 
     Raises:
         ValueError: for columns of different lengths.

@@ -1,4 +1,4 @@
-"""Image files found in folders, by the ending of their names: all of them, or those that a pattern matches."""
+"""Image files found in folders: all of them, or those that match a pattern."""
 
 import os
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
 
 
 def is_image(name: str) -> bool:
-    """Whether a name ends as that of a JPEG or PNG file does, in small or capital letters."""
+    """Whether a name has the ending of a JPEG or PNG file, in lower or upper case."""
     return name.lower().endswith(IMAGE_EXTENSIONS)
 
 
 def walk_folders(root: Path, depth: int | None = None) -> Iterator[tuple[str, list[str]]]:
-    """Every folder from `root` downwards, with the names of the files in it.
+    """Yields `root` and the folders below it, each with the names of its files.
 
-    Hidden files and folders and `__MACOSX` are skipped. Links to folders are followed, each folder once.
+    Hidden files and folders and `__MACOSX` are skipped. Links to folders are followed, but no folder is visited twice.
 
     Args:
-        root: where to begin.
-        depth: how many folders a path may go down; None is all of them.
+        root: the first folder.
+        depth: how many levels below `root` to visit; None: all.
 
     Yields:
-        (path relative to `root`, "" for itself; names, sorted).
+        (path relative to `root`, "" for `root` itself; sorted file names).
 
     Raises:
         UserError: for a folder that cannot be read, or an image whose name is not UTF-8.
@@ -55,23 +55,23 @@ def walk_folders(root: Path, depth: int | None = None) -> Iterator[tuple[str, li
 
 
 def images_in(folder: Path) -> list[str]:
-    """The paths of all images below a folder, relative to it, in the order of their characters.
+    """The paths of all images below a folder, relative to it, sorted character by character.
 
     Raises:
-        UserError: as `walk_folders`, and when there is none.
+        UserError: as `walk_folders`, and when there is no image.
     """
     paths = sorted(_join(inner, name) for inner, names in walk_folders(folder) for name in names if is_image(name))
     if not paths:
-        raise UserError(f"{folder}: no image in this folder or below: no name ends in {', '.join(IMAGE_EXTENSIONS)}")
+        raise UserError(f"{folder}: no image in this folder or below; a name must end in {', '.join(IMAGE_EXTENSIONS)}")
     return paths
 
 
 def images_like(pattern: str, root: Path) -> list[str]:
-    """The paths of the images that a pattern matches, in the order of their characters.
+    """The paths of the images that match a pattern, sorted character by character.
 
     Args:
-        pattern: of a path, with the wildcards `*`, `?` and `[...]` of a shell; `**` is any number of folders.
-        root: where a relative pattern and the paths start.
+        pattern: a path with the shell wildcards `*`, `?` and `[...]`; `**` matches any number of folders.
+        root: the folder that a relative pattern and the paths start from.
 
     Raises:
         UserError: as `walk_folders`, and when no image matches.
@@ -81,7 +81,7 @@ def images_like(pattern: str, root: Path) -> list[str]:
     base, wild = "/".join(parts[:fixed]), [part for part in parts[fixed:] if part]
     start = root / (base or ("/" if pattern.startswith("/") else ""))
     if not start.is_dir():
-        raise UserError(f"{pattern}: there is no folder {start}")
+        raise UserError(f"{pattern}: there is no folder {start}; correct the pattern")
     depth = None if "**" in wild else len(wild) - 1
     found = [_join(inner, name) for inner, names in walk_folders(start, depth) for name in names if is_image(name)]
     paths = sorted(path for path in found if _matches(path.split("/"), wild))
@@ -91,7 +91,7 @@ def images_like(pattern: str, root: Path) -> list[str]:
 
 
 def has_wildcard(text: str) -> bool:
-    """Whether a name is a pattern."""
+    """Whether a text contains a wildcard."""
     return any(wildcard in text for wildcard in "*?[")
 
 

@@ -1,6 +1,6 @@
-"""Lists of images in the forms that people have: a folder, a pattern, a text file, a CSV file, standard input.
+"""Lists of images from a folder, a pattern, a text file, a CSV file, or standard input.
 
-What has no identities gives a manifest whose identities are all empty.
+The identities of a list that has none are empty strings.
 """
 
 import csv
@@ -18,15 +18,15 @@ STANDARD_INPUT = "-"
 
 
 def read_image_list(source: str, image_root: str | None = None) -> Manifest:
-    """Reads a list of images; `Manifest.labelled` tells whether it has identities.
+    """The images that a list names. `Manifest.labelled` says whether it has identities.
 
     Args:
-        source: a folder, whose images at any depth are taken in the order of their paths; a pattern such as
-            `photos/**/*.jpg`, likewise; a `.txt` file with a path a line; a CSV file whose header has a column `path`
-            and none `identity`, or without a header and with one column; a manifest; or "-" for paths or a CSV file
-            with its header on standard input, which is read to its end.
-        image_root: where relative paths start. By default in the folder, here (pattern, standard input), or where those
-            of a manifest start: as the dataset.json beside the list says, else in the list's folder.
+        source: a folder (all images below it, sorted by path); a pattern such as `photos/**/*.jpg` (sorted too); a
+            `.txt` file with one path per line; a CSV file with a header that has `path` but not `identity`; a CSV file
+            of one column without a header; a manifest; or "-" for standard input: one path per line, or a CSV file
+            with a header.
+        image_root: the folder that relative paths start from. By default the folder itself; the current folder for a
+            pattern and for standard input; for a file, the image_root of a dataset.json next to it, else its folder.
 
     Raises:
         UserError: naming the source, the line and the remedy.
@@ -40,14 +40,14 @@ def read_image_list(source: str, image_root: str | None = None) -> Manifest:
         return _of_text(sys.stdin.buffer.read(), Path("standard input"), root)
     if path.is_dir():
         if image_root is not None:
-            raise UserError(f"--image_root {image_root}: the paths of a folder's images start in it; leave it out")
+            raise UserError(f"--image_root {image_root}: the paths of a folder always start in it; omit --image_root")
         return _without_identities(images_in(path), path, path)
     if has_wildcard(source) and not path.exists():
         return _without_identities(images_like(source, root), path, root)
     if not path.exists():
         raise UserError(f"{source}: no such file or folder")
     if is_image(source):
-        raise UserError(f"{source}: an image, not a list of images; name its folder, or a pattern in quotes")
+        raise UserError(f"{source}: this is an image, not a list of images; name its folder, or a pattern in quotes")
     root = image_root_of(path, image_root)
     if path.suffix.lower() == ".txt":
         return _of_text(path.read_bytes(), path, root)
@@ -55,13 +55,16 @@ def read_image_list(source: str, image_root: str | None = None) -> Manifest:
 
 
 def _of_text(data: bytes, source: Path, root: Path) -> Manifest:
-    """A path a line; under the header of a CSV file, that file."""
+    """The images of a text with one path per line, or of a CSV text with a header."""
     lines = []
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
+        if b"\0" in line:
+            what = f"{source}: line {number}: the paths are separated by null characters"
+            raise UserError(f"{what}; give one path per line, as UTF-8 (for find: -print, not -print0)")
         try:
             lines.append(line.decode())
         except UnicodeDecodeError:
-            raise UserError(f"{source}: line {number}: {line!r} is not UTF-8; rename the file") from None
+            raise UserError(f"{source}: line {number}: {line[:200]!r} is not UTF-8; rename the file") from None
     if lines and (_names_path(first := lines[0].split(",")) or first[:2] == list(COLUMNS[:2])):
         return _of_rows([row for row in csv.reader(lines) if row], source, root)
     return _of_rows([[line] for line in lines if line], source, root)
@@ -81,14 +84,14 @@ def _of_rows(rows: list[list[str]], source: Path, root: Path) -> Manifest:
         if not path:
             raise UserError(f"{source}: row {number}: empty path")
         if (first := paths.setdefault(path, number)) != number:
-            raise UserError(f"{source}: row {number}: {path!r} is already in row {first}; name every image once")
+            raise UserError(f"{source}: row {number}: {path!r} is already in row {first}; list every image once")
     if not paths:
-        raise UserError(f"{source}: no images in it; every line names one")
+        raise UserError(f"{source}: no images in it; each line must name one")
     return _without_identities(list(paths), source, root)
 
 
 def _names_path(row: list[str]) -> bool:
-    """Whether a row is a header that has paths, but no identities."""
+    """Whether a row is a header with a column for paths but none for identities."""
     return "path" in row and "identity" not in row
 
 

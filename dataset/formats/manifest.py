@@ -1,7 +1,7 @@
-"""The manifest: a CSV file `identity,path[,camera[,sequence]]`, one image a line.
+"""Manifests: CSV files `identity,path[,camera[,sequence]]` with one image per line.
 
-Paths are relative to an image root and use forward slashes; the file is UTF-8. The older headerless form
-`identity,path` is read as well. Identities, cameras and sequences are any strings.
+Paths are relative to an image root and use forward slashes; the file is UTF-8. The older form `identity,path` without a
+header is accepted too. Identities, cameras and sequences may be any strings.
 """
 
 import csv
@@ -22,13 +22,13 @@ Tables = Mapping[str, Sequence[Row]]  # file name -> its rows, all of one length
 
 @dataclass(frozen=True)
 class Manifest:
-    """Images, mostly with their identities, in the order of the file.
+    """Images in the order of the file, usually with identities.
 
     Attributes:
-        identities: (N,) identity of each image; all of them empty in a list that has none.
+        identities: (N,) identity of each image; all empty if the list has none.
         paths: (N,) path of each image, relative to `image_root`, or absolute.
         image_root: the folder that the paths start from.
-        source: where the list is from, for messages.
+        source: the file or folder of the list, for messages.
         cameras: (N,) or None.
         sequences: (N,) or None.
     """
@@ -66,7 +66,7 @@ class Manifest:
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """All rows of a CSV file, blank lines left out; errors name the file."""
+    """All rows of a CSV file except blank lines. Errors name the file."""
     path = Path(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -82,7 +82,7 @@ def read_rows(path: Path) -> list[list[str]]:
 
 
 def read_manifest(path: Path, image_root: Path) -> Manifest:
-    """Reads a manifest and checks its form: columns, empty fields, images named twice.
+    """The images of a manifest. Checks columns, empty fields, and images listed twice.
 
     Raises:
         UserError: naming the file, the line and the remedy.
@@ -91,7 +91,7 @@ def read_manifest(path: Path, image_root: Path) -> Manifest:
 
 
 def make_manifest(rows: list[list[str]], path: Path, image_root: Path) -> Manifest:
-    """As `read_manifest`, of the rows of the file `path`."""
+    """As `read_manifest`, from rows that have been read from the file `path`."""
     path, rows = Path(path), list(rows)
     header = bool(rows) and rows[0][:2] == list(COLUMNS[:2])
     columns = rows.pop(0) if header else list(COLUMNS[:2])
@@ -100,7 +100,7 @@ def make_manifest(rows: list[list[str]], path: Path, image_root: Path) -> Manife
         columns = rows[0] if looks_like_header else columns
         raise UserError(f"{path}: the header is {','.join(columns)!r}; it must be identity,path[,camera[,sequence]]")
     if not rows:
-        raise UserError(f"{path}: no images in it; every line after the header names one as identity,path")
+        raise UserError(f"{path}: no images in it; after the header, each line must be identity,path")
 
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, start=1 + header):
@@ -111,7 +111,7 @@ def make_manifest(rows: list[list[str]], path: Path, image_root: Path) -> Manife
             raise UserError(f"{path}: row {number}: empty {'path' if row[0] else 'identity'}")
         first = seen.setdefault(row[1], number)
         if first != number:
-            raise UserError(f"{path}: row {number}: {row[1]!r} is already in row {first}; name every image once")
+            raise UserError(f"{path}: row {number}: {row[1]!r} is already in row {first}; list every image once")
     identities, paths, *others = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
     return Manifest(identities, paths, Path(image_root), path, *others)
 

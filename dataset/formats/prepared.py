@@ -5,7 +5,7 @@ data/<name>/train.csv           training images
 data/<name>/query.csv, gallery.csv      an evaluation set: every query against the gallery
 data/<name>/test.csv            an evaluation set: every image against all others
 data/<name>/episodes/<set>.csv  evaluation sets of episodes
-data/<name>/episodes/attributes/<set>.csv      of that set's episodes, optional
+data/<name>/episodes/attributes/<set>.csv      attributes of the episodes of a set, optional
 """
 
 import difflib
@@ -19,7 +19,7 @@ from runtime.json_files import read_json
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """Where the parts of a prepared data set are."""
+    """The name and the folders of a prepared data set."""
 
     name: str
     folder: Path
@@ -31,10 +31,12 @@ class PreparedDataset:
 
 
 def open_prepared(dataset: str) -> PreparedDataset:
-    """Opens the folder `dataset`, else `data/<dataset>`; relative paths start here, else in the project's folder.
+    """The prepared data set in the folder `dataset`, else in `data/<dataset>`.
+
+    Relative paths start in the current folder, else in the project's folder.
 
     Raises:
-        UserError: when none of them is a prepared data set.
+        UserError: when none of these folders is a prepared data set.
     """
     bases = [Path(), plugins.ROOT]
     candidates = [base / part for base in bases for part in (Path(dataset), Path("data") / dataset)]
@@ -45,13 +47,13 @@ def open_prepared(dataset: str) -> PreparedDataset:
         near = difflib.get_close_matches(dataset, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         known = ", ".join(plugins.choices("dataset.prepare"))
-        remedy = f"{hint}python -m dataset.prepare.<name> prepares one ({known})"
+        remedy = f"{hint}to prepare one: python -m dataset.prepare.NAME (NAME: {known})"
         if begun := next((c for c in candidates if (c / "index").is_dir()), None):
-            remedy = f"its crops are to be curated: python -m dataset.prepare.imagenetvid curate --out {begun} --seed 0"
+            remedy = f"next: python -m dataset.prepare.imagenetvid curate --out {begun} --seed 0"
         raise UserError(f"data set {dataset!r}: there is no {places}; {remedy}")
     info = read_json(folder / "dataset.json")
     if not isinstance(info, dict) or not isinstance(info.get("image_root"), str):
-        raise UserError(f"{folder / 'dataset.json'}: it must be an object with a string 'image_root'")
+        raise UserError(f"{folder / 'dataset.json'}: it must be a JSON object with a string 'image_root'")
     return PreparedDataset(
         name=str(info.get("name", folder.name)),
         folder=folder,
@@ -60,7 +62,10 @@ def open_prepared(dataset: str) -> PreparedDataset:
 
 
 def image_root_of(csv: Path, given: str | None) -> Path:
-    """Where a list's paths start: as given, else as the dataset.json beside the list says, else the list's folder."""
+    """The folder that a list's paths start from.
+
+    It is `given`, else the image_root of a dataset.json in the list's folder, else the list's folder.
+    """
     if given is not None:
         return Path(given)
     return open_prepared(str(csv.parent)).image_root if (csv.parent / "dataset.json").exists() else csv.parent

@@ -1,4 +1,4 @@
-"""The only writer of prepared data sets: never over something else, and dataset.json last."""
+"""The only writer of prepared data sets. It never overwrites other files, and writes dataset.json last."""
 
 import contextlib
 import shutil
@@ -8,6 +8,7 @@ from typing import Any
 
 from dataset.formats.episodes import attributes_path, write_attributes, write_episodes
 from dataset.formats.manifest import COLUMNS, Tables, read_rows, write_manifest
+from dataset.formats.prepared import open_prepared
 from runtime.errors import UserError
 from runtime.json_files import read_json, write_json
 
@@ -15,7 +16,7 @@ LISTS = ("train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv")
 IMAGES = "images"
 _INFO = ("name", "origin", "licence", "image_root", "counts")
 _REMEDY = "choose another --out, or delete that folder first"
-_PART = ".part"  # of an image that is being written
+_PART = ".part"  # ending of an image while it is written
 
 EpisodeList = tuple[str, list[tuple[str, str, list[str]]], Mapping[str, Sequence[object]]]  # name, episodes, attributes
 MakeImages = Callable[[Path, list[str]], None]  # (folder to make them in, their paths in it)
@@ -24,9 +25,9 @@ MakeImages = Callable[[Path, list[str]], None]  # (folder to make them in, their
 def write_prepared(
     out: Path, tables: Tables, episodes: Iterable[EpisodeList] = (), info: dict[str, Any] | None = None
 ) -> None:
-    """Writes CSV files and sets of episodes with their attributes, and removes those that are empty.
+    """Writes CSV files and sets of episodes with their attributes, and removes the files of empty ones.
 
-    At last dataset.json, if its content `info` is given: a folder that has it is complete, images included.
+    dataset.json comes last, if its content `info` is given: a folder that has it is complete, including the images.
     """
     for name, rows in tables.items():
         if rows:
@@ -53,18 +54,18 @@ def write_with_images(
     copy: bool = False,
     make_images: MakeImages | None = None,
 ) -> None:
-    """Writes a data set whose images lie below `root`: they stay, or are copied, or others are made in OUT/images.
+    """Writes a data set of images below `root`: they stay there, or are copied, or others are made in OUT/images.
 
-    A preparation may be repeated or completed, but nothing else is ever written over.
+    A preparation may be repeated or completed. Other files are never overwritten.
 
     Args:
         out: the folder, as the user gave it.
-        root: where the images are, or what they are made from; absolute.
-        info: dataset.json without `image_root`; where `name` is None, it is the name of `out`.
+        root: absolute path of the images, or of the files they are made from.
+        info: dataset.json without `image_root`. A `name` of None means the name of `out`.
 
     Raises:
-        UserError: for an `out` that holds anything that this preparation would not write, or would write differently;
-            or when writing fails.
+        UserError: when `out` holds other files than this preparation writes, or files with other content; or when
+            writing fails.
     """
     folder, own = Path(out).resolve(), copy or make_images is not None
     inside = root.is_relative_to(folder)
@@ -84,16 +85,16 @@ def write_with_images(
 
 
 def refuse_overlap(out: str, root: Path) -> None:
-    """Raises a `UserError` when --copy would put images among those that it copies."""
+    """Raises a `UserError` when --out and the images to copy are inside each other."""
     folder = Path(out).resolve()
     if folder.is_relative_to(root) or root.is_relative_to(folder):
-        raise UserError("--copy needs an --out apart from the images; leave --copy away to use them where they are")
+        raise UserError(f"--copy: --out {out} and the images {root} overlap; name another --out, or omit --copy")
 
 
 def _refuse_other_content(out: Path, root: Path, tables: Tables, info: dict[str, Any], own: list[str]) -> None:
-    """Raises a `UserError` when `out` has other files; `own` are the paths that will be in OUT/images."""
+    """Raises a `UserError` when `out` has other files. `own` are the paths that will be in OUT/images."""
     if not out.is_dir():
-        raise UserError(f"--out {out}: is a file")
+        raise UserError(f"--out {out}: this is a file; name a folder")
     present = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}
     if root == out:
         foreign = sorted(present & {"episodes"})
@@ -104,18 +105,18 @@ def _refuse_other_content(out: Path, root: Path, tables: Tables, info: dict[str,
         there = {f.relative_to(out).as_posix() for f in (out / IMAGES).rglob("*") if f.is_file() and f.suffix != _PART}
         foreign += sorted(there.difference(f"{IMAGES}/{path}" for path in own))
     if foreign:
-        raise UserError(f"--out {out}: it already holds other files ({', '.join(foreign[:3])} ...); {_REMEDY}")
+        raise UserError(f"--out {out}: it already has other files ({', '.join(foreign[:3])} ...); {_REMEDY}")
     for name in LISTS:
         rows = tables.get(name, [])
         table = [COLUMNS[: len(rows[0])], *rows] if rows else []
         if name in present and [tuple(row) for row in read_rows(out / name)] != table:
-            raise UserError(f"--out {out}: its {name} is another one than this preparation makes; {_REMEDY}")
+            raise UserError(f"--out {out}: its {name} differs from the one to write; {_REMEDY}")
     if "dataset.json" in present and read_json(out / "dataset.json") != info:
-        raise UserError(f"--out {out}: it is another prepared data set (see its dataset.json); {_REMEDY}")
+        raise UserError(f"--out {out}: it is another prepared data set, see its dataset.json; {_REMEDY}")
 
 
 def copy_images(source: Path, target: Path, paths: list[str]) -> None:
-    """Copies what is not there yet; a copy takes its name only when it is whole."""
+    """Copies images that are missing in `target`. A copy gets its name only when it is complete."""
     for path in paths:
         old, new = source / path, target / path
         stat = old.stat()
@@ -125,7 +126,7 @@ def copy_images(source: Path, target: Path, paths: list[str]) -> None:
 
 
 def write_image(file: Path, data: bytes) -> bool:
-    """Writes an image unless the file has that content already; tells whether it did."""
+    """Writes an image unless the file already has this content. Returns whether it wrote."""
     if file.is_file() and file.read_bytes() == data:
         return False
     with whole(file) as part:
@@ -135,7 +136,7 @@ def write_image(file: Path, data: bytes) -> bool:
 
 @contextlib.contextmanager
 def whole(file: Path) -> Iterator[Path]:
-    """Gives the name to write an image under, which becomes `file` at the end of the block."""
+    """Yields a temporary name to write an image to. It is renamed to `file` at the end of the block."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}{_PART}")
     yield part
@@ -148,8 +149,17 @@ def listed(others: dict[str, int]) -> str:
 
 
 def next_step(out: str) -> str:
-    """What a preparation's report ends with: how to train on the data set."""
+    """The last lines of a preparation: how to train on the data set."""
     return (
-        f'next: write {{"dataset": "{out}"}} into experiments/NAME/params.json, then\n'
+        f'next: write {{"dataset": "{short_name(out)}"}} into experiments/NAME/params.json, then\n'
         "      python train.py --model_dir experiments/NAME"
     )
+
+
+def short_name(out: str) -> str:
+    """The shortest value of the parameter `dataset` for a prepared data set: `photos` for `data/photos`."""
+    folder = Path(out).resolve()
+    with contextlib.suppress(UserError):
+        if open_prepared(folder.name).folder.resolve() == folder:
+            return folder.name
+    return out

@@ -1,4 +1,4 @@
-"""Manifests and episodes whose image files were looked at before anything is started."""
+"""Manifests and episodes with checked image files."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -9,12 +9,13 @@ import numpy as np
 from dataset.formats.episodes import Episodes, read_episodes
 from dataset.formats.manifest import Manifest, read_manifest
 from dataset.loading.inspection import inspect_files
+from runtime.counting import counted
 from runtime.errors import UserError
 
 
 @dataclass(frozen=True)
 class CheckedImages:
-    """A manifest with the EXIF orientation (1 .. 8) of each image: (N,) uint8, and what was left out, by path."""
+    """A manifest, the EXIF orientation (1 .. 8) of each image, (N,) uint8, and skipped images: path -> problem."""
 
     manifest: Manifest
     orientations: np.ndarray
@@ -26,7 +27,7 @@ class CheckedImages:
 
 @dataclass(frozen=True)
 class CheckedEpisodes:
-    """Episodes with the EXIF orientation of each of their images, and the images that cost episodes, by path."""
+    """Episodes, the EXIF orientation of each image, and the bad images that removed episodes: path -> problem."""
 
     episodes: Episodes
     orientations: np.ndarray
@@ -34,7 +35,7 @@ class CheckedEpisodes:
 
 
 def load_images(csv: Path, image_root: Path, check: str = "headers", on_corrupt: str = "error") -> CheckedImages:
-    """Reads a manifest and checks its files as `check_images` and `corrupt_images` say.
+    """The images of a manifest, checked as the parameters `check_images` and `corrupt_images` say.
 
     Raises:
         UserError: naming the first bad file and how many there are.
@@ -43,7 +44,7 @@ def load_images(csv: Path, image_root: Path, check: str = "headers", on_corrupt:
 
 
 def check_images(manifest: Manifest, check: str = "headers", on_corrupt: str = "error") -> CheckedImages:
-    """Checks the files of a manifest; raises as `load_images`."""
+    """The images of a manifest, checked; raises as `load_images`."""
     inspection, source = inspect_files(manifest.files(), check), manifest.source
     skipped = _judge(inspection.problems, manifest.files(), source, on_corrupt)
     keep = np.setdiff1d(np.arange(len(manifest)), list(inspection.problems))
@@ -53,7 +54,7 @@ def check_images(manifest: Manifest, check: str = "headers", on_corrupt: str = "
 
 
 def load_episodes(csv: Path, image_root: Path, check: str = "headers", on_corrupt: str = "error") -> CheckedEpisodes:
-    """Reads an episode file and checks its images; with on_corrupt "skip", episodes with a bad image are left out."""
+    """The episodes of a file, with checked images. With on_corrupt "skip", episodes with a bad image are excluded."""
     episodes = read_episodes(csv, image_root)
     inspection = inspect_files(episodes.files(), check)
     skipped = _judge(inspection.problems, episodes.files(), csv, on_corrupt)
@@ -67,19 +68,19 @@ def load_episodes(csv: Path, image_root: Path, check: str = "headers", on_corrup
 
 
 def _judge(problems: dict[int, str], files: list[str], csv: Path, on_corrupt: str) -> dict[str, str]:
-    """Stops at bad files, or gives them back by path when they are to be skipped."""
+    """Raises a UserError for bad files, or returns them (path -> problem) if they may be skipped."""
     if problems and on_corrupt == "error":
         first = min(problems)
-        more = f" (and {len(problems) - 1} more bad images)" if len(problems) > 1 else ""
+        more = f" (and {counted(len(problems) - 1, 'more bad image')})" if len(problems) > 1 else ""
         raise UserError(
-            f"{csv}: {files[first]}: {problems[first]}{more}; mend the file or the list, "
-            f"or set corrupt_images to 'skip' to leave such images out"
+            f"{csv}: {files[first]}: {problems[first]}{more}; fix the file or the list, "
+            f"or set corrupt_images to 'skip' to skip such images"
         )
     return {files[index]: problem for index, problem in sorted(problems.items())}
 
 
 def _without(episodes: Episodes, bad: np.ndarray) -> tuple[Episodes, np.ndarray]:
-    """The episodes that use none of the `bad` (U,) images, and which images they use (indices into the old list)."""
+    """The episodes without `bad` (U,) images, and the indices of the images that they use in the old list."""
     keep = ~(bad[episodes.anchors] | bad[episodes.positives])
     keep &= ~np.logical_or.reduceat(bad[episodes.negatives], episodes.offsets[:-1])
     lengths = np.diff(episodes.offsets)

@@ -1,7 +1,7 @@
-"""Looks at image files before they are used: are they there, JPEG or PNG, whole, and which way up?
+"""Checks of image files before they are used: existence, format (JPEG or PNG), completeness, and orientation.
 
-Three modes trade time for certainty. `headers` parses the header, looks at the end, and decodes only files whose end is
-suspicious; `full` decodes every image; `off` touches nothing.
+Three modes trade time for certainty. `headers` parses the header and reads the end; it decodes only files that end
+suspiciously. `full` decodes every image. `off` reads nothing.
 """
 
 import os
@@ -19,12 +19,12 @@ from runtime.errors import UserError
 
 MODES = ("headers", "full", "off")
 
-HEAD_BYTES, TAIL_BYTES = 4096, 16  # a page: EXIF may stand behind a thumbnail or a colour profile
+HEAD_BYTES, TAIL_BYTES = 4096, 16  # 4096 is a page; EXIF may come after a thumbnail or a colour profile
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 EXIF_ORIENTATION = 0x0112
 
-# What a file that is neither JPEG nor PNG may be: bytes at an offset, and the name of the format.
+# Other formats that are recognised, for the message: offset, bytes there, name.
 SIGNATURES = (
     (0, b"GIF8", "a GIF image"),
     (0, b"BM", "a BMP image"),
@@ -43,11 +43,11 @@ SIGNATURES = (
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was seen of N files.
+    """The result of checking N files.
 
     Attributes:
-        orientations: (N,) uint8, the EXIF orientation 1..8 of each file; 1 (upright) where none is stated.
-        problems: position of a file -> what is wrong with it, without its name.
+        orientations: (N,) uint8, the EXIF orientation 1..8 of each file; 1 (upright) if it has none.
+        problems: position of a bad file -> what is wrong with it, without its name.
     """
 
     orientations: np.ndarray
@@ -55,15 +55,15 @@ class Inspection:
 
 
 def inspect_files(files: list[str], mode: str = "headers") -> Inspection:
-    """Checks every file, with a pool of threads.
+    """Orientations and problems of all files, found by a pool of threads.
 
     Args:
         files: full paths.
-        mode: `headers` (existence, format, end of the file: 13 000 files in about a second), `full` (decodes every
-            image) or `off` (nothing is read, existence is not checked, every orientation is 1).
+        mode: `headers` (existence, format, end of the file; 13 000 files take about a second), `full` (decodes every
+            image) or `off` (reads nothing, does not check existence; every orientation is 1).
 
     Raises:
-        UserError: for another mode. A bad file is no error here but an entry of `problems`.
+        UserError: for another mode. A bad file is not an error here; it is an entry of `problems`.
     """
     if mode not in MODES:
         raise UserError(f"image check {mode!r}: it must be one of {', '.join(MODES)}")
@@ -75,7 +75,7 @@ def inspect_files(files: list[str], mode: str = "headers") -> Inspection:
     def inspect_slice(start: int) -> list[tuple[int, str | None]]:
         return [inspect_file(file, mode == "full") for file in files[start : start + step]]
 
-    # Threads help where files answer slowly (network, cold disk) and in decoding; slices keep the overhead small.
+    # Threads help with slow files (network, cold disk) and with decoding; slices keep the overhead small.
     threads = 4 * (os.cpu_count() or 1)
     step = max(1, min(256, len(files) // threads))
     with strict_decoding(), ThreadPoolExecutor(threads) as pool:
@@ -88,7 +88,7 @@ def inspect_files(files: list[str], mode: str = "headers") -> Inspection:
 
 
 def inspect_file(file: str, full: bool) -> tuple[int, str | None]:
-    """EXIF orientation and problem (None: nothing found) of one file."""
+    """The EXIF orientation and the problem (None: no problem) of one file."""
     try:
         with open(file, "rb", buffering=0) as stream:
             head = stream.read(HEAD_BYTES)
@@ -98,7 +98,7 @@ def inspect_file(file: str, full: bool) -> tuple[int, str | None]:
     except FileNotFoundError:
         return 1, "no such file"
     except IsADirectoryError:
-        return 1, "is a folder, not an image"
+        return 1, "this is a folder, not an image"
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         return 1, f"cannot be read: {getattr(error, 'strerror', None) or error}"
     if not head:
@@ -107,13 +107,13 @@ def inspect_file(file: str, full: bool) -> tuple[int, str | None]:
     jpeg = head.startswith(JPEG_START)
     if not jpeg and not head.startswith(PNG_START):
         return 1, f"not a JPEG or PNG{_describe(head)}; convert it to one of them"
-    # Bytes after the end marker are harmless and common, so a missing marker is a suspicion and not yet a finding.
+    # Bytes after the end marker are harmless and common: a marker missing at the end does not prove damage.
     suspect = (JPEG_END if jpeg else PNG_END) not in tail
     return _open(file, jpeg, exif=jpeg and b"Exif\0\0" in head, decode=suspect or full, suspect=suspect)
 
 
 def _describe(head: bytes) -> str:
-    """` but a GIF image`, or nothing when the first bytes are not recognised."""
+    """The format of the file for the message, such as ` but a GIF image`; "" if it is not recognised."""
     for offset, signature, name in SIGNATURES:
         if head.startswith(signature, offset):
             return f" but {name}"
@@ -124,10 +124,10 @@ def _describe(head: bytes) -> str:
 
 
 def _open(file: str, jpeg: bool, exif: bool, decode: bool, suspect: bool) -> tuple[int, str | None]:
-    """Parses what comes before the pixels, and decodes them as well if asked to: EXIF orientation and problem.
+    """The EXIF orientation and the problem of an image. Parses its header, and with `decode` also its pixels.
 
-    A decoder fails on a broken header; damage behind it mostly gives wrong pixels and no error. An orientation that is
-    absent or unreadable is 1, as in image viewers.
+    A broken header is an error of the decoder; damage after it usually gives wrong pixels and no error. A missing or
+    unreadable orientation counts as 1, as in image viewers.
     """
     try:
         with Image.open(file, formats=("JPEG", "PNG")) as image:
@@ -138,7 +138,7 @@ def _open(file: str, jpeg: bool, exif: bool, decode: bool, suspect: bool) -> tup
         reason = str(error) or type(error).__name__
         cut = decode and (suspect or "truncated" in reason.lower())
         return 1, f"truncated or damaged at its end ({reason})" if cut else f"damaged ({reason})"
-    # Pillow takes a PNG that ends before its IEND chunk for whole; TensorFlow's decoder refuses it.
+    # Pillow accepts a PNG that ends before its IEND chunk; TensorFlow's decoder refuses it.
     if suspect and not jpeg and PNG_END not in Path(file).read_bytes():
         return 1, "truncated or damaged at its end (a PNG without its IEND chunk)"
     return orientation, None
@@ -147,14 +147,14 @@ def _open(file: str, jpeg: bool, exif: bool, decode: bool, suspect: bool) -> tup
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # damaged metadata of a sound image raises the same variety of errors as damaged pixels
+    except Exception:  # damaged metadata raises as many kinds of errors as damaged pixels
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 @contextmanager
 def strict_decoding() -> Iterator[None]:
-    """Pillow refuses truncated images, whatever the process has set, and is quiet about odd but sound files."""
+    """A context in which Pillow refuses truncated images, and does not warn about odd but intact files."""
     tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
         with warnings.catch_warnings():

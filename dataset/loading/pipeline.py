@@ -1,4 +1,4 @@
-"""tf.data: batches for training and for embedding."""
+"""The tf.data pipeline: batches for training and for embedding."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,8 +13,8 @@ from dataset.sampling import Sampler
 from runtime.errors import UserError
 from runtime.parallel import cores
 
-_LEAST_THREADS = 8  # for files that come slowly
-# Augmentations that cut `image_size` out of an image that comes larger.
+_LEAST_THREADS = 8  # for slow files
+# Augmentations that cut `image_size` out of a larger image.
 _CROPS = {"random_crop", "random_resized_crop"}
 
 
@@ -23,7 +23,7 @@ class _Loader:
 
     def __init__(self, files: list[str], orientations: np.ndarray, params: Any, shape: tuple[int, int]) -> None:
         self._files = tf.constant(files)
-        # Almost no data set has rotated photographs; those that have none pay nothing.
+        # Few data sets have rotated photographs; the others skip this work.
         self._orientations = tf.constant(orientations) if (orientations != 1).any() else None
         self._params, self._shape = params, shape
 
@@ -38,7 +38,7 @@ class _Loader:
 
         if self._params.pad_to_square and self._shape[0] != self._shape[1]:
             return resized()
-        # Resizing leaves an image of the right size as it is, but takes as long as decoding it.
+        # Resizing does not change an image of the right size, but takes as long as decoding it.
         fits = tf.reduce_all(tf.shape(image)[:2] == self._shape)
         return tf.ensure_shape(tf.cond(fits, lambda: image, resized), [*self._shape, self._params.image_channels])
 
@@ -46,7 +46,7 @@ class _Loader:
 def training_batches(
     files: list[str], orientations: np.ndarray, sampler: Sampler, params: Any, start: int, stop: int
 ) -> tf.data.Dataset:
-    """The batches of steps `start` .. `stop - 1`, a pure function of (seed, step).
+    """The batches of steps `start` .. `stop - 1`; each is a pure function of (seed, step).
 
     Yields:
         (images (B, H, W, C) uint8, labels (B,) int32, indices (B,) int64) with B = sampler.batch_size.
@@ -83,18 +83,18 @@ def embedding_batches(
     start: int = 0,
     stop: int | None = None,
 ) -> Iterator[tf.Tensor]:
-    """Images `start` .. `stop` - 1 (None: to the end) once, in order, without augmentation.
+    """Yields images `start` .. `stop` - 1 (None: to the end) once, in order, without augmentation.
 
-    A batch ends where the batches of the whole list do, so that an image has the same place in its batch wherever
-    reading starts; the first and the last batch are as small as they have to be.
+    Batches end at multiples of `batch_size` in the whole list. So an image has the same place in its batch wherever
+    reading starts; the first and the last batch may be smaller.
 
     Args:
         files: N paths.
         orientations: (N,) EXIF orientations.
-        params: of a run.
-        batch_size: images in a whole batch.
-        shape: (height, width) that images get; None is `image_size`.
-        start, stop: which of them.
+        params: parameters of the run.
+        batch_size: images in a full batch.
+        shape: (height, width) of the resized images; None is `image_size`.
+        start, stop: first image, and the one after the last.
 
     Yields:
         (n, H, W, C) uint8, n <= batch_size.
@@ -106,7 +106,7 @@ def embedding_batches(
     if start >= stop:
         return
     load = _Loader(files, orientations, params, shape or params.image_shape)
-    # The network needs the processor: a fixed number of threads of its own costs half as much as what tf.data chooses.
+    # The network needs the processor: a private pool of fixed size costs half as much as tf.data's own choice.
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = threads = max(_LEAST_THREADS, cores())
@@ -116,7 +116,7 @@ def embedding_batches(
         return tf.data.Dataset.range(first, last).map(load, parallel, deterministic=True).batch(batch_size)
 
     bounds = [start, *range((start // batch_size + 1) * batch_size, stop, batch_size), stop]
-    dataset = batches_of(start, bounds[1]).concatenate(batches_of(bounds[1], stop))  # the first may be a smaller one
+    dataset = batches_of(start, bounds[1]).concatenate(batches_of(bounds[1], stop))  # the first may be smaller
     batches = iter(dataset.prefetch(params.prefetch_threads).with_options(options))
     for first, last in pairwise(bounds):
         try:
@@ -127,21 +127,21 @@ def embedding_batches(
 
 
 def broken_image(files: list[str], channels: int, error: tf.errors.OpError) -> UserError:
-    """The clear error for a batch that failed: finds which of its files cannot be decoded.
+    """The error for a batch that failed. It names the file that cannot be decoded.
 
-    A decoding op inside tf.data cannot name its file, so that the few candidates are tried one by one.
+    A decoding op inside tf.data does not know its file, so this tries the files of the batch one by one.
     """
     for file in files:
         try:
             images.decode(tf.io.read_file(file), channels)
         except tf.errors.NotFoundError:
-            return UserError(f"{file}: no such file any more; restore it and run the same command again")
-        except tf.errors.InvalidArgumentError:  # what the decoder says of data that it cannot use
-            remedy = "replace it, or set check_images to 'full' and corrupt_images to 'skip' to leave such images out"
+            return UserError(f"{file}: no such file; restore it and repeat the command")
+        except tf.errors.InvalidArgumentError:  # the decoder's error for invalid data
+            remedy = "replace it, or set check_images to 'full' and corrupt_images to 'skip' to skip such images"
             return UserError(f"{file}: corrupt image data; {remedy}")
         except tf.errors.OpError as problem:
             return UserError(f"{file}: cannot be read: {_one_line(problem)}")
-    return UserError(f"{files[0]} or another of {len(files)} images: cannot be loaded: {_one_line(error)}")
+    return UserError(f"one of the {len(files)} images from {files[0]} on cannot be loaded: {_one_line(error)}")
 
 
 def _one_line(error: tf.errors.OpError) -> str:

@@ -10,38 +10,40 @@ from dataset.formats.prepared import PreparedDataset, open_prepared
 from dataset.loading.checked import CheckedImages, load_images
 from dataset.sampling import Sampler
 from runtime import plugins
+from runtime.counting import counted
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Training images and the batches that they come in."""
+    """Training images and the sampler of their batches."""
 
     prepared: PreparedDataset
     images: CheckedImages
     sampler: Sampler
 
     def summary(self) -> str:
-        """One line for the start of a run: what there is, and what an epoch sees of it."""
+        """A line for the log: the number of images and identities, and how many of them an epoch sees."""
         sampler, seen = self.sampler, self.sampler.images_per_epoch
         origin = f" {sampler.origin}" if sampler.origin else ""
-        skipped = f"; {len(self.images.skipped)} broken images left out" if self.images.skipped else ""
+        broken = len(self.images.skipped)
+        skipped = f"; {counted(broken, 'broken image')} skipped" if broken else ""
         return (
             f"data: {self.prepared.name} in {self.prepared.folder}, {len(self.images):,} images of "
             f"{len(sampler.identities):,} identities ({sampler.shortage}){origin}; an epoch is "
-            f"{sampler.steps_per_epoch} steps{sampler.epoch_has} and sees {seen:,} images "
+            f"{counted(sampler.steps_per_epoch, 'step')}{sampler.epoch_has} and sees {seen:,} images "
             f"({seen / len(self.images):.0%}){skipped}"
         )
 
 
-# EXIF orientations in the order in which quarter turns (clockwise) lead from one to the next.
+# EXIF orientations, each a clockwise quarter turn after the one before.
 _QUARTER_TURNS = ((1, 6, 3, 8), (2, 7, 4, 5))
 
 
 def with_rotated_identities(images: CheckedImages) -> CheckedImages:
-    """Each image four times: as it is, and turned by 90, 180 and 270 degrees under an identity of its own.
+    """Each image four times: unchanged, and turned by 90, 180 and 270 degrees as three new identities.
 
-    A usual augmentation of Omniglot, where a turned character is another character (Santoro et al., One-shot Learning
-    with Memory-Augmented Neural Networks). A turn is an EXIF orientation, which the pipeline undoes anyway.
+    This is usual on Omniglot, where a turned character is another character (Santoro et al., One-shot Learning with
+    Memory-Augmented Neural Networks). A turn is stored as an EXIF orientation, which the pipeline applies anyway.
     """
     following = np.arange(9, dtype=np.uint8)
     for cycle in _QUARTER_TURNS:
@@ -56,10 +58,10 @@ def with_rotated_identities(images: CheckedImages) -> CheckedImages:
 
 
 def load_training_set(params: Any) -> TrainingSet:
-    """Reads and checks what `dataset` names.
+    """The training set of the parameter `dataset`, checked.
 
     Raises:
-        UserError: for a data set, list or image that is missing or broken, or too little of them for a batch.
+        UserError: for a data set, list or image that is missing or broken, or when a batch needs more images.
     """
     prepared = open_prepared(params.dataset)
     images = load_images(prepared.train_csv, prepared.image_root, params.check_images, params.corrupt_images)

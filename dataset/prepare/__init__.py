@@ -1,1 +1,6 @@
-"""One command per public data set, from its download to a prepared folder. Nothing but commands is in here."""
+"""Commands that prepare data sets, one module per data set: `python -m dataset.prepare.NAME --help`.
+
+>>> from runtime import plugins
+>>> plugins.choices("dataset.prepare")[:4]
+['cars196', 'csv', 'cub', 'cuhk03']
+"""

@@ -1,12 +1,11 @@
-"""Cars196 (Stanford Cars) -> a prepared data set.
+"""Prepares Cars196 (Stanford Cars): train.csv with classes 1 to 98, test.csv with classes 99 to 196.
 
     python -m dataset.prepare.cars196 --root cars196 --out data/cars196
 
-As in the literature on metric learning: classes 1 to 98 are for training (train.csv), 99 to 196 for testing, each image
-a query against all others (test.csv). --root holds cars_annos.mat and car_ims, or the development kit's files and
-cars_train and cars_test; archives of images are read as they are, into OUT/images. With --crop the images are cut to
-their boxes. Krause et al.: 3D Object Representations for Fine-Grained Categorization, 3dRR 2013; the split is that of
-Song et al., CVPR 2016.
+This is the usual split for metric learning (Song et al., CVPR 2016). In test.csv, each image is a query against all
+others. --root must have cars_annos.mat and car_ims, or the files of the development kit with cars_train and cars_test.
+Archives of images are extracted to OUT/images. --crop cuts the images to their boxes. Source: Krause et al.: 3D Object
+Representations for Fine-Grained Categorization, 3dRR 2013.
 """
 
 import argparse
@@ -22,11 +21,11 @@ from dataset.sources.published_set import Command, Found
 from dataset.sources.stored_images import StoredImages
 
 TRAIN_CLASSES = 98
-IMAGES = {True: (8_054, 8_131), False: (4_052, 4_092)}  # training, test: of the whole set, of its official first half
+IMAGES = {True: (8_054, 8_131), False: (4_052, 4_092)}  # training and test images: whole set, official training half
 
 
 def benchmark(complete: bool) -> Benchmark:
-    """What was published; of the official training images alone, what the split makes of them."""
+    """The published description of the whole set, or of the split applied to the official training images."""
     train, test = IMAGES[complete]
     part = "" if complete else ", official training images only"
     return Benchmark(
@@ -38,7 +37,7 @@ def benchmark(complete: bool) -> Benchmark:
 
 
 def make_tables(cars: Cars) -> Tables:
-    """train.csv and test.csv, class by class; an identity is the name of a class, its number where no names are given.
+    """train.csv and test.csv, class by class. An identity is the name of a class, or its number if there are no names.
 
     Raises:
         UserError: when one of them would be empty.
@@ -49,21 +48,21 @@ def make_tables(cars: Cars) -> Tables:
 
 
 def notes_on(cars: Cars) -> tuple[str, ...]:
-    """What is to be said of annotations that are less than all."""
+    """Lines of the report about missing annotations."""
     notes = []
     if not cars.complete:
         what = f"the {cars.unlabelled} images of" if cars.unlabelled else "the images of"
         notes.append(
-            f"note: {what} cars_test are left out: their classes are not given ({LABELLED_TEST} has them); "
-            "published figures are of the whole set"
+            f"note: {what} cars_test are excluded, as their classes are missing (they are in {LABELLED_TEST}); "
+            "published results use the whole set"
         )
     if not cars.names:
-        notes.append(f"note: there is no {META}: identities are the numbers of the classes, not their names")
+        notes.append(f"note: there is no {META}; identities are numbers of classes instead of names")
     return tuple(notes)
 
 
 def find(args: argparse.Namespace) -> Found:
-    """The annotations, and what is wrong with the images in folders and archives."""
+    """The annotated images, checked, in folders or archives."""
     root = open_root(args.root, ())
     cars = read_cars(root)
     images = StoredImages(root, {path.split("/")[0] for path in cars.classes})
@@ -97,8 +96,8 @@ main = Command(
     "cars196",
     __doc__,
     find,
-    "cars_annos.mat and car_ims, or cars_train_annos.mat (here or in devkit) and cars_train, cars_test; images in "
-    "folders or in archives (.tgz, .tar)",
+    "folder with cars_annos.mat and car_ims; or with cars_train_annos.mat (here or in devkit), cars_train and "
+    "cars_test. The images may be in folders or in archives (.tgz, .tar)",
     crop="cut the images to their boxes",
 )
 

@@ -1,10 +1,10 @@
-"""CUB-200-2011 -> a prepared data set.
+"""Prepares CUB-200-2011: train.csv with the first 100 classes, test.csv with the other 100.
 
     python -m dataset.prepare.cub --root CUB_200_2011 --out data/cub
 
-As in the literature on metric learning: the first 100 classes are for training (train.csv), the other 100 for testing,
-each image a query against all others (test.csv). With --crop the images are cut to bounding_boxes.txt, into OUT/images.
-Wah et al.: The Caltech-UCSD Birds-200-2011 Dataset, 2011; the split is that of Song et al., CVPR 2016.
+This is the usual split for metric learning (Song et al., CVPR 2016). In test.csv, each image is a query against all
+others. --crop cuts the images to bounding_boxes.txt and writes them to OUT/images. Source: Wah et al.: The Caltech-UCSD
+Birds-200-2011 Dataset, 2011.
 """
 
 import argparse
@@ -32,10 +32,10 @@ BENCHMARK = Benchmark(
 
 
 def read_lists(root: Path) -> tuple[Tables, dict[str, str]]:
-    """train.csv and test.csv, their paths starting at root/images; and path -> number of the image.
+    """train.csv and test.csv, with paths that start in root/images; and path -> number of the image.
 
     Raises:
-        UserError: when an image has no class, a class no name, or an image lies in another class's folder.
+        UserError: when an image has no class, a class has no name, or an image is in the folder of another class.
     """
     images = read_words(root / "images.txt", "image_id path", once="image_id path")
     labels = dict(read_words(root / "image_class_labels.txt", "image_id class_id", once="image_id"))
@@ -43,13 +43,16 @@ def read_lists(root: Path) -> tuple[Tables, dict[str, str]]:
     labelled: list[tuple[int, Row]] = []
     for number, path in images:
         if number not in labels:
-            raise UserError(f"{root / 'image_class_labels.txt'}: no class for image {number} ({path})")
+            what = f"no class for image {number} ({path})"
+            raise UserError(f"{root / 'image_class_labels.txt'}: {what}; download it again")
         class_id = labels[number]
         if class_id not in classes or not class_id.isdecimal():
-            raise UserError(f"{root / 'classes.txt'}: no class {class_id}, which image {number} ({path}) has")
+            what = f"there is no class {class_id}, but image {number} ({path}) has it"
+            raise UserError(f"{root / 'classes.txt'}: {what}; download it again")
         name = classes[class_id]
         if path.split("/")[0] != name:
-            raise UserError(f"{root / 'images.txt'}: image {number} is {path}, but its class {class_id} is {name}")
+            what = f"image {number} is {path}, but its class {class_id} is {name}"
+            raise UserError(f"{root / 'images.txt'}: {what}; download it again")
         labelled.append((int(class_id), (name, path)))
     tables = split_classes(labelled, TRAIN_CLASSES, str(root / "image_class_labels.txt"))
     return tables, {path: number for number, path in images}
@@ -59,25 +62,26 @@ def read_boxes(path: Path, numbers: dict[str, str]) -> dict[str, Box]:
     """Path of an image -> its box.
 
     Raises:
-        UserError: for an image without a box, or one that is no four numbers.
+        UserError: for an image without a box, or a box that is not four numbers.
     """
     lines = {number: box for number, *box in read_words(path, "image_id x y width height", once="image_id")}
     boxes = {}
     for image, number in numbers.items():
         if number not in lines:
-            raise UserError(f"{path}: no box for image {number} ({image})")
+            raise UserError(f"{path}: no box for image {number} ({image}); download it again")
         try:
             x, y, width, height = map(float, lines[number])
         except ValueError:
             x = y = width = height = math.nan
         if not all(map(math.isfinite, (x, y, width, height))):
-            raise UserError(f"{path}: the box of image {number} is {' '.join(lines[number])!a}, no numbers")
+            what = f"the box of image {number} is {' '.join(lines[number])!a}"
+            raise UserError(f"{path}: {what}; it must be four numbers; download it again")
         boxes[image] = (x, y, width, height)
     return boxes
 
 
 def find(args: argparse.Namespace) -> Found:
-    """The lists, and the boxes if images are to be cut to them."""
+    """The lists, and with --crop the boxes."""
     root = open_root(args.root, (*PARTS, BOXES) if args.crop else PARTS)
     tables, numbers = read_lists(root)
     boxes = read_boxes(root / BOXES, numbers) if args.crop else {}
@@ -93,8 +97,8 @@ main = Command(
     "cub",
     __doc__,
     find,
-    "CUB_200_2011: images, images.txt, image_class_labels.txt, classes.txt, bounding_boxes.txt",
-    crop="cut the images to bounding_boxes.txt",
+    "folder CUB_200_2011 with images, images.txt, image_class_labels.txt, classes.txt, bounding_boxes.txt",
+    crop="cut the images to the boxes of bounding_boxes.txt",
 )
 
 if __name__ == "__main__":

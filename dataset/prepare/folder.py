@@ -1,10 +1,9 @@
-"""Any tree with one folder per class -> a prepared data set.
+"""Prepares a data set from a tree with one folder of images per identity.
 
     python -m dataset.prepare.folder --images pictures/shoes --out data/shoes
 
-Every folder that directly holds JPEG or PNG images is an identity, named by its path relative to --images. The
-identities are split at random into training and test ones: no identity is in both (train.csv and test.csv, the latter
-evaluated all against all).
+Every folder that directly contains JPEG or PNG images is an identity; its name is its path relative to --images. A
+random split puts each identity into train.csv or test.csv. test.csv is evaluated all against all.
 """
 
 import argparse
@@ -18,15 +17,17 @@ import numpy as np
 from dataset.formats.image_folders import is_image, walk_folders
 from dataset.formats.manifest import Row
 from dataset.formats.writing import LISTS, listed, next_step, refuse_overlap, write_with_images
+from dataset.sources.counts import describe
 from dataset.sources.image_check import find_problems, leave_out
 from dataset.sources.layout import open_root
-from dataset.sources.published_set import add_output, report_left_out
+from dataset.sources.published_set import add_output, report_skipped
 from runtime.arguments import Parser, number
+from runtime.counting import counted
 from runtime.errors import UserError, exit_code
 
 
 def find_images(images: Path, out: Path) -> tuple[list[Row], Counter[str], int]:
-    """Rows (identity, path), the other files by extension, and the number of images outside of any identity's folder.
+    """Rows (identity, path), the number of other files by extension, and the number of images in no identity's folder.
 
     Raises:
         UserError: as `walk_folders`.
@@ -47,7 +48,7 @@ def find_images(images: Path, out: Path) -> tuple[list[Row], Counter[str], int]:
 
 
 def split_identities(names: list[str], test_fraction: float, seed: int) -> tuple[set[str], set[str]]:
-    """Training and test identities: disjoint, at random, at least one each (no test identities for fraction 0)."""
+    """Random, disjoint sets of training and test identities, each with at least one (fraction 0: no test)."""
     count = int(test_fraction * len(names) + 0.5)
     if test_fraction > 0:
         count = min(max(count, 1), len(names) - 1)
@@ -56,22 +57,23 @@ def split_identities(names: list[str], test_fraction: float, seed: int) -> tuple
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """Reads the tree, checks it, splits it, writes the data set."""
+    """Reads the tree, checks and splits it, and writes the data set."""
     images, out = open_root(args.images, (), "--images"), Path(args.out).resolve()
     if args.copy:
         refuse_overlap(args.out, images)
     if out != images and out.is_relative_to(images):
-        raise UserError(f"--out {out} lies in --images {images}: other data there would be taken for identities")
+        what = f"--out {out} is inside --images {images}, so its folders would count as identities"
+        raise UserError(f"{what}; name another --out")
     rows, others, loose = find_images(images, out)
     if not rows:
-        where = "they lie directly in it, not in one folder per identity" if loose else "no JPEG or PNG in its folders"
+        where = "all images are directly in it" if loose else "no JPEG or PNG in its folders"
         seen = f" (there are {listed(others)})" if others else ""
-        raise UserError(f"--images {images}: no images of identities: {where}{seen}")
+        raise UserError(f"--images {images}: {where}{seen}; there must be one folder of images per identity")
     broken = find_problems(images, [path for _, path in rows], args.check)
     rows = list(leave_out(images, {"--images": rows}, broken, args.skip_broken)["--images"])
     sizes = Counter(identity for identity, _ in rows)
     if len(sizes) < 2:
-        raise UserError(f"--images {images}: {len(sizes)} identities with images; at least 2 are needed")
+        raise UserError(f"--images {images}: only one identity has images; there must be at least 2")
 
     train, test = split_identities(list(sizes), args.test_fraction, args.seed)
     chosen = {"train.csv": train, "test.csv": test} if test else {"train.csv": train}
@@ -92,30 +94,31 @@ def prepare(args: argparse.Namespace) -> None:
     info |= {"licence": args.licence, "counts": counts}
     write_with_images(out, images, tables, info, args.copy)
 
-    print(f"train.csv: {counts['train_images']} images of {len(train)} identities")
-    if test:
-        print(f"test.csv: {counts['test_images']} images of {len(test)} other identities")
+    for line in describe(tables, counts):
+        print(line)
     if len(train) == 1:
-        print("warning: one identity is left to train on, and triplets need two: lower --test_fraction, or add images")
+        print("warning: train.csv has one identity, but triplets need two; lower --test_fraction, or add images")
     if single:
-        print(f"identities with one image only: {len(single)} ({len(single & test)} in test.csv)")
+        print(
+            f"{counted(len(single), 'identity', 'identities')} with only one image ({len(single & test)} in test.csv)"
+        )
     if test and test <= single:
-        print("warning: every test identity has one image only: nothing can be retrieved, the evaluation will refuse")
+        print("warning: every identity of test.csv has only one image, so there is nothing to retrieve; add images")
     if loose:
-        print(f"{loose} images left out: they lie in --images itself, in no class")
-    report_left_out(counts)
+        print(f"skipped {counted(loose, 'image')} directly in --images: they belong to no identity")
+    report_skipped(counts)
     print(next_step(args.out))
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Parser(prog="python -m dataset.prepare.folder", description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", required=True, metavar="DIR", help="the tree of images, one folder per identity")
+    parser.add_argument("--images", required=True, metavar="DIR", help="tree of images with one folder per identity")
     add_output(parser)
-    share = "share of identities for test.csv (default 0.5; 0: no test)"
+    share = "fraction of the identities for test.csv (default: 0.5; 0: no test.csv)"
     parser.add_argument("--test_fraction", type=number(float, 0, 0.99), default=0.5, metavar="X", help=share)
-    parser.add_argument("--seed", type=int, default=0, help="of the random split (default 0)")
-    parser.add_argument("--licence", default="not stated", help="licence of the images, for dataset.json")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the split (default: 0)")
+    parser.add_argument("--licence", default="not stated", help="licence of the images, recorded in dataset.json")
     return exit_code(lambda: prepare(parser.parse_args(argv)))
 
 

@@ -1,10 +1,9 @@
-"""Market-1501 -> a prepared data set.
+"""Prepares Market-1501: train.csv, query.csv, gallery.csv, and multi_query.csv if gt_bbox is there.
 
     python -m dataset.prepare.market1501 --root Market-1501-v15.09.15 --out data/market1501
 
-train.csv from bounding_box_train, query.csv from query, gallery.csv from bounding_box_test with its junk (identity -1)
-and distractors (0000); multi_query.csv from gt_bbox, if that is there. Zheng et al.: Scalable Person Re-identification:
-A Benchmark, ICCV 2015.
+They are the images of bounding_box_train, query, bounding_box_test and gt_bbox. The gallery includes junk (identity -1)
+and distractors (0000). Source: Zheng et al.: Scalable Person Re-identification: A Benchmark, ICCV 2015.
 """
 
 import argparse
@@ -33,10 +32,10 @@ BENCHMARK = Benchmark(
 
 
 def multi_query(rows: list[Row], query: list[Row]) -> list[Row]:
-    """The hand-drawn boxes that belong to a query: of its identity and camera, side by side.
+    """The hand-drawn boxes with the identity and camera of a query, sorted by both.
 
     Args:
-        rows: of gt_bbox, which has the training identities as well.
+        rows: the rows of gt_bbox, which also has training identities.
         query: the rows of query.csv.
     """
     asked = {(row[0], row[2]) for row in query}
@@ -44,7 +43,7 @@ def multi_query(rows: list[Row], query: list[Row]) -> list[Row]:
 
 
 def find(args: argparse.Namespace) -> Found:
-    """What the names in the three folders state, and in gt_bbox."""
+    """The images of the three folders and of gt_bbox."""
     root = open_root(args.root, tuple(FOLDERS.values()))
     tables, others = read_splits(root, "market1501")
     if (root / MULTI_QUERY).is_dir():
@@ -52,7 +51,7 @@ def find(args: argparse.Namespace) -> Found:
         others += more
         if rows := multi_query(rows, tables["query.csv"]):
             tables["multi_query.csv"] = rows
-    lack = f"no multi_query.csv: {args.root} has no {MULTI_QUERY} with boxes of the queries"
+    lack = f"note: no multi_query.csv, as {args.root} has no {MULTI_QUERY} with boxes of the queries"
     notes = () if "multi_query.csv" in tables else (lack,)
     return Found(BENCHMARK, root, tables, others, notes=notes)
 
@@ -61,7 +60,7 @@ main = Command(
     "market1501",
     __doc__,
     find,
-    "Market-1501-v15.09.15: bounding_box_train, query, bounding_box_test, and perhaps gt_bbox",
+    "folder Market-1501-v15.09.15 with bounding_box_train, query, bounding_box_test, and optionally gt_bbox",
 )
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""MARS -> a prepared data set.
+"""Prepares MARS: train.csv, query.csv and gallery.csv, with tracks in the column `sequence`.
 
     python -m dataset.prepare.mars --root MARS --out data/mars
 
-Tracks of people, from info/tracks_{train,test}_info.mat, over the images of bbox_train and bbox_test; the column
-`sequence` says which images are one track. gallery.csv has all test tracks and query.csv those that query_IDX names, as
-in the authors' evaluation: what a query has in common with the gallery, its own track, is left out with its camera.
-Zheng et al.: MARS: A Video Benchmark for Large-Scale Person Re-identification, ECCV 2016.
+The tracks are defined by info/tracks_{train,test}_info.mat, over the images of bbox_train and bbox_test. As in the
+authors' evaluation, gallery.csv has all test tracks, and query.csv has those of query_IDX. A query's own track is
+excluded from its ranking, like all gallery images of its identity and camera. Source: Zheng et al.: MARS: A Video
+Benchmark for Large-Scale Person Re-identification, ECCV 2016.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from dataset.sources.published_set import Command, Found
 from dataset.sources.tracks import read_names, read_queries, read_tracks, track_rows
 from runtime.errors import UserError
 
-# Of each split: folder of images, list of their names, table of tracks, its variable.
+# For each split: folder of images, list of their names, table of tracks, variable of the table.
 TRAIN = ("bbox_train", "info/train_name.txt", "info/tracks_train_info.mat", "track_train_info")
 TEST = ("bbox_test", "info/test_name.txt", "info/tracks_test_info.mat", "track_test_info")
 QUERIES = ("info/query_IDX.mat", "query_IDX")
@@ -49,14 +49,14 @@ def read_split(root: Path, split: tuple[str, str, str, str]) -> list[list[Row]]:
 
 
 def find(args: argparse.Namespace) -> Found:
-    """Lists and tables, held against each other."""
+    """The tracks of lists and tables, checked against each other."""
     root = open_root(args.root, LISTS if args.check == "off" else (TRAIN[0], TEST[0], *LISTS))
     train, test = read_split(root, TRAIN), read_split(root, TEST)
     queries = read_queries(root / QUERIES[0], QUERIES[1], len(test))
     nobody = [number + 1 for number in queries if test[number][0][0] in (JUNK, DISTRACTOR)]
     if nobody:
         what = f"the track {nobody[0]} is junk or a distractor"
-        raise UserError(f"{root / QUERIES[0]}: {what}; take all files from one download")
+        raise UserError(f"{root / QUERIES[0]}: {what}; use files from one download")
     tables = {
         "train.csv": [row for track in train for row in track],
         "query.csv": [row for number in queries for row in test[number]],
@@ -65,7 +65,7 @@ def find(args: argparse.Namespace) -> Found:
     return Found(BENCHMARK, root, tables)
 
 
-main = Command("mars", __doc__, find, "the folder that holds bbox_train, bbox_test and info")
+main = Command("mars", __doc__, find, "folder with bbox_train, bbox_test and info")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,12 +1,12 @@
-"""Omniglot's official archives -> a prepared data set with the published split.
+"""Prepares Omniglot from its official archives: train.csv with 964 characters, test.csv with 659 others.
 
     python -m dataset.prepare.omniglot --background images_background.zip --evaluation images_evaluation.zip \\
         --out data/omniglot
 
-1 623 handwritten characters of 50 alphabets, each drawn by 20 people (Lake, Salakhutdinov, Tenenbaum: Human-level
-concept learning through probabilistic program induction, Science 2015). The 964 background characters are for training
-(train.csv), the 659 evaluation characters for testing, all against all (test.csv). The small archives
-images_background_small1.zip and images_background_small2.zip may stand for the large one; give --background twice.
+It has 1 623 handwritten characters of 50 alphabets, each drawn by 20 people (Lake, Salakhutdinov, Tenenbaum:
+Human-level concept learning through probabilistic program induction, Science 2015). As published, the background
+characters are for training, and the evaluation characters for testing, all against all. --background may be given
+twice, with images_background_small1.zip and images_background_small2.zip instead of images_background.zip.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dataset.formats.writing import next_step, write_image, write_with_images
 from runtime.arguments import Parser
+from runtime.counting import counted
 from runtime.errors import UserError, exit_code
 
 ORIGIN = "Omniglot, https://github.com/brendenlake/omniglot"
@@ -31,7 +32,7 @@ MEMBER = re.compile(r"([^/]+)/([^/]+)/(character\d+)/(\d+_(0[1-9]|1\d|20)\.png)"
 
 @dataclass(frozen=True)
 class Drawing:
-    """One image of an archive; `crc` and `size` are those of its uncompressed bytes."""
+    """One image in an archive; `crc` and `size` refer to its uncompressed bytes."""
 
     archive: str
     member: str
@@ -44,20 +45,20 @@ class Drawing:
 
     @property
     def content(self) -> tuple[str, int, int]:
-        """What an image is known by; its file name NNNN_DD.png has the number of the character among all 1 623."""
+        """A key for equal images. The file name NNNN_DD.png has the number of the character among all 1 623."""
         return self.file, self.crc, self.size
 
     @property
     def path(self) -> str:
-        """Where it is extracted to, relative to the image root."""
+        """The path of the extracted image, relative to the image root."""
         return f"{self.role}/{self.identity}/{self.file}"
 
 
 def list_drawings(archive: str, role: str) -> list[Drawing]:
-    """The drawings of one archive, from its table of contents.
+    """The drawings in one archive, according to its table of contents.
 
     Raises:
-        UserError: when it is missing, no zip, unsafe, of another layout, or the archive of the other role.
+        UserError: when the archive is missing, not a zip archive, unsafe, of another layout, or for the other role.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -71,7 +72,7 @@ def list_drawings(archive: str, role: str) -> list[Drawing]:
     for info in members:
         name = info.filename
         if ".." in PureWindowsPath(name).parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
-            raise UserError(f"--{role} {archive}: its member {name!r} points outside of the archive; do not use it")
+            raise UserError(f"--{role} {archive}: its member {name!r} leads outside the archive; use another download")
         if (match := MEMBER.fullmatch(name)) and match[1] != "__MACOSX":
             top, alphabet, character, file, drawer = match.groups()
             tops.add(top)
@@ -87,10 +88,10 @@ def list_drawings(archive: str, role: str) -> list[Drawing]:
 
 
 def merge(archives: list[str], role: str) -> list[Drawing]:
-    """The drawings of all archives of a role, sorted by identity and file, each once.
+    """The drawings in all archives of a role, sorted by identity and file, each once.
 
     Raises:
-        UserError: when two archives hold different images under one name, or one character under two names.
+        UserError: when two archives have different images of one name, or one character under two names.
     """
     by_name: dict[tuple[str, str], Drawing] = {}
     by_number: dict[str, Drawing] = {}
@@ -106,7 +107,7 @@ def merge(archives: list[str], role: str) -> list[Drawing]:
 
 
 def extract(sets: dict[str, list[Drawing]], folder: Path) -> int:
-    """Writes the drawings that are not there yet into `folder`, under their paths; the number written."""
+    """Writes the drawings that `folder` lacks, under their paths. Returns the number written."""
     archives: dict[str, list[Drawing]] = {}
     for drawing in sets["background"] + sets["evaluation"]:
         archives.setdefault(drawing.archive, []).append(drawing)
@@ -120,17 +121,19 @@ def extract(sets: dict[str, list[Drawing]], folder: Path) -> int:
                     damage = f"{archive}: its member {drawing.member} cannot be unpacked ({error})"
                     raise UserError(f"{damage}; download the archive again") from error
                 if not data.startswith(PNG_START):
-                    raise UserError(f"{archive}: its member {drawing.member} is no PNG image")
+                    what = f"its member {drawing.member} is not a PNG image"
+                    raise UserError(f"{archive}: {what}; download the archive again")
                 written += write_image(folder / drawing.path, data)
     return written
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """Reads the tables of contents, checks them, extracts, writes the data set."""
+    """Checks the tables of contents, extracts the images, and writes the data set."""
     sets = {"background": merge(args.background, "background"), "evaluation": merge([args.evaluation], "evaluation")}
     shared = {d.content for d in sets["background"]} & {d.content for d in sets["evaluation"]}
     if shared:
-        what = f"the background and the evaluation archives share {len(shared)} images ({min(shared)[0]} ...)"
+        images = counted(len(shared), "image")
+        what = f"the background and the evaluation archives share {images} (such as {min(shared)[0]})"
         raise UserError(f"{what}; give images_background*.zip and images_evaluation.zip")
 
     tables, counts, checksum = {}, {}, 0
@@ -150,12 +153,13 @@ def prepare(args: argparse.Namespace) -> None:
     for role, table in (("background", "train"), ("evaluation", "test")):
         images, characters = counts[f"{table}_images"], counts[f"{table}_identities"]
         published = PUBLISHED_CHARACTERS[role]
-        print(f"{table}.csv: {images} images of {characters} characters")
+        print(f"{table}.csv: {images:,} images of {characters:,} characters")
         if characters != published or images != published * DRAWERS:
-            print(f"  the published {role} set has {published * DRAWERS} images of {published} characters")
+            print(f"  the published {role} set has {published * DRAWERS:,} images of {published:,} characters")
     both = {d.identity for d in sets["background"]} & {d.identity for d in sets["evaluation"]}
     if both:
-        print(f"  {len(both)} names ({min(both)} ...) stand in both sets, for different characters")
+        names = counted(len(both), "name")
+        print(f"  {names} in both sets for different characters, such as {min(both)}")
     print(next_step(args.out))
 
 
@@ -163,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Parser(prog="python -m dataset.prepare.omniglot", description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--background", required=True, action="append", metavar="A.zip", help="images_background*.zip; may be repeated"
+        "--background", required=True, action="append", metavar="A.zip", help="images_background*.zip; repeatable"
     )
     parser.add_argument("--evaluation", required=True, metavar="E.zip", help="images_evaluation.zip")
     parser.add_argument("--out", required=True, metavar="data/omniglot", help="folder of the prepared data set")

@@ -1,10 +1,10 @@
-"""Stanford Online Products -> a prepared data set.
+"""Prepares Stanford Online Products: train.csv, and test.csv with other products.
 
     python -m dataset.prepare.sop --root Stanford_Online_Products --out data/sop
 
-train.csv from Ebay_train.txt, test.csv from Ebay_test.txt, whose products are others; each test image is a query
-against all other test images. An identity is a class_id: one product on sale. Song et al.: Deep Metric Learning via
-Lifted Structured Feature Embedding, CVPR 2016.
+They are the lists Ebay_train.txt and Ebay_test.txt. An identity is a class_id: one product on sale. Each test image is
+a query against all others. Source: Song et al.: Deep Metric Learning via Lifted Structured Feature Embedding, CVPR
+2016.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def find(args: argparse.Namespace) -> Found:
     """Both lists.
 
     Raises:
-        UserError: as `read_words`, and when they have a product in common.
+        UserError: as `read_words`, and when the lists share a product.
     """
     root = open_root(args.root, tuple(LISTS.values()))
     tables = {}
@@ -42,12 +42,12 @@ def find(args: argparse.Namespace) -> Found:
         tables[table] = [(identity, path) for _, identity, _, path in words]
     if shared := shared_identities(tables):
         files = " and ".join(LISTS.values())
-        raise UserError(f"{root}: class_id {shared[0]} is in {files}; these must have no class in common")
+        raise UserError(f"{root}: class_id {shared[0]} is in both {files}; download both again")
     return Found(BENCHMARK, root, tables)
 
 
 main = Command(
-    "sop", __doc__, find, "Stanford_Online_Products: Ebay_train.txt, Ebay_test.txt and the folders of images"
+    "sop", __doc__, find, "folder Stanford_Online_Products with Ebay_train.txt, Ebay_test.txt and the image folders"
 )
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""Makes a small video data set from a seed: renders snippets in ImageNet VID's layout, crops them, curates them.
+"""Renders short videos of look-alike objects and prepares a data set of them, in the layout of ImageNet VID.
 
     python -m dataset.prepare.synthetic_vid --out data/synthetic_vid
 
-The result is a prepared data set (see dataset.formats.prepared) with the evaluation sets train_eval, val_eval,
-easy_val_eval and query_gallery. Instances in validation do not occur in training. The same settings give the same
-files, byte for byte; an interrupted run resumes when it is started again.
+The data set has the evaluation sets train_eval, val_eval, easy_val_eval and query_gallery. No object is in both
+training and validation. Equal settings give equal files, byte for byte. To resume an interrupted command, repeat it.
 """
 
 import argparse
@@ -30,45 +29,45 @@ from runtime.json_files import read_json, write_json
 from runtime.parallel import cores, run_parallel
 from runtime.progress import Progress
 
-GENERATOR = 2  # raise it when the same settings give other files than before
-MIN_FRAMES = 3  # so that a snippet has a first third and a rest
-MAX_SNIPPETS = 99_999  # five digits in their names
+GENERATOR = 2  # raise it when equal settings give other files than before
+MIN_FRAMES = 3  # a snippet needs a first third and a rest
+MAX_SNIPPETS = 99_999  # names have five digits
 FRAMES_FOLDER = "vid"
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads and checks the command line.
+    """The arguments of the command line, checked.
 
     Raises:
-        UserError: when an argument is unknown, missing or not what it should be.
+        UserError: when an argument is unknown, missing or invalid.
     """
     parser = Parser(
         prog="python -m dataset.prepare.synthetic_vid",
-        description="Renders short videos of look-alike objects and makes a prepared data set of them.",
+        description=__doc__.partition("\n")[0],
     )
-    parser.add_argument("--out", required=True, type=Path, help="folder to make, such as data/synthetic_vid")
+    parser.add_argument("--out", required=True, type=Path, help="output folder, such as data/synthetic_vid")
     for name, default, low, high, text in (
-        ("seed", 0, 0, 2**63 - 1, "another seed gives other objects, videos and episodes"),
-        ("train_snippets", 150, 1, MAX_SNIPPETS, "videos to train on"),
-        ("val_snippets", 60, 1, MAX_SNIPPETS, "videos to validate on"),
-        ("frames", 8, MIN_FRAMES, 999_999, "frames of each video"),
-        ("episodes", 500, 1, 10**6, "episodes of each of the three episode sets"),
-        ("workers", min(8, cores()), 1, 256, "processes"),
+        ("seed", 0, 0, 2**63 - 1, "random seed of objects, videos and episodes"),
+        ("train_snippets", 150, 1, MAX_SNIPPETS, "number of training videos"),
+        ("val_snippets", 60, 1, MAX_SNIPPETS, "number of validation videos"),
+        ("frames", 8, MIN_FRAMES, 999_999, "frames per video"),
+        ("episodes", 500, 1, 10**6, "episodes in each of the three episode sets"),
+        ("workers", min(8, cores()), 1, 256, "number of processes"),
     ):
-        text = f"{text} (default %(default)s)"
+        text = f"{text} (default: %(default)s)"
         parser.add_argument(f"--{name}", type=number(int, low, high), default=default, metavar="N", help=text)
-    kept = f"keep frames and annotations, in OUT/{FRAMES_FOLDER}"
+    kept = f"keep the frames and annotations in OUT/{FRAMES_FOLDER}"
     parser.add_argument("--keep_frames", action="store_true", help=kept)
-    only = f"write only the annotations, to OUT/{FRAMES_FOLDER}: input for dataset.prepare.imagenetvid index"
+    only = f"write only annotations, to OUT/{FRAMES_FOLDER}, as input for dataset.prepare.imagenetvid index"
     parser.add_argument("--annotations_only", action="store_true", help=only)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prepares the data set that the command line asks for.
+    """Prepares the data set.
 
     Raises:
-        UserError: bad arguments, or OUT holds something else than this data set or a part of it.
+        UserError: for invalid arguments, or when OUT has other files than this data set.
     """
     arguments = parse_arguments(argv)
     settings = {"generator": GENERATOR, **vars(arguments)}
@@ -90,28 +89,28 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def already_prepared(out: Path, settings: dict[str, Any]) -> bool:
-    """True when `out` is complete and made with `settings`, False when it is to be made or to be finished.
+    """Whether `out` is complete; False if it must be made or finished.
 
     Raises:
-        UserError: when `out` holds anything else.
+        UserError: when `out` has other files, or files of other settings.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     if not out.is_dir():
-        raise UserError(f"{out}: a file is in the place of the folder; give another --out")
+        raise UserError(f"{out}: this is a file, not a folder; give another --out")
     if not (out / "settings.json").exists():
-        raise UserError(f"{out}: not empty and not made by this command; give another --out")
+        raise UserError(f"{out}: this folder is not empty and was not made by this command; give another --out")
     found = read_json(out / "settings.json")
     if found != settings:
         found = found if isinstance(found, dict) else {}
         names = [name for name in {**settings, **found} if settings.get(name) != found.get(name)]
         differences = ", ".join(f"{name} {found.get(name)} instead of {settings.get(name)}" for name in names)
-        raise UserError(f"{out}: made with other settings ({differences}); give another --out or remove the folder")
+        raise UserError(f"{out}: it was made with other settings ({differences}); give another --out or delete it")
     return (out / "dataset.json").exists()
 
 
 def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]:
-    """Renders, crops, curates and writes everything below `out`; dataset.json comes last. Returns the counts."""
+    """Renders and crops the videos, and writes the data set, with dataset.json last. Returns the counts."""
     seed, root = settings["seed"], out / FRAMES_FOLDER
     render(root, settings, workers)
     train, val = _read(root, "train", workers), _read(root, "val", workers)
@@ -123,7 +122,7 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
         random_crop_episodes(val, "easy_val_eval", settings["episodes"], seed),
     ]
     if not rows:
-        raise UserError("no object is seen twice in the training snippets; give more --train_snippets or --frames")
+        raise UserError("no object is seen twice in the training videos; raise --train_snippets or --frames")
 
     crops = [object_crops(root, out, frame) for snippet in train + val for frame in snippet.frames if frame.objects]
     crops += [task for episodes in episode_sets for task in episodes.random_crop_tasks(root, out)]
@@ -133,7 +132,7 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
         raise UserError(f"{cut.problems[0].file}: {cut.problems[0].problem}")
 
     if not query:
-        print("query_gallery: left out: no object is seen both early and late in a validation snippet")
+        print("query_gallery: skipped, as no object is seen both early and late in a validation video")
     for episodes in episode_sets:
         if episodes.shortfall:
             print(episodes.shortfall)
@@ -162,7 +161,7 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
 
 
 def render(root: Path, settings: dict[str, Any], workers: int, pixels: bool = True) -> None:
-    """Writes frames and annotations, or only these, below `root`."""
+    """Writes frames and annotations below `root`; without `pixels`, only the annotations."""
     numbers = {"train": settings["train_snippets"], "val": settings["val_snippets"]}
     snippets = [(split, number) for split, count in numbers.items() for number in range(count)]
     progress = Progress("rendered", len(snippets), "snippets")

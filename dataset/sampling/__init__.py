@@ -1,37 +1,43 @@
-"""Which images make batch number `step`: one module per way of sampling.
+"""Sampling: which images make the batch of a step. One module per way of sampling.
 
-A module here is one way. It defines
+Each module here defines
 
     make(labels, params, sequences=None) -> Sampler
 
 with `labels` (N,), the identity of every training image, the run's parameters, and `sequences` (N,), the sequence of
-every image, or None. It raises a UserError where no batch can be made. A sampler is a pure function of (seed, step): no
-state is carried from batch to batch, so that resuming a run, repeating it, or sharding it over workers needs nothing
-but the step.
+every image, or None. It raises a UserError if no batch can be made. A sampler is a pure function of (seed, step)
+without any state: resuming a run, repeating it, or sharding it over workers needs only the step.
 
-Needs no TensorFlow.
+No TensorFlow.
+
+>>> import numpy as np
+>>> from dataset.sampling.pk import PKSampler
+>>> sampler = PKSampler(np.array(["ann", "ann", "ann", "bob", "bob", "cat", "cat"]), batch_p=2, batch_k=2, seed=0)
+>>> sampler.steps_per_epoch, len(sampler.batch(0)), len(set(sampler.codes[sampler.batch(0)]))
+(2, 4, 2)
 """
 
 import numpy as np
 
+from runtime.counting import counted
 from runtime.errors import UserError
 
-# The streams of random numbers that one seed feeds: the order of an epoch, and what is drawn besides.
+# One seed feeds two streams of random numbers: the order of an epoch, and all other draws.
 ORDER, DRAW = 0, 1
 
 
 class Sampler:
-    """What `make` gives. A way of sampling defines `batch` and sets what its constructor has to.
+    """The images of each batch, as returned by `make`. A subclass defines `batch` and sets some of the attributes.
 
     Attributes:
         identities: (I,) the different identities, sorted.
         codes: (N,) the position of every image's identity in `identities`.
         counts: (I,) images per identity.
-        batch_size: images in a batch; set by the way of sampling, as the next two.
+        batch_size: images in a batch; set by the subclass, like the next two.
         steps_per_epoch: batches in an epoch.
-        images_per_epoch: how many different images an epoch shows at least.
-        shortage, origin, epoch_has: words for the summary at the start: how many identities have too few images, which
-            sequences they come from (where batches depend on them), what an epoch has besides its steps.
+        images_per_epoch: the smallest number of different images that an epoch shows.
+        shortage, origin, epoch_has: texts for the summary at the start: how many identities have too few images, which
+            sequences they come from (if batches depend on them), what else an epoch has.
     """
 
     batch_size: int
@@ -55,13 +61,13 @@ class Sampler:
         """Raises a UserError unless there are two images of one identity and one of another."""
         if len(self.identities) < 2:
             raise UserError(
-                f"the training set has {len(self.identities)} identities; triplets need at least 2: "
-                f"add images of another identity"
+                f"the training set has only {counted(len(self.identities), 'identity', 'identities')}, but triplets "
+                f"need at least 2; add images of another identity"
             )
         if self.counts.max() < 2:
             raise UserError(
-                "no identity of the training set has 2 images, so that there is no triplet; "
-                "add images, or look whether the identities in train.csv are right"
+                "no identity of the training set has 2 images, so there is no triplet; "
+                "add images, or check the identities in train.csv"
             )
 
 
@@ -71,22 +77,22 @@ def generator(seed: int, stream: int, number: int) -> np.random.Generator:
 
 
 def epoch_order(things: int, batch: int, seed: int, epoch: int) -> np.ndarray:
-    """Each of `things` >= `batch` numbers in an order new for each epoch, the last batch filled up with other ones.
+    """The numbers below `things` (at least `batch`) in a new order for each epoch, with the last batch filled up.
 
     Returns:
-        (ceil(things / batch) * batch,): no number comes twice in a batch.
+        (ceil(things / batch) * batch,): no number occurs twice in a batch.
     """
     random = generator(seed, ORDER, epoch)
     return fill_up(random.permutation(things), batch, random)
 
 
 def fill_up(order: np.ndarray, batch: int, random: np.random.Generator) -> np.ndarray:
-    """An order of at least `batch` different numbers, the last batch filled up with other ones, drawn at random.
+    """The numbers of `order` (at least `batch`, all different); random other ones fill up the last batch.
 
     Returns:
-        (ceil(len(order) / batch) * batch,): no number comes twice in a batch.
+        (ceil(len(order) / batch) * batch,): no number occurs twice in a batch.
     """
     missing = -len(order) % batch
-    # The filling comes from before the last batch's own numbers, so that none is twice in it.
+    # Numbers before the last batch fill it up: none of them is in it already.
     own = len(order) - (batch - missing)
     return np.concatenate([order, random.choice(order[:own], missing, replace=False)]) if missing else order

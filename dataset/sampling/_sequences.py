@@ -1,6 +1,6 @@
-"""Identities that come from one sequence: kept apart in PK batches, or brought together.
+"""Identities of one sequence, in different PK batches or in the same batch.
 
-A sequence is a video, where it shows several objects: on ImageNet VID a snippet, and an identity is one of its objects.
+A sequence is a video that shows several objects. In ImageNet VID it is a snippet; each of its objects is an identity.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ from dataset.sampling import ORDER, fill_up, generator
 
 
 def linked(codes: np.ndarray, sequences: np.ndarray | None) -> np.ndarray:
-    """Numbers the groups of identities that share sequences, directly or through other identities.
+    """(I,) the group of every identity. A group shares sequences, directly or through other identities.
 
     Args:
-        codes: (N,) identity of every image, as a number 0..I-1; each of them comes.
-        sequences: (N,) sequence of every image; an empty one links nothing. None for no sequences at all.
+        codes: (N,) identity of every image, as a number 0..I-1; each number occurs.
+        sequences: (N,) sequence of every image, empty for none; or None.
 
     Returns:
-        (I,) the group 0..G-1 of every identity. G = I where no two identities share a sequence.
+        (I,) numbers 0..G-1. G = I if no two identities share a sequence.
     """
     identities = int(codes.max()) + 1
     if sequences is None:
@@ -32,20 +32,20 @@ def linked(codes: np.ndarray, sequences: np.ndarray | None) -> np.ndarray:
 
 
 def batches_apart(groups: np.ndarray, batch: int) -> int:
-    """Batches of an epoch of `apart`: the largest group (of (I,) group numbers) needs as many as it has members."""
+    """Batches in an epoch of `apart`, given (I,) group numbers: at least the size of the largest group."""
     return max(-(-len(groups) // batch), int(np.bincount(groups).max()))
 
 
 def apart(groups: np.ndarray, batch: int, seed: int, epoch: int) -> np.ndarray:
-    """An epoch of batches in which no two identities are of one group.
+    """An epoch of batches, each with at most one identity per group.
 
-    Every identity comes in one batch; batches are filled up with other ones: each time a group that is not in the
-    batch yet is drawn, and one of its identities.
+    Every identity gets a place in one batch. Free places are filled at random: first draw a group that is not in the
+    batch yet, then one of its identities.
 
     Args:
         groups: (I,) group of every identity, 0..G-1, with G >= `batch`.
         batch: P, identities in a batch.
-        seed, epoch: the order is a pure function of them, and new for each epoch.
+        seed, epoch: they determine the order, which is new for each epoch.
 
     Returns:
         (batches_apart(groups, batch) * P,) identities.
@@ -53,15 +53,15 @@ def apart(groups: np.ndarray, batch: int, seed: int, epoch: int) -> np.ndarray:
     random = generator(seed, ORDER, epoch)
     batches, sizes = batches_apart(groups, batch), np.bincount(groups)
     members, offsets = np.argsort(groups, kind="stable"), np.cumsum(sizes) - sizes
-    # Dealt out like cards: number i to batch i mod `batches`. A group's members follow one another and are not more
-    # than the batches, so no batch gets two of them.
+    # Dealt like cards: identity i goes to batch i mod `batches`. The members of a group are consecutive and no more
+    # than `batches`, so no batch gets two of them.
     table = np.full((batch, batches), -1)
     table.reshape(-1)[: len(groups)] = _side_by_side(groups, random)
     table = table.T  # (batches, P)
     for column in range(len(groups) // batches, batch):
         rows = np.flatnonzero(table[:, column] < 0)
         taken = np.sort(groups[table[rows, :column]], axis=1)  # (rows, column)
-        # A number among the groups that are not taken, then the taken ones before it stepped over.
+        # Draw a number among the free groups, then skip the taken ones before it.
         free = random.integers(0, len(sizes) - column, len(rows))
         drawn = free + (taken - np.arange(column) <= free[:, None]).sum(axis=1)
         table[rows, column] = members[offsets[drawn] + random.integers(0, sizes[drawn])]
@@ -70,11 +70,10 @@ def apart(groups: np.ndarray, batch: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def together(groups: np.ndarray, batch: int, seed: int, epoch: int) -> np.ndarray:
-    """An epoch of batches in which the identities of one group stand side by side.
+    """An epoch of batches with the identities of each group next to each other.
 
-    Every identity comes in one batch. A group that does not fit into what is left of a batch goes on in the next one;
-    the last batch is filled up with other identities, drawn at random. Arguments as for `apart`, except that any
-    number of groups will do.
+    Every identity gets a place in one batch. A group that does not fit into a batch continues in the next one; random
+    other identities fill up the last batch. Arguments as for `apart`, with any number of groups.
 
     Returns:
         (ceil(I / P) * P,) identities.
@@ -84,7 +83,7 @@ def together(groups: np.ndarray, batch: int, seed: int, epoch: int) -> np.ndarra
 
 
 def _side_by_side(groups: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """All identities, group after group; groups and their members in a random order: (I,)."""
+    """(I,) all identities, group after group; groups and their members are in random order."""
     order = random.permutation(len(groups))
     place = random.permutation(int(groups.max()) + 1)
     return order[np.argsort(place[groups[order]], kind="stable")]

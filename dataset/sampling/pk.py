@@ -7,25 +7,26 @@ import numpy as np
 
 from dataset.sampling import DRAW, Sampler, epoch_order, generator
 from dataset.sampling._sequences import apart, batches_apart, linked, together
+from runtime.counting import counted
 from runtime.errors import UserError
 
 
 def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -> "PKSampler":
-    """The sampler for `batch_p`, `batch_k` and `same_snippet_negatives`; its docstring says more."""
+    """The sampler for `batch_p`, `batch_k` and `same_snippet_negatives`."""
     return PKSampler(labels, params.batch_p, params.batch_k, params.seed, sequences, params.same_snippet_negatives)
 
 
 class PKSampler(Sampler):
-    """Batches of P identities with K images each, the K of an identity together.
+    """Batches of P identities with K consecutive images each.
 
-    An epoch is `ceil(I / P)` batches over I identities: every identity comes in one of them, in an order that is new
-    for each epoch; the last batch is filled up with other identities, drawn at random. No identity comes twice in a
-    batch. Of an identity with n >= K images K different ones are drawn; with n < K images all of them, then again from
-    the start in a random order (cyclic padding), so that each is equally likely to come once more.
+    An epoch is `ceil(I / P)` batches over I identities. Every identity is in one of them, in a new order for each
+    epoch; random other identities fill up the last batch. No identity is in a batch twice. An identity with n >= K
+    images gives K different ones. With n < K, its images are repeated in one random order until there are K (cyclic
+    padding): each is equally likely to occur once more than the others.
 
-    Identities that share a sequence, directly or through others, are siblings. By default no batch has two siblings;
-    an epoch then has at least as many batches as the largest group of siblings has members, and every batch may need
-    filling up. With `same_snippet_negatives`, siblings follow one another, so that nearly all come in one batch.
+    Identities that share a sequence, directly or through others, are siblings. By default no batch has two siblings.
+    An epoch then has at least as many batches as the largest group of siblings has members, and every batch may need
+    filling up. With `same_snippet_negatives`, siblings are consecutive: nearly all are in the same batch.
     """
 
     def __init__(
@@ -42,23 +43,25 @@ class PKSampler(Sampler):
             batch_p, batch_k: P and K.
             seed: 0 <= seed < 2**31.
             sequences: (N,) sequence of every image, empty for none; or None.
-            same_snippet_negatives: siblings together, instead of apart.
+            same_snippet_negatives: siblings together instead of in different batches.
 
         Raises:
             UserError: when there are fewer than P identities, or fewer than P without siblings among them.
         """
         super().__init__(labels)
         if len(self.identities) == 1:
-            raise UserError("the training set has one identity; triplets need at least two: put more into train.csv")
+            raise UserError(
+                "the training set has only one identity, but triplets need at least 2; add some to train.csv"
+            )
         if len(self.identities) < batch_p:
             raise UserError(
                 f"batch_p is {batch_p}, but the training set has only {len(self.identities)} identities; "
-                f"set batch_p to at most that"
+                f"lower batch_p or add identities"
             )
         self._p, self._k, self._seed = batch_p, batch_k, seed
         self.batch_size = batch_p * batch_k
         self.steps_per_epoch = -(-len(self.identities) // batch_p)
-        self.images_per_epoch = int(np.minimum(self.counts, batch_k).sum())  # the last batch's filling may show others
+        self.images_per_epoch = int(np.minimum(self.counts, batch_k).sum())  # filling up the last batch may add others
         self.shortage = f"{int((self.counts < batch_k).sum())} of them with fewer than K = {batch_k}"
         siblings = linked(self.codes, sequences)  # (I,)
         separate = int(siblings.max()) + 1
@@ -68,20 +71,21 @@ class PKSampler(Sampler):
                 self.origin = "(no two share a sequence: same_snippet_negatives changes nothing)"
         elif same_snippet_negatives:
             order = functools.partial(together, siblings, batch_p, seed)
-            self.origin = f"of {separate:,} separate sequences, those of one together"
+            self.origin = f"of {counted(separate, 'separate sequence')}, identities of one sequence together"
         elif separate >= batch_p:
             order = functools.partial(apart, siblings, batch_p, seed)
-            self.origin = f"of {separate:,} separate sequences, one of each in a batch"
+            self.origin = f"of {separate:,} separate sequences, at most one identity of each in a batch"
             self.steps_per_epoch = batches_apart(siblings, batch_p)
         else:
             raise UserError(
-                f"batch_p is {batch_p}, but the training set's {len(self.identities)} identities come from only "
-                f"{separate} separate sequences (snippets); lower batch_p or set same_snippet_negatives to true"
+                f"batch_p is {batch_p}, but the {len(self.identities)} identities of the training set are from only "
+                f"{counted(separate, 'separate sequence')} (snippets); "
+                f"lower batch_p or set same_snippet_negatives to true"
             )
         self._order = functools.lru_cache(maxsize=2)(order)
 
     def batch(self, step: int) -> np.ndarray:
-        """Indices of the images of batch `step` (step = 0, 1, ...): (P * K,) int64, the K of an identity together."""
+        """Indices of the images of batch `step` (step = 0, 1, ...): (P * K,) int64, K consecutive ones per identity."""
         epoch, position = divmod(int(step), self.steps_per_epoch)
         chosen = self._order(epoch)[position * self._p : (position + 1) * self._p]  # (P,)
         picks = _draw_images(self.counts[chosen], self._k, generator(self._seed, DRAW, step))  # (P, K)
@@ -91,7 +95,7 @@ class PKSampler(Sampler):
 def _draw_images(counts: np.ndarray, k: int, random: np.random.Generator) -> np.ndarray:
     """For each count n, K indices below n: (P,) -> (P, K)."""
     picks = np.empty((len(counts), k), dtype=np.int64)
-    # Floyd's algorithm, all identities at once: K different numbers below n without a permutation of n.
+    # Floyd's algorithm for all identities at once: K different numbers below n, without a permutation of n.
     draws = random.random((len(counts), k))
     for column in range(k):
         upper = counts - k + column  # draw from 0 .. upper; if taken, upper itself is free

@@ -1,4 +1,4 @@
-"""Plain batches: any images, whatever their identities."""
+"""Uniform batches: images drawn without regard to their identities."""
 
 import functools
 from typing import Any
@@ -10,16 +10,16 @@ from runtime.errors import UserError
 
 
 def make(labels: np.ndarray, params: Any, sequences: np.ndarray | None = None) -> "UniformSampler":
-    """The sampler for batches of `batch_p` x `batch_k` images, whatever their sequences; its docstring says more."""
+    """The sampler for batches of `batch_p` x `batch_k` images. It ignores sequences."""
     return UniformSampler(labels, params.batch_p * params.batch_k, params.seed)
 
 
 class UniformSampler(Sampler):
     """Batches of B different images.
 
-    An epoch is `ceil(N / B)` batches over N images: every image comes in one of them, in an order that is new for each
-    epoch; the last batch is filled up with other images, drawn at random. No image comes twice in a batch. How many
-    positives and negatives an anchor finds in its batch is left to chance.
+    An epoch is `ceil(N / B)` batches over N images. Every image is in one of them, in a new order for each epoch;
+    random other images fill up the last batch. No image is in a batch twice. The number of positives and negatives of
+    an anchor in its batch is random.
     """
 
     def __init__(self, labels: np.ndarray, batch_size: int, seed: int) -> None:
@@ -29,7 +29,7 @@ class UniformSampler(Sampler):
             seed: 0 <= seed < 2**31.
 
         Raises:
-            UserError: when there are fewer than B images, or no triplet among them.
+            UserError: when there are fewer than B images, or no triplet.
         """
         super().__init__(labels)
         self._check_triplets_exist()

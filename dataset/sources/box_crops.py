@@ -1,4 +1,4 @@
-"""Cuts images to a box each."""
+"""Crops of images to their boxes."""
 
 from pathlib import Path
 
@@ -8,40 +8,40 @@ from dataset.formats.writing import whole
 from runtime.errors import UserError
 from runtime.progress import Progress
 
-JPEG = {"quality": 95, "subsampling": 0}  # a crop is compressed a second time: as little as possible is lost
+JPEG = {"quality": 95, "subsampling": 0}  # a crop is compressed a second time: lose as little as possible
 SLIP = 5  # pixels
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels, x and y from 0
 
 
 def pixel_box(x: float, y: float, width: float, height: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom in whole pixels, right and bottom exclusive, cut off at the image's border.
+    """Left, top, right, bottom in whole pixels, clipped to the image; right and bottom are exclusive.
 
     Args:
-        x, y, width, height: of the box, in pixels.
+        x, y, width, height: the box, in pixels.
         size: (W, H) of the image.
 
     Raises:
-        ValueError: when no pixel is left.
+        ValueError: when the box has no pixel in the image.
     """
     left, top = max(0, round(x)), max(0, round(y))
     right, bottom = min(size[0], round(x + width)), min(size[1], round(y + height))
     if right <= left or bottom <= top:
-        raise ValueError(f"the box {x:g} {y:g} {width:g} {height:g} has no pixel of an image of {size[0]}x{size[1]}")
+        raise ValueError(f"the box {x:g} {y:g} {width:g} {height:g} has no pixel in the image of {size[0]}x{size[1]}")
     return left, top, right, bottom
 
 
 def refuse_boxes_outside(sizes: dict[str, tuple[int, int]], boxes: dict[str, Box], where: Path) -> None:
-    """Finds out before anything is written whether the boxes are boxes of these images.
+    """Checks that all boxes are inside their images, before anything is written.
 
-    A box that lies beyond the border by no more than SLIP pixels is a slip of its annotator's, and is cut off there.
+    A box may exceed the border by SLIP pixels, as annotators make such slips; it is clipped later.
 
     Args:
         sizes: path -> (W, H) of the image.
         where: the folder of the images, for the message.
 
     Raises:
-        UserError: when a box lies farther outside, or has no pixel of its image.
+        UserError: when a box is farther outside, or has no pixel in its image.
     """
     bad: list[str] = []
     for path, size in sizes.items():
@@ -52,15 +52,15 @@ def refuse_boxes_outside(sizes: dict[str, tuple[int, int]], boxes: dict[str, Box
     if bad:
         (width, height), box = sizes[bad[0]], " ".join(f"{value:g}" for value in boxes[bad[0]])
         first = f"the first: {bad[0]}, {width}x{height}, box {box} (x y width height)"
-        remedy = "were the images resized? Take the original ones, or leave --crop away"
-        raise UserError(f"{where}: {len(bad)} of {len(sizes)} boxes do not lie in their images, {first}; {remedy}")
+        remedy = "perhaps the images were resized: use the original ones, or omit --crop"
+        raise UserError(f"{where}: {len(bad)} of {len(sizes)} boxes are not inside their images, {first}; {remedy}")
 
 
 def crop_images(root: Path, paths: list[str], boxes: dict[str, Box], folder: Path) -> None:
-    """Writes the crops of images below `root` to `folder`, under their paths; the folders may be the same.
+    """Writes crops of images below `root` to `folder`, under the same paths; both may be the same folder.
 
     Raises:
-        UserError: for an image that cannot be read or a box outside of it.
+        UserError: for an image that cannot be read, or a box outside its image.
     """
     progress = Progress("cropped", len(paths), "images")
     for done, path in enumerate(paths, start=1):
@@ -69,9 +69,9 @@ def crop_images(root: Path, paths: list[str], boxes: dict[str, Box], folder: Pat
                 crop, form = image.crop(pixel_box(*boxes[path], image.size)), image.format
         except ValueError as error:
             raise UserError(f"{root / path}: {error}") from error
-        except Exception as error:  # damaged data reaches Pillow's decoders as errors of many sorts
+        except Exception as error:  # damaged data raises errors of many kinds
             reason = str(error) or type(error).__name__
-            raise UserError(f"{root / path}: cannot be read ({reason}); repair it or use --skip_broken") from error
+            raise UserError(f"{root / path}: cannot be read ({reason}); replace it or use --skip_broken") from error
         with whole(folder / path) as part:
             crop.save(part, format=form, **(JPEG if form == "JPEG" else {}))
         progress(done)

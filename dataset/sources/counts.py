@@ -1,10 +1,11 @@
-"""Counts what a prepared data set holds, and compares it with what its authors published."""
+"""Counts of images and identities in a prepared data set, to compare with the published ones."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from dataset.formats.manifest import Tables
 from dataset.sources.names import DISTRACTOR, JUNK
+from runtime.counting import counted
 
 
 @dataclass(frozen=True)
@@ -12,9 +13,9 @@ class Benchmark:
     """A published data set.
 
     Attributes:
-        title, origin, licence: for dataset.json and for messages.
-        published: name of a count, as `count` makes them -> its published value.
-        tracks: whether its sequences are tracks, which are counted.
+        title, origin, licence: texts for dataset.json and for messages.
+        published: name of a count, as in the result of `count` -> its published value.
+        tracks: whether sequences are tracks. Tracks are counted.
     """
 
     title: str
@@ -25,10 +26,10 @@ class Benchmark:
 
 
 def count(tables: Tables, tracks: bool = False) -> dict[str, int]:
-    """`train_images`, `train_identities` and so on of every table.
+    """The counts of every table: `train_images`, `train_identities` and so on.
 
-    In a gallery, junk (identity -1) and distractors (0000) are no identities, unless a query asks for them:
-    `gallery_junk_images`, `gallery_distractor_images`.
+    Junk (identity -1) and distractors (0000) of a gallery do not count as identities, unless a query has them. Their
+    images are counted as `gallery_junk_images` and `gallery_distractor_images`.
     """
     counts: dict[str, int] = {}
     asked = {row[0] for row in tables.get("query.csv", ())}
@@ -50,9 +51,9 @@ def count(tables: Tables, tracks: bool = False) -> dict[str, int]:
 
 
 def queries_without_match(tables: Tables) -> int:
-    """Query images whose identity no other camera of the gallery has seen; the evaluation must skip them."""
+    """The number of queries without a gallery image of their identity from another camera. They are not evaluated."""
     query, gallery = tables["query.csv"], tables["gallery.csv"]
-    # Where a list has no cameras, the image itself is what a query must not be matched with.
+    # Without cameras, a query must not match its own image.
     column = 2 if min(len(query[0]), len(gallery[0])) > 2 else 1
     seen = defaultdict(set)
     for row in gallery:
@@ -61,24 +62,25 @@ def queries_without_match(tables: Tables) -> int:
 
 
 def shared_identities(tables: Tables) -> list[str]:
-    """Identities that are trained on and evaluated as well, sorted."""
+    """Identities that are in train.csv and in an evaluation set, sorted."""
     train = {row[0] for row in tables.get("train.csv", ())}
     others = {row[0] for name, rows in tables.items() if name != "train.csv" for row in rows}
     return sorted(train & others - {JUNK, DISTRACTOR})
 
 
 def describe(tables: Tables, counts: dict[str, int]) -> list[str]:
-    """A line for each table."""
+    """One line of text per table."""
     lines = []
     for name, rows in tables.items():
         stem = name.removesuffix(".csv")
-        line = f"{name}: {len(rows)} images of {counts[f'{stem}_identities']} identities"
+        identities = counted(counts[f"{stem}_identities"], "identity", "identities")
+        line = f"{name}: {counted(len(rows), 'image')} of {identities}"
         if f"{stem}_tracks" in counts:
-            line += f" in {counts[f'{stem}_tracks']} tracks"
+            line += f" in {counted(counts[f'{stem}_tracks'], 'track')}"
         if len(rows[0]) > 2:
-            line += f", {len({row[2] for row in rows})} cameras"
+            line += f", {counted(len({row[2] for row in rows}), 'camera')}"
         if f"{stem}_junk_images" in counts:
             junk, distractors = counts[f"{stem}_junk_images"], counts[f"{stem}_distractor_images"]
-            line += f"; among them {junk} images of junk and {distractors} of distractors"
+            line += f"; including {junk:,} junk and {counted(distractors, 'distractor image')}"
         lines.append(line)
     return lines

@@ -1,8 +1,8 @@
-"""CUHK03's archive cuhk-03.mat (MATLAB 7.3, that is HDF5) and the lists of its new protocol.
+"""The CUHK03 archive cuhk-03.mat (MATLAB 7.3, which is HDF5), and the lists of the new protocol.
 
-The archive holds for `labeled` (hand-drawn boxes) and `detected` a cell per pair of cameras, with a row per person and
-ten columns of images: five of the first camera, five of the second; a missing image is an empty cell. HDF5 shows
-MATLAB's arrays transposed: a cell array of (people, 10) as (10, people), an image of (H, W, 3) as (3, W, H).
+The archive has one cell per pair of cameras for `labeled` (hand-drawn boxes) and for `detected`. A cell has one row per
+person and ten columns of images: five of the first camera, five of the second. A missing image is an empty cell. HDF5
+shows MATLAB's arrays transposed: a cell array (people, 10) as (10, people), an image (H, W, 3) as (3, W, H).
 
 The lists (Zhong et al.: Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017) name the images
 `<pair>_<person:03d>_<camera>_<column:02d>.png`, all counted from 1.
@@ -28,12 +28,12 @@ FIELDS = ("train_idx", "query_idx", "gallery_idx", "labels", "filelist", "camId"
 
 
 def read_protocol(path: Path) -> tuple[Tables, int]:
-    """The split of cuhk03_new_protocol_config_<kind>.mat, and how many cameras in it contradict its names.
+    """The split in cuhk03_new_protocol_config_<kind>.mat, and how many of its cameras contradict the file names.
 
-    The camera is the one that the file name states, 1 or 2: a person was seen by one pair of cameras only.
+    The camera is taken from the file name, 1 or 2: each person was seen by only one pair of cameras.
 
     Raises:
-        UserError: for lists of different lengths, a number beyond them, names of another form, an image in two sets,
+        UserError: for lists of different lengths, an index outside them, names of another form, an image in two sets,
             or a person in training and test.
     """
     found = dict(zip(FIELDS, read_variables(path, *FIELDS), strict=True))
@@ -42,12 +42,14 @@ def read_protocol(path: Path) -> tuple[Tables, int]:
     cameras = whole_numbers(found["camId"], 1, f"{path}: camId")
     if not len(names) == len(labels) == len(cameras):
         sizes = f"{len(names)} names, {len(labels)} labels, {len(cameras)} cameras"
-        raise UserError(f"{path}: {sizes}; these must be as many; download it again")
+        raise UserError(f"{path}: {sizes}; these numbers must be equal; download it again")
     stated = []
     for number, name in enumerate(names, start=1):
         match = ARCHIVE_NAME.fullmatch(name)
         if not match:
-            raise UserError(f"{path}: name {number} of filelist is {name!a}, not like 1_001_1_01.png")
+            raise UserError(
+                f"{path}: name {number} of filelist is {name!a}, but must be like 1_001_1_01.png; download it again"
+            )
         stated.append(match[3])
     odd = sum(int(a) != b for a, b in zip(stated, cameras.tolist(), strict=True))
 
@@ -62,7 +64,8 @@ def read_protocol(path: Path) -> tuple[Tables, int]:
         rows: list[Row] = [(f"{labels[i]:04d}", names[i], stated[i]) for i in (numbers - 1).tolist()]
         for row in rows:
             if row[1] in used:
-                raise UserError(f"{path}: {row[1]} is in {used[row[1]]}_idx and again in {table}_idx")
+                what = f"{row[1]} is in {used[row[1]]}_idx and again in {table}_idx"
+                raise UserError(f"{path}: {what}; download it again")
             used[row[1]] = table
         tables[f"{table}.csv"] = rows
     both = {r[0] for r in tables["train.csv"]} & {r[0] for r in tables["query.csv"] + tables["gallery.csv"]}
@@ -72,23 +75,23 @@ def read_protocol(path: Path) -> tuple[Tables, int]:
 
 
 def extract(archive: Path, kind: str, folder: Path, names: list[str]) -> int:
-    """Writes images as PNG files that are not there yet; the number written. Sorted names are read fastest.
+    """Writes images as PNG files if they are not there yet. Returns the number written. Sorted names are fastest.
 
     Raises:
-        UserError: when the archive is no HDF5 file, lacks one of the images, or holds no pixels where one must be.
+        UserError: when the archive is not an HDF5 file, or an image is missing or empty.
     """
     progress, written = Progress("extracted", len(names), "images"), 0
     for done, (name, pixels) in enumerate(read_images(archive, kind, names), start=1):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, format="PNG")
-        # Both kinds use the same names, so that what is there is compared by content.
+        # Both kinds use the same names: existing files are compared by content.
         written += write_image(folder / name, buffer.getvalue())
         progress(done)
     return written
 
 
 def read_images(archive: Path, kind: str, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Each name with its pixels (H, W, 3) uint8, in the order given."""
+    """Yields each name with its pixels (H, W, 3) uint8, in the given order."""
     try:
         file = h5py.File(archive)
     except FileNotFoundError:
@@ -97,7 +100,7 @@ def read_images(archive: Path, kind: str, names: list[str]) -> Iterator[tuple[st
         raise UserError(f"{archive}: not a readable MATLAB 7.3 (HDF5) file; download it again") from error
     with file:
         if kind not in file:
-            raise UserError(f"{archive}: there is no {kind!r} in it; is it CUHK03's cuhk-03.mat?")
+            raise UserError(f"{archive}: there is no {kind!r} in it; check that it is cuhk-03.mat of CUHK03")
         known, cells = "", np.empty(0)
         for name in names:
             pair, person, _, column = name.removesuffix(".png").split("_")
@@ -105,9 +108,10 @@ def read_images(archive: Path, kind: str, names: list[str]) -> Iterator[tuple[st
                 if pair != known:
                     known, cells = pair, file[file[kind][0, int(pair) - 1]][:]  # (10, people) references
                 pixels = file[cells[int(column) - 1, int(person) - 1]][:]  # (3, W, H)
-            except Exception as error:  # h5py raises many sorts for what is not where it is looked for
+            except Exception as error:  # h5py raises many kinds of errors for missing objects
                 what = f"cannot read the image {name} of {kind!r} ({type(error).__name__}: {error})"
-                raise UserError(f"{archive}: {what}; archive and protocol must be the published ones") from error
+                raise UserError(f"{archive}: {what}; use the published archive and protocol") from error
             if pixels.ndim != 3 or pixels.shape[0] != 3 or pixels.dtype != np.uint8:
-                raise UserError(f"{archive}: the image {name} of {kind!r} is empty, but the protocol uses it")
+                what = f"the image {name} of {kind!r} is empty, but the protocol uses it"
+                raise UserError(f"{archive}: {what}; download it again")
             yield name, np.ascontiguousarray(pixels.transpose(2, 1, 0))  # (H, W, 3)

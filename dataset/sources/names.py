@@ -1,11 +1,12 @@
-"""What the file names of person re-identification data sets state: identity, camera and sequence."""
+"""Identity, camera and sequence in the file names of person re-identification data sets."""
 
 import re
 from dataclasses import dataclass
 
+from runtime.counting import counted
 from runtime.errors import UserError
 
-JUNK = "-1"  # identity of detections that take no part in the evaluation: bodies cut off, or no clear person
+JUNK = "-1"  # identity of detections that the evaluation ignores: cut-off bodies, or no clear person
 DISTRACTOR = "0000"  # identity of people and background that match no query
 
 _END = r"(?:\.(?:jpg|jpeg|png))+"  # Market-1501 has some images named .jpg.jpg
@@ -13,12 +14,12 @@ _END = r"(?:\.(?:jpg|jpeg|png))+"  # Market-1501 has some images named .jpg.jpg
 
 @dataclass(frozen=True)
 class NameForm:
-    """How one data set names its images.
+    """The form of a data set's file names.
 
     Attributes:
         title: the data set.
-        example: a name.
-        stem: pattern of a name without its extension; groups identity, camera and, where names state one, sequence.
+        example: a file name.
+        stem: pattern of a name without extension. Its groups are identity, camera and, if names have one, sequence.
     """
 
     title: str
@@ -26,11 +27,11 @@ class NameForm:
     stem: str
 
     def match(self, name: str) -> re.Match[str] | None:
-        """What the whole name states; None when it has another form."""
+        """The match of the whole name, or None if it has another form."""
         return re.fullmatch(self.stem + _END, name, re.IGNORECASE)
 
 
-# By the command of dataset.prepare that makes the data set.
+# The keys are commands of dataset.prepare.
 FORMS = {
     "market1501": NameForm(
         "Market-1501",
@@ -46,10 +47,10 @@ FORMS = {
 
 
 def parse_names(names: list[str], form: str, where: str) -> list[tuple[str, ...]]:
-    """What each file name states: (identity, camera) or (identity, camera, sequence).
+    """(identity, camera) or (identity, camera, sequence) of each file name.
 
-    A sequence is named with its identity (`0002_c1s1`): one of Market-1501 shows many people, and a value that they
-    shared would link them for the sampler of batches.
+    The name of a sequence includes the identity (`0002_c1s1`). A sequence of Market-1501 shows many people; without the
+    identity, the sampler would never put two of them into one batch.
 
     Args:
         names: file names without folders.
@@ -57,7 +58,7 @@ def parse_names(names: list[str], form: str, where: str) -> list[tuple[str, ...]
         where: the folder, for the message.
 
     Raises:
-        UserError: for names of another form, and says of which data set they are.
+        UserError: for names of another form; it names the data set that has this form.
     """
     wanted, labels, odd = FORMS[form], [], []
     for name in names:
@@ -68,9 +69,9 @@ def parse_names(names: list[str], form: str, where: str) -> list[tuple[str, ...]
         identity, camera, *sequence = match.groups()
         labels.append((identity, camera, *(f"{identity}_c{camera}{each}" for each in sequence)))
     if odd:
-        remedy = "move other images away"
+        remedy = "move other images to another folder"
         if other := next((command for command, each in FORMS.items() if each.match(odd[0])), None):
-            remedy = f"that is a name of {FORMS[other].title}: use python -m dataset.prepare.{other}"
-        what = f"{len(odd)} of {len(names)} images have no name of {wanted.title} like {wanted.example}"
-        raise UserError(f"{where}: {what}: {odd[0]!a}; {remedy}")
+            remedy = f"this is a name of {FORMS[other].title}: use python -m dataset.prepare.{other}"
+        what = f"{len(odd):,} of {counted(len(names), 'image')} are not named as in {wanted.title} ({wanted.example})"
+        raise UserError(f"{where}: {what}, the first: {odd[0]!a}; {remedy}")
     return labels

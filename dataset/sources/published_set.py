@@ -1,4 +1,4 @@
-"""Published data sets to prepared ones: what all their commands do, from the options to the report."""
+"""The command that prepares a published data set: options, checks, writing, report."""
 
 import argparse
 from collections import Counter
@@ -13,22 +13,23 @@ from dataset.loading.inspection import MODES
 from dataset.sources.counts import Benchmark, count, describe, shared_identities
 from dataset.sources.image_check import find_problems, leave_out
 from runtime.arguments import Parser
+from runtime.counting import counted
 from runtime.errors import exit_code
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a command has found of its data set, before anything is written.
+    """The data set that a command has found. Nothing is written yet.
 
     Attributes:
-        benchmark: what was published of it.
-        root: where the images are; with `make_images`, what they are made from.
-        tables: CSV file -> rows; their paths start at `root`, or with `make_images` at OUT/images.
-        others: files that are no images, by extension.
-        settings: what else tells this data set from another one of the same source; kept in the counts.
-        notes: what else the report is to say, line by line.
-        make_images: makes the images of the tables, where they are not used as they lie.
-        problems: missing and broken images by path; None when those at `root` are still to be looked at.
+        benchmark: the published description.
+        root: the folder of the images; with `make_images`, the folder of their source.
+        tables: CSV file -> rows. Their paths start in `root`, or with `make_images` in OUT/images.
+        others: the number of other files, by extension.
+        settings: options that change the data set; they are recorded in the counts.
+        notes: further lines of the report.
+        make_images: makes the images of the tables; None to use the images in `root`.
+        problems: missing and broken images, by path; None if the images in `root` must still be checked.
     """
 
     benchmark: Benchmark
@@ -42,14 +43,14 @@ class Found:
 
 
 class Command(Parser):
-    """The command line of a published data set; called with its words, it prepares the data set.
+    """The command line of a published data set. Calling it with arguments prepares the data set.
 
     Args:
         name: the module in dataset.prepare.
-        about: its docstring.
-        find: gives what the options lead to.
-        root: what --root must be; empty for a command that has another option instead.
-        crop: what --crop does; empty for a command that cannot crop.
+        about: the docstring of the module.
+        find: finds the data set, given the parsed options.
+        root: help text of --root; empty for a command without --root.
+        crop: help text of --crop; empty for a command without --crop.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Command(Parser):
         add_output(self, crop)
 
     def __call__(self, words: list[str] | None = None) -> int:
-        """Finds the data set and writes it; returns the exit code."""
+        """Prepares the data set and returns the exit code."""
 
         def prepare() -> None:
             args = self.parse_args(words)
@@ -72,24 +73,27 @@ class Command(Parser):
 
 
 def add_output(parser: argparse.ArgumentParser, crop: str = "") -> None:
-    """The options about what is written."""
+    """Adds the options about the output."""
     parser.add_argument("--out", required=True, metavar="data/NAME", help="folder of the prepared data set")
     own_images = parser.add_mutually_exclusive_group()  # crops are always written to OUT/images
-    own_images.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: they stay)")
+    own_images.add_argument("--copy", action="store_true", help="copy the images to OUT/images (default: do not copy)")
     if crop:
-        own_images.add_argument("--crop", action="store_true", help=f"{crop}, in OUT/images (default: whole)")
+        own_images.add_argument("--crop", action="store_true", help=f"{crop}, in OUT/images (default: do not crop)")
     parser.add_argument(
-        "--check", choices=MODES, default="headers", help="how images are looked at: headers (default), full or off"
+        "--check",
+        choices=MODES,
+        default="headers",
+        help="check of the images: headers and file ends (headers, default), decode all (full), or none (off)",
     )
-    parser.add_argument("--skip_broken", action="store_true", help="leave broken images out (default: refuse)")
+    parser.add_argument("--skip_broken", action="store_true", help="skip broken images (default: stop with an error)")
     parser.add_argument("--name", help="name of the data set (default: the name of --out)")
 
 
 def write_data_set(args: argparse.Namespace, found: Found) -> None:
-    """Checks the images, writes the data set and says what was made.
+    """Checks the images, writes the data set, and prints a report.
 
     Raises:
-        UserError: for broken images, for an --out that holds something else, or when writing fails.
+        UserError: for broken images, for an --out with other files, or when writing fails.
     """
     benchmark, root, tables, problems = found.benchmark, found.root, found.tables, found.problems
     if args.copy:
@@ -115,19 +119,23 @@ def write_data_set(args: argparse.Namespace, found: Found) -> None:
         what = name.replace("_", " ")
         print(f"differs from the published {benchmark.title}: {what}: {counts.get(name, 0)} here, {value} published")
     if shared := shared_identities(tables):
-        first = f"{len(shared)} identities ({', '.join(shared[:3])} ...)"
-        print(f"warning: {first} are in train.csv and evaluated: the figures will flatter")
+        names = ", ".join(shared[:3]) + (" ..." if len(shared) > 3 else "")
+        both = f"{counted(len(shared), 'identity', 'identities')} in train.csv and in an evaluation set: {names}"
+        print(f"warning: {both}; metrics will be too high")
     if missing := counts.get("queries_without_match"):
-        print(f"warning: {missing} queries have no match in the gallery (of another camera): they will be skipped")
-    report_left_out(counts)
+        print(
+            f"warning: {counted(missing, 'query', 'queries')} without a match from another camera in the gallery; "
+            "the evaluation will skip them"
+        )
+    report_skipped(counts)
     for note in found.notes:
         print(note)
     print(next_step(args.out) if "train.csv" in tables else "no train.csv: this data set is for evaluation only")
 
 
-def report_left_out(counts: dict[str, Any]) -> None:
-    """Says how many broken images and other files are not in the data set."""
+def report_skipped(counts: dict[str, Any]) -> None:
+    """Prints how many broken images and other files were skipped."""
     if counts["broken_images_left_out"]:
-        print(f"{counts['broken_images_left_out']} broken images left out")
+        print(f"skipped {counted(counts['broken_images_left_out'], 'broken image')}")
     if counts["other_files_left_out"]:
-        print(f"other files left out: {listed(counts['other_files_left_out'])}")
+        print(f"skipped other files: {listed(counts['other_files_left_out'])}")

@@ -1,7 +1,7 @@
-"""Images in the folders of a data set, or in the tar archives beside them that its authors gave out.
+"""Images in the folders of a data set, or in its official tar archives.
 
-An archive is only read: names in it are compared with those that are wanted, and never used to write a file. So nothing
-is written outside of the folder for the images, whatever the archive says (absolute names, `..`, links).
+Names inside an archive are only compared with the wanted ones, never used to write a file. So nothing is written
+outside the folder for the images, whatever the archive contains (absolute names, `..`, links).
 """
 
 import tarfile
@@ -15,6 +15,7 @@ from PIL import Image
 from dataset.formats.writing import copy_images, write_image
 from dataset.loading.inspection import inspect_file, strict_decoding
 from dataset.sources.image_check import find_problems
+from runtime.counting import counted
 from runtime.errors import UserError
 from runtime.progress import Progress
 
@@ -23,20 +24,20 @@ _BLOCK = 1 << 20  # bytes
 
 
 def find_archive(root: Path, folder: str) -> Path | None:
-    """The archive of a folder, beside the place where the folder would be; None when there is none."""
+    """The archive of a folder, found in `root` like the folder itself; None if there is none."""
     return next((root / f"{folder}{end}" for end in ENDINGS if (root / f"{folder}{end}").is_file()), None)
 
 
 class StoredImages:
-    """The images below `root`, in folders that are there or in archives; a path starts with its folder.
+    """The images below `root`, in folders or in archives. A path starts with the name of its folder.
 
     Attributes:
-        root: where the paths start.
-        archives: folder -> the archive that it is read from; folders that are there are not in it.
+        root: the folder that the paths start from.
+        archives: folder -> its archive, for folders that are not unpacked.
     """
 
     def __init__(self, root: Path, folders: set[str]) -> None:
-        """Raises a `UserError` when one of the `folders` is neither there nor in an archive."""
+        """Finds the `folders`. Raises a `UserError` if one is missing and has no archive."""
         self.root = root
         self.archives: dict[str, Path] = {}
         for folder in sorted(folders):
@@ -45,11 +46,11 @@ class StoredImages:
             archive = find_archive(root, folder)
             if archive is None:
                 forms = ", ".join(f"{folder}{end}" for end in ENDINGS)
-                raise UserError(f"--root {root}: there is no folder {folder} in it, and no archive of it ({forms})")
+                raise UserError(f"--root {root}: there is neither a folder {folder} nor an archive of it ({forms})")
             self.archives[folder] = archive
 
     def _split(self, paths: list[str]) -> tuple[list[str], dict[Path, set[str]]]:
-        """The paths that are files, and those of every archive."""
+        """The paths of files, and the paths in each archive."""
         archived: dict[Path, set[str]] = {archive: set() for archive in self.archives.values()}
         files: list[str] = []
         for path in paths:
@@ -61,7 +62,7 @@ class StoredImages:
         return files, archived
 
     def look_at(self, paths: list[str], check: str, crop: bool) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
-        """Problems of images by path, and, if they are to be cropped, the (W, H) of the others."""
+        """Problems of images by path; with `crop` also the (W, H) of the other images by path."""
         files, archived = self._split(paths)
         problems = find_problems(self.root, files, check)
         sizes: dict[str, tuple[int, int]] = {}
@@ -75,7 +76,7 @@ class StoredImages:
         return problems, sizes
 
     def write(self, folder: Path, paths: list[str]) -> int:
-        """Copies or extracts images into `folder`, where they are not there yet; the number of those extracted."""
+        """Copies or extracts images that `folder` lacks. Returns the number of extracted ones."""
         files, archived = self._split(paths)
         copy_images(self.root, folder, files)
         written = 0
@@ -87,26 +88,26 @@ class StoredImages:
                 missing.discard(path)
                 progress(len(wanted) - len(missing))
             if missing:
-                what = f"{len(missing)} of {len(wanted)} images are not in it, the first: {min(missing)}"
-                remedy = "download it again, or leave them out with --skip_broken and --check headers"
+                what = f"{len(missing)} of {counted(len(wanted), 'image')} are not in it, the first: {min(missing)}"
+                remedy = "download it again, or skip them with --skip_broken and --check headers"
                 raise UserError(f"{archive}: {what}; {remedy}")
         return written
 
 
 def _size(file: Path) -> tuple[int, int]:
-    """(W, H); a `UserError` when the header cannot be read."""
+    """(W, H) of an image. Raises a `UserError` if its header cannot be read."""
     try:
         with Image.open(file, formats=("JPEG", "PNG")) as image:
             return image.size
-    except Exception as error:  # damaged headers reach Pillow as errors of many sorts
-        raise UserError(f"{file}: cannot be read ({error or type(error).__name__}); repair it") from error
+    except Exception as error:  # damaged headers raise errors of many kinds
+        raise UserError(f"{file}: cannot be read ({error or type(error).__name__}); replace it") from error
 
 
 def _read(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
-    """The wanted images that are in the archive, in its order: (path, content of the file).
+    """Yields (path, content) of the wanted images in the archive, in its order.
 
     Raises:
-        UserError: when it is no tar archive, or damaged.
+        UserError: when the file is damaged or not a tar archive.
     """
     try:
         with tarfile.open(archive) as tar:
@@ -114,8 +115,8 @@ def _read(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
                 path = member.name.removeprefix("./")
                 if path in wanted and (file := tar.extractfile(member) if member.isfile() else None):
                     yield path, file.read()
-                tar.members = []  # type: ignore[attr-defined]  # else it remembers all of them
-            while tar.fileobj.read(_BLOCK):  # the checksum of gzip stands at the end
+                tar.members = []  # type: ignore[attr-defined]  # else it keeps all of them
+            while tar.fileobj.read(_BLOCK):  # read to the end, where gzip has its checksum
                 pass
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
@@ -123,9 +124,9 @@ def _read(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
 
 
 def _look_at_archive(archive: Path, wanted: set[str], full: bool) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
-    """What is wrong with images of the archive, by path, and the (W, H) of the others; `full` decodes every image."""
+    """Problems of the wanted images by path, and the (W, H) of the others by path. `full` decodes every image."""
     problems, sizes = {}, {}
-    progress = Progress("looked at", len(wanted), f"images of {archive.name}")
+    progress = Progress("checked", len(wanted), f"images of {archive.name}")
     with strict_decoding(), tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "image"
         for done, (path, data) in enumerate(_read(archive, wanted), start=1):
@@ -135,7 +136,7 @@ def _look_at_archive(archive: Path, wanted: set[str], full: bool) -> tuple[dict[
                 problems[path] = problem
             else:
                 sizes[path] = _size(copy)
-            copy.unlink()  # a file that is replaced is flushed to the disk by some file systems, at a high price
+            copy.unlink()  # some file systems flush a replaced file to disk, which is slow
             progress(min(done, len(wanted) - 1))
         progress(len(wanted))
     for path in sorted(wanted - problems.keys() - sizes.keys()):

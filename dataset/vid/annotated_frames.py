@@ -1,4 +1,4 @@
-"""One snippet's pictures with their annotations, from any two folders: DIR/000000.JPEG and DIR/000000.xml."""
+"""The frames of a snippet with their annotations, from any two folders: DIR/000000.JPEG and DIR/000000.xml."""
 
 import re
 import xml.etree.ElementTree as ElementTree
@@ -10,6 +10,7 @@ from PIL import Image
 
 from dataset.loading.inspection import inspect_files
 from dataset.vid.annotations import Frame, parse_frame
+from runtime.counting import counted
 from runtime.errors import UserError
 
 PICTURES = (".jpeg", ".jpg", ".png")
@@ -17,7 +18,7 @@ PICTURES = (".jpeg", ".jpg", ".png")
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedFrame:
-    """A frame's picture and its annotation, which agree on the size; all frames of a video have one size."""
+    """The picture and the annotation of a frame. Both have the same size, and so have all frames of a video."""
 
     picture: Path
     frame: Frame
@@ -26,16 +27,16 @@ class AnnotatedFrame:
 def read_annotated_frames(
     pictures: Path, annotations: Path, *, every: int = 1, skip_occluded: bool = False
 ) -> tuple[list[AnnotatedFrame], list[str]]:
-    """The frames that have a picture and an annotation, in order; numbers in names count as numbers (2 before 10).
+    """The frames that have a picture and an annotation, in order; numbers in names sort as numbers (2 before 10).
 
     Args:
         pictures: folder of .JPEG, .jpg or .png files.
         annotations: folder of .xml files with the same names.
-        every: take every Nth of the frames that have both.
-        skip_occluded: leave out objects that are marked as occluded.
+        every: use every Nth of the frames that have both.
+        skip_occluded: exclude objects that are marked as occluded.
 
     Returns:
-        The frames, and a line for everything that was left out.
+        The frames, and lines of text about everything that was skipped.
 
     Raises:
         UserError: when a folder is missing or has no such files, or no frame can be used.
@@ -45,14 +46,15 @@ def read_annotated_frames(
     names = sorted(images.keys() & texts.keys(), key=_natural)
     if not names:
         raise UserError(
-            f"{pictures} and {annotations} have no frame in common: "
-            f"there is {_first(images)}, but {_first(texts)}; names must be equal up to the suffix"
+            f"{pictures} and {annotations} have no frame in common, such as "
+            f"{_first(images)} and {_first(texts)}; names must be equal except for the suffix"
         )
     _check_snippet(pictures, texts[names[0]])
     lines = []
     alone = len(images) - len(names), len(texts) - len(names)
     if any(alone):
-        lines.append(f"left out: pictures without annotation: {alone[0]:,}, annotations without picture: {alone[1]:,}")
+        without = counted(alone[0], "picture") + " without annotation, " + counted(alone[1], "annotation")
+        lines.append(f"skipped {without} without picture")
 
     names = names[::every]
     broken = inspect_files([str(images[name]) for name in names], "full").problems
@@ -65,7 +67,7 @@ def read_annotated_frames(
         if not frame:
             faults.append(str(problems[0]))
             continue
-        lines += [f"object left out: {problem}" for problem in problems]
+        lines += [f"skipped object: {problem}" for problem in problems]
         if fault := _picture_fault(images[name], frame):
             faults.append(fault)
             continue
@@ -73,7 +75,9 @@ def read_annotated_frames(
             frame = replace(frame, objects=tuple(o for o in frame.objects if not o.occluded))
         read.append(AnnotatedFrame(images[name], frame))
     if not read:
-        raise UserError(f"{annotations}: none of the {len(names)} frames can be used; the first: {faults[0]}")
+        raise UserError(
+            f"{annotations}: none of the {counted(len(names), 'frame')} can be used; the first: {faults[0]}"
+        )
     (width, height), _ = Counter((f.frame.width, f.frame.height) for f in read).most_common(1)[0]  # the first of equals
     frames = []
     for f in read:
@@ -81,29 +85,30 @@ def read_annotated_frames(
             frames.append(f)
         else:
             size = f"{f.frame.width}x{f.frame.height}"
-            faults.append(f"{f.picture}: the picture is {size}, most are {width}x{height}")
-    return frames, lines + [f"frame left out: {fault}" for fault in faults]
+            faults.append(f"{f.picture}: the picture is {size}, but most are {width}x{height}")
+    return frames, lines + [f"skipped frame: {fault}" for fault in faults]
 
 
 def _files(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
-    """The folder's files of some suffixes, in any case, by their names without it."""
+    """The files of a folder with one of the suffixes, in lower or upper case, by name without suffix."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}; it must hold {what}")
+        raise UserError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}; it must have {what}")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in suffixes and not path.name.startswith("."):
             if path.stem in files:
-                raise UserError(f"{folder}: two files for frame {path.stem}: {files[path.stem].name}, {path.name}")
+                both = f"{files[path.stem].name} and {path.name}"
+                raise UserError(f"{folder}: there are two files for frame {path.stem}, {both}; remove one of them")
             files[path.stem] = path
     if not files:
-        raise UserError(f"{folder}: no {what} in it")
+        raise UserError(f"{folder}: no {what} in it; name another folder")
     return files
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:
-    parts = re.split(r"(\d+)", name)  # text and digits in turn
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name  # the name itself, for 1 and 01
+    parts = re.split(r"(\d+)", name)  # text and digits alternate
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name  # the name distinguishes 1 and 01
 
 
 def _first(files: dict[str, Path]) -> str:
@@ -111,21 +116,21 @@ def _first(files: dict[str, Path]) -> str:
 
 
 def _check_snippet(pictures: Path, text: Path) -> None:
-    """Raises a UserError when an annotation is of another snippet of ImageNet VID than the pictures' folder."""
+    """Raises a UserError when annotations and pictures are from different snippets of ImageNet VID."""
     try:
         folder = (ElementTree.parse(text).getroot().findtext("folder") or "").strip()
     except (ElementTree.ParseError, ValueError, LookupError, OSError):
-        return  # told where it is read
+        return  # reported when the frame is read
     snippet, name = folder.rpartition("/")[2], pictures.resolve().name
     if name.startswith("ILSVRC2015_") and snippet.startswith("ILSVRC2015_") and name != snippet:
-        raise UserError(f"{text}: it is of {snippet}, but the pictures are in {name}; give the annotations of that one")
+        raise UserError(f"{text}: it is of {snippet}, but the pictures are in {name}; give the annotations of {name}")
 
 
 def _picture_fault(picture: Path, frame: Frame) -> str | None:
-    """Why a picture cannot be shown: what Pillow would make white, or another size than its annotation says."""
+    """Why a picture cannot be shown, or None: Pillow would make it white, or its size contradicts the annotation."""
     with Image.open(picture) as image:
         size, mode = f"{image.width}x{image.height}", image.mode
     if mode.startswith(("I", "F")):
-        return f"{picture}: 16 bits a channel; convert it to 8"
+        return f"{picture}: 16 bits per channel; convert it to 8"
     annotated = f"{frame.width}x{frame.height}"
-    return None if size == annotated else f"{picture}: the picture is {size}, its annotation says {annotated}"
+    return None if size == annotated else f"{picture}: the picture is {size}, but its annotation says {annotated}"

@@ -1,8 +1,8 @@
-"""Annotations of ImageNet VID 2015: one XML file a frame, one folder of frames a snippet.
+"""Annotations of ImageNet VID 2015: one XML file per frame, one folder of frames per snippet.
 
 ROOT/Annotations/VID/train/ILSVRC2015_VID_train_0000/ILSVRC2015_train_00000000/000000.xml
 ROOT/Annotations/VID/val/ILSVRC2015_val_00000000/000000.xml
-ROOT/Data/VID/...                                       the same tree with .JPEG files
+ROOT/Data/VID/...                                       the same tree, with .JPEG files
 """
 
 import itertools
@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 SPLITS = ("train", "val")
 
-_LONGEST = 300  # characters of a problem: it may quote what is in the file
-_LARGEST = 1_000_000  # a size, a coordinate or a track id beyond this is a mistake in the file
+_LONGEST = 300  # characters of a problem, which may quote the file
+_LARGEST = 1_000_000  # a larger size, coordinate or track id is an error in the file
 
 
 class Problem(NamedTuple):
-    """Why a file, or an object in it, was left out: `kind` in words that all problems of the kind share."""
+    """Why a file, or an object in it, was skipped. `kind` is a text that all problems of one kind share."""
 
     file: str
     kind: str
@@ -30,18 +30,18 @@ class Problem(NamedTuple):
 
 
 class _UnusableError(Exception):
-    """A frame or an object cannot be used; the arguments are kind and problem, as in `Problem`."""
+    """A frame or an object that cannot be used; the arguments are kind and problem, as in `Problem`."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoObject:
-    """One object of one frame. The box is in pixels of the frame and may reach beyond it.
+    """One object in one frame. Its box is in pixels of the frame, and may exceed the frame.
 
     Attributes:
         trackid: number of the object, the same in all frames of the snippet.
         category: WordNet id, such as n02691156.
-        occluded: a good part of the object is hidden.
-        generated: the box was interpolated, not drawn by a person.
+        occluded: whether a large part of the object is hidden.
+        generated: whether the box was interpolated instead of drawn by a person.
     """
 
     trackid: int
@@ -102,18 +102,18 @@ class Snippet:
 
 
 def parse_frame(path: Path, split: str = "", folder: str = "") -> tuple[Frame | None, list[Problem]]:
-    """Reads one annotation file, leaving out objects that cannot be used.
+    """The frame in an annotation file, without the objects that cannot be used.
 
     Returns:
-        The frame with its usable objects, and a problem for each of the others. None and the one problem when the frame
-        itself cannot be used: malformed XML, a size or name that is missing or wrong, two objects of one trackid.
+        The frame, and a problem for each skipped object. (None, [problem]) when the frame itself cannot be used:
+        malformed XML, a missing or wrong size or name, two objects with one trackid.
     """
     problems: list[Problem] = []
     try:
         tree = _read_xml(path)
         filename = _text(tree, "filename")
         if path.stem not in (filename, Path(filename).stem):  # with or without a suffix
-            raise _UnusableError("another frame's name", f"its filename is {filename!r}; it belongs to another frame")
+            raise _UnusableError("another frame's name", f"its filename is {filename!r}, the name of another frame")
         width, height = (int(_number(tree, f"size/{side}", minimum=1)) for side in ("width", "height"))
         objects = []
         for element in tree.iterfind("object"):
@@ -138,7 +138,7 @@ def _problem(path: Path, error: _UnusableError) -> Problem:
 def _read_xml(path: Path) -> ElementTree.Element:
     try:
         return ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # also an encoding that is unknown, or another
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # also for an unknown or a wrong encoding
         raise _UnusableError("malformed XML", f"malformed XML: {error}") from error
     except OSError as error:
         raise _UnusableError("cannot be read", f"cannot be read: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""Reads all annotation files of an unpacked archive's split, in several processes; each fault is counted."""
+"""Reads all annotation files in a split of the unpacked archive, in several processes."""
 
 import dataclasses
 import functools
@@ -18,19 +18,18 @@ _SNIPPETS_PER_TASK = 4
 
 
 def index_split(root: Path, split: str, workers: int, show_progress: bool = False) -> SplitIndex:
-    """Parses every annotation file of a split.
+    """The index of a split, made from all its annotation files.
 
-    A file that cannot be used costs its frame, an object that cannot be used only itself; each is among the index's
-    problems. Beside what `parse_frame` finds: objects whose box lies outside their frame, track ids that are of
-    another category in most of the snippet, snippets outside the folders that the crops' names are made for, and
-    snippets of a name that an earlier one has.
+    Frames, objects and snippets that cannot be used are skipped; each is in the index's list of problems. In addition
+    to the problems found by `parse_frame`, these are: boxes outside their frame, objects with another category than
+    their track has in most frames, snippets in unknown folders, and snippets with the name of an earlier one.
 
     Raises:
-        UserError: when ROOT/Annotations/VID/<split> is no folder, or has no usable annotation.
+        UserError: when ROOT/Annotations/VID/<split> is not a folder, or has no usable annotation.
     """
     top = Path(root) / "Annotations" / "VID" / split
     folders, problems = _snippet_folders(top, split)
-    listed = listing(root, split)  # before they are read: what comes meanwhile is noticed next time
+    listed = listing(root, split)  # before reading: files added meanwhile are noticed next time
     progress = Progress(f"{split}: read the annotations of", len(folders), "snippets")
     tasks = list(lots(folders, _SNIPPETS_PER_TASK))
     parts, done = [make_index(split, [], problems)], 0
@@ -42,12 +41,12 @@ def index_split(root: Path, split: str, workers: int, show_progress: bool = Fals
     index = join(parts)
     if not index.frame_count:
         first = f"; the first problem: {index.problems[0]}" if index.problems else ""
-        raise UserError(f"{top}: no usable .xml files in it{first}")
+        raise UserError(f"{top}: no usable .xml files in it{first}; check that the archive is completely unpacked")
     return dataclasses.replace(index, listed=listed)
 
 
 def listing(root: Path, split: str) -> int:
-    """A checksum over the snippet folders of a split and the number of files in each, taken in seconds."""
+    """A checksum over the snippet folders of a split and the number of files in each. It takes seconds."""
     top = Path(root) / "Annotations" / "VID" / split
     lines = []
     for folder in _snippet_folders(top, split)[0]:
@@ -59,9 +58,9 @@ def listing(root: Path, split: str) -> int:
 
 
 def _snippet_folders(top: Path, split: str) -> tuple[list[str], list[Problem]]:
-    """The folders of snippets below a split, sorted, and what is not where a snippet can be."""
+    """The sorted folders of snippets in a split, and problems with other folders."""
     if not top.is_dir():
-        raise UserError(f"{top}: no such folder; --root is the folder that holds Annotations/VID and Data/VID")
+        raise UserError(f"{top}: no such folder; --root must be the folder with Annotations/VID and Data/VID")
     problems: list[Problem] = []
     folders: list[str] = []
     for part in [""] if split == "val" else _folders(top, problems):
@@ -73,13 +72,13 @@ def _snippet_folders(top: Path, split: str) -> tuple[list[str], list[Problem]]:
     for folder in folders:
         name = folder.rpartition("/")[2]
         if first.setdefault(name, folder) != folder:
-            problem = f"{first[name]} has that name too; identities are <snippet>/<trackid>"
+            problem = f"{first[name]} has the same name; identities are <snippet>/<trackid>"
             problems.append(Problem(str(top / folder), "a snippet's name twice", problem))
     return list(first.values()), problems
 
 
 def _folders(folder: Path, problems: list[Problem]) -> list[str]:
-    """The names of the folders in a folder, sorted."""
+    """The sorted names of the folders in a folder."""
     try:
         return _printable(folder, [entry.name for entry in folder.iterdir() if entry.is_dir()], problems)
     except OSError as error:
@@ -87,7 +86,7 @@ def _folders(folder: Path, problems: list[Problem]) -> list[str]:
 
 
 def _printable(folder: Path, names: list[str], problems: list[Problem]) -> list[str]:
-    """The names that lists and messages can show, sorted; the others become problems, escaped."""
+    """The sorted names that are printable. Each of the others becomes a problem, with its name escaped."""
     for name in sorted(names):
         if not name.isprintable():
             file = f"{folder}/{ascii(name)[1:-1]}"
@@ -96,7 +95,7 @@ def _printable(folder: Path, names: list[str], problems: list[Problem]) -> list[
 
 
 def _read_lot(top: Path, split: str, folders: Sequence[str]) -> SplitIndex:
-    """Reads some snippets, in a worker process; what comes back is arrays, which are quick to hand over."""
+    """The index of some snippets, made in a worker process. It consists of arrays, which are fast to transfer."""
     snippets: list[Snippet] = []
     problems: list[Problem] = []
     for folder in folders:
@@ -123,12 +122,12 @@ def _read_snippet(path: Path, split: str, folder: str, problems: list[Problem]) 
 
 
 def _usable(path: Path, frames: list[Frame], problems: list[Problem]) -> list[Frame]:
-    """The frames of a snippet with the objects that agree with their frame and with their track."""
+    """The frames of a snippet, without objects that contradict their frame or their track."""
     seen: dict[int, Counter[str]] = {}
     for frame in frames:
         for o in frame.objects:
             seen.setdefault(o.trackid, Counter())[o.category] += 1
-    # A track is what most of its frames say, the first of equals: one slip must not cost all the others.
+    # The category of a track is the most frequent one: a single error must not exclude all other frames.
     category_of = {trackid: counts.most_common(1)[0][0] for trackid, counts in seen.items()}
     kept = []
     for frame in frames:
@@ -143,11 +142,11 @@ def _usable(path: Path, frames: list[Frame], problems: list[Problem]) -> list[Fr
 
 
 def _unusable(frame: Frame, o: VideoObject, category: str) -> tuple[str, str] | None:
-    """What makes an object unusable beside its own frame or snippet: kind and problem."""
+    """Kind and problem of an object that contradicts its frame or its track, else None."""
     if o.xmax <= 0 or o.ymax <= 0 or o.xmin >= frame.width or o.ymin >= frame.height:
         box = f"x {o.xmin:g} to {o.xmax:g}, y {o.ymin:g} to {o.ymax:g}"
         where = f"a frame of {frame.width}x{frame.height}"
-        return "box outside the image", f"trackid {o.trackid}: its box, {box}, lies outside {where}"
+        return "box outside the image", f"trackid {o.trackid}: its box, {box}, is outside {where}"
     if o.category != category:
-        return "trackid of another category", f"trackid {o.trackid} is {o.category} here, mostly {category}"
+        return "trackid of another category", f"trackid {o.trackid} is {o.category} here, but mostly {category}"
     return None

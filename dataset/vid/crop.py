@@ -1,4 +1,4 @@
-"""Reads the annotations of a split into its index, and cuts a crop of every object."""
+"""Makes the index of a split from its annotations, and a crop of every object."""
 
 import shutil
 from collections.abc import Sequence
@@ -10,44 +10,45 @@ from dataset.vid.crop_writer import object_crops, write_all_crops
 from dataset.vid.index import SplitIndex, read_index, write_index
 from dataset.vid.output_folder import OutputFolder, without_small
 from dataset.vid.statistics import count_problems
+from runtime.counting import counted
 from runtime.errors import UserError
 from runtime.json_files import write_json
 from runtime.progress import Progress
 
-_BYTES_PER_CROP = 11_000  # a 255x255 JPEG of quality 90, on average; to tell a disk that is too small
-_EXAMPLES = 3  # problems of a kind that are printed; the file has all
+_BYTES_PER_CROP = 11_000  # a 255x255 JPEG of quality 90, on average; to warn of a disk that is too small
+_EXAMPLES = 3  # printed problems of each kind; the file has all
 
 
-def up_to_date_index(folder: OutputFolder, split: str, workers: int, anew: bool = False) -> SplitIndex:
-    """The index of a split: read, or made where there is none, where it is to be made anew, or files came or went."""
+def up_to_date_index(folder: OutputFolder, split: str, workers: int, reindex: bool = False) -> SplitIndex:
+    """The index of a split. It is made again with `reindex`, or if annotation files were added or removed."""
     file = folder.index_file(split)
-    if file.exists() and not anew:
+    if file.exists() and not reindex:
         index = read_index(file)
         if index.listed == listing(folder.root, split):
             return index
-        print(f"{split}: other files than when its annotations were read; reading them again")
+        print(f"{split}: annotation files were added or removed; reading all again")
     folder.record_file(split).unlink(missing_ok=True)  # it belongs to the old index
     index = index_split(folder.root, split, workers, show_progress=True)
     folder.write_problems(split, index.problems)
-    write_index(file, index)  # last: with it, this is done
+    write_index(file, index)  # last: its existence means that all is done
     return index
 
 
 def crop_split(folder: OutputFolder, index: SplitIndex, workers: int) -> bool:
-    """Writes the crops of a split, whose index is given, that are not there yet, and what became of them.
+    """Writes the missing crops of a split, and a record of all crops and problems.
 
     Returns:
-        Whether there is any in the end.
+        Whether there are any crops.
 
     Raises:
-        UserError: when nothing can be written; files that cannot be read are counted instead.
+        UserError: when a file cannot be written. Files that cannot be read are counted as problems.
     """
     split, settings = index.split, folder.crop_settings
     index, chosen = without_small(index, settings.min_box)
-    tell_disk(folder, split, len(index.trackids))
-    root, out = folder.root, folder.path  # read once, not for every frame
+    warn_of_small_disk(folder, split, len(index.trackids))
+    root, out = folder.root, folder.path  # read once, not once per frame
     tasks = (object_crops(root, out, frame, settings) for frame in index.frames())
-    counts = write_all_crops(tasks, workers, Progress(f"{split}: looked at", index.frame_count, "frames"))
+    counts = write_all_crops(tasks, workers, Progress(f"{split}: processed", index.frame_count, "frames"))
 
     top = root / "Data" / "VID" / split
     problems = [*index.problems, *counts.problems, *without_annotation(folder, index)]
@@ -57,13 +58,15 @@ def crop_split(folder: OutputFolder, index: SplitIndex, workers: int) -> bool:
     record = {"frames": index.frame_count, "crops": crops, "left_out": count_problems(problems) | chosen}
     write_json(folder.record_file(split), record | {"missing_frames": missing})  # <folder>/<frame>
     frames = index.frame_count - len(missing)
-    print(f"{split}: {crops:,} crops of {frames:,} frames, {counts.existing:,} of them from before")
-    tell_problems(folder, split, problems, chosen)
+    print(
+        f"{split}: {counted(crops, 'crop')} of {counted(frames, 'frame')}, {counts.existing:,} of them existed before"
+    )
+    report_problems(folder, split, problems, chosen)
     return crops > 0
 
 
 def without_annotation(folder: OutputFolder, index: SplitIndex) -> list[Problem]:
-    """A problem for each JPEG that has no XML file, and for each folder of them that has no annotations at all."""
+    """A problem for each JPEG without an XML file, and for each folder of JPEGs without annotations."""
     frames, annotations = (folder.root / kind / "VID" / index.split for kind in ("Data", "Annotations"))
     problems = []
     for path in sorted(frames.glob("*" if index.split == "val" else "*/*")):  # folders of snippets
@@ -80,7 +83,7 @@ def without_annotation(folder: OutputFolder, index: SplitIndex) -> list[Problem]
             continue
         for stem in sorted(missing):
             problems.append(Problem(f"{path / stem}.JPEG", "no annotation", f"there is no {where / stem}.xml"))
-    # A file name need not be UTF-8; lists and terminals want it.
+    # File names may not be UTF-8; lists and terminals need UTF-8.
     return [Problem(*(text.encode("utf-8", "backslashreplace").decode() for text in problem)) for problem in problems]
 
 
@@ -88,39 +91,39 @@ def _stems(folder: Path, suffix: str) -> set[str]:
     return {file.stem for file in folder.iterdir() if file.suffix == suffix}
 
 
-def tell_disk(folder: OutputFolder, split: str, crops: int) -> None:
-    """Warns when the disk looks too small for the crops that are still to be made."""
+def warn_of_small_disk(folder: OutputFolder, split: str, crops: int) -> None:
+    """Prints a warning if the disk seems too small for the missing crops."""
     need, free = crops * _BYTES_PER_CROP, shutil.disk_usage(folder.path).free
     if need > free and not folder.record_file(split).exists():
         print(
-            f"warning: {split}: {crops:,} crops take about {need / 1e9:.0f} GB, unless many are there already; "
-            f"{free / 1e9:.0f} GB are free below {folder.path}"
+            f"warning: {split}: {crops:,} crops need about {need / 1e9:.0f} GB, less those that exist already, but "
+            f"only {free / 1e9:.0f} GB are free in {folder.path}"
         )
 
 
-def tell_problems(
+def report_problems(
     folder: OutputFolder, split: str, problems: Sequence[Problem], chosen: dict[str, int] | None = None
 ) -> None:
-    """Prints what was left out: a line for each kind, and the first files of it; `chosen` is only counted."""
+    """Prints the skipped files and objects: their number and the first ones of each kind. `chosen` is only counted."""
     kinds = count_problems(problems)
     for kind, number in (chosen or {}).items():
-        print(f"{split}: left out as asked: {kind}: {number:,}")
+        print(f"{split}: skipped as requested: {kind}: {number:,}")
     if not kinds:
-        print(f"{split}: nothing {'else ' if chosen else ''}was left out")
+        print(f"{split}: nothing {'else ' if chosen else ''}was skipped")
         return
-    print(f"{split}: left out, with the reason for each in {folder.problems_file(split)}:")
+    print(f"{split}: skipped the following; all reasons are in {folder.problems_file(split)}:")
     for kind, number in kinds.items():
         print(f"  {kind}: {number:,}")
         for problem in [problem for problem in problems if problem.kind == kind][:_EXAMPLES]:
             print(f"    {problem}")
-    print(f"{split}: when annotations have been mended, give --reindex; images are looked at again in any case")
+    print(f"{split}: after fixing annotations, repeat the command with --reindex; after fixing images, just repeat it")
 
 
 def check_frames(root: Path, split: str) -> None:
-    """Raises a UserError when there are no frames at all, before the annotations are read for minutes."""
+    """Raises a UserError if there is no folder of frames, before reading annotations for minutes."""
     frames = root / "Data" / "VID" / split
     if not frames.is_dir():
         raise UserError(
-            f"{frames}: no such folder; --root is the folder that holds Annotations/VID and Data/VID "
-            f"(the command index reads annotations without frames)"
+            f"{frames}: no such folder; --root must be the folder with Annotations/VID and Data/VID "
+            f"(to read annotations without frames, use the command index)"
         )

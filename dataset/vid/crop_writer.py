@@ -1,4 +1,4 @@
-"""Writes the crops of many frames, in several processes; a file is either whole or not there."""
+"""Writes the crops of many frames in several processes. A file appears only when it is complete."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -12,20 +12,20 @@ from dataset.vid.siamfc_crops import DEFAULT, Box, CropSettings, crop_path, cut,
 from runtime.errors import UserError
 from runtime.parallel import lots, run_parallel
 
-PARTIAL = ".partial"  # folder below the output folder for files that are being written
+PARTIAL = ".partial"  # folder in the output folder for incomplete files
 
-_FRAMES_PER_TASK = 16  # amortises the hand-over to a process and keeps the progress coming
+_FRAMES_PER_TASK = 16  # reduces the overhead of processes, and still updates the progress often
 
 
 @dataclass(frozen=True, slots=True)
 class FrameCrops:
-    """What to cut from one frame.
+    """The crops to cut from one frame.
 
     Attributes:
         image: the frame's picture.
-        frame: the frame, whose size is compared with that of its picture.
+        frame: the annotated frame, for comparing its size with the picture's.
         out: the output folder.
-        boxes: boxes, and the files below `out` to write their crops to.
+        boxes: (box, file below `out`) of each crop.
         settings: size and quality of the files.
     """
 
@@ -38,7 +38,7 @@ class FrameCrops:
 
 @dataclass
 class CropCounts:
-    """What became of the crops: files written, files that were there, and a problem for every image that failed."""
+    """The number of crops written, the number that existed, and a problem for every image that failed."""
 
     written: int = 0
     existing: int = 0
@@ -52,7 +52,7 @@ def object_crops(root: Path, out: Path, frame: Frame, settings: CropSettings = D
 
 
 def write_crops(task: FrameCrops) -> CropCounts:
-    """Writes the crops of one image that are not there yet; the image is decoded once, or not at all."""
+    """Writes the missing crops of one image. The image is decoded at most once."""
     missing = [(task.settings.window(box), task.out / path) for box, path in task.boxes if _is_missing(task.out / path)]
     counts = CropCounts(existing=len(task.boxes) - len(missing))
     if task.boxes and not missing:
@@ -61,18 +61,18 @@ def write_crops(task: FrameCrops) -> CropCounts:
         with Image.open(task.image) as file:
             have, want = f"{file.width}x{file.height}", f"{task.frame.width}x{task.frame.height}"
             if have != want:
-                problem = f"the image is {have}, its annotation says {want}"
+                problem = f"the image is {have}, but its annotation says {want}"
                 counts.problems.append(Problem(str(task.image), "image of another size than annotated", problem))
                 return counts
-            if not missing:  # a frame without objects: it must be there
+            if not missing:  # a frame without objects must exist too
                 return counts
             file.load()
-            image = file if file.mode == "RGB" else file.convert("RGB")  # which would copy it
+            image = file if file.mode == "RGB" else file.convert("RGB")  # convert would copy it
     except FileNotFoundError:
         counts.problems.append(Problem(str(task.image), "no JPEG", "no such file"))
         return counts
-    except Exception as error:  # damaged data reaches Pillow's decoders as OSError, SyntaxError, struct.error, zlib ...
-        # The problem names the image already.
+    except Exception as error:  # damaged data raises OSError, SyntaxError, struct.error, zlib ...
+        # The problem already names the image.
         problem = f"cannot be read as an image: {error}".replace(f" {str(task.image)!r}", "")
         counts.problems.append(Problem(str(task.image), "unreadable JPEG", problem))
         return counts
@@ -84,7 +84,7 @@ def write_crops(task: FrameCrops) -> CropCounts:
 
 
 def _is_missing(path: Path) -> bool:
-    """Whether no earlier run finished this crop; after a power cut a file can be there without its content."""
+    """Whether a crop must be written. After a power cut, a file can exist without content."""
     try:
         return path.stat().st_size == 0
     except OSError:
@@ -92,7 +92,7 @@ def _is_missing(path: Path) -> bool:
 
 
 def _save(image: Image.Image, path: Path, task: FrameCrops) -> None:
-    """Writes beside the crops and renames: a process that is killed leaves its half-written file there, not here."""
+    """Writes to a temporary folder and renames: a killed process leaves no incomplete crop."""
     temporary = task.out / PARTIAL / f"{os.getpid()}.jpg"
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -105,13 +105,13 @@ def _save(image: Image.Image, path: Path, task: FrameCrops) -> None:
 
 
 def write_all_crops(tasks: Iterable[FrameCrops], workers: int, progress: Callable[[int], None]) -> CropCounts:
-    """Writes the crops of many images in `workers` processes; the tasks may be long and lazy.
+    """Writes the crops of many images in `workers` processes. The iterable of tasks may be long and lazy.
 
     Args:
         progress: called now and then with the number of images done.
 
     Raises:
-        UserError: when a crop cannot be written. An image that cannot be read is one of the `problems` instead.
+        UserError: when a crop cannot be written. An image that cannot be read is one of the `problems`.
     """
     total, done = CropCounts(), 0
     for lot in run_parallel(_write_lot, lots(tasks, _FRAMES_PER_TASK), workers):

@@ -1,4 +1,4 @@
-"""Makes a prepared data set of indices and crops: training list, episodes, their random crops, statistics."""
+"""Makes a prepared data set from indices and crops: training list, episodes, their random crops, statistics."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,22 +10,23 @@ from dataset.vid.index import SplitIndex
 from dataset.vid.output_folder import OutputFolder
 from dataset.vid.selection import train_rows
 from dataset.vid.statistics import split_statistics, statistics_table
+from runtime.counting import counted
 from runtime.errors import UserError
 from runtime.json_files import write_json
 from runtime.progress import Progress
 
 
 def curate(folder: OutputFolder, workers: int, *, seed: int, episodes: int, random_crops: int, max_iou: float) -> None:
-    """Writes the lists below the folder; dataset.json comes last, and only when all crops are there.
+    """Writes the lists into the folder. dataset.json comes last, and only if all crops were made.
 
-    What the settings mean is in the --help of the command.
+    The --help of the command describes the settings.
 
     Raises:
-        UserError: when nothing at all can be made.
+        UserError: when there is no usable object.
     """
     found = {split: folder.usable_index(split) for split in folder.splits()}
     if not found:
-        raise UserError(f"{folder.path}: no annotations have been read into it; run the command crop (or index) first")
+        raise UserError(f"{folder.path}: no annotations in it; run the command crop (or index) first")
     empty = [split for split, (index, _) in found.items() if not len(index.trackids)]
     indices = {split: index for split, (index, _) in found.items() if split not in empty}
     if not indices:
@@ -35,26 +36,26 @@ def curate(folder: OutputFolder, workers: int, *, seed: int, episodes: int, rand
     }
     print(statistics_table(statistics), flush=True)
 
-    (folder.path / "dataset.json").unlink(missing_ok=True)  # until all lists are of one curation
-    notes, sets = [f"{split}: none of its objects has a crop; left out" for split in empty], {}
+    (folder.path / "dataset.json").unlink(missing_ok=True)  # until all lists are new
+    notes, sets = [f"{split}: skipped, as none of its objects has a crop" for split in empty], {}
     if "train" in indices:
         sets["train"] = _write_train(folder, indices["train"], notes)
     settings = {"seed": seed, "episodes": episodes, "random_crops": random_crops, "max_iou": max_iou}
     for each in _episode_sets(indices, seed, episodes, random_crops, max_iou):
         sets[each.name] = _write_episodes(folder, each, workers, notes)
 
-    gone = {"train_eval", "val_eval", "easy_val_eval"}.difference(sets)  # of an earlier curation
+    gone = {"train_eval", "val_eval", "easy_val_eval"}.difference(sets)  # perhaps left by an earlier curation
     write_prepared(folder.path, {} if "train" in sets else {"train.csv": []}, [(name, [], {}) for name in gone])
     for split, lists in (("train", "train.csv and train_eval"), ("val", "val_eval and easy_val_eval")):
         if split not in indices and split not in empty:
-            notes.append(f"{split}: its annotations have not been read, so that there is no {lists}")
+            notes.append(f"{split}: its annotations have not been read, so there is no {lists}")
     uncropped = [split for split in indices if not folder.record_file(split).exists()]
-    notes += [f"{split}: its crops have not all been made; run the command crop" for split in uncropped]
+    notes += [f"{split}: some of its crops are missing; run the command crop" for split in uncropped]
     made = {"settings": settings, "splits": statistics, "sets": sets, "notes": notes}
     write_json(folder.path / "statistics.json", made)
     _report(sets, notes)
     if uncropped:
-        print(f"\n{folder.path}: lists written; not ready for training until crop, and then curate, have been run")
+        print(f"\n{folder.path}: lists written, but crops are missing; before training, run crop, then curate again")
         return
     counts = {name: made.get("episodes", made.get("images")) for name, made in sets.items()}
     info = {"name": folder.path.resolve().name, "licence": "ImageNet's terms of access", "image_root": "."}
@@ -77,7 +78,7 @@ def _write_train(folder: OutputFolder, index: SplitIndex, notes: list[str]) -> d
     }
     write_prepared(folder.path, {"train.csv": rows})
     if not rows:
-        notes.append("train: no object is seen in two frames, so that there is nothing to train on")
+        notes.append("train: no object is seen in two frames, so there is nothing to train on")
     return made
 
 
@@ -96,7 +97,7 @@ def _write_episodes(folder: OutputFolder, episodes: EpisodeSet, workers: int, no
     if episodes.random_crops and folder.record_file("val").exists():
         dropped = _cut_random_crops(folder, episodes, workers)
         if dropped:
-            notes.append(f"{episodes.name}: {dropped} episodes left out, since the images of their frames are gone")
+            notes.append(f"{episodes.name}: {counted(dropped, 'episode')} skipped, as images of frames are missing")
     if episodes.shortfall:
         notes.append(episodes.shortfall)
     write_prepared(folder.path, {}, [(episodes.name, episodes.episodes, dict(episodes.attributes))])
@@ -104,10 +105,10 @@ def _write_episodes(folder: OutputFolder, episodes: EpisodeSet, workers: int, no
 
 
 def _cut_random_crops(folder: OutputFolder, episodes: EpisodeSet, workers: int) -> int:
-    """Cuts the random crops of a set; returns how many episodes had to go because their frame cannot be read.
+    """Cuts the random crops of a set. Returns how many episodes were dropped because a frame cannot be read.
 
     Raises:
-        UserError: when there are no frames at all any more.
+        UserError: when the folder of frames is missing.
     """
     tasks = episodes.random_crop_tasks(folder.root, folder.path, folder.crop_settings)
     counts = write_all_crops(tasks, workers, Progress(f"{episodes.name}: random crops of", len(tasks), "frames"))
@@ -115,9 +116,7 @@ def _cut_random_crops(folder: OutputFolder, episodes: EpisodeSet, workers: int) 
         return 0
     frames = folder.root / "Data" / "VID" / "val"
     if not frames.is_dir():
-        raise UserError(
-            f"{frames}: no such folder; the random crops are cut from it: run crop with its --root of today"
-        )
+        raise UserError(f"{frames}: no such folder, but random crops are cut from it; run crop with the present --root")
     broken = {problem.file for problem in counts.problems}
     return episodes.without({path for task in tasks if str(task.image) in broken for _, path in task.boxes})
 
@@ -126,9 +125,11 @@ def _report(sets: dict[str, dict[str, Any]], notes: list[str]) -> None:
     print()
     for name, made in sets.items():
         if name == "train":
-            left_out = "; ".join(f"{number:,} {what}" for what, number in made["left_out"].items())
-            print(f"train: {made['images']:,} images of {made['identities']:,} identities (left out: {left_out})")
+            excluded = "; ".join(f"{number:,} {what}" for what, number in made["left_out"].items())
+            identities = counted(made["identities"], "identity", "identities")
+            print(f"train: {counted(made['images'], 'image')} of {identities} (excluded: {excluded})")
         else:
-            print(f"{name}: {made['episodes']:,} of {made['asked']:,} episodes, from {made['snippets']:,} snippets")
+            snippets = counted(made["snippets"], "snippet")
+            print(f"{name}: {made['episodes']:,} of {counted(made['asked'], 'episode')}, from {snippets}")
     for note in notes:
         print(f"note: {note}")

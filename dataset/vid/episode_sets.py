@@ -1,6 +1,6 @@
-"""Episodes from annotations: an object of one frame, sought among the objects or random crops of another.
+"""Episodes from annotations: find an object of one frame among the objects or random crops of another frame.
 
-Every choice comes from a seed and from names. Snippets come in the order of their folders, as an index has them.
+All random choices depend only on a seed and on names. Snippets are in the order of their folders, as in an index.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,19 +14,20 @@ from dataset.vid.annotations import Frame, Snippet
 from dataset.vid.crop_writer import FrameCrops
 from dataset.vid.selection import generator, snippet_class, tracks
 from dataset.vid.siamfc_crops import DEFAULT, Box, CropSettings, crop_path
+from runtime.counting import counted
 
-MIN_CANDIDATES = 3  # the positive included
+MIN_CANDIDATES = 3  # including the positive
 RANDOM_CROPS = 5  # M, per episode of the random crop set
 MAX_IOU = 0.3  # exclusive
 
-_DRAWS = 80  # boxes drawn for each one wanted; enough unless hardly any box is far enough from the positive
-_BLOCK = 16  # of them at a time: the first one nearly always has enough
+_DRAWS = 80  # boxes drawn per box needed; enough unless nearly all boxes are too close to the positive
+_BLOCK = 16  # boxes drawn at a time; the first block nearly always has enough
 
 Usable = Callable[[Frame, int], bool]  # (frame, trackid): whether that object can be a positive
 
 
 class Pair(NamedTuple):
-    """One object in two frames of a snippet, the anchor in the first, the positive in the second; their positions."""
+    """One object in two frames of a snippet, and their positions: the first has the anchor, the second the positive."""
 
     trackid: int
     first: Frame
@@ -39,10 +40,10 @@ class EpisodeSet:
     """Episodes as (anchor, positive, negatives) paths.
 
     Attributes:
-        asked: how many were asked for.
-        shortfall: why there are fewer; empty when there are not.
-        snippets: the number of snippets that gave an episode.
-        attributes: of each episode: `snippet`, `category`, and `gap`, the difference of its frame numbers.
+        asked: the requested number of episodes.
+        shortfall: why there are fewer; empty if there are enough.
+        snippets: the number of snippets with an episode.
+        attributes: `snippet`, `category` and `gap` (difference of the two frame numbers) of each episode.
         random_crops: path -> (frame, box) of the random crops among the negatives.
     """
 
@@ -58,7 +59,7 @@ class EpisodeSet:
         """Adds the episode of a pair."""
         trackid, first, second, positions = pair
         self.episodes.append((crop_path(first, trackid), crop_path(second, trackid), negatives))
-        # Their distance by their names, where these are numbers: frames between them may have been left out.
+        # Numbers in names give the gap: positions would ignore skipped frames.
         names = first.name, second.name
         one, other = map(int, names) if all(name.isdecimal() for name in names) else positions
         self.attributes["snippet"].append(first.snippet)
@@ -66,7 +67,7 @@ class EpisodeSet:
         self.attributes["gap"].append(abs(other - one))
 
     def random_crop_tasks(self, root: Path, out: Path, settings: CropSettings = DEFAULT) -> list[FrameCrops]:
-        """The random crops to cut, one task a frame."""
+        """The random crops to cut, one task per frame."""
         frames: dict[Frame, list[tuple[Box, str]]] = {}
         for path, (frame, box) in sorted(self.random_crops.items()):
             frames.setdefault(frame, []).append((box, path))
@@ -87,12 +88,12 @@ class EpisodeSet:
 def object_episodes(snippets: Iterable[Snippet], name: str, count: int, seed: int) -> EpisodeSet:
     """Episodes among the objects of one frame (`train_eval`, `val_eval`), from multiple_bboxes snippets.
 
-    The anchor is a random object, not occluded, of a random frame. The positive is the same object, not occluded, in
-    another frame, which has at least 3 objects; the others, occluded or not, are the negatives. Snippets take turns,
-    and no (anchor, positive) pair comes twice.
+    The anchor is a random object, not occluded, in a random frame. The positive is the same object, not occluded, in
+    another frame with at least 3 objects. The other objects of that frame, occluded or not, are the negatives. Snippets
+    take turns; no (anchor, positive) pair occurs twice.
     """
     pairs = [_Pairs(s, MIN_CANDIDATES) for s in snippets if snippet_class(s) == "multiple_bboxes"]
-    needed = f"multiple_bboxes snippets with an object seen twice, once among {MIN_CANDIDATES} or more objects"
+    needed = f"class multiple_bboxes, an object seen twice, once among {MIN_CANDIDATES} or more objects"
     result = EpisodeSet(name, count)
     for pair in _take_turns(result, pairs, seed, needed):
         others = [o.trackid for o in pair.second.objects if o.trackid != pair.trackid]
@@ -110,16 +111,16 @@ def random_crop_episodes(
 ) -> EpisodeSet:
     """Episodes against random crops (`easy_val_eval`), from single_bboxes and multiple_bboxes snippets.
 
-    Anchor and positive as in `object_episodes`, but the second frame may have any number of objects; the negatives are
-    `crops` random crops of that frame, each with IoU < `max_iou` with the positive's box. Their files are not written
-    here: see `EpisodeSet.random_crop_tasks`.
+    Anchor and positive are chosen as in `object_episodes`, but the second frame may have any number of objects. The
+    negatives are `crops` random crops of that frame, each with IoU < `max_iou` with the positive's box. This does not
+    write their files: see `EpisodeSet.random_crop_tasks`.
     """
 
     def has_room(frame: Frame, trackid: int) -> bool:
         return bool(random_boxes(frame, trackid, crops, max_iou))
 
     pairs = [_Pairs(s, 1, has_room) for s in snippets if snippet_class(s) != "missing_bbox"]
-    needed = f"snippets with an object seen twice, once with room for {crops} random crops"
+    needed = f"an object seen twice, once with room for {crops} random crops"
     result = EpisodeSet(name, count)
     for pair in _take_turns(result, pairs, seed, needed):
         boxes = random_boxes(pair.second, pair.trackid, crops, max_iou)
@@ -130,9 +131,9 @@ def random_crop_episodes(
 
 
 class _Pairs:
-    """The (anchor, positive) pairs of one snippet; draws each at most once.
+    """The (anchor, positive) pairs of one snippet, each drawn at most once.
 
-    `usable` may be slow, so that it is asked only for positives that are drawn.
+    `usable` may be slow: it is called only for drawn positives.
     """
 
     def __init__(self, snippet: Snippet, min_candidates: int, usable: Usable | None = None) -> None:
@@ -145,7 +146,7 @@ class _Pairs:
         self._find_firsts()
 
     def _find_firsts(self) -> None:
-        """The frames that can be the first one, in order, and for each the track ids that can be the anchor."""
+        """Sets the possible first frames, in order, and for each the track ids that can be the anchor."""
         self.firsts: dict[int, list[int]] = {}
         for trackid, seen in self.positions.items():
             for first in seen:
@@ -154,7 +155,7 @@ class _Pairs:
         self.order = sorted(self.firsts)
 
     def draw(self, rng: np.random.Generator) -> Pair | None:
-        """A pair not drawn before: random frame, random object of it, random second frame. None when there is none."""
+        """A new pair: a random frame, a random object in it, a random second frame. None if there is no new pair."""
         while self.left:
             first = self.order[rng.integers(len(self.order))]
             trackid = self.firsts[first][rng.integers(len(self.firsts[first]))]
@@ -173,9 +174,10 @@ class _Pairs:
 
 
 def _take_turns(result: EpisodeSet, pairs: list[_Pairs], seed: int, needed: str) -> Iterator[Pair]:
-    """As many pairs as are asked for: one from every snippet in random order, then another from every one, and on.
+    """Yields the requested number of pairs, in rounds: one pair from every snippet per round, in random order.
 
-    At last it notes in `result` how many snippets gave one, and why there are fewer; `needed` is what a snippet needs.
+    In the end it records in `result` how many snippets had a pair, and why there are too few pairs. `needed` describes
+    a suitable snippet.
     """
     rng = generator(seed, result.name)
     made, gave = 0, set()
@@ -190,16 +192,16 @@ def _take_turns(result: EpisodeSet, pairs: list[_Pairs], seed: int, needed: str)
     result.snippets = len(gave)
     if made < result.asked:
         result.shortfall = (
-            f"{result.name}: {made} of {result.asked} episodes: there are {result.snippets} {needed}, "
-            f"and all their pairs are used"
+            f"{result.name}: only {made:,} of {counted(result.asked, 'episode')}, as all pairs are used; "
+            f"suitable snippets: {result.snippets:,} ({needed})"
         )
 
 
 def random_boxes(frame: Frame, trackid: int, count: int = RANDOM_CROPS, max_iou: float = MAX_IOU) -> list[Box]:
-    """`count` boxes of an object's size (each side within 1.4 times), centred in the frame, with IoU < `max_iou`.
+    """`count` boxes of about an object's size (sides within a factor of 1.4), centred in the frame, IoU < `max_iou`.
 
-    They depend on the frame, the object and the limit, and not on a seed: the crops' file names say just these (see
-    `random_kind`), so that a file that an earlier curation left is always the right one. Empty when they are not found.
+    They depend only on the frame, the object and the limit, not on a seed. The file names contain the same three (see
+    `random_kind`), so files of an earlier curation are always right. Empty if there are not enough boxes.
     """
     target = next(o.box for o in frame.objects if o.trackid == trackid)
     size = np.array([target[2] - target[0], target[3] - target[1]])
@@ -217,12 +219,12 @@ def random_boxes(frame: Frame, trackid: int, count: int = RANDOM_CROPS, max_iou:
 
 
 def random_kind(number: int, max_iou: float = MAX_IOU) -> str:
-    """What the file name of random crop `number` says, see `crop_path`."""
+    """The `kind` of random crop `number`, see `crop_path`."""
     return f"random.{number}" if max_iou == MAX_IOU else f"random_{max_iou!r}.{number}"
 
 
 def ious(boxes: np.ndarray, other: Box) -> np.ndarray:
-    """IoU of each of N boxes with another one: (N, 4) -> (N,)."""
+    """The IoU of each of N boxes with another box: (N, 4) -> (N,)."""
     width = np.minimum(boxes[:, 2], other[2]) - np.maximum(boxes[:, 0], other[0])
     height = np.minimum(boxes[:, 3], other[3]) - np.maximum(boxes[:, 1], other[1])
     intersection = np.maximum(width, 0) * np.maximum(height, 0)

@@ -1,7 +1,7 @@
-"""All annotations of a split in one small file: parsed once, read in a second, a video at a time.
+"""All annotations of a split in one small file, parsed once. Reading it takes about a second.
 
-A NumPy archive (.npz) of the columns of `SplitIndex`, with the version of this format. As a zip file, it has a checksum
-of each column.
+The file is a NumPy archive (.npz) with the columns of `SplitIndex` and the version of this format. As a zip file, it
+has a checksum of each column.
 """
 
 import dataclasses
@@ -23,18 +23,20 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class SplitIndex:
-    """The annotations of one split: S snippets, F frames, O objects, those of one snippet or frame in a row.
+    """The annotations of one split: S snippets, F frames, O objects.
+
+    The frames of a snippet are consecutive, and so are the objects of a frame.
 
     Attributes:
         split: train or val.
         folders: (S,) path of each snippet below the split. All text in arrays is bytes, UTF-8.
-        frames_in: (S,) number of its frames.
+        frames_in: (S,) number of frames in each snippet.
         names, sizes: (F,) and (F, 2), as in the annotation; a size is (width, height).
-        objects_in: (F,) number of objects in a frame.
+        objects_in: (F,) number of objects in each frame.
         trackids, categories, occluded, generated: (O,) each.
         boxes: (O, 4) xmin, ymin, xmax, ymax in pixels.
-        problems: what was left out, and why.
-        listed: a checksum over the folders that there were to read.
+        problems: the skipped files and objects, with reasons.
+        listed: a checksum over the folders that were read.
     """
 
     split: str
@@ -57,21 +59,21 @@ class SplitIndex:
 
     @property
     def snippet_of_frame(self) -> np.ndarray:
-        """(F,) number of the snippet."""
+        """(F,) the snippet of each frame, as an index."""
         return np.repeat(np.arange(len(self.folders)), self.frames_in)
 
     @property
     def frame_of_object(self) -> np.ndarray:
-        """(O,) number of the frame."""
+        """(O,) the frame of each object, as an index."""
         return np.repeat(np.arange(self.frame_count), self.objects_in)
 
     @cached_property
     def _first_objects(self) -> np.ndarray:
-        """(F + 1,): frame i has the objects _first_objects[i] .. _first_objects[i + 1] - 1."""
+        """(F + 1,): the objects of frame i are _first_objects[i] .. _first_objects[i + 1] - 1."""
         return np.append(0, np.cumsum(self.objects_in))
 
     def snippets(self) -> Iterator[Snippet]:
-        """The snippets in order of their folders. Frames are made when they are asked for, and not kept."""
+        """The snippets in the order of their folders. Each access to a frame makes it, without storing it."""
         start = 0
         for folder, count in zip(self.folders.tolist(), self.frames_in.tolist(), strict=True):
             yield Snippet(self.split, folder.decode(), _Frames(self, folder.decode(), range(start, start + count)))
@@ -83,7 +85,7 @@ class SplitIndex:
             yield from snippet.frames
 
     def frame(self, folder: str, number: int) -> Frame:
-        """Frame `number` of the split, of the snippet in `folder`."""
+        """Frame `number` of the split, in the snippet `folder`."""
         part = slice(*self._first_objects[number : number + 2].tolist())
         columns = (self.trackids, self.categories, self.boxes, self.occluded, self.generated)
         objects = [
@@ -96,7 +98,7 @@ class SplitIndex:
         return Frame(self.split, folder, self.names[number].decode(), width, height, tuple(objects))
 
     def select(self, frames: np.ndarray, objects: np.ndarray) -> "SplitIndex":
-        """Only the frames and objects of two masks, (F,) and (O,) bool; snippets without frames go as well."""
+        """The index with only the frames and objects of two masks, (F,) and (O,) bool; empty snippets are dropped."""
         snippet_of, frame_of = self.snippet_of_frame, self.frame_of_object
         objects = objects & frames[frame_of]
         frames_in = np.bincount(snippet_of[frames], minlength=len(self.folders))
@@ -116,7 +118,7 @@ _COLUMNS = ("folders", "frames_in", "names", "sizes", "objects_in", *_OF_OBJECTS
 
 
 class _Frames(Sequence[Frame]):
-    """The frames of a snippet, each made anew when it is asked for."""
+    """The frames of a snippet. Each access makes a new object."""
 
     def __init__(self, index: SplitIndex, folder: str, numbers: range) -> None:
         self._index, self._folder, self._numbers = index, folder, numbers
@@ -124,12 +126,12 @@ class _Frames(Sequence[Frame]):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, position: int) -> Frame:  # type: ignore[override]  # nobody asks for a slice
+    def __getitem__(self, position: int) -> Frame:  # type: ignore[override]  # slices are not used
         return self._index.frame(self._folder, self._numbers[position])
 
 
 def make_index(split: str, snippets: Sequence[Snippet], problems: Sequence[Problem]) -> SplitIndex:
-    """Turns snippets, whose frames are in memory, into columns."""
+    """The index of some snippets with all frames in memory."""
     frames = [frame for snippet in snippets for frame in snippet.frames]
     objects = [o for frame in frames for o in frame.objects]
     return SplitIndex(
@@ -149,14 +151,14 @@ def make_index(split: str, snippets: Sequence[Snippet], problems: Sequence[Probl
 
 
 def join(parts: Sequence[SplitIndex]) -> SplitIndex:
-    """Puts the indices of several lots of snippets of one split behind each other."""
+    """One index of several parts of a split, in their order."""
     columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
     problems = tuple(itertools.chain.from_iterable(part.problems for part in parts))
     return dataclasses.replace(parts[0], problems=problems, **columns)
 
 
 def write_index(path: Path, index: SplitIndex) -> None:
-    """Writes an index; equal annotations give equal bytes."""
+    """Writes an index. Equal annotations give equal bytes."""
     columns = {name: getattr(index, name) for name in ("split", "listed", *_COLUMNS)}
     problems = _bytes(itertools.chain.from_iterable(index.problems)).reshape(-1, len(Problem._fields))
     with replace_file(path, "wb") as file:
@@ -164,7 +166,7 @@ def write_index(path: Path, index: SplitIndex) -> None:
 
 
 def read_index(path: Path) -> SplitIndex:
-    """Reads an index.
+    """The index in a file.
 
     Raises:
         UserError: when the file is missing, damaged, or of another format.
@@ -177,9 +179,11 @@ def read_index(path: Path) -> SplitIndex:
             columns: dict[str, Any] = {name: file[name] for name in _COLUMNS}
             return SplitIndex(split=str(file["split"]), listed=int(file["listed"]), problems=problems, **columns)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; the commands index and crop make it") from None
-    except Exception as error:  # damage reaches zipfile, zlib and NumPy as errors of many kinds
-        raise UserError(f"{path}: damaged, or of another version; make it anew with --reindex") from error
+        raise UserError(f"{path}: no such file; run the command index or crop first") from None
+    except Exception as error:  # damage raises errors of many kinds in zipfile, zlib and NumPy
+        raise UserError(
+            f"{path}: damaged, or of another version; run the command index or crop with --reindex"
+        ) from error
 
 
 def _bytes(texts: Iterable[str]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The folder of an ImageNet VID data set: what is where in it, and with which settings its crops were made."""
+"""The output folder of ImageNet VID: the paths of its files, and the settings of its crops."""
 
 import contextlib
 import csv
@@ -33,11 +33,11 @@ class OutputFolder:
         return self.path / "index" / f"{split}.npz"
 
     def record_file(self, split: str) -> Path:
-        """What became of the crops of a split: written when all of them have been looked at."""
+        """The record of the crops of a split, written after all of them."""
         return self.path / f"crops_{split}.json"
 
     def problems_file(self, split: str) -> Path:
-        """Every file and object that was left out, with the reason."""
+        """The list of skipped files and objects, with reasons."""
         return self.path / f"problems_{split}.csv"
 
     def splits(self) -> list[str]:
@@ -51,14 +51,14 @@ class OutputFolder:
 
     @property
     def crop_settings(self) -> CropSettings:
-        """How its crops are made; the defaults as long as there are none."""
+        """The settings of the crops; the defaults if there are no crops yet."""
         return self._settings()[1] or CropSettings()
 
     def _settings(self) -> tuple[Path, CropSettings | None]:
-        """The folder of the archive, and how crops are made once there are some."""
+        """The folder of the archive, and the settings of the crops if there are any."""
         settings = read_json(self.settings_json)
         if not isinstance(settings, dict) or settings.get("made_by") != MADE_BY:
-            raise UserError(f"{self.settings_json}: not made by this command; give another --out")
+            raise UserError(f"{self.settings_json}: it was not made by this command; give another --out")
         try:
             crops = settings["crops"]
             return Path(settings["root"]), None if crops is None else CropSettings(**crops)
@@ -66,28 +66,29 @@ class OutputFolder:
             raise UserError(f"{self.settings_json}: damaged, or of another version; give another --out") from None
 
     def check(self) -> None:
-        """Raises a UserError unless the folder is one of this command."""
+        """Raises a UserError unless this command made the folder."""
         if not self.settings_json.exists():
-            raise UserError(f"{self.path}: nothing to curate in it; run the command crop first, with this --out")
+            raise UserError(f"{self.path}: nothing to curate in it; first run the command crop with this --out")
         self._settings()
 
     def agreed(self, root: Path, crops: CropSettings | None) -> dict[str, Any]:
-        """What settings.json is to say, for one archive and one way of cropping; None is any that it was made with.
+        """The content of settings.json for an archive and the settings of crops; None keeps the existing settings.
 
         Raises:
-            UserError: when the folder holds something else, or was made with other settings.
+            UserError: when the folder has other files, or was made with other settings.
         """
         root, made = Path(root).resolve(), None
         if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path}: a file is in the place of the folder; give another --out")
+            raise UserError(f"{self.path}: this is a file, not a folder; give another --out")
         if self.settings_json.exists():
             made_from, made = self._settings()
             if made_from != root and made_from.exists():
-                raise UserError(f"{self.path}: made from {made_from}, not from {root}; give another --out")
+                raise UserError(f"{self.path}: it was made from {made_from}, not from {root}; give another --out")
         elif self.path.exists():
-            left_over = (".lock", f".{self.settings_json.name}.")  # of a run that was killed at its very start
+            left_over = (".lock", f".{self.settings_json.name}.")  # files of a command that was killed at its start
             if not all(entry.name.startswith(left_over) for entry in self.path.iterdir()):
-                raise UserError(f"{self.path}: not empty and not made by this command; give another --out")
+                what = "this folder is not empty and was not made by this command"
+                raise UserError(f"{self.path}: {what}; give another --out")
         if crops and made and crops != made:
             pairs = zip(vars(crops).items(), vars(made).values(), strict=True)
             differences = ", ".join(f"{name} {old} instead of {new}" for (name, new), old in pairs if old != new)
@@ -97,16 +98,16 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Keeps a second process out of the folder, and removes what a killed one left half-written.
+        """Keeps other processes out of the folder, and removes incomplete files of killed ones.
 
         Raises:
-            UserError: when another process is at work in the folder.
+            UserError: when another process uses the folder.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror or error}") from error
-        with only_one(self.path / ".lock", f"{self.path}: another process is at work in it; wait until it has ended"):
+        with only_one(self.path / ".lock", f"{self.path}: another process is using it; wait until it ends"):
             self._clean()
             yield
             self._clean()
@@ -118,16 +119,16 @@ class OutputFolder:
                 left.unlink(missing_ok=True)
 
     def usable_index(self, split: str) -> tuple[SplitIndex, dict[str, int]]:
-        """The annotations of a split without the objects that get no crop, and what was left out, by kind.
+        """The annotations of a split without objects that have no crop, and the number of skipped ones by kind.
 
-        Those smaller than `min_box` are left out, and frames whose image could not be read.
+        They are smaller than `min_box`, or in a frame with an unreadable image.
         """
         index, small = without_small(read_index(self.index_file(split)), self.crop_settings.min_box)
         if not self.record_file(split).exists():
             return index, count_problems(index.problems) | small
         record = read_json(self.record_file(split))
         if not (isinstance(record, dict) and isinstance(record.get("missing_frames"), list) and "left_out" in record):
-            raise UserError(f"{self.record_file(split)}: not as the command crop wrote it; run crop again")
+            raise UserError(f"{self.record_file(split)}: it is damaged; run the command crop again")
         if missing := set(record["missing_frames"]):
             pairs = zip(index.folders[index.snippet_of_frame].tolist(), index.names.tolist(), strict=True)
             frames = [f"{folder.decode()}/{name.decode()}" not in missing for folder, name in pairs]
@@ -143,7 +144,7 @@ class OutputFolder:
 
 
 def without_small(index: SplitIndex, min_box: float) -> tuple[SplitIndex, dict[str, int]]:
-    """The index without objects of which a side is below `min_box` pixels, and how these are counted."""
+    """The index without objects that have a side below `min_box` pixels, and the number of these by kind."""
     large = (index.boxes[:, 2:] - index.boxes[:, :2] >= min_box).all(1)  # (O,)
     small = int((~large).sum())
     index = index.select(np.full(index.frame_count, True), large)

@@ -1,4 +1,4 @@
-"""Which objects of the annotations become training images, queries and gallery; classes of snippets."""
+"""Selection of training images, queries and gallery from annotations; classes of snippets."""
 
 import zlib
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ SNIPPET_CLASSES = ("missing_bbox", "single_bboxes", "multiple_bboxes")
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
-    """Random numbers for each (seed, purpose), whatever the order in which things arrive."""
+    """A random generator for each (seed, purpose): the order of use does not matter."""
     return np.random.Generator(np.random.Philox([seed, zlib.crc32(purpose.encode())]))
 
 
@@ -23,9 +23,10 @@ def snippet_class(snippet: Snippet) -> str:
 
 
 def class_of(numbers: Sequence[int]) -> str:
-    """What over half of the frames are, by their numbers of objects: missing_bbox (none) or multiple_bboxes (several).
+    """The class of a snippet, given the number of objects in each frame.
 
-    Anything else is single_bboxes.
+    It is missing_bbox if over half of the frames have none, multiple_bboxes if over half have several, else
+    single_bboxes.
     """
     if 2 * sum(n == 0 for n in numbers) > len(numbers):
         return "missing_bbox"
@@ -33,7 +34,7 @@ def class_of(numbers: Sequence[int]) -> str:
 
 
 def tracks(snippet: Snippet) -> dict[int, list[int]]:
-    """Per trackid, sorted, the positions of the frames in which the object is not occluded."""
+    """trackid -> positions of the frames in which the object is not occluded, sorted by trackid."""
     tracks: dict[int, list[int]] = {}
     for position, frame in enumerate(snippet.frames):
         for o in frame.objects:
@@ -43,10 +44,10 @@ def tracks(snippet: Snippet) -> dict[int, list[int]]:
 
 
 def train_rows(snippets: Iterable[Snippet]) -> list[Row]:
-    """Rows (identity, path, camera, sequence): every crop of an object that is not occluded in its frame.
+    """Rows (identity, path, camera, sequence) of every crop of an object that is not occluded in its frame.
 
-    The identity is <snippet>/<trackid>, the sequence the snippet, the camera empty. Objects with a single such crop
-    are left out: they cannot give a positive pair.
+    The identity is <snippet>/<trackid>, the camera is empty, the sequence is the snippet. Objects with only one such
+    crop are excluded, as they have no positive pair.
     """
     rows: list[Row] = []
     for snippet in snippets:
@@ -63,7 +64,7 @@ def query_gallery_rows(snippets: Iterable[Snippet], seed: int) -> tuple[list[Row
 
     Returns:
         query: one random crop per identity from the first third of the frames.
-        gallery: all its crops from the last two thirds. Crops of occluded objects are left out of both.
+        gallery: all its crops from the last two thirds. Both exclude crops of occluded objects.
     """
     rng = generator(seed, "query")
     query: list[Row] = []

@@ -1,7 +1,7 @@
-"""Geometry, cutting and file names of crops as in SiamFC: the object in the middle, with context, at a fixed size.
+"""Crops as in SiamFC (geometry, cutting, file names): the object in the middle, with context, at a fixed size.
 
-Source: Bertinetto et al., Fully-Convolutional Siamese Networks for Object Tracking, 2016, section 3.1 (curation), and
-the `crop_like_SiamFC` code that trackers share, whose sampling grid and border blending this module reproduces.
+Sources: Bertinetto et al., Fully-Convolutional Siamese Networks for Object Tracking, 2016, section 3.1 (curation); and
+the `crop_like_SiamFC` code that many trackers use. This module reproduces its sampling grid and border blending.
 """
 
 import math
@@ -19,14 +19,13 @@ TRAIN_FOLDERS = tuple(f"ILSVRC2015_VID_train_000{i}" for i in range(4))
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How crops are made.
+    """The settings of crops.
 
     Attributes:
-        context: c of `window`.
-        exemplar, search: sizes in pixels: the box with its margin takes exemplar / search of the crop's side, and
-            `search` is that side.
-        quality: of the JPEG files, 1 to 100.
-        min_box: objects with a side below this many pixels get no crop.
+        context: the margin c of `window`.
+        exemplar, search: `search` is the side of a crop in pixels; the box with its margin takes `exemplar` of them.
+        quality: JPEG quality, 1 to 100.
+        min_box: objects with a side of fewer pixels get no crop.
     """
 
     context: float = 0.01
@@ -36,10 +35,10 @@ class CropSettings:
     min_box: float = 0
 
     def window(self, box: Box) -> Box:
-        """The square that is cut out around a box: centred on it, side `s_z * search / exemplar`, in pixels.
+        """The square to cut out around a box: centred on it, with side `s_z * search / exemplar`, in pixels.
 
-        s_z = sqrt((w + c (w + h)) (h + c (w + h))), c = `context`: the side of the square with the area of the box and
-        its margin.
+        s_z = sqrt((w + c (w + h)) (h + c (w + h))), c = `context`, is the side of a square with the same area as the
+        box with its margin.
         """
         xmin, ymin, xmax, ymax = box
         w, h = xmax - xmin, ymax - ymin
@@ -53,8 +52,8 @@ DEFAULT = CropSettings()
 
 
 def mean_colour(image: Image.Image) -> tuple[int, int, int]:
-    """The mean of an RGB image over all pixels, rounded: the colour of what lies outside the frame."""
-    # From the histogram: exact, and several times faster than a mean of floats.
+    """The mean colour of an RGB image, rounded. It fills the area outside the frame."""
+    # A histogram is exact and several times faster than a mean of floats.
     counts = np.array(image.histogram()).reshape(3, 256)
     red, green, blue = np.rint(counts @ np.arange(256) / (image.width * image.height)).astype(int).tolist()
     return red, green, blue
@@ -63,20 +62,20 @@ def mean_colour(image: Image.Image) -> tuple[int, int, int]:
 def cut(
     image: Image.Image, window: Box, size: int = DEFAULT.search, colour: tuple[int, int, int] | None = None
 ) -> Image.Image:
-    """Resamples a window of an RGB image to `size` x `size` pixels, bilinear.
+    """A window of an RGB image, resampled to `size` x `size` pixels, bilinear.
 
-    Output pixel i samples the input at x0 + i * s / (size - 1), where pixel centres have whole coordinates: the first
-    and the last pixel lie on the window's edges. `colour` (the mean colour of the image if None) is outside.
+    Output pixel i samples the input at x0 + i * s / (size - 1); pixel centres have integer coordinates. So the first
+    and the last pixel are on the edges of the window. The area outside the image gets `colour` (None: its mean colour).
     """
     x0, y0, x1, y1 = window
-    # Pillow hands (i + 0.5) to the map and takes 0.5 off the result.
+    # Pillow applies the map to i + 0.5 and subtracts 0.5 from the result.
     ax, ay = (x1 - x0) / (size - 1), (y1 - y0) / (size - 1)
     cx, cy = x0 - 0.5 * ax + 0.5, y0 - 0.5 * ay + 0.5
     if is_inside(image, window):
         return image.transform((size, size), Image.Transform.AFFINE, (ax, 0, cx, 0, ay, cy), Image.Resampling.BILINEAR)
     colour = mean_colour(image) if colour is None else colour
-    # Pillow clamps at the last pixel where the reference blends it with the colour outside; one pixel of frame in that
-    # colour makes both the same.
+    # At the border, Pillow repeats the last pixel, but the reference blends it with the colour outside. A margin of one
+    # pixel in that colour makes both equal.
     left, top = max(0, math.floor(x0) - 1), max(0, math.floor(y0) - 1)
     right, bottom = min(image.width, math.ceil(x1) + 2), min(image.height, math.ceil(y1) + 2)
     canvas = Image.new("RGB", (max(1, right - left) + 2, max(1, bottom - top) + 2), colour)
@@ -87,7 +86,7 @@ def cut(
 
 
 def is_inside(image: Image.Image, window: Box) -> bool:
-    """True when every sample of `cut` lies between pixels of the image, so that no colour is needed outside."""
+    """Whether every sample of `cut` is between pixels of the image, so no colour is needed outside."""
     x0, y0, x1, y1 = window
     return x0 >= 0 and y0 >= 0 and x1 <= image.width - 1 and y1 <= image.height - 1
 

@@ -1,4 +1,4 @@
-"""What is in the annotations of a split, counted, and the table of it."""
+"""Statistics of the annotations of a split, and a table of them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ from dataset.vid.index import SplitIndex
 from dataset.vid.selection import SNIPPET_CLASSES, class_of
 from runtime.tables import align
 
-_MANY = 10  # frames with more objects than this are counted together
+_MANY = 10  # frames with this many or more objects are counted together
 
 
 def split_statistics(index: SplitIndex) -> dict[str, Any]:
-    """Counts over the frames and objects of an index; a track is one object of one snippet."""
+    """Counts over the frames and objects of an index. A track is one object of one snippet."""
     per_frame = index.objects_in  # (F,)
     classes = [class_of(part.tolist()) for part in np.split(per_frame, np.cumsum(index.frames_in)[:-1]) if len(part)]
     snippet_of_object = index.snippet_of_frame[index.frame_of_object]  # (O,)
@@ -51,15 +51,15 @@ def split_statistics(index: SplitIndex) -> dict[str, Any]:
 
 
 def count_problems(problems: Iterable[Problem]) -> dict[str, int]:
-    """Number of problems by kind, the most frequent first."""
+    """The number of problems by kind, the most frequent kind first."""
     return dict(Counter(problem.kind for problem in problems).most_common())
 
 
 def statistics_table(statistics: dict[str, dict[str, Any]]) -> str:
-    """The statistics of some splits as text, a column for each.
+    """The statistics of some splits as text, with one column per split.
 
     Args:
-        statistics: by split, as `split_statistics` gives them, with `left_out` beside (see `count_problems`).
+        statistics: split -> the result of `split_statistics`, with `left_out` added (see `count_problems`).
     """
     splits = list(statistics)
     rows: list[list[str]] = [["", *splits]]
@@ -81,7 +81,7 @@ def statistics_table(statistics: dict[str, dict[str, Any]]) -> str:
     rows.append(["snippets that are"])
     for name in SNIPPET_CLASSES:
         line(f"  {name}", "snippet_classes", name)
-    rows.append(["frames with so many objects"])
+    rows.append(["frames with this number of objects"])
     for name in sorted(keys_of("objects_per_frame"), key=lambda key: int(key.split()[0])):
         line(f"  {name}", "objects_per_frame", name)
     rows.append(["objects (frame by frame) and tracks of a category"])
@@ -89,11 +89,11 @@ def statistics_table(statistics: dict[str, dict[str, Any]]) -> str:
         values = [statistics[split]["categories"].get(name, {"objects": 0, "tracks": 0}) for split in splits]
         rows.append([f"  {readable(name)}", *(f"{value['objects']:,} / {value['tracks']:,}" for value in values)])
     line("occluded objects", "occluded_objects")
-    line("boxes that were interpolated", "generated_boxes")
-    line("boxes that reach beyond the frame", "boxes_beyond_the_frame")
-    line("track ids that several snippets use (kept apart)", "trackids_of_several_snippets")
+    line("interpolated boxes", "generated_boxes")
+    line("boxes that exceed the frame", "boxes_beyond_the_frame")
+    line("track ids used in several snippets (as different objects)", "trackids_of_several_snippets")
     if kinds := keys_of("left_out"):
-        rows.append(["left out"])
+        rows.append(["skipped"])
         for kind in kinds:
             line(f"  {kind}", "left_out", kind)
     return align(rows, left=1)

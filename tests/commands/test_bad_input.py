@@ -1,4 +1,4 @@
-"""A user's mistakes: one clear line, exit code 2, no traceback, and before anything is started."""
+"""Invalid input: one clear line, exit code 2, no traceback, before any work starts."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from helpers.commands import command, process, setting
 from helpers.tiny import make_run
 
 IMAGE = "images/id 0/0.jpg"
-HEADLESS = b"\xff\xd8\xff\xe0" + bytes(600) + b"\xff\xd9"  # a JPEG that is whole at both ends only
+HEADLESS = b"\xff\xd8\xff\xe0" + bytes(600) + b"\xff\xd9"  # a JPEG with valid first and last bytes only
 
 
 def refused(*words: object) -> str:
@@ -37,7 +37,7 @@ def test_missing_params_json(tmp_path):
         ({"warm_start_from": "weights.h5"}, [], "warm_start_from 'weights.h5': it must be"),
         ({}, ["--device", "tpu"], "auto, cpu, gpu or gpu:N"),
         ({}, ["--device", "gpu:1"], "TensorFlow sees 0 GPUs"),
-        # What only the evaluator would find:
+        # These would otherwise be found only by the evaluator:
         ({}, ["--set", "best_metric=val_eval/nope"], "that set has"),
         ({}, ["--set", 'eval_sets=["nope"]'], "no set 'nope'"),
         ({"triplet_mining": "hard", "sampling": "uniform"}, [], "'hard' needs sampling 'triplets', not 'uniform'"),
@@ -51,24 +51,24 @@ def test_parameters_and_options(dataset, tmp_path, params, words, message):
 
 
 @pytest.mark.parametrize(
-    ("file", "spoil", "message"),
+    ("file", "damage", "message"),
     [
         (IMAGE, lambda file: file.unlink(), f"{IMAGE}: no such file"),
         (IMAGE, lambda file: file.write_bytes(file.read_bytes()[:300]), IMAGE),
         (IMAGE, lambda file: file.write_bytes(HEADLESS), IMAGE),
         ("train.csv", lambda file: file.write_text(""), "train.csv: no images in it"),
-        # What only the evaluator would find:
+        # This would otherwise be found only by the evaluator:
         ("query.csv", lambda file: file.write_text("identity,path\na,gone.jpg\n"), "gone.jpg: no such file"),
     ],
 )
-def test_a_data_set_that_is_broken_is_refused_before_training(own_dataset, tmp_path, file, spoil, message):
-    spoil(own_dataset / file)
+def test_a_data_set_that_is_broken_is_refused_before_training(own_dataset, tmp_path, file, damage, message):
+    damage(own_dataset / file)
     run = make_run(tmp_path / "run", own_dataset)
     assert message in refused("train.py", "--model_dir", run)
     assert not list(run.glob("checkpoints/*"))
 
 
-def test_half_an_evaluation_set_is_answered_before_images_are_looked_at(own_dataset, tmp_path):
+def test_an_incomplete_evaluation_set_is_refused_before_images_are_opened(own_dataset, tmp_path):
     (own_dataset / "gallery.csv").unlink()
     (own_dataset / IMAGE).write_bytes(b"")
     message = refused("train.py", "--model_dir", make_run(tmp_path / "run", own_dataset))
@@ -76,19 +76,19 @@ def test_half_an_evaluation_set_is_answered_before_images_are_looked_at(own_data
 
 
 def test_corrupt_image_that_only_decoding_finds(own_dataset, tmp_path):
-    """A file that was not looked at before: named as soon as a batch needs it, and what was done until then is kept."""
+    """An unchecked file is named as soon as a batch needs it. The steps before are kept."""
     for image in (own_dataset / "images" / "id 0").glob("*.jpg"):
         image.write_bytes(image.read_bytes()[:300])
     run = make_run(tmp_path / "run", own_dataset, check_images="off", batch_p=2, seed=1, train_iterations=50)
     done = command("train.py", "--model_dir", run)
     assert done.returncode == 2
-    last = done.stderr.strip().splitlines()[-1]  # before it may stand what the JPEG library prints
+    last = done.stderr.strip().splitlines()[-1]  # the JPEG library may print lines before it
     assert last.startswith(f"error: {own_dataset}/images/id 0/")
     assert "corrupt image data" in last
     assert "Traceback" not in done.stderr
     full = command("train.py", "--model_dir", run, *setting(check_images="headers", corrupt_images="skip"))
     assert full.returncode == 0, full.stderr
-    assert "5 broken images left out" in full.stdout
+    assert "5 broken images skipped" in full.stdout
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_checkpoint_of_another_architecture(trained, tmp_path, changes):
     words = setting(train_iterations=9, **changes)
     assert "a checkpoint of another architecture" in refused("train.py", "--model_dir", run, *words)
     assert (run / "params.resolved.json").read_bytes() == record
-    assert (run / "DONE").read_text() == "4\n"  # an evaluator must not wait for a training that is over
+    assert (run / "DONE").read_text() == "4\n"  # or an evaluator would wait for a training that has ended
     assert "a checkpoint of another architecture" in refused("evaluate.py", "--model_dir", run, "--once", *words)
 
 
@@ -117,7 +117,7 @@ def test_unwritable_run_folder(dataset, tmp_path):
     assert "cannot write into the run folder /proc/run" in nothing
 
 
-def test_evaluating_and_embedding_what_is_not_there(dataset, tmp_path, trained):
+def test_evaluating_and_embedding_missing_files(dataset, tmp_path, trained):
     run = make_run(tmp_path / "run", dataset)
     assert "no checkpoint to evaluate yet" in refused("evaluate.py", "--model_dir", run, "--once")
     words = ["embed.py", "--dataset", dataset / "test.csv", "--filename", tmp_path / "o.h5", "--model_dir"]
@@ -144,7 +144,7 @@ def test_results_of_checkpoints_that_are_gone_are_refused(dataset, tmp_path, old
 
 
 @pytest.mark.parametrize("script", ["train", "evaluate"])
-def test_a_missing_data_set_is_answered_before_tensorflow(script, run):
+def test_a_missing_data_set_is_refused_before_tensorflow_is_loaded(script, run):
     check = (
         "import sys\n"
         f"import {script}\n"

@@ -1,4 +1,4 @@
-"""The container files, without Docker: what they name is there, and nothing else goes into an image."""
+"""The container files, checked without Docker: all files they name exist, and nothing else goes into an image."""
 
 import importlib
 import json
@@ -14,19 +14,19 @@ COMPOSE = {kind: ROOT / "docker" / name for kind, name in zip(KINDS, ("compose.y
 
 
 def read_steps(kind: str) -> list[tuple[str, str]]:
-    """The instructions of a Dockerfile: keyword and the rest, comments left out, continued lines joined."""
+    """The instructions of a Dockerfile, each as keyword and arguments, without comments and with lines joined."""
     text = (ROOT / "docker" / f"Dockerfile.{kind}").read_text(encoding="utf-8")
     joined = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", text, flags=re.M))
     return [tuple(line.split(maxsplit=1)) for line in joined.splitlines() if line]
 
 
 def pairs(text: str) -> dict[str, str]:
-    """`A=1 B="two"` of ENV, LABEL and ARG."""
+    """The values of ENV, LABEL and ARG, given as `A=1 B="two"`."""
     return dict(word.partition("=")[::2] for word in shlex.split(text))
 
 
 def is_ignored(path: str) -> bool:
-    """Whether .dockerignore keeps a file out: the last line that fits the path, or a folder that it is in, decides."""
+    """Whether .dockerignore excludes a file. The last line that matches the path or one of its folders decides."""
     ignored, parts = False, path.split("/")
     prefixes = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
     meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -45,7 +45,7 @@ def test_a_dockerfile(kind):
     (packages,) = [i for i, (_, text) in enumerate(steps) if "pip install --no-cache-dir" in text]
     assert steps[packages][1].endswith(f"-r requirements_{kind}.txt")
     before = [step for step in steps[:packages] if step[0] in ("COPY", "ARG")]
-    assert before == [("COPY", f"requirements_{kind}.txt ./")]  # neither code nor the user makes this layer anew
+    assert before == [("COPY", f"requirements_{kind}.txt ./")]  # changed code or user ids do not rebuild this layer
     values = {key: int(value) for word, text in steps if word == "ARG" for key, value in pairs(text).items()}
     assert min(values["UID"], values["GID"]) > 0
     last = dict(steps)
@@ -55,10 +55,10 @@ def test_a_dockerfile(kind):
 
     copied = [source for word, text in steps if word == "COPY" for source in text.split()[:-1]]
     assert {file.name for file in ROOT.glob("*.py")} | {"dataset", "model", "runtime", "visualization"} <= {*copied}
-    assert "requirements_export.txt" in copied  # which export.py tells to install
+    assert "requirements_export.txt" in copied  # export.py asks the user to install it
     for source in copied:
         assert (ROOT / source).exists()
-        assert not is_ignored(source) or source == "experiments"  # of which a part is taken back
+        assert not is_ignored(source) or source == "experiments"  # a part of it is re-included
 
 
 def test_the_two_dockerfiles_differ_in_packages_and_driver_only():
@@ -129,7 +129,7 @@ def test_compose_files():
 
 
 def test_the_page_names_every_variable():
-    page = (ROOT / "docs" / "docker.md").read_text(encoding="utf-8")
+    page = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
     for file in COMPOSE.values():
         for variable in re.findall(r"\$\{(\w+)", file.read_text(encoding="utf-8")):
             assert f"`{variable}`" in page, variable

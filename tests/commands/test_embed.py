@@ -1,4 +1,4 @@
-"""embed.py: the file that it writes, the variants of images, and what it refuses."""
+"""embed.py: the file that it writes, the views of an image, and invalid input."""
 
 import json
 import re
@@ -25,7 +25,7 @@ from model.run.run_folder import RunFolder
 from model.training.warm_start import warm_start
 from runtime.errors import exit_code
 
-# Of 16 x 16 crops in 18 x 18 images: (top, left).
+# Positions of 16 x 16 crops in 18 x 18 images: (top, left).
 CORNERS = {
     "crop_center": (1, 1),
     "crop_top_left": (0, 0),
@@ -38,7 +38,7 @@ FIVE_FLIPPED = tuple(each for name in CORNERS for each in (name, f"{name}_flip")
 
 @pytest.fixture
 def words(trained, dataset, tmp_path):
-    """A whole command line."""
+    """A complete command line."""
     return ["--model_dir", str(trained), "--dataset", str(dataset / "test.csv"), "--filename", str(tmp_path / "o.h5")]
 
 
@@ -61,7 +61,7 @@ def model(trained, params):
 
 @pytest.fixture(scope="module")
 def by_hand(manifest, params, model):
-    """The embeddings of the list's images in every variant: (30, 8) by name."""
+    """The embeddings of the list's images in every view: (30, 8) by name."""
 
     def load(file, side):
         with Image.open(file) as image:
@@ -85,10 +85,10 @@ def assert_equal(emb, expected):
 def test_the_file_is_as_documented(words, tmp_path, manifest, by_hand):
     done = command("embed.py", *words)
     assert (done.returncode, done.stderr) == (0, "")
-    said = done.stdout.splitlines()
-    assert said[0].startswith("embedding 30 images of ")
-    assert "images/s" in said[1]
-    assert said[2] == f"wrote {tmp_path / 'o.h5'}: emb (30, 8)"
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("embedding 30 images of ")
+    assert "images/s" in lines[1]
+    assert lines[2] == f"wrote {tmp_path / 'o.h5'}: emb (30, 8)"
     with h5py.File(tmp_path / "o.h5") as file:
         assert file["emb"].dtype == np.float32
         assert list(file["path"].asstr()) == list(manifest.paths)
@@ -130,8 +130,8 @@ def test_image_root_and_checkpoint_by_name(dataset, words, tmp_path, capsys):
         (["--aggregator", "normalized_mean"], "there is nothing to combine; drop it"),
         (["--crop_augment", "avgpool", "--set", "pooling=flatten"], "pooling 'flatten'"),
         (["--shard", "4/3"], "--shard 4/3: it must be i/n with i from 1 to n"),
-        (["--shard", "1/31"], "has only 30 images; make at most as many shards"),
-        (["--dataset", "a.jpg", "b.jpg", "c.jpg"], "b.jpg: one name too many (of 2); put a pattern in quotes"),
+        (["--shard", "1/31"], "has only 30 images; use fewer shards"),
+        (["--dataset", "a.jpg", "b.jpg", "c.jpg"], "2 more follow, the first is b.jpg; put a pattern in quotes"),
         (["--flip"], "--flip_augment: images get 2"),
         (["--frip"], "unrecognized arguments: --frip"),
         (["--batch_size", "0"], "--batch_size: 0: it must be a whole number of at least 1"),
@@ -140,7 +140,7 @@ def test_image_root_and_checkpoint_by_name(dataset, words, tmp_path, capsys):
     ],
 )
 def test_refusals(words, tmp_path, capsys, more, message):
-    """One line, exit code 2, before anything is embedded."""
+    """Invalid input: one line, exit code 2, before anything is embedded."""
     assert exit_code(lambda: main([*words, *more])) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -162,12 +162,12 @@ def test_refusals(words, tmp_path, capsys, more, message):
 def test_inputs_are_not_replaced(words, trained, dataset, capsys, name, message, merging):
     place, _, rest = name.partition("/")
     file = {"RUN": trained, "DATA": dataset}[place] / rest
-    before, beside = file.read_bytes(), sorted(file.parent.iterdir())
+    before, neighbours = file.read_bytes(), sorted(file.parent.iterdir())
     line = ["merge", "a.h5"] if merging else words
     assert exit_code(lambda: main([*line, "--filename", str(file)])) == 2
     error = capsys.readouterr().err
     assert error == f"error: --filename {file}: {message}\n"
-    assert (file.read_bytes(), sorted(file.parent.iterdir())) == (before, beside)
+    assert (file.read_bytes(), sorted(file.parent.iterdir())) == (before, neighbours)
 
 
 def test_a_disk_that_is_too_small_is_found_before_anything_is_embedded(words, tmp_path, capsys, monkeypatch):
@@ -179,7 +179,7 @@ def test_a_disk_that_is_too_small_is_found_before_anything_is_embedded(words, tm
     assert re.fullmatch(rf"error: cannot write {out}: embedding takes 0\.1 MB there, and 0\.1 MB are free\n", error)
 
 
-def test_an_embedding_that_is_no_number_names_its_image(words, tmp_path, capsys, monkeypatch):
+def test_the_error_for_a_nan_in_an_embedding_names_the_image(words, tmp_path, capsys, monkeypatch):
     vectors = np.zeros((30, 1, 8), np.float32)
     vectors[4, 0, 2] = np.nan
     monkeypatch.setattr(Embedder, "batches", lambda *_, **__: iter([vectors]))
@@ -198,7 +198,7 @@ def test_an_embedding_that_is_no_number_names_its_image(words, tmp_path, capsys,
         ("--crop_augment avgpool", ("avgpool",)),
     ],
 )
-def test_variants_equal_those_by_hand(words, tmp_path, by_hand, capfd, more, names):
+def test_views_equal_those_made_by_hand(words, tmp_path, by_hand, capfd, more, names):
     assert main([*words, "--quiet", "--batch_size", "7", *more.split()]) == 0
     assert capfd.readouterr() == ("", "")
     found = read_embeddings(tmp_path / "o.h5")
@@ -231,11 +231,11 @@ def test_aggregation_is_finite_at_zero():
     np.testing.assert_array_equal(aggregate(values, "normalized_mean"), np.zeros((2, 3)))
 
 
-PARTS = [(3, 5), (7, 30), (8, 16), (13, 14), (29, 30)]  # begin and end where a batch does, and inside one
+PARTS = [(3, 5), (7, 30), (8, 16), (13, 14), (29, 30)]  # they begin and end at the limits of a batch, or inside one
 
 
 def test_a_part_of_a_list_gets_the_bits_of_the_whole(manifest, params, model):
-    """And an image alone."""
+    """A single image does too."""
     files, upright = manifest.files(), np.ones(30, np.uint8)
     embedder = Embedder(model, params, TestTimeAugmentation(flip=True))
 
@@ -248,7 +248,7 @@ def test_a_part_of_a_list_gets_the_bits_of_the_whole(manifest, params, model):
         np.testing.assert_array_equal(embed(start, stop), whole[start:stop])
     assert list(embedder.batches(files, upright, batch_size=8, start=30)) == []
     assert_equal(Embedder(model, params).embed(files[:1], upright[:1]), whole[:1, 0])
-    # Small networks give equal bits at any place in a batch, so that the numbers of the places are compared.
+    # A small network gives equal bits at any place in a batch: compare the places themselves.
     embedder.forward = lambda images: tf.range(len(images), dtype=tf.float32)[:, None]
     for start, stop in [(0, 30), *PARTS]:
         np.testing.assert_array_equal(embed(start, stop)[:, 0, 0], np.arange(start, stop) % 8)

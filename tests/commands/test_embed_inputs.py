@@ -1,4 +1,4 @@
-"""embed.py on what people have: a folder, a pattern, a list without identities, standard input."""
+"""embed.py on a folder, a pattern, a list without identities, and standard input."""
 
 import io
 import sys
@@ -16,7 +16,7 @@ from runtime.errors import exit_code
 
 @pytest.fixture
 def embed(trained, tmp_path):
-    """Embeds images into an HDF5 file; gives what it holds."""
+    """Embeds images into an HDF5 file and returns its contents."""
 
     def run(source, *more):
         out = tmp_path / "o.h5"
@@ -56,7 +56,7 @@ def test_every_form_gives_the_vectors_of_the_list(embed, dataset, tmp_path, type
         assert found["emb"].tobytes() == labelled["emb"].tobytes()
 
 
-def test_broken_images_are_left_out_where_it_is_asked(embed, own_dataset):
+def test_broken_images_are_skipped_on_request(embed, own_dataset):
     (own_dataset / "images" / "id 3" / "2.jpg").write_bytes(b"")
     assert len(embed(own_dataset / "images", "--set", "corrupt_images=skip")["path"]) == 29
 
@@ -67,12 +67,14 @@ def test_broken_images_are_left_out_where_it_is_asked(embed, own_dataset):
         ("DATA/episodes", "no image in this folder or below"),
         ("DATA/*/*.gif", "it matches no image"),
         ("DATA/nothing", "no such file or folder"),
-        ("-", "standard input: ./0.jpg: no such file (and 1 more bad images)"),
-        ("-", "Its paths were taken to start at .: else give --image_root"),
+        ("-", "standard input: ./0.jpg: no such file (and 1 more bad image)"),
+        ("-", "relative paths were taken to start in .; --image_root names another folder"),
+        ("-0", "standard input: line 1: the paths are separated by null characters"),
     ],
 )
 def test_refused_in_one_line(trained, dataset, tmp_path, capsys, type_in, source, message):
-    type_in("0.jpg\n1.jpg\n")
+    source, zero, _ = source.partition("0")  # "-0": as `find -print0` separates paths
+    type_in("0.jpg\01.jpg\0" if zero else "0.jpg\n1.jpg\n")
     words = ["--model_dir", str(trained), "--filename", str(tmp_path / "o.h5"), "--dataset"]
     assert exit_code(lambda: main([*words, source.replace("DATA", str(dataset))])) == 2
     error = capsys.readouterr().err
@@ -81,7 +83,7 @@ def test_refused_in_one_line(trained, dataset, tmp_path, capsys, type_in, source
     assert not any(tmp_path.iterdir())
 
 
-def test_files_without_identities_are_evaluated_beside_a_list(embed, dataset, tmp_path, capsys):
+def test_files_without_identities_are_evaluated_with_a_list(embed, dataset, tmp_path, capsys):
     embed(dataset / "images")
     done = command("visualize.py", "rankings", "--query_embeddings", tmp_path / "o.h5", "--out", tmp_path / "o.html")
     assert done.returncode == 2

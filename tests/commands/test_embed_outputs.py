@@ -1,4 +1,4 @@
-"""embed.py writes NumPy and CSV files, which other programs read; stopped and repeated, they are the same bytes."""
+"""embed.py writes NumPy and CSV files for other programs. Interrupted commands, repeated, give the same bytes."""
 
 import csv
 import signal
@@ -66,7 +66,7 @@ def test_stopped_and_repeated(words, tmp_path, capsys, monkeypatch, ending):
         with pytest.raises(KeyboardInterrupt):
             main(words(out))
     assert not out.exists()
-    for _ in range(2):  # goes on; replaces its own file
+    for _ in range(2):  # first it resumes, then it replaces its own file
         assert main(words(out)) == 0
         assert out.read_bytes() == whole.read_bytes()
     assert "16 of 30 images are embedded already" in capsys.readouterr().out
@@ -77,7 +77,7 @@ def test_stopped_and_repeated(words, tmp_path, capsys, monkeypatch, ending):
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["npy", "csv"])
 def test_killed_and_repeated(words, tmp_path, ending):
-    """At any moment: later from one attempt to the next."""
+    """The command is killed as soon as it has written something."""
     whole, out = tmp_path / f"whole.{ending}", tmp_path / f"o.{ending}"
     assert main(words(whole)) == 0
     partial = tmp_path / f".o.{ending}.partial"

@@ -20,7 +20,7 @@ COUNT = 1000
 
 @pytest.fixture(scope="module")
 def long_list(dataset, tmp_path_factory):
-    """A list that takes some seconds: the images of the data set under many names."""
+    """A list that takes some seconds to embed: the images of the data set under many names."""
     folder = tmp_path_factory.mktemp("long")
     images = sorted((dataset / "images").glob("*/*.jpg"))
     for number in range(COUNT):
@@ -35,7 +35,7 @@ def words(trained, csv, out):
 
 @pytest.fixture(scope="module")
 def whole(trained, long_list, tmp_path_factory):
-    """The bytes that a run makes which nothing interrupts."""
+    """The bytes of an uninterrupted run."""
     out = tmp_path_factory.mktemp("whole") / "o.h5"
     assert main([*words(trained, long_list, out), "--quiet"]) == 0
     return out.read_bytes()
@@ -70,8 +70,8 @@ def test_interrupted_and_given_again(trained, long_list, tmp_path, whole, capsys
     assert [file.name for file in tmp_path.iterdir()] == ["o.h5"]
 
 
-def test_a_broken_image_costs_nothing_but_itself(trained, own_dataset, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("model.embedding.partial._BLOCK_BYTES", 100)  # of 32 a row
+def test_embeddings_before_a_broken_image_are_kept(trained, own_dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("model.embedding.partial._BLOCK_BYTES", 100)  # a row has 32
     csv, out = own_dataset / "test.csv", tmp_path / "o.h5"
     assert main([*words(trained, csv, out), "--quiet"]) == 0
     expected = out.read_bytes()
@@ -88,7 +88,7 @@ def test_a_broken_image_costs_nothing_but_itself(trained, own_dataset, tmp_path,
     assert h5py.File(out)["emb"][:].tobytes() in expected
 
 
-def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
+def test_another_origin_starts_from_scratch(trained, dataset, tmp_path, capsys):
     out, partial = tmp_path / "o.h5", tmp_path / ".o.h5.partial"
     line = words(trained, dataset / "test.csv", out)
     assert main(line) == 0
@@ -101,7 +101,7 @@ def test_another_origin_begins_anew(trained, dataset, tmp_path, capsys):
         raise KeyboardInterrupt
 
     def begun(*more, changed=None):
-        """What is said by a run that is killed after one image, whose row is nonsense."""
+        """The output of a run that is killed after one image. It has written nonsense for that image."""
         capsys.readouterr()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("model.embedding.job._embed_rest", killed)
@@ -148,8 +148,8 @@ def test_two_at_once_are_refused(trained, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("make_new", [False, True])
-def test_a_lock_that_its_holder_deletes_lets_in_one_alone(tmp_path, monkeypatch, make_new):
-    """The file is deleted between opening and locking it; then another process makes a new one, or none does."""
+def test_a_lock_that_its_holder_deletes_admits_only_one(tmp_path, monkeypatch, make_new):
+    """The file is deleted between opening and locking it. Then another process may create it again."""
     lock, flock = tmp_path / "lock", fcntl.flock
 
     def deleted_before(file, operation):

@@ -40,10 +40,10 @@ def test_the_merged_file_is_that_of_the_whole(embed, thirds, tmp_path):
     embed(tmp_path / "whole.h5", *AUGMENTED)
     done = command("embed.py", "merge", "--filename", tmp_path / "merged.h5", thirds[2], thirds[0], thirds[1])
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"wrote {tmp_path / 'merged.h5'}: emb (30, 8) of 3 shards\n"
+    assert done.stdout == f"wrote {tmp_path / 'merged.h5'}: emb (30, 8) from 3 shards\n"
     assert (tmp_path / "merged.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["merged.h5", "whole.h5"]
-    # Counted from 0, and with shards that end inside a batch.
+    # Shards counted from 0 that end inside a batch:
     parts = [embed(tmp_path / f"{number}.h5", "--shard", f"{number}/4", *AUGMENTED) for number in range(4)]
     assert merge(tmp_path / "merged.h5", *parts) == 0
     assert (tmp_path / "merged.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
@@ -111,5 +111,5 @@ def test_damaged_parts(thirds, tmp_path, capsys):
         with h5py.File(bad, "r+") as file:
             file.attrs[name] = value
         assert f"{bad}: its attributes" in refused(capsys, out, thirds[0], bad, thirds[2])
-    assert "that is one of the inputs" in refused(capsys, thirds[0], *thirds)
+    assert "this is one of the inputs" in refused(capsys, thirds[0], *thirds)
     assert json.loads(h5py.File(thirds[0]).attrs["shard_of"])["images"] == 30

@@ -113,7 +113,7 @@ def test_a_folder_whose_name_is_not_utf8(trained, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
     code, printed, errors = command(*words(run, snippet))
     assert (code, errors) == (0, "")
-    assert f"frame left out: {tmp_path}/caf\N{REPLACEMENT CHARACTER}/1.jpg" in printed
+    assert f"skipped frame: {tmp_path}/caf\N{REPLACEMENT CHARACTER}/1.jpg" in printed
     assert "caf\N{REPLACEMENT CHARACTER}/tracks.html" in printed
     page = (run / "tracks" / snippet[0].name / "tracks.html").read_text(encoding="utf-8")
     assert "<title>Objects of caf\N{REPLACEMENT CHARACTER} matched" in page
@@ -179,8 +179,8 @@ def test_help_and_mistakes_are_answered_before_tensorflow_is_loaded(trained, sni
     ends = [text for text in printed if text.startswith("ended")]
     assert ends == ["ended 2 False"] * len(cases), done.stdout + done.stderr
     assert "--max_distance N" in done.stdout
-    assert "Each command has a --help of its own" in done.stdout
-    assert any("frame left out" in text and "000002.xml: malformed XML" in text for text in printed)
+    assert "visualize.py COMMAND --help" in done.stdout
+    assert any("skipped frame" in text and "000002.xml: malformed XML" in text for text in printed)
     assert len(errors) == len(cases)
     for error, (_, _, expected) in zip(errors, cases, strict=True):
         assert error.startswith("error: ")

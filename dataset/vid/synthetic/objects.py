@@ -1,7 +1,7 @@
-"""Textured objects for synthetic videos: a category gives outline and base colours, an instance the details.
+"""Textured objects for synthetic videos: a category defines outline and base colours, an instance the details.
 
-An object lives in its own plane, where its outline lies within the unit disc; a pose maps the plane into the picture.
-All details are drawn in that plane, so they turn, shrink and tilt with the object.
+An object has its own plane, with its outline inside the unit disc. A pose maps the plane into the picture. All details
+are drawn in the plane, so they turn, shrink and tilt with the object.
 """
 
 import colorsys
@@ -15,13 +15,13 @@ PATTERNS = ("stripes", "rings", "spokes")
 
 @dataclass(frozen=True)
 class Category:
-    """Outline and base colours that all instances of a category share.
+    """Outline and base colours of all instances of a category.
 
     Attributes:
-        name: a WordNet-like id; the 9 after the n keeps it apart from those of real categories.
+        name: a WordNet-like id; real ids have no 9 after the n.
         lobes, depth: the outline is the curve r(t) = (1 + depth cos(lobes t)) / (1 + depth).
-        aspect: height of the outline over its width.
-        hue: of the body, in turns; the pattern's is 0.12 further.
+        aspect: height of the outline / its width.
+        hue: hue of the body, in turns; the hue of the pattern is 0.12 higher.
     """
 
     name: str
@@ -42,15 +42,15 @@ CATEGORIES = (
 
 @dataclass(frozen=True)
 class Instance:
-    """What tells one object from the others of its category; the details are drawn from continuous ranges.
+    """The details that distinguish one object from others of its category, drawn from continuous ranges.
 
     Attributes:
         pattern: index into PATTERNS.
         frequency: periods of the pattern per radius; for spokes, periods per turn / 3, rounded.
-        direction: of the stripes against the object's long axis, radians in [0, pi).
-        share: of the pattern's colour, in (0, 1).
+        direction: angle between the stripes and the object's long axis, radians in [0, pi).
+        share: fraction of the pattern's colour, in (0, 1).
         marks: number of round marks, spread evenly on a circle.
-        mark_radius, mark_distance, mark_turn: size, distance from the centre, angle of the first one.
+        mark_radius, mark_distance, mark_turn: size of the marks, distance from the centre, angle of the first one.
         accent: hue of the marks, in turns.
         rim: width of the rim; 0 for none.
         rim_light: brightness of the rim, 0 to 1.
@@ -72,7 +72,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where an object is: centre and radius in pixels, rotation, foreshortening `squeeze` along `tilt`; radians."""
+    """The position of an object: centre and radius in pixels, rotation, shortening `squeeze` along `tilt`; radians."""
 
     x: float
     y: float
@@ -83,7 +83,7 @@ class Pose:
 
 
 def random_instance(rng: np.random.Generator, category: Category) -> Instance:
-    """Draws the details of one object."""
+    """An object with random details."""
     return Instance(
         category=category,
         pattern=int(rng.integers(len(PATTERNS))),
@@ -101,7 +101,7 @@ def random_instance(rng: np.random.Generator, category: Category) -> Instance:
 
 
 def difference(one: Instance, other: Instance) -> float:
-    """How plainly two instances of a category differ; about the number of details that a person would name."""
+    """How clearly two instances of a category differ: about the number of details that a person would name."""
     hue = abs(one.accent - other.accent)
     rims = abs(one.rim - other.rim) / 0.12
     if one.rim and other.rim:
@@ -116,7 +116,7 @@ def difference(one: Instance, other: Instance) -> float:
 
 
 def random_instances(rng: np.random.Generator, category: Category, count: int, apart: float = 1.7) -> list[Instance]:
-    """Draws objects of one category of which any two differ by at least `apart` (see `difference`)."""
+    """Random objects of one category; any two of them differ by at least `apart` (see `difference`)."""
     chosen: list[Instance] = []
     while len(chosen) < count:
         candidate = random_instance(rng, category)
@@ -133,7 +133,7 @@ def paint(canvas: np.ndarray, instance: Instance, pose: Pose, light: tuple[float
         light: direction of the light in the picture; its length is the strength of the shading. None paints nothing.
 
     Returns:
-        (H, W) float: coverage of every pixel by the object; edges are one pixel soft.
+        (H, W) float: coverage of every pixel by the object; edges are blurred over one pixel.
     """
     height, width = canvas.shape[:2]
     coverage = np.zeros((height, width))
@@ -144,8 +144,8 @@ def paint(canvas: np.ndarray, instance: Instance, pose: Pose, light: tuple[float
         return coverage
     dx = (np.arange(x0, x1) - pose.x)[None, :] / pose.radius  # (1, w)
     dy = (np.arange(y0, y1) - pose.y)[:, None] / pose.radius  # (h, 1)
-    u, v = _to_object(dx, dy, pose)  # (h, w) each, as all that follows
-    # Polar coordinates in the object's plane, its height stretched to its width.
+    u, v = _to_object(dx, dy, pose)  # (h, w) each, like the arrays below
+    # Polar coordinates in the object's plane, with the height stretched to the width.
     stretched = v / instance.category.aspect
     r, t = np.hypot(u, stretched), np.arctan2(stretched, u)
     inside = _outline(instance.category, t) - r  # > 0 inside
@@ -161,7 +161,7 @@ def paint(canvas: np.ndarray, instance: Instance, pose: Pose, light: tuple[float
 
 
 def footprint(instance: Instance, pose: Pose) -> tuple[float, np.ndarray]:
-    """Area in pixels and box (xmin, ymin, xmax, ymax) of the whole object, also where it lies outside the picture."""
+    """Area in pixels and box (xmin, ymin, xmax, ymax) of the whole object, including parts outside the picture."""
     t = np.linspace(0, 2 * math.pi, 181)
     r = _outline(instance.category, t)
     u, v = r * np.cos(t), r * np.sin(t) * instance.category.aspect
@@ -191,7 +191,7 @@ def _outline(category: Category, t: np.ndarray) -> np.ndarray:
 def _colour(
     instance: Instance, u: np.ndarray, v: np.ndarray, r: np.ndarray, t: np.ndarray, inside: np.ndarray, pixel: float
 ) -> np.ndarray:
-    """Colour (h, w, 3) of an object at points of its plane, (h, w) each; see `paint`. Edges are one pixel soft."""
+    """Colour (h, w, 3) of an object at points of its plane, (h, w) each. Edges are blurred over one pixel."""
     kind = PATTERNS[instance.pattern]
     if kind == "stripes":
         phase = instance.frequency * (u * math.cos(instance.direction) + v * math.sin(instance.direction))
@@ -201,7 +201,7 @@ def _colour(
     else:
         turns = max(2, round(3 * instance.frequency))
         phase, slope = turns * t / (2 * math.pi), turns / (2 * math.pi) / np.maximum(r, 0.1)
-    wave = np.abs(2 * (phase - np.floor(phase)) - 1)  # triangle wave in [0, 1], share of values above x is 1 - x
+    wave = np.abs(2 * (phase - np.floor(phase)) - 1)  # triangle wave in [0, 1]; the fraction of values above x is 1 - x
     second = np.clip((wave - (1 - instance.share)) / (2 * slope * pixel) + 0.5, 0, 1)
     category, away = instance.category, instance.mark_distance
     body = np.array(colorsys.hsv_to_rgb(category.hue, 0.45, 0.90))

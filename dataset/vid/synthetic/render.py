@@ -1,8 +1,8 @@
 """Synthetic videos in the layout of ImageNet VID: look-alike objects that move, turn, shrink and hide each other.
 
-A snippet shows 3 to 5 instances of one category (or, now and then, a single one) before a cluttered background that the
-camera pans over. Light, contrast and colour cast change from frame to frame, so that colours alone do not tell the
-instances apart. Instances, backgrounds and paths are never shared between snippets.
+A snippet shows 3 to 5 instances of one category, sometimes only one, in front of a cluttered background. The camera
+pans over the background. Light, contrast and colour cast change from frame to frame, so colours alone do not identify
+an instance. Snippets never share instances, backgrounds or paths.
 """
 
 import math
@@ -15,28 +15,28 @@ from dataset.vid.annotations import SPLITS, Frame, VideoObject
 from dataset.vid.synthetic.objects import CATEGORIES, Instance, Pose, footprint, paint, random_instances
 from runtime.errors import UserError
 
-WIDTH, HEIGHT = 192, 144  # of a frame, pixels
+WIDTH, HEIGHT = 192, 144  # size of a frame in pixels
 
-_SINGLE_SHARE = 0.15  # of the snippets have one object
-_RADII = 15.0, 23.0  # of an object, pixels, before its changes of scale
-_OCCLUDED_FROM = 0.25  # share of an object's area that is hidden or outside the frame
-_ABSENT_FROM = 0.65  # share from which on it is not annotated: its crop would rather show what hides it
+_SINGLE_SHARE = 0.15  # fraction of snippets with one object
+_RADII = 15.0, 23.0  # range of an object's radius in pixels, before changes of scale
+_OCCLUDED_FROM = 0.25  # an object is occluded if a larger fraction of its area is hidden or outside the frame
+_ABSENT_FROM = 0.65  # from this fraction on it is not annotated: its crop would mostly show what hides it
 _JPEG_QUALITY = 92
 _NOISE = 0.008  # standard deviation; pixel values are 0 to 1
 
 
 def snippet_folder(split: str, number: int) -> str:
-    """Folder of a snippet below its split, as in ImageNet VID."""
+    """The folder of a snippet below its split, as in ImageNet VID."""
     name = f"ILSVRC2015_{split}_{number:05d}000"
     return f"ILSVRC2015_VID_train_0000/{name}" if split == "train" else name
 
 
 def render_snippet(root: Path, frames: int, seed: int, pixels: bool, snippet: tuple[str, int]) -> None:
-    """Renders frames and annotations of one snippet below the VID root; files of the same name are written anew.
+    """Writes frames and annotations of one snippet below the VID root. Existing files are overwritten.
 
     Args:
-        pixels: False for the annotations alone.
-        snippet: its split and number.
+        pixels: False writes only the annotations.
+        snippet: split and number of the snippet.
 
     Raises:
         UserError: when a file cannot be written.
@@ -60,7 +60,7 @@ def render_snippet(root: Path, frames: int, seed: int, pixels: bool, snippet: tu
 
 
 def annotation_xml(frame: Frame) -> str:
-    """The annotation file of a frame, element by element as in ImageNet VID."""
+    """The text of a frame's annotation file, with the elements of ImageNet VID."""
     lines = [
         "<annotation>",
         f"\t<folder>{frame.folder}</folder>",
@@ -82,7 +82,7 @@ def annotation_xml(frame: Frame) -> str:
 
 
 class Scene:
-    """Everything of one snippet; `frame(i)` draws frame i. Frames must be asked for in order, each once."""
+    """The objects and the background of one snippet. `frame(i)` draws frame i; call it once per frame, in order."""
 
     def __init__(self, rng: np.random.Generator, frames: int):
         self.rng = rng
@@ -123,7 +123,7 @@ def _hide(visible: list[np.ndarray], coverage: np.ndarray) -> None:
 
 
 def _annotate(trackid: int, instance: Instance, pose: Pose, seen: float) -> VideoObject | None:
-    """The annotation of an object of which `seen` pixels show, its box cut at the frame; None when they are too few."""
+    """The annotation of an object with `seen` visible pixels, its box clipped to the frame; None if mostly hidden."""
     area, box = footprint(instance, pose)
     hidden = 1 - seen / area
     if hidden >= _ABSENT_FROM:
@@ -133,7 +133,7 @@ def _annotate(trackid: int, instance: Instance, pose: Pose, seen: float) -> Vide
 
 
 def _expose(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Brightness, contrast, colour cast and noise of one frame. (H, W, 3) float to uint8."""
+    """A frame with random brightness, contrast, colour cast and noise: (H, W, 3) float -> uint8."""
     contrast = rng.uniform(0.7, 1.1)
     gain = rng.uniform(0.65, 1.2) * np.exp(rng.normal(0, 0.13, 3))
     seen = ((canvas - 0.5) * contrast + 0.5) * gain + _NOISE * rng.standard_normal(canvas.shape, np.float32)
@@ -141,7 +141,7 @@ def _expose(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
 
 
 class Sway:
-    """A smooth path in [-1, 1] x [-1, 1]: a slow sine per axis, of random period (in frames) and phase."""
+    """A smooth path in [-1, 1] x [-1, 1]: a slow sine per axis, with random period (in frames) and phase."""
 
     def __init__(self, rng: np.random.Generator, period: tuple[float, float]):
         self.omega = 2 * math.pi / rng.uniform(*period, 2)
@@ -152,7 +152,7 @@ class Sway:
 
 
 class Motion:
-    """Path, spin, changes of scale and tilting of one object."""
+    """The motion of one object: path, rotation, changes of scale, and tilt."""
 
     def __init__(self, rng: np.random.Generator, home: np.ndarray):
         self.home = home
@@ -161,7 +161,7 @@ class Motion:
         self.form = Sway(rng, (5, 12))
         self.radius = rng.uniform(*_RADII)
         self.angle = rng.uniform(0, 2 * math.pi)
-        self.spin = rng.choice([-1, 1]) * rng.uniform(0.3, 1.1)  # radians a frame
+        self.spin = rng.choice([-1, 1]) * rng.uniform(0.3, 1.1)  # radians per frame
         self.tilt = rng.uniform(0, math.pi)
 
     def pose(self, index: int) -> Pose:
@@ -178,7 +178,7 @@ class Motion:
 
 
 def _homes(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Centres of the objects' paths (count, 2), the best spread of a few random choices."""
+    """(count, 2) centres of the objects' paths: the draw with the largest smallest distance among 20."""
     draws = rng.uniform((0.22, 0.25), (0.78, 0.75), (20, count, 2)) * (WIDTH, HEIGHT)
     gaps = np.linalg.norm(draws[:, :, None] - draws[:, None], axis=-1)  # (20, count, count)
     gaps += 1e6 * np.eye(count)
@@ -202,7 +202,7 @@ class Occluder:
         self.path = Sway(rng, (8, 20))
 
     def paint(self, canvas: np.ndarray, index: int) -> np.ndarray:
-        """Paints on `canvas` (H, W, 3) in place, for frame `index`. Returns the coverage (H, W)."""
+        """Paints frame `index` on `canvas` (H, W, 3) in place. Returns the coverage (H, W)."""
         w, h = self.size
         at = (self.path(index) + 1) / 2 * (WIDTH, HEIGHT)
         x, y = (int(v) for v in np.rint(at - np.array(self.size) / 2))
@@ -216,7 +216,7 @@ class Occluder:
 
 
 def clutter(rng: np.random.Generator, width: int, height: int, shapes: int) -> Image.Image:
-    """A background of overlapping shapes in all colours. RGB, (width, height)."""
+    """An RGB background (width, height) of overlapping shapes in all colours."""
     image = Image.new("RGB", (width, height), tuple(int(c) for c in rng.integers(60, 180, 3)))
     draw = ImageDraw.Draw(image)
     for _ in range(shapes):

@@ -102,7 +102,7 @@ def test_a_manifest_keeps_its_identities(photos, type_in, name):
         ("nowhere", None, "nowhere: no such file or folder"),
         ("nowhere/*.jpg", None, "there is no folder nowhere"),
         ("photos/*.gif", None, "photos/*.gif: it matches no image whose name ends in .jpg, .jpeg, .png"),
-        ("photos/a.jpg", None, "photos/a.jpg: an image, not a list of images"),
+        ("photos/a.jpg", None, "photos/a.jpg: this is an image, not a list of images"),
         ("empty", None, "empty: no image in this folder or below"),
         ("list.txt", b"", "list.txt: no images in it"),
         ("list.csv", b"path\n", "list.csv: no images in it"),
@@ -131,7 +131,7 @@ def test_refused(photos, type_in, source, content, message):
 
 
 def test_names_and_folders_that_cannot_be_read(photos, monkeypatch):
-    with pytest.raises(UserError, match="--image_root x: the paths of a folder's images start in it"):
+    with pytest.raises(UserError, match="--image_root x: the paths of a folder always start in it"):
         read_image_list("photos", image_root="x")
     odd = os.fsencode(photos) + b"/b/\xff.jpg"
     os.close(os.open(odd, os.O_CREAT))

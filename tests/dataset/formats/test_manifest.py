@@ -157,14 +157,18 @@ def read_three(file):
         (read_three, "episode,a,\n0,1,\n", "the first line must be episode"),
         (read_three, "episode,a,b,a\n", "the column 'a' is there 2 times"),
         (read_three, "episode,episode\n", "the column 'episode' is there 2 times"),
-        (read_three, "episode,candidates\n0,1\n1,1\n2,1\n", "the name 'candidates' is taken by the number of"),
+        (
+            read_three,
+            "episode,candidates\n0,1\n1,1\n2,1\n",
+            "the column name 'candidates' is reserved for the number of",
+        ),
         (read_three, "episode,a\n0,1\n1\n", r"row 3: 1 fields instead of 2 \(episode,a\)"),
         (read_three, "episode,a\n0,1\n1,2,3\n", "row 3: 3 fields instead of 2"),
         (read_three, "episode,a\n0,\n", "row 2: empty a"),
-        (read_three, "episode,a\n0,1\n1,1\n0,1\n2,1\n", "row 4: episode '0' has a row already"),
+        (read_three, "episode,a\n0,1\n1,1\n0,1\n2,1\n", "row 4: episode '0' already has a row"),
         (read_three, "episode,a\n0,1\n1,1\n2,1\n3,1\n", "row 5: there is no episode '3'"),
-        (read_three, "episode,a\n0,1\n", r"episode '1' has no row \(and 1 more without one\)"),
-        (read_three, "episode,a\n0,1\n2,1\n", "episode '1' has no row$"),
+        (read_three, "episode,a\n0,1\n", r"episode '1' has no row \(and 1 more have none\)"),
+        (read_three, "episode,a\n0,1\n2,1\n", "episode '1' has no row; add"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, read, text, message):

@@ -1,4 +1,4 @@
-"""The preparation of ImageNet VID as a user runs it, on a small tree whose objects and faults are known."""
+"""The preparation of ImageNet VID as a user runs it, on a small tree with known objects and faults."""
 
 import dataclasses
 import shutil
@@ -42,10 +42,10 @@ FIRST, SECOND = "ILSVRC2015_val_00000000", "ILSVRC2015_val_00000001"
 THIRD = "ILSVRC2015_VID_train_0001/ILSVRC2015_train_00139000"
 
 
-def spoil(root: Path) -> dict[tuple[str, str, str], tuple[str, str] | None]:
-    """Makes faults: (split, file, kind) -> folder and name of the frame that is lost with it, if one is.
+def damage(root: Path) -> dict[tuple[str, str, str], tuple[str, str] | None]:
+    """Makes faults. Returns (split, file, kind) -> folder and name of the frame that is lost, or None.
 
-    The faults of annotations are tested one by one elsewhere; each of the pictures' is here.
+    Faults of annotations have their own tests elsewhere; all faults of pictures are here.
     """
     annotations = [annotation(root, "val", FIRST, f"00000{i}") for i in range(3)]
     annotations[0].write_text(annotations[0].read_text()[:-30])
@@ -62,7 +62,7 @@ def spoil(root: Path) -> dict[tuple[str, str, str], tuple[str, str] | None]:
     empty.write_bytes(b"")
     Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(small, "JPEG")
     pictures = picture(root, "val", FIRST, "000002").parent
-    (pictures / "caf\udce9.JPEG").touch()  # no text
+    (pictures / "caf\udce9.JPEG").touch()  # not UTF-8
     unknown = pictures.parent / "ILSVRC2015_val_00077000"
     unknown.mkdir()
     (unknown / "000000.JPEG").touch()
@@ -85,11 +85,11 @@ def spoil(root: Path) -> dict[tuple[str, str, str], tuple[str, str] | None]:
 
 
 class Prepared:
-    """What the two commands made of a tree with faults, and what they said; `train` and `val` are sound."""
+    """The results and outputs of both commands on a tree with faults; `train` and `val` are the intact frames."""
 
     def __init__(self, folder: Path):
         self.root, self.out = make_root(folder / "an archive"), folder / "not there yet" / "the crops"
-        self.faults = spoil(self.root)
+        self.faults = damage(self.root)
         lost = self.faults.values()
         self.train, self.val = (
             [Snippet(split, s.folder, [f for f in s.frames if (s.folder, f.name) not in lost]) for s in tree(split)]
@@ -106,7 +106,7 @@ def prepared(tmp_path_factory) -> Prepared:
     return Prepared(tmp_path_factory.mktemp("imagenet vid"))
 
 
-def test_what_it_says(prepared):
+def test_printed_lines(prepared):
     for done in (prepared.crop, prepared.curate):
         assert (done.returncode, done.stderr) == (0, "")
         for line in done.stdout.splitlines():
@@ -114,9 +114,9 @@ def test_what_it_says(prepared):
             assert len(line) <= 160 or line.startswith("    /")  # a problem
     frames = [frame for snippet in prepared.train for frame in snippet.frames]
     crops = sum(len(frame.objects) for frame in frames)
-    assert f"train: {crops} crops of {len(frames)} frames, 0 of them from before\n" in prepared.crop.stdout
+    assert f"train: {crops} crops of {len(frames)} frames, 0 of them existed before\n" in prepared.crop.stdout
     assert "train: read the annotations of 4 of 4 snippets in" in prepared.crop.stdout
-    assert f"train: looked at {len(frames)} of {len(frames)} frames in 0:" in prepared.crop.stdout
+    assert f"train: processed {len(frames)} of {len(frames)} frames in 0:" in prepared.crop.stdout
     assert f"curate --out '{prepared.out}'" in prepared.crop.stdout  # can be pasted, with its spaces
     assert prepared.curate.stdout.endswith(f"{prepared.out}: prepared\n")
     for name in SETS:
@@ -139,7 +139,7 @@ def test_each_fault_is_listed_with_its_file_and_counted(prepared):
         assert f"    {file}: " in prepared.crop.stdout
 
 
-def test_every_sound_object_has_its_crop(prepared):
+def test_every_usable_object_has_a_crop(prepared):
     frames = [frame for snippet in prepared.train + prepared.val for frame in snippet.frames]
     expected = {crop_file(frame, o.trackid) for frame in frames for o in frame.objects}
     assert {path.split("/")[1] for path in expected} == set("abcde")
@@ -152,7 +152,7 @@ def test_every_sound_object_has_its_crop(prepared):
 
 
 def test_it_is_a_prepared_data_set(prepared):
-    """Whose lists are what is chosen among all sound objects, and whose random crops show what they should."""
+    """Its lists are those selected from all usable objects, and its random crops show the right windows."""
     data = open_prepared(str(prepared.out))
     assert load_images(data.train_csv, data.image_root, check="full").skipped == {}
     rows = read_csv(data.train_csv)
@@ -216,7 +216,7 @@ def test_statistics(prepared):
 
 
 def test_it_is_curated_again(prepared, tmp_path, capsys):
-    """Other wishes leave the crops and the training list as they are, and a shortfall is told."""
+    """Other options change neither crops nor the training list, and too few episodes are reported."""
     crops = contents(prepared.out, ".jpg")
     out = shutil.copytree(prepared.out, tmp_path / "out")
     curate(out, "--seed", 4, "--episodes", 5000, "--random_crops", 2, "--max_iou", 0.1)
@@ -227,8 +227,8 @@ def test_it_is_curated_again(prepared, tmp_path, capsys):
     for name in SETS:
         episodes = read_episodes(out / "episodes" / f"{name}.csv")
         assert 0 < len(episodes) < 5000
-        assert f"note: {name}: {len(episodes)} of 5000 episodes" in printed
-        assert any(note.startswith(f"{name}: {len(episodes)} of 5000") for note in statistics["notes"])
+        assert f"note: {name}: only {len(episodes)} of 5,000 episodes" in printed
+        assert any(note.startswith(f"{name}: only {len(episodes)} of 5,000") for note in statistics["notes"])
         assert statistics["sets"][name]["episodes"] == len(episodes)
         if name == "easy_val_eval":
             assert {len(negatives) for *_, negatives in episodes} == {2}
@@ -244,7 +244,7 @@ def made_up(split: str, snippets: int) -> SplitIndex:
 
 @pytest.mark.slow
 def test_curation_of_100_000_frames_stays_below_1_gb(tmp_path):
-    """The size that a tenth of ImageNet VID has."""
+    """That is the size of a tenth of ImageNet VID."""
     out = OutputFolder(tmp_path / "out")
     with out.at_work():
         write_json(out.settings_json, out.agreed(tmp_path, None))

@@ -1,4 +1,4 @@
-"""A user's mistakes in preparing ImageNet VID: one line each. And other wishes: one split, lists without frames."""
+"""Preparing ImageNet VID: invalid input gives one line each; other options (one split, lists without frames)."""
 
 import shutil
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_bad_numbers(words, bad):
 def test_no_archive(root, tmp_path):
     out, only = tmp_path / "out", tmp_path / "only annotations"
     shutil.copytree(root / "Annotations" / "VID" / "val", only / "Annotations" / "VID" / "val")
-    assert "no such folder; --root is the folder" in refused("crop", "--root", tmp_path / "typo", "--out", out)
+    assert "no such folder; --root must be the folder" in refused("crop", "--root", tmp_path / "typo", "--out", out)
     for words, folder in (([], only / "Data" / "VID" / "val"), (["--split=train"], only / "Annotations/VID/train")):
         assert str(folder) in refused("crop", "--root", only, "--out", out, *words)
     assert not out.exists()
@@ -82,13 +82,13 @@ def test_no_archive(root, tmp_path):
 def test_a_folder_with_something_else(root, tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     for out, message in (
-        (tmp_path, "not empty and not made by this command"),
-        (tmp_path / "mine.txt", "in the place of the folder"),
+        (tmp_path, "this folder is not empty and was not made by this command"),
+        (tmp_path / "mine.txt", "this is a file, not a folder"),
         (tmp_path / "mine.txt" / "below", "cannot write"),
     ):
         assert message in refused("crop", "--root", root, "--out", out)
     for out in (tmp_path, tmp_path / "typo"):
-        assert "run the command crop first" in refused("curate", "--out", out)
+        assert "first run the command crop with this --out" in refused("curate", "--out", out)
     assert contents(tmp_path) == {"mine.txt": b"precious"}
 
 
@@ -120,7 +120,7 @@ def test_damaged_records(root, tmp_path):
     shutil.rmtree(out)
     crop(root, out, "--split=val")
     (out / "crops_val.json").write_text('{"missing_frames": 5, "left_out": {}}')
-    assert "run crop again" in refused("curate", "--out", out)
+    assert "it is damaged; run the command crop again" in refused("curate", "--out", out)
     index = (out / "index" / "val.npz").read_bytes()
     (out / "index" / "val.npz").write_bytes(index[:1000])
     for words in (["crop", "--root", root], ["curate"]):
@@ -131,7 +131,7 @@ def test_damaged_records(root, tmp_path):
 
 
 def test_crops_of_another_kind(tmp_path, capsys):
-    """Small objects are left out as asked; the others follow the same formula with other numbers."""
+    """Small objects are skipped as requested; the others follow the same formula with other numbers."""
     root, out = tmp_path / "root", tmp_path / "out"
     for i in range(4):
         objects = [thing(0, (5, 5, 30, 30)), thing(1, (40, 5, 49, 40)), thing(2, (50, 5, 60, 15))]
@@ -141,8 +141,8 @@ def test_crops_of_another_kind(tmp_path, capsys):
         open_prepared(str(out))  # it is not curated yet
     curate(out, "--episodes=5")
     printed = capsys.readouterr().out
-    assert "left out as asked: box below 10 pixels: 4" in printed
-    assert "nothing else was left out" in printed
+    assert "skipped as requested: box below 10 pixels: 4" in printed
+    assert "nothing else was skipped" in printed
     crops = {path for path in contents(out, ".jpg") if path.endswith(".crop.x.jpg")}
     numbers = [f"{i:06d}.{trackid}" for i in range(4) for trackid in ("00", "02")]
     assert crops == {f"crops/e/{SNIPPET}/{number}.crop.x.jpg" for number in numbers}
@@ -158,24 +158,24 @@ def test_crops_of_another_kind(tmp_path, capsys):
     assert "val_eval: 0 of 5 episodes" in printed  # only two candidates
     assert [each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)] == ["easy_val_eval"]
     assert not (out / "train.csv").exists()
-    assert "train: its annotations have not been read, so that there is no train.csv and train_eval" in printed
+    assert "train: its annotations have not been read, so there is no train.csv and train_eval" in printed
 
 
 def test_lists_without_frames(root, tmp_path, monkeypatch, capsys):
-    """`index` needs no pictures; the lists are those that come when all crops are there."""
+    """`index` needs no pictures; the lists equal those made after cropping."""
     shutil.copytree(root / "Annotations", tmp_path / "bare" / "Annotations")
     monkeypatch.chdir(tmp_path)
     Path("out").mkdir()
-    Path("out/.settings.json.7.tmp").write_bytes(b"{")  # of a run that was killed at its very start
+    Path("out/.settings.json.7.tmp").write_bytes(b"{")  # left by a run that was killed at its start
     imagenetvid("index", Path("out"), "--root", "bare")
     assert sorted(contents(Path("out"), ".tmp", ".json")) == ["settings.json"]
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")  # relative paths were meant where they were given
+    monkeypatch.chdir(tmp_path / "elsewhere")  # relative paths start where they were given
     out = Path("../out")
     curate(out, "--episodes=6")
     printed = capsys.readouterr().out
-    assert printed.endswith("not ready for training until crop, and then curate, have been run\n")
-    assert "note: train: its crops have not all been made" in printed
+    assert printed.endswith("before training, run crop, then curate again\n")
+    assert "note: train: some of its crops are missing" in printed
     assert not (out / "dataset.json").exists()
     lists = contents(out, ".csv")
     assert {"train.csv", "episodes/val_eval.csv", "episodes/easy_val_eval.csv"} <= set(lists)

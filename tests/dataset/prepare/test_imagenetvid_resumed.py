@@ -1,4 +1,4 @@
-"""Crops that are interrupted, killed, spoilt, made by two at once, or of an archive that changes meanwhile."""
+"""Cropping that is interrupted or killed, or done by two processes; damaged crops; an archive that changes."""
 
 import contextlib
 import functools
@@ -24,7 +24,7 @@ from model.evaluation.sets import find_evaluation_sets
 from runtime.errors import UserError
 from runtime.json_files import read_json
 
-STOPPED = "interrupted\nwhat is finished is kept: the same command goes on from there\n"
+STOPPED = "interrupted\nfinished work is kept; to resume, repeat the command\n"
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,9 @@ def crops_in(files: dict[str, bytes]) -> dict[str, bytes]:
 
 @contextlib.contextmanager
 def at_work(root: Path, out: Path, workers: int = 1) -> Iterator[subprocess.Popen]:
-    """The command in a process group of its own, which is gone afterwards."""
+    """The command in a process group of its own, killed at the end of the block."""
     words = ("-m", "dataset.prepare.imagenetvid", "crop", "--root", root, "--out", out, "--workers", workers)
-    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # in the background it would be deaf
+    hears = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background process would ignore Ctrl-C
     process = start(*words, start_new_session=True, preexec_fn=hears)
     try:
         yield process
@@ -66,9 +66,9 @@ def test_stopped_with_two_at_once(root, uninterrupted, tmp_path, capsys, workers
     out = tmp_path / "out"
     with at_work(root, out, workers) as process:
         wait_for(lambda: number(out) >= 20, process)
-        os.kill(process.pid, signal.SIGSTOP)  # so that it is still there when the second one comes
+        os.kill(process.pid, signal.SIGSTOP)  # it must still exist when the second one starts
         for words in (("crop", "--root", root), ("curate",), ("index", "--root", root)):
-            with pytest.raises(UserError, match=f"^{out}: another process is at work in it") as caught:
+            with pytest.raises(UserError, match=f"^{out}: another process is using it") as caught:
                 main([*map(str, words), "--out", str(out)])
             assert "\n" not in str(caught.value)
         os.kill(process.pid, signal.SIGCONT)
@@ -79,18 +79,18 @@ def test_stopped_with_two_at_once(root, uninterrupted, tmp_path, capsys, workers
     crops = crops_in(contents(out))
     stamps = {path: (out / path).stat().st_mtime_ns for path in crops}
     assert 20 <= len(crops) < len(crops_in(uninterrupted))
-    assert crops.items() <= uninterrupted.items()  # those that are there are whole
+    assert crops.items() <= uninterrupted.items()  # existing crops are complete
 
     crop(root, out)
     assert contents(out) == uninterrupted
-    told = [int(number) for number in re.findall(r"(\d+) of them from before", capsys.readouterr().out)]
+    told = [int(number) for number in re.findall(r"(\d+) of them existed before", capsys.readouterr().out)]
     assert sum(told) == len(crops)
     assert not (out / ".partial").exists()
     assert stamps == {path: (out / path).stat().st_mtime_ns for path in stamps}
 
 
 def test_half_a_file_never_has_the_name_of_a_crop(root, uninterrupted, tmp_path, monkeypatch):
-    """Ends in the middle of the tenth file."""
+    """The process ends in the middle of the tenth file."""
     out, save, saved = tmp_path / "out", Image.Image.save, []
 
     def stops(image: Image.Image, file: Path, *words: object, **options: object) -> None:
@@ -119,8 +119,8 @@ def test_interrupted_while_the_workers_start(root, tmp_path):
     assert (process.returncode, errors) == (130, STOPPED)
 
 
-def test_spoilt(root, uninterrupted, tmp_path):
-    """Crops that are gone or empty, and what a killed process left, are mended; all else is not touched."""
+def test_damaged_crops(root, uninterrupted, tmp_path):
+    """Missing and empty crops are made again, leftovers of a killed process are removed, other files stay."""
     out = tmp_path / "out"
     for path, data in uninterrupted.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
@@ -138,8 +138,8 @@ def test_spoilt(root, uninterrupted, tmp_path):
     assert (out / crops[4]).stat().st_mtime_ns == stamp
 
 
-def test_what_came_later_or_was_mended(tmp_path, capsys):
-    """An archive that was unpacked in two steps is read again; so is an image that could not be read."""
+def test_added_annotations_and_fixed_images(tmp_path, capsys):
+    """An archive that was unpacked in two steps is read again, and so is an image that was unreadable."""
     root, out, whole = make_root(tmp_path / "root"), tmp_path / "a" / "out", tmp_path / "b" / "out"
     crop(root, whole)
     late = root / "Annotations" / "VID" / "val" / "ILSVRC2015_val_00005000"
@@ -154,13 +154,13 @@ def test_what_came_later_or_was_mended(tmp_path, capsys):
     image.write_bytes(data)
     crop(root, out)
     said = capsys.readouterr().out
-    assert "val: other files" in said
-    assert "val: nothing was left out" in said
+    assert "val: annotation files were added or removed" in said
+    assert "val: nothing was skipped" in said
     assert contents(out) == contents(whole)
 
 
 def test_an_archive_that_was_moved_and_lost_frames(tmp_path, capsys):
-    """Crops are there, but random crops cannot be cut; with the new place they can, and nothing is cropped again."""
+    """Random crops need the moved archive. With its new path they are cut, and no crop is made again."""
     root, out, moved = make_root(tmp_path / "root"), tmp_path / "out", tmp_path / "moved"
     crop(root, out, "--split=val")
     before = {path: (out / path).stat().st_mtime_ns for path in contents(out, ".jpg")}
@@ -176,7 +176,7 @@ def test_an_archive_that_was_moved_and_lost_frames(tmp_path, capsys):
     episodes = read_episodes(out / "episodes" / "easy_val_eval.csv")
     dropped = 60 - len(episodes)
     assert 0 < dropped < 60
-    told = f"note: easy_val_eval: {dropped} episodes left out, since the images of their frames are gone"
+    told = f"note: easy_val_eval: {dropped} episodes skipped, as images of frames are missing"
     assert told in capsys.readouterr().out
     load_episodes(out / "episodes" / "easy_val_eval.csv", out, check="full")
     statistics = read_json(out / "statistics.json")["sets"]["easy_val_eval"]
@@ -197,7 +197,7 @@ def test_a_split_that_lost_its_images_loses_its_lists_and_does_not_block_the_oth
         crop(root, out)
     assert (out / "crops_val.json").exists()
     curate(out, "--episodes=5")
-    assert "train: none of its objects has a crop" in capsys.readouterr().out
+    assert "train: skipped, as none of its objects has a crop" in capsys.readouterr().out
     assert not (out / "train.csv").exists()
     sets = {"val_eval", "easy_val_eval"}
     assert {each.name for each in find_evaluation_sets(open_prepared(str(out)).folder)} == sets

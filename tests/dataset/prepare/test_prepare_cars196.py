@@ -77,7 +77,7 @@ def test_the_class_number_decides_and_the_benchmarks_own_halves_do_not(prepare: 
 def test_labels_and_names_that_are_not_given(prepare: Preparation, tmp_path: Path) -> None:
     (prepare.root / "cars_test_annos_withlabels.mat").unlink()
     said, info = prepare(), prepare.info()
-    assert "note: the 5 images of cars_test are left out: their classes are not given" in said
+    assert "note: the 5 images of cars_test are excluded, as their classes are missing" in said
     assert "train images: 4 here, 4052 published" in said  # what the official training images make
     assert info["counts"]["unlabelled_images_left_out"] == 5
     assert "official training images only" in info["origin"]
@@ -85,8 +85,8 @@ def test_labels_and_names_that_are_not_given(prepare: Preparation, tmp_path: Pat
     (prepare.root / "devkit" / "cars_meta.mat").unlink()
     prepare.out = tmp_path / "other"
     said = prepare("--out", prepare.out)
-    assert "note: the images of cars_test are left out" in said
-    assert "note: there is no cars_meta.mat: identities are the numbers" in said
+    assert "note: the images of cars_test are excluded" in said
+    assert "note: there is no cars_meta.mat; identities are numbers" in said
     assert prepare.identities()["test.csv"] == {"099", "100", "101"}
 
 
@@ -104,15 +104,15 @@ def test_of_both_forms_the_one_whose_images_are_there(prepare: Preparation, tmp_
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"class": 0}, "the class of row 1 (00001.jpg) is 0; classes are 1 to 196"),
-        ({"bbox_x1": "wide"}, "it must hold whole numbers"),
+        ({"class": 0}, "the class of row 1 (00001.jpg) is 0; it must be 1 to 196"),
+        ({"bbox_x1": "wide"}, "the values must be whole numbers"),
         ({"class": 197}, "the class of row 1 (00001.jpg) is 197"),
-        ({"class": None}, "annotations has no field class (bbox_x1, "),
+        ({"class": None}, "annotations has no field class, only bbox_x1, "),
         ({"bbox_y2": None}, "annotations has no field bbox_y2"),
-        ({"fname": "00002.jpg"}, "00002.jpg stands twice in it, the second time in row 2"),
-        ({"fname": "../00001.jpg"}, "is '../00001.jpg', not like 00001.jpg"),
-        ({"fname": "/etc/00001.jpg"}, "not like 00001.jpg"),
-        ({"fname": "00001.jpg\\..\\x.jpg"}, "not like 00001.jpg"),
+        ({"fname": "00002.jpg"}, "row 2: 00002.jpg is already in an earlier row"),
+        ({"fname": "../00001.jpg"}, "is '../00001.jpg', but must be like 00001.jpg"),
+        ({"fname": "/etc/00001.jpg"}, "but must be like 00001.jpg"),
+        ({"fname": "00001.jpg\\..\\x.jpg"}, "but must be like 00001.jpg"),
         ({"class": lambda _: 3}, "cars_train_annos.mat, devkit/cars_meta.mat: no image of classes above 98"),
         ({"class": lambda _: 103}, "no image of classes 1 to 98"),
     ],
@@ -126,9 +126,9 @@ def test_annotations_that_are_wrong(small: Preparation, columns: dict, message: 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("cars_train_annos", {"labels": np.arange(3)}, "no variable annotations in it (it holds labels)"),
-        ("cars_train_annos", {"annotations": np.arange(3)}, "annotations has no structures in it"),
-        ("cars_train_annos", {"annotations": np.empty((1, 0), [("fname", object)])}, "annotations has no structures"),
+        ("cars_train_annos", {"labels": np.arange(3)}, "no variable annotations in it , only labels"),
+        ("cars_train_annos", {"annotations": np.arange(3)}, "annotations is empty"),
+        ("cars_train_annos", {"annotations": np.empty((1, 0), [("fname", object)])}, "annotations is empty"),
         ("cars_meta", {"class_names": np.array([["1", "2"]], object)}, "class_names has 2 names, 2 of them different"),
         ("cars_meta", {"class_names": np.array([["1"] * 196], object)}, "has 196 names, 1 of them different"),
         ("cars_meta", None, "not a readable MATLAB file"),
@@ -154,7 +154,7 @@ def test_what_is_missing_is_named(small: Preparation) -> None:
     assert small.info()["counts"]["broken_images_left_out"] == 1
     shutil.rmtree(small.root / "cars_train")
     forms = "(cars_train.tgz, cars_train.tar.gz, cars_train.tar)"
-    assert f"no folder cars_train in it, and no archive of it {forms}" in small.refused()
+    assert f"there is neither a folder cars_train nor an archive of it {forms}" in small.refused()
     assert "--copy: not allowed with argument --crop" in small.refused("--crop", "--copy")
 
 
@@ -167,8 +167,8 @@ def test_boxes_of_other_images_are_refused(form: str, tmp_path: Path, capsys: py
     prepare("--out", tmp_path / "slip", "--crop")
     change_annotations(annotations, bbox_x2=300)
     error = prepare.refused("--crop")
-    assert "1 of 18 boxes do not lie in their images, the first: cars_train/00001.jpg, 96x72, box " in error
-    assert "were the images resized?" in error
+    assert "1 of 18 boxes are not inside their images, the first: cars_train/00001.jpg, 96x72, box " in error
+    assert "perhaps the images were resized" in error
     assert not prepare.out.exists()
     prepare("--out", tmp_path / "whole")
 
@@ -232,9 +232,9 @@ def test_the_real_training_images(shared_data: Path, tmp_path: Path, capsys: pyt
     said, tables = prepare(), prepare.tables()
     assert "train.csv: 4052 images of 98 identities\ntest.csv: 4092 images of 98 identities\n" in said
     assert "differs" not in said
-    assert "the 8041 images of cars_test are left out" in said
+    assert "the 8041 images of cars_test are excluded" in said
     assert tables["train.csv"][0][0] == "AM General Hummer SUV 2000"
     assert tables["test.csv"][-1][0] == "smart fortwo Convertible 2012"
     assert len(list((prepare.out / "images" / "cars_train").iterdir())) == 8144
     # These images were resized.
-    assert "boxes do not lie in their images" in prepare.refused("--out", tmp_path / "crop", "--crop")
+    assert "boxes are not inside their images" in prepare.refused("--out", tmp_path / "crop", "--crop")

@@ -107,14 +107,14 @@ def change(file: Path, old: str, new: str) -> None:
     ("file", "old", "new", "message"),
     [
         ("image_class_labels", "3 2\n", "", "no class for image 3"),
-        ("image_class_labels", "3 2\n", "3 99\n", "no class 99, which image 3"),
+        ("image_class_labels", "3 2\n", "3 99\n", "no class 99, but image 3"),
         ("image_class_labels", "3 2\n", "3 1\n", "image 3 is 002.Painted_Bird_2/"),
-        ("image_class_labels", "3 2\n", "2 1\n", "image_id 2 stands twice"),
+        ("image_class_labels", "3 2\n", "2 1\n", "image_id 2 is in it twice"),
         ("classes", "2 002.Painted_Bird_2\n", "", "no class 2"),
         ("bounding_boxes", "3 ", "30 ", "no box for image 3"),
-        ("bounding_boxes", "24.0 48.0", "wide high", "no numbers"),
+        ("bounding_boxes", "24.0 48.0", "wide high", "it must be four numbers"),
         ("bounding_boxes", "24.0 48.0", "0.0 48.0", "has no pixel"),
-        ("bounding_boxes", "24.0 48.0", "inf nan", "no numbers"),
+        ("bounding_boxes", "24.0 48.0", "inf nan", "it must be four numbers"),
     ],
 )
 def test_lists_of_birds_that_are_refused(birds: Preparation, file: str, old: str, new: str, message: str) -> None:
@@ -144,9 +144,9 @@ def test_products(products: Preparation, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("image_id class_id super_class_id path", "1 1 1 a.JPG", "its first line must be"),
         ("1 1 2 chair_final", "1 1 chair_final", "line 2 is '1 1 chair_final"),
-        ("3 2 1 bicycle_final/111085122872_0", "3 2 1 chair_final/111085122871_0", "stands twice in it"),
+        ("3 2 1 bicycle_final/111085122872_0", "3 2 1 chair_final/111085122871_0", "is in it twice"),
         ("1 1 2 chair_final/111085122871_0", "1 1 2 chair_final/gone", "chair_final/gone.JPG: no such file"),
-        ("5 3 2", "5 7 2", "class_id 7 is in Ebay_train.txt and Ebay_test.txt"),
+        ("5 3 2", "5 7 2", "class_id 7 is in both Ebay_train.txt and Ebay_test.txt"),
         (None, None, "there is no Ebay_train.txt in it"),
         ("chair", "\udcff", "cannot be read as text"),
     ],

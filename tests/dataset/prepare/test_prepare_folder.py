@@ -48,8 +48,8 @@ def test_prepared_data_set(prepare: Preparation) -> None:
     assert counts["images_without_identity_left_out"] == 1
     assert counts["other_files_left_out"] == {".gif": 1, ".txt": 1}
     assert "1 .gif, 1 .txt" in said
-    assert "1 images left out: they lie in --images itself" in said
-    assert "one image only: 1" in said
+    assert "skipped 1 image directly in --images" in said
+    assert "1 identity with only one image" in said
     assert "python train.py --model_dir" in said.splitlines()[-1]
 
 
@@ -119,7 +119,7 @@ def test_broken_images(prepare: Preparation) -> None:
     assert "only broken/none.png: empty file" in error
     assert "--skip_broken" in error
     assert not prepare.out.exists()
-    assert "2 broken images left out" in prepare("--skip_broken")
+    assert "skipped 2 broken images" in prepare("--skip_broken")
     rows = [row for rows in prepare.tables(images=True).values() for row in rows]
     assert len(rows) == 14
     assert not {("a", "a/cut.jpg"), ("only broken", "only broken/none.png")}.intersection(rows)
@@ -137,8 +137,8 @@ def test_broken_images(prepare: Preparation) -> None:
         ((), ["--test_fraction=1"], "it must be a number between 0 and 0.99"),
         ((), ["--test_fraction=-0.1"], "it must be a number"),
         ((), ["--test_fraction=nan"], "it must be a number"),
-        ((), ["--out", "{root}/inside", "--copy"], "--copy needs an --out apart from the images"),
-        ((), ["--out", "{root}/a"], "would be taken for identities"),
+        ((), ["--out", "{root}/inside", "--copy"], "overlap; name another --out"),
+        ((), ["--out", "{root}/a"], "would count as identities"),
         ((), ["--images", "{root}/a/notes.txt"], "not a folder"),
         (("x.png",), ["--out", "{root}/../tree/x.png"], "is a file"),
     ],

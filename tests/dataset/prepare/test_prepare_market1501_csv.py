@@ -50,7 +50,7 @@ def test_prepared_data_set(market: Preparation) -> None:
     assert counts["queries_without_match"] == 0
     assert market.evaluation_sets() == {"query_gallery": "query_gallery"}
     assert "train images: 24 here, 12936 published" in said
-    assert "other files left out: 1 .db" in said
+    assert "skipped other files: 1 .db" in said
 
 
 def test_prepared_duke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def test_a_list_of_broken_images(market: Preparation) -> None:
     whole, *others = sorted((market.root / "query").iterdir())
     for file in others:
         file.write_bytes(b"")
-    assert "11 broken images left out" in market("--skip_broken")
+    assert "skipped 11 broken images" in market("--skip_broken")
     assert market.sizes()["query.csv"] == 1
     whole.write_bytes(b"")
     assert "every image of query.csv is broken" in market.refused("--skip_broken")
@@ -93,8 +93,8 @@ def test_queries_without_a_match_and_shared_identities_are_told(market: Preparat
             file.unlink()
     Image.new("RGB", (8, 16)).save(market.root / "bounding_box_train" / "0003_c1s1_000001_00.jpg")
     said = market()
-    assert "1 queries have no match" in said  # that of camera 1; the others find its images
-    assert "1 identities (0003 ...) are in train.csv" in said
+    assert "1 query without a match" in said  # that of camera 1; the others find its images
+    assert "1 identity in train.csv and in an evaluation set: 0003;" in said
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_queries_without_a_match_and_shared_identities_are_told(market: Preparat
         (lambda tree: shutil.rmtree(tree), "no such folder"),
         (lambda tree: shutil.rmtree(tree / "query"), "there is no query in it"),
         (lambda tree: [f.unlink() for f in (tree / "query").iterdir()], "no JPEG or PNG images"),
-        (lambda tree: (tree / "query" / "me.jpg").touch(), "1 of 13 images have no name of Market-1501"),
+        (lambda tree: (tree / "query" / "me.jpg").touch(), "1 of 13 images are not named as in Market-1501"),
         (lambda tree: (tree / "query" / "-1_c1s1_000001_00.jpg").touch(), "junk or distractors"),
     ],
 )
@@ -198,7 +198,7 @@ def test_cameras_of_file_names(
         lists += [f"--{name}", write(tmp_path / f"{name}.csv", *(f"{f.split('_')[0]},{folder}/{f}" for f in files))]
     prepare = Preparation(prepare_csv, capsys, root, tmp_path / "out", *lists, option="--image_root")
     own = Preparation(own_main, capsys, root, tmp_path / "own")
-    assert "no camera in the name of" in prepare.refused("--excluder", other)
+    assert "has no camera in the form of" in prepare.refused("--excluder", other)
     prepare("--excluder", excluder)
     own()
     for name, rows in prepare.tables().items():
@@ -214,31 +214,31 @@ def test_own_cameras_are_kept_for_evaluation_only(prepare: Preparation, tmp_path
 
 def test_backslashes(prepare: Preparation, tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", *(line.replace("/", "\\") for line in rows_of(0)), *rows_of(1))
-    assert "3 of 6 paths had backslashes; they are written with forward slashes" in prepare("--train", train)
+    assert "replaced backslashes by slashes in 3 of 6 paths" in prepare("--train", train)
     assert [",".join(row) for row in prepare.tables()["train.csv"]] == rows_of(0, 1)
 
 
 @pytest.mark.parametrize(
     ("words", "train", "test", "message"),
     [
-        ([], None, None, "no list given"),
-        (["--query", "train.csv"], ["p0,größe 0/0.jpg"], None, "no --gallery"),
-        (["--gallery", "train.csv"], None, None, "no --query"),
+        ([], None, None, "there is no list"),
+        (["--query", "train.csv"], ["p0,größe 0/0.jpg"], None, "--gallery is missing"),
+        (["--gallery", "train.csv"], None, None, "--query is missing"),
         (["--train", "gone.csv"], None, None, "gone.csv: no such file"),
         (["--train", "."], None, None, "cannot be read"),
         (["--image_root", "gone"], ["p0,größe 0/0.jpg"], None, "--image_root"),
         ([], [], None, "no images in it"),
         ([], ["identity,path"], None, "no images in it"),
         ([], ["p0,größe 0/0.jpg", "p0,größe 0/0.jpg"], None, "is already in row 1"),
-        ([], ["p0,größe 0/0.jpg", "p0,größe 0\\0.jpg"], None, "images 1 and 2 are one"),
-        ([], ["p0,größe 0/0.jpg", "p0,./größe 0//0.jpg"], None, "images 1 and 2 are one"),
+        ([], ["p0,größe 0/0.jpg", "p0,größe 0\\0.jpg"], None, "images 1 and 2 are the same"),
+        ([], ["p0,größe 0/0.jpg", "p0,./größe 0//0.jpg"], None, "images 1 and 2 are the same"),
         ([], ["p0"], None, "1 fields instead of 2"),
         ([], [",größe 0/0.jpg"], None, "empty identity"),
         ([], ["p0,/data/größe 0/0.jpg"], None, "has the absolute path '/data"),
-        ([], ["p0,images/../../p 0/0.jpg"], None, "which leads out of it"),
+        ([], ["p0,images/../../p 0/0.jpg"], None, "which leads outside --image_root"),
         ([], ["p0,C:\\data\\0.jpg"], None, "has the absolute path 'C:"),
-        ([], ["p0,nowhere/0.jpg"], None, "is this the folder that the paths start from?"),
-        ([], ["p0,größe 0/0.jpg"], ["p5,größe 0/0.jpg", "p1,größe 1/0.jpg"], "share 1 images (größe 0/0.jpg ...)"),
+        ([], ["p0,nowhere/0.jpg"], None, "check that the paths start in this folder"),
+        ([], ["p0,größe 0/0.jpg"], ["p5,größe 0/0.jpg", "p1,größe 1/0.jpg"], "share 1 image (such as größe 0/0.jpg)"),
     ],
 )
 def test_lists_that_are_refused(

@@ -97,7 +97,7 @@ def test_cuhk03_again_extracted_and_of_the_other_kind(boxes: Preparation, tmp_pa
 
 def test_cameras_that_contradict_the_names_are_told(boxes: Preparation) -> None:
     rewrite(boxes.root, camId=np.ones_like(config(boxes.root)["camId"]))
-    assert "differs from the names for 21 images" in boxes()
+    assert "contradicts the file name of 21 images" in boxes()
 
 
 def change(tree: Path, part: str, row: int, column: int, value: int) -> None:
@@ -117,24 +117,30 @@ HEADER_OF_V73 = (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM").ljust(512, b
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda t: change(t, "train", 5, 2, 6), "row 5 has identity 6 and camera 3, but its image in line 13"),
-        (lambda t: change(t, "test", 2, 3, 4), "row 2 has identity -1 and camera 4, but its image in line 4"),
+        (
+            lambda t: change(t, "train", 5, 2, 6),
+            "row 5 has identity 6 and camera 3, but its image is '0002C3T0001F001.jpg' (line 13",
+        ),
+        (
+            lambda t: change(t, "test", 2, 3, 4),
+            "row 2 has identity -1 and camera 4, but its image is '00-1C1T0002F001.jpg' (line 4",
+        ),
         (lambda t: change(t, "train", 24, 1, 73), "row 24 has the images 70 to 73, but the list of names has 72"),
         (lambda t: change(t, "train", 3, 0, 0), "row 3 has the images 0 to 9"),
         (lambda t: change(t, "train", 4, 0, 9), "rows 3 and 4 share the image 9"),
         (lambda t: change(t, "train", 4, 1, 5), "row 4 has the images 10 to 5"),
         (lambda t: shutil.copy(t / "info" / "test_name.txt", t / "info" / "train_name.txt"), "row 1 has identity 2"),
-        (lambda t: write_queries(t, 31), "entry 1 is 31; entries must name one of 30 test tracks"),
+        (lambda t: write_queries(t, 31), "entry 1 is 31; entries must be numbers of test tracks, 1 to 30"),
         (lambda t: write_queries(t, 8, 0), "entry 2 is 0"),
-        (lambda t: write_queries(t, 8, 8), "stands twice"),
+        (lambda t: write_queries(t, 8, 8), "is in it twice"),
         (lambda t: write_queries(t, 1), "track 1 is junk"),
         (lambda t: (t / "info" / "query_IDX.mat").unlink(), "there is no info/query_IDX.mat"),
         (lambda t: (t / "info" / "query_IDX.mat").write_bytes(b"<html>" * 40), "not a readable MATLAB file"),
         (lambda t: (t / "info" / "query_IDX.mat").write_bytes(HEADER_OF_V73), "query_IDX.mat: "),
-        (lambda t: write_queries(t, 1, name="other"), "it holds other"),
+        (lambda t: write_queries(t, 1, name="other"), "only other"),
         (lambda t: write_queries(t, 1.5), "whole numbers"),
         (lambda t: (t / "info" / "test_name.txt").write_text(""), "no names in it"),
-        (lambda t: (t / "info" / "test_name.txt").write_text("a\nb\na\n"), "'a' stands twice"),
+        (lambda t: (t / "info" / "test_name.txt").write_text("a\nb\na\n"), "'a' is in it twice"),
     ],
 )
 def test_what_does_not_fit_in_mars(tracks: Preparation, spoil: object, message: str) -> None:
@@ -172,7 +178,7 @@ def with_name(tree: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda t: (t / "cuhk-03.mat").unlink(), "there is neither"),
+        (lambda t: (t / "cuhk-03.mat").unlink(), "it must have labeled/"),
         (lambda t: (t / "cuhk-03.mat").write_bytes(b"<html>not found</html>"), "not a readable MATLAB 7.3"),
         (without_kind, "there is no 'labeled' in it"),
         (with_an_empty_cell, "the image 1_003_1_01.png of 'labeled' is empty"),

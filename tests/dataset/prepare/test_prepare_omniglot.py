@@ -67,8 +67,8 @@ def test_prepared_data_set(prepare: Preparation, background: Path) -> None:
     assert info["counts"] == {"train_images": 6, "train_identities": 3, "test_images": 2, "test_identities": 1}
     assert prepare.evaluation_sets() == {"test": "all_vs_all"}
     assert len([file for file in (prepare.out / "images").rglob("*") if file.is_file()]) == 8
-    assert "19280 images of 964 characters" in said
-    assert "13180 images of 659 characters" in said
+    assert "19,280 images of 964 characters" in said
+    assert "13,180 images of 659 characters" in said
 
 
 def test_again_and_completion(prepare: Preparation, background: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_wrong_archives(prepare: Preparation, background: Path, evaluation: Path
         ("C:/evil.png", b"", "outside"),
         ("a\\..\\..\\evil.png", b"", "outside"),
         ("\\evil.png", b"", "outside"),
-        ("top/Greek/character01/0001_01.png", b"GIF89a", "no PNG"),
+        ("top/Greek/character01/0001_01.png", b"GIF89a", "is not a PNG image"),
         ("top/Greek/character01/0001_01.png", b"damaged", "cannot be unpacked"),
     ],
 )

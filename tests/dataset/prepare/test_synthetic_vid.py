@@ -111,7 +111,7 @@ def test_another_seed_gives_another_set_and_fewer_episodes_are_told(prepared, tm
     prepare(tmp_path, "--seed", "1", "--episodes", "5000")
     made = len(read_episodes(tmp_path / "episodes" / "val_eval.csv", tmp_path))
     assert 0 < made < 5000
-    assert f"val_eval: {made} of 5000 episodes" in capsys.readouterr().out
+    assert f"val_eval: only {made} of 5,000 episodes" in capsys.readouterr().out
     assert contents(tmp_path, ".csv")["train.csv"] != contents(prepared, ".csv")["train.csv"]
 
 
@@ -123,7 +123,7 @@ def test_refuses_to_overwrite(prepared, tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     for out, message in (
         (tmp_path, "not empty"),
-        (tmp_path / "mine.txt", "in the place of the folder"),
+        (tmp_path / "mine.txt", "this is a file, not a folder"),
         (tmp_path / "mine.txt" / "below", "cannot write"),
     ):
         with pytest.raises(UserError, match=message):

@@ -112,7 +112,7 @@ def test_uniform_identities_do_not_matter():
 
 
 NO_TRIPLET = [
-    ([9], r"1 identities; triplets need at least 2"),
+    ([9], r"only 1 identity, but triplets need at least 2"),
     ([1] * 9, r"no identity of the training set has 2 images"),
 ]
 
@@ -120,7 +120,7 @@ NO_TRIPLET = [
 @pytest.mark.parametrize(
     ("make", "counts", "message"),
     [
-        (lambda labels: PKSampler(labels, 5, 2, seed=0), [3], r"one identity; triplets need at least two"),
+        (lambda labels: PKSampler(labels, 5, 2, seed=0), [3], r"only one identity, but triplets need at least 2"),
         (lambda labels: PKSampler(labels, 5, 2, seed=0), [3] * 4, r"batch_p is 5.*only 4 identities"),
         *((lambda labels: UniformSampler(labels, 8, seed=0), *case) for case in NO_TRIPLET),
         *((lambda labels: TripletSampler(labels, 2, seed=0), *case) for case in NO_TRIPLET),
@@ -245,9 +245,9 @@ def test_given_triples_are_used_in_the_epochs_order():
         (lambda t: t.astype(float), "float64"),
         (lambda t: t + 100, "indices of the 7"),
         (lambda t: t - 100, "indices of the 7"),
-        (lambda t: np.where(np.arange(6)[:, None] == 0, t[1], t), "an anchor once"),
-        (lambda t: t[:, [0, 0, 2]], "another image of its anchor's"),
-        (lambda t: t[:, [0, 2, 2]], "another image of its anchor's"),
+        (lambda t: np.where(np.arange(6)[:, None] == 0, t[1], t), "must be the anchor of one triple"),
+        (lambda t: t[:, [0, 0, 2]], "another image of the anchor's"),
+        (lambda t: t[:, [0, 2, 2]], "another image of the anchor's"),
         (lambda t: t[:, [0, 1, 1]], "another identity"),
     ],
 )

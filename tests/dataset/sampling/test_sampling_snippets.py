@@ -130,7 +130,9 @@ def test_too_few_sequences():
     labels, sequences = data_of([3, 2, 4])
     with pytest.raises(UserError) as error:
         PKSampler(labels, 4, K, 0, sequences)
-    assert "batch_p is 4, but the training set's 9 identities come from only 3 separate sequences" in str(error.value)
+    assert "batch_p is 4, but the 9 identities of the training set are from only 3 separate sequences" in str(
+        error.value
+    )
     assert "lower batch_p or set same_snippet_negatives to true" in str(error.value)
     assert PKSampler(labels, 3, K, 0, sequences).steps_per_epoch == 4
     assert PKSampler(labels, 4, K, 0, sequences, same_snippet_negatives=True).steps_per_epoch == 3
@@ -150,7 +152,10 @@ def test_only_pk_looks_at_sequences():
         with pytest.raises(UserError, match="same_snippet_negatives needs sampling 'pk'"):
             check_params(values | {"sampling": sampling, "same_snippet_negatives": True}, "x")
     make = plugins.load("dataset.sampling", "pk").make
-    for together, words in ((False, "one of each in a batch"), (True, "those of one together")):
+    for together, words in (
+        (False, "at most one identity of each in a batch"),
+        (True, "identities of one sequence together"),
+    ):
         params = check_params(values | {"same_snippet_negatives": together}, "x")
         assert words in make(labels, params, sequences).origin
 
@@ -158,9 +163,17 @@ def test_only_pk_looks_at_sequences():
 @pytest.mark.parametrize(
     ("identities", "values", "words"),
     [
-        (2, {}, "of 3 separate sequences, one of each in a batch; an epoch is 3 steps"),
-        (2, {"same_snippet_negatives": True}, "of 3 separate sequences, those of one together; an epoch is 3 steps"),
-        (2, {"rotated_identities": True}, "of 3 separate sequences, one of each in a batch; an epoch is 12 steps"),
+        (2, {}, "of 3 separate sequences, at most one identity of each in a batch; an epoch is 3 steps"),
+        (
+            2,
+            {"same_snippet_negatives": True},
+            "of 3 separate sequences, identities of one sequence together; an epoch is 3 steps",
+        ),
+        (
+            2,
+            {"rotated_identities": True},
+            "of 3 separate sequences, at most one identity of each in a batch; an epoch is 12 steps",
+        ),
         (1, {}, "identities (0 of them with fewer than K = 2); an epoch"),
     ],
 )

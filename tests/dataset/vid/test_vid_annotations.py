@@ -87,7 +87,7 @@ def test_a_missing_field_is_named(tmp_path, field):
         (REAL, "", "malformed XML", "malformed XML"),
         (REAL, "\x00\x01", "malformed XML", "malformed XML"),
         (REAL, '<?xml version="1.0" encoding="klingon"?><annotation/>', "malformed XML", "klingon"),
-        ("<filename>000000<", "<filename>000007<", "another frame's name", "'000007'; it belongs to another frame"),
+        ("<filename>000000<", "<filename>000007<", "another frame's name", "'000007'; the name of another frame"),
         ("<filename>000000<", f"<filename>{'7' * 999}<", "another frame's name", "7777"),
         ("<width>1280<", "<width>wide<", "unusable width", "size/width is 'wide'; it must be a number"),
         ("<width>1280<", "<width>1e12<", "unusable width", "it must be between 1 and 1,000,000"),
@@ -133,7 +133,7 @@ def test_what_cannot_be_used_is_left_out_and_told(tmp_path):
     frames, lines = read_annotated_frames(pictures, annotations)
     assert [f.frame.name for f in frames] == ["5", "8", "10"]
     assert [len(f.frame.objects) for f in frames] == [1, 0, 1]
-    assert "pictures without annotation: 1, annotations without picture: 1" in lines[0]
+    assert "skipped 1 picture without annotation, 1 annotation without picture" in lines[0]
     assert "8.xml: trackid is 'x'" in lines[1]
     assert str(picture) in lines[2]
     assert "9.xml: malformed XML" in lines[3]
@@ -152,8 +152,8 @@ def test_pictures_of_another_size_than_most_or_of_16_bits_are_left_out(tmp_path)
     frames, lines = read_annotated_frames(pictures, annotations)
     assert [f.frame.name for f in frames] == ["001", "01", "10"]
     assert sorted(lines) == [
-        f"frame left out: {pictures / '2.JPEG'}: the picture is 240x80, most are 120x80",
-        f"frame left out: {pictures / '3.png'}: 16 bits a channel; convert it to 8",
+        f"skipped frame: {pictures / '2.JPEG'}: the picture is 240x80, but most are 120x80",
+        f"skipped frame: {pictures / '3.png'}: 16 bits per channel; convert it to 8",
     ]
 
 

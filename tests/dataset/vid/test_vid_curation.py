@@ -161,7 +161,7 @@ def test_as_many_as_there_are():
     assert possible
     result = object_episodes([snippet], "val_eval", 10**6, seed=0)
     assert sorted(pair for *pair, _ in result.episodes) == sorted(map(list, possible))
-    assert f"val_eval: {len(possible)} of 1000000" in result.shortfall
+    assert f"val_eval: only {len(possible)} of 1,000,000" in result.shortfall
 
 
 def test_no_snippet_qualifies():

@@ -88,7 +88,7 @@ def test_damaged_files(tmp_path, monkeypatch):
     assert harmless < 100
     file.write_bytes(data)
     monkeypatch.setattr("dataset.vid.index.FORMAT", 99)
-    with pytest.raises(UserError, match="of another version; make it anew with --reindex"):
+    with pytest.raises(UserError, match="of another version; run the command index or crop with --reindex"):
         read_index(file)
 
 
