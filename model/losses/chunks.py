@@ -119,7 +119,7 @@ def over_chunks(
     """Applies a function to all anchors, and sums the gradients of what it computed.
 
     Args:
-        function: Chunk of A anchors -> figures (A, F) of each anchor, and the gradient (A, N) of the sum of the first
+        function: Chunk of A anchors -> values (A, F) of each anchor, and the gradient (A, N) of the sum of the first
             of them by the distances.
         points: the embeddings of all N images.
         groups: of all N.
@@ -127,7 +127,7 @@ def over_chunks(
         metric: see `model.losses.pairwise`.
 
     Returns:
-        (size, F) figures, and the gradient by the embeddings, (N, D) float32.
+        (size, F) values, and the gradient by the embeddings, (N, D) float32.
     """
     start, size = anchors
     count = -(-size // CHUNK)
@@ -139,20 +139,20 @@ def over_chunks(
         rows = start + tf.minimum(rows, size - 1)
         some = points.gather(rows)
         distances = between(some, points, metric)
-        figures, gradient = function(Chunk(groups, rows, real, distances))
+        values, gradient = function(Chunk(groups, rows, real, distances))
         to_some, to_all = pull_back(some, points, distances, gradient, metric)
-        return figures, tf.tensor_scatter_nd_add(pulled + to_all, rows[:, None], to_some)
+        return values, tf.tensor_scatter_nd_add(pulled + to_all, rows[:, None], to_some)
 
-    def body(number: tf.Tensor, figures: tf.TensorArray, pulled: tf.Tensor) -> tuple[Any, ...]:
-        figure, pulled = add(number, pulled)
-        return number + 1, figures.write(number, figure), pulled
+    def body(number: tf.Tensor, values: tf.TensorArray, pulled: tf.Tensor) -> tuple[Any, ...]:
+        value, pulled = add(number, pulled)
+        return number + 1, values.write(number, value), pulled
 
     pulled = tf.zeros_like(points.single)
     if isinstance(count, int) and count == 1:  # nothing to loop over: small batches pay for every operation
-        figures, pulled = add(0, pulled)
+        values, pulled = add(0, pulled)
     else:
-        figures = tf.TensorArray(tf.float32, size=count, element_shape=[None, None])
-        loop = [tf.constant(0), figures, pulled]
-        _, figures, pulled = tf.while_loop(lambda number, *_: number < count, body, loop, parallel_iterations=1)
-        figures = figures.concat()[:size]
-    return figures, gradient_of(points, pulled)
+        values = tf.TensorArray(tf.float32, size=count, element_shape=[None, None])
+        loop = [tf.constant(0), values, pulled]
+        _, values, pulled = tf.while_loop(lambda number, *_: number < count, body, loop, parallel_iterations=1)
+        values = values.concat()[:size]
+    return values, gradient_of(points, pulled)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from model.configuration.params import Params
 from model.losses.auxiliary import CenterLoss, Classification, CrossBatchMemory
-from model.losses.triplet import AnchorFigures, triplet_loss
+from model.losses.triplet import AnchorValues, triplet_loss
 
 
 class Objective:
@@ -63,7 +63,7 @@ class Objective:
         anchors: tuple[tf.Tensor | int, int] | None = None,
         all_reduce: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
         replicas: int = 1,
-    ) -> tuple[tf.Tensor, dict[str, tf.Tensor], AnchorFigures]:
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor], AnchorValues]:
         """The loss of the whole batch, or a replica's share of it.
 
         Args:
@@ -76,10 +76,10 @@ class Objective:
             replicas: how many compute the same auxiliary terms, of which each counts for its part.
 
         Returns:
-            The loss, scalars of the whole batch for the log, and the figures of every anchor.
+            The loss, scalars of the whole batch for the log, and values of every anchor.
         """
         params, parts = self._params, self.parts
-        share, figures = triplet_loss(
+        share, of_anchors = triplet_loss(
             strategy or params.curriculum[0][1],
             labels,
             embeddings,
@@ -91,8 +91,8 @@ class Objective:
             anchors=anchors,
             all_reduce=all_reduce,
         )
-        triplet = tf.math.divide_no_nan(tf.reduce_sum(figures.total), tf.reduce_sum(figures.count))
-        values = {"triplet_loss": triplet, **figures.monitors()}
+        triplet = tf.math.divide_no_nan(tf.reduce_sum(of_anchors.total), tf.reduce_sum(of_anchors.count))
+        values = {"triplet_loss": triplet, **of_anchors.monitors()}
         auxiliary = tf.constant(0.0)
         if "classification" in parts:
             entropy, accuracy = parts["classification"](labels, embeddings if classified is None else classified)
@@ -101,7 +101,7 @@ class Objective:
         if "center_loss" in parts:
             values["center_loss"] = parts["center_loss"](labels, embeddings)
             auxiliary += params.center_loss_weight * values["center_loss"]
-        return share + auxiliary / replicas, values, figures
+        return share + auxiliary / replicas, values, of_anchors
 
     def after_step(self, labels: tf.Tensor, embeddings: tf.Tensor, step: tf.Tensor) -> None:
         """What follows the batch without gradient: the memory takes it in, the centres move."""

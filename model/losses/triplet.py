@@ -46,7 +46,7 @@ class Memory(NamedTuple):
     filled: tf.Tensor
 
 
-class AnchorFigures(NamedTuple):
+class AnchorValues(NamedTuple):
     """What is known of every anchor of the whole batch: (B,) float32 each, without gradient.
 
     `total`, `count`, `active` and `valid` are those of `Terms`; `hardest_positive` and `hardest_negative` are the
@@ -88,7 +88,7 @@ def triplet_loss(
     memory: Memory | None = None,
     anchors: tuple[tf.Tensor | int, int] | None = None,
     all_reduce: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
-) -> tuple[tf.Tensor, AnchorFigures]:
+) -> tuple[tf.Tensor, AnchorValues]:
     """The triplet loss of a batch; the module's docstring has the formulas.
 
     Args:
@@ -135,16 +135,16 @@ def triplet_loss(
     @tf.custom_gradient
     def sum_of_losses(embeddings: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable[..., tf.Tensor]]:
         points = points_of(embeddings if memory is None else tf.concat([embeddings, past], axis=0), metric)
-        figures, gradient = over_chunks(of_chunk, points, groups, anchors, metric)
-        total, gradient = tf.reduce_sum(figures[:, 0]), gradient[:batch]
+        values, gradient = over_chunks(of_chunk, points, groups, anchors, metric)
+        total, gradient = tf.reduce_sum(values[:, 0]), gradient[:batch]
         # Comparisons with NaN are false, so that mining could pass over it: broken embeddings have no loss.
         total = tf.where(tf.reduce_all(tf.math.is_finite(points.factor)), total, float("nan"))
-        return (total, figures), lambda upstream, _: upstream * gradient
+        return (total, values), lambda upstream, _: upstream * gradient
 
-    total, figures = sum_of_losses(tf.cast(embeddings, tf.float32))
-    figures = tf.stop_gradient(figures)
+    total, values = sum_of_losses(tf.cast(embeddings, tf.float32))
+    values = tf.stop_gradient(values)
     start, size = anchors
-    figures = all_reduce(tf.pad(figures, [[start, batch - start - size], [0, 0]]))  # (B, 7), of all replicas
-    figures = AnchorFigures(*tf.unstack(figures, axis=1))
+    values = all_reduce(tf.pad(values, [[start, batch - start - size], [0, 0]]))  # (B, 7), of all replicas
+    values = AnchorValues(*tf.unstack(values, axis=1))
     # The count has no gradient: it may change only in jumps.
-    return total / tf.maximum(tf.reduce_sum(figures.count), 1.0), figures
+    return total / tf.maximum(tf.reduce_sum(values.count), 1.0), values

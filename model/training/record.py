@@ -112,17 +112,17 @@ class Record:
 
 def _statistics(monitor: TrainingMonitor, result: StepResult, params: Params, step: int) -> dict[str, float]:
     """The scalars of a logged step; its histograms go to TensorBoard at once."""
-    figures = batch_statistics(result.labels, result.embeddings, params.metric, params.batch_k)
-    anchors = result.figures
+    statistics = batch_statistics(result.labels, result.embeddings, params.metric, params.batch_k)
+    anchors = result.anchors
     anchor_losses = _anchor_losses(result)[anchors.valid.numpy() > 0]
     complete = anchors.complete.numpy() > 0
     hardest = {name: getattr(anchors, name).numpy()[complete] for name in ("hardest_positive", "hardest_negative")}
     samples = distance_samples(result.labels, result.embeddings, params.metric)
     histograms = {"anchor_loss": anchor_losses, "embedding_norms": np.linalg.norm(result.embeddings.numpy(), axis=1)}
     monitor.histograms(step, histograms | samples)
-    return figures | percentiles({"anchor_loss": anchor_losses} | hardest)
+    return statistics | percentiles({"anchor_loss": anchor_losses} | hardest)
 
 
 def _anchor_losses(result: StepResult) -> np.ndarray:
     """The mean loss of each anchor's terms, 0 for anchors without any: (B,)."""
-    return tf.math.divide_no_nan(result.figures.total, result.figures.count).numpy()
+    return tf.math.divide_no_nan(result.anchors.total, result.anchors.count).numpy()

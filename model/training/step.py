@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from model.configuration.params import Params
 from model.losses.objective import Objective
-from model.losses.triplet import AnchorFigures
+from model.losses.triplet import AnchorValues
 from model.network.build import Network
 from model.training.curriculum import Phase
 from runtime.errors import UserError
@@ -21,14 +21,14 @@ class StepResult(NamedTuple):
     Attributes:
         loss: scalar.
         values: scalars by name.
-        figures: of every anchor, (B,) each.
+        anchors: values of every anchor, (B,) each.
         embeddings: (B, D), what the triplet loss saw.
         labels: (B,).
     """
 
     loss: tf.Tensor
     values: dict[str, tf.Tensor]
-    figures: AnchorFigures
+    anchors: AnchorValues
     embeddings: tf.Tensor
     labels: tf.Tensor
 
@@ -119,7 +119,7 @@ class TrainStep:
                 embeddings = all_reduce(tf.pad(embeddings, [around, [0, 0]]))  # (B, D)
                 classified = all_reduce(tf.pad(classified, [around, [0, 0]])) if apart else embeddings  # (B, C)
                 labels = all_reduce(tf.pad(labels, [around]))  # (B,)
-            loss, values, figures = self._objective(
+            loss, values, of_anchors = self._objective(
                 labels,
                 embeddings,
                 step,
@@ -134,7 +134,7 @@ class TrainStep:
         self._optimizer.apply(gradients, variables)  # Keras adds up the replicas' gradients
         self._objective.after_step(labels, embeddings, step)
         values["embedding_norm"] = tf.reduce_mean(tf.norm(embeddings, axis=1))
-        return StepResult(loss, values, figures, embeddings, labels)
+        return StepResult(loss, values, of_anchors, embeddings, labels)
 
 
 def _learn_by_triplets(network: Network) -> list[keras.Variable]:

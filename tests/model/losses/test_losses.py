@@ -22,9 +22,9 @@ from model.losses.triplet import triplet_loss
 )
 def test_loss_and_gradient_equal_the_definition(strategy, options, margin, metric):
     for name, (labels, embeddings) in BATCHES.items():
-        loss, gradient, figures = with_gradient(strategy, labels, embeddings, margin, metric, **options)
+        loss, gradient, values = with_gradient(strategy, labels, embeddings, margin, metric, **options)
         expected, expected_gradient, active, terms = oracle(
-            strategy, labels, embeddings, margin, metric, drawn=figures.total.numpy(), **options
+            strategy, labels, embeddings, margin, metric, drawn=values.total.numpy(), **options
         )
         assert loss == pytest.approx(expected, rel=1e-5, abs=1e-6 if strategy == DRAWN else 1e-7), name
         assert np.isfinite(gradient).all()
@@ -34,7 +34,7 @@ def test_loss_and_gradient_equal_the_definition(strategy, options, margin, metri
             # Where all gradients are 0, rounding may leave something of the size of the last digit of a weight.
             floor = 2e-8 if scale < 1e-12 else 0.0
             np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-5 * scale + floor, err_msg=name)
-        monitors = figures.monitors()
+        monitors = values.monitors()
         assert float(monitors["valid_terms"]) == terms
         if scale or margin not in (0.0, "none"):  # at the edge of f > 0 rounding decides
             assert float(monitors["active_fraction"]) == pytest.approx(active, abs=1e-6), name

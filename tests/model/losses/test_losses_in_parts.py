@@ -67,10 +67,10 @@ def test_parts_of_a_batch_add_up(strategy):
 def test_extremes_are_finite(strategy, metric):
     labels, embeddings = PK
     for scale in (1e4, 1e-12, 1e-20):
-        loss, gradient, figures = with_gradient(strategy, labels, embeddings * np.float32(scale), 0.3, metric)
+        loss, gradient, values = with_gradient(strategy, labels, embeddings * np.float32(scale), 0.3, metric)
         assert np.isfinite(loss)
         assert np.isfinite(gradient).all()
-        assert all(np.isfinite(value.numpy()).all() for value in figures)
+        assert all(np.isfinite(value.numpy()).all() for value in values)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

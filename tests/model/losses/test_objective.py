@@ -40,10 +40,10 @@ def step_of(objective, labels, embeddings, step=0, **options):
     labels, embeddings, step = tf.constant(labels), tf.constant(embeddings), tf.constant(step, tf.int64)
     with tf.GradientTape() as tape:
         tape.watch(embeddings)
-        loss, values, figures = objective(labels, embeddings, step, **options)
+        loss, values, of_anchors = objective(labels, embeddings, step, **options)
     objective.after_step(labels, embeddings, step)
     values = {name: float(value) for name, value in values.items()}
-    return loss.numpy(), values, tape.gradient(loss, embeddings).numpy(), figures.total.numpy()
+    return loss.numpy(), values, tape.gradient(loss, embeddings).numpy(), of_anchors.total.numpy()
 
 
 # Classification
