@@ -1,4 +1,10 @@
-"""Batches to embeddings, embeddings to losses and metrics; `load` opens a trained network."""
+"""Networks, losses, metrics, training and evaluation; `load` opens a trained network.
+
+>>> from model import load
+>>> embedder = load("experiments/omniglot/model")
+>>> embedder.embed([]).shape, embedder.metric, round(embedder.threshold, 2)
+((0, 128), 'euclidean', 7.0)
+"""
 
 import sys
 from pathlib import Path
@@ -15,16 +21,16 @@ def load(source: str | Path, checkpoint: str | None = None) -> "ImageEmbedder":
         vectors = embedder.embed(["a.jpg", "b.png"])  # (2, D) float32
         embedder.distance(vectors[0], vectors[1]), embedder.metric, embedder.threshold
 
-    It prints nothing and changes no setting of Keras or TensorFlow, unless TensorFlow was not imported before: then it
-    is told to be quiet and to take the memory of GPUs as it needs it.
+    It prints nothing and changes no setting of Keras. If it is the first to import TensorFlow, it makes TensorFlow
+    quiet and lets it take GPU memory as needed.
 
     Args:
-        source: a run folder, or what `export.py --format keras` wrote: its folder, or model.keras.
-        checkpoint: of a run: "best", "latest", "ckpt-1200", or a path; None is the best, or the latest where nothing
-            has been evaluated.
+        source: a run folder, or an export of `export.py --format keras`: its folder, or model.keras.
+        checkpoint: of a run: "best", "latest", "ckpt-1200", or a path; None is the best, or the latest if nothing has
+            been evaluated.
 
     Raises:
-        UserError: one line, when there is no such run, model or checkpoint, or it cannot be read.
+        UserError: for a run, model or checkpoint that does not exist or cannot be read.
     """
     if "tensorflow" not in sys.modules:
         from model.run import devices

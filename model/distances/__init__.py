@@ -1,20 +1,25 @@
-"""Distances of embeddings, one module each: its name is a value of `metric`, in training, ranking and episodes alike.
+"""Distances of embeddings, one module each. The module's name is the value of the parameter `metric`.
 
-A module here is of one of two kinds. A function of the squared Euclidean distance s, which comes from matrix products:
+There are two kinds of module. The first is a function of the squared Euclidean distance s, computed by matrix products:
 
     UNIT_LENGTH                         whether embeddings are divided by their length first (the zero vector stays)
     of_squared(s, xp)                   the distance, which must grow with s
     weights(gradient, distances, tf)    `gradient` times twice the derivative of `of_squared`; 0 where that is infinite
 
-or a sum over the dimensions:
+The second is a sum over the dimensions:
 
     of_differences(differences, xp)     what each dimension adds, element by element: at least 0, and 0 for 0
     slopes(differences, tf)             its derivative, element by element: finite everywhere, and 0 for 0
-    CDIST                               optional: what scipy.spatial.distance.cdist calls it, which is quicker
+    CDIST                               optional: its name in scipy.spatial.distance.cdist, which is faster
 
-`xp` is numpy or tensorflow, `tf` is tensorflow: a module imports neither. Both kinds define
+`xp` is numpy or tensorflow, and `tf` is tensorflow: a module imports neither. Both kinds define
 
-    as_euclidean(distance, dimensions)  a Euclidean distance that is comparable, by which the collapse alarm judges
+    as_euclidean(distance, dimensions)  a comparable Euclidean distance; the collapse alarm compares it with its limits
+
+    >>> import numpy as np
+    >>> from model.distances import find_distance, list_distances
+    >>> list_distances(), float(find_distance("cosine").of_squared(2.0, np))
+    (['euclidean', 'sqeuclidean', 'cityblock', 'cosine'], 1.0)
 """
 
 from types import ModuleType
@@ -22,7 +27,7 @@ from types import ModuleType
 from runtime import plugins
 from runtime.errors import UserError
 
-USUAL = ("euclidean", "sqeuclidean", "cityblock", "cosine")  # come first where all are listed
+USUAL = ("euclidean", "sqeuclidean", "cityblock", "cosine")  # listed first
 
 
 def list_distances(squared: bool = False) -> list[str]:
@@ -35,18 +40,18 @@ def find_distance(name: str) -> ModuleType:
     """The distance of that name.
 
     Raises:
-        UserError: when there is none; lists the choices.
+        UserError: for an unknown name; lists the choices.
     """
     if name not in list_distances():
-        raise UserError(f"metric {name!r}: it must be one of {', '.join(list_distances())}")
+        raise UserError(f"metric {name!r} is unknown; choose one of {', '.join(list_distances())}")
     return plugins.load(__name__, name)
 
 
 def has_unit_length(name: str) -> bool:
-    """Whether embeddings are divided by their length before this distance is taken."""
+    """Whether this distance is between embeddings of length 1."""
     return getattr(find_distance(name), "UNIT_LENGTH", False)
 
 
 def is_squared(name: str) -> bool:
-    """Whether it is a function of the squared Euclidean distance."""
+    """Whether the distance is a function of the squared Euclidean distance."""
     return hasattr(find_distance(name), "of_squared")

@@ -1,4 +1,4 @@
-"""What a file of embeddings is to hold, whatever its form. Needs no TensorFlow."""
+"""The contents of a file of embeddings, whatever its format. Needs no TensorFlow."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,21 +7,21 @@ import numpy as np
 
 from runtime.errors import UserError
 
-# The next n rows: emb (n, D), and emb_aug (A, n, D) or None where there is one variant.
+# The next n rows: emb (n, D), and emb_aug (A, n, D), or None if there is one variant.
 Block = tuple[np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file of embeddings is to hold beside the embeddings themselves.
+    """What a file of embeddings holds in addition to the embeddings.
 
     Attributes:
         paths: (N,) of the images.
-        identities: (N,) of the images; None where they are not known.
+        identities: (N,) of the images; None if they are not known.
         dimensions: D.
         types: (A,) names of the variants.
         half: store float16 instead of float32.
-        attributes: what made the file.
+        attributes: how the file was made.
     """
 
     paths: np.ndarray
@@ -37,7 +37,7 @@ class Contents:
 
     @property
     def most_bytes(self) -> int:
-        """What an HDF5 file takes at most: the embeddings, and strings with all that it needs to find them."""
+        """Upper bound for the size of an HDF5 file: the embeddings, and strings with their overhead."""
         variants = len(self.types)
         values = len(self.paths) * self.dimensions * (1 + variants if variants > 1 else 1)
         strings = [*self.paths, *(() if self.identities is None else self.identities)]
@@ -45,10 +45,10 @@ class Contents:
         return values * np.dtype(self.dtype).itemsize + text * 5 // 4 + 2**17
 
     def stored(self, values: np.ndarray, start: int) -> np.ndarray:
-        """The rows from `start` on, (n, D), as they are stored.
+        """The rows from `start` on, (n, D), in the dtype of the file.
 
         Raises:
-            UserError: when one is too large for half precision.
+            UserError: for a value that is too large for half precision.
         """
         if not self.half:
             return values
@@ -57,6 +57,6 @@ class Contents:
             row = int(too_large.argmax())
             raise UserError(
                 f"{self.paths[start + row]}: its embedding has a value of {largest[row]:.3g}, too large for --float16; "
-                f"leave that out"
+                f"drop that flag"
             )
         return values.astype(np.float16)

@@ -1,4 +1,4 @@
-"""Images to vectors: the one path that evaluating, embedding and visualising share."""
+"""Images to vectors: the code that evaluation, embedding and visualization share."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -14,8 +14,8 @@ _PLAIN = TestTimeAugmentation()
 
 
 def images_at_a_time(batch_size: int | None, params: Params, count: int) -> int:
-    """The size of every batch in which a whole list of `count` images is embedded; None is `eval_batch_size`."""
-    # Libraries have other kernels for a batch of one image, which round otherwise.
+    """The size of every batch when a whole list of `count` images is embedded; None is `eval_batch_size`."""
+    # For a batch of one image, libraries have other kernels, which round differently.
     return max(2, min(batch_size or params.eval_batch_size, count))
 
 
@@ -26,14 +26,14 @@ class Embedder:
         """Args:
         model: an embedder, built with `augmentation.network_params(params)`.
         params: of its run.
-        augmentation: the variants of each image; by default the image as it is.
+        augmentation: the variants of each image; by default the unchanged image only.
         """
         self.model, self._params, self._augmentation = model, params, augmentation
         signature = [tf.TensorSpec(model.input_shape, tf.uint8)]
         self.forward = tf.function(lambda images: model(images, training=False), input_signature=signature)
 
     def warm_up(self, size: int) -> None:
-        """Compiles the network and runs it on a batch of so many empty images: what is slow only once is done then."""
+        """Compiles the network and runs it on `size` empty images, so the first real batch is not slow."""
         self.forward(tf.zeros([size, *self.model.input_shape[1:]], tf.uint8))
 
     def embed(
@@ -44,7 +44,7 @@ class Embedder:
         batch_size: int | None = None,
         progress: Callable[[int], None] = lambda done: None,
     ) -> np.ndarray:
-        """Embeds all files, in order: (N, D) float32; for one variant of each.
+        """The embeddings of all files, in order: (N, D) float32; for a single variant per image.
 
         Args:
             files: N paths.
@@ -72,10 +72,10 @@ class Embedder:
         start: int = 0,
         stop: int | None = None,
     ) -> Iterator[np.ndarray]:
-        """Embeds the files `start` .. `stop` - 1 of a list, in order, all variants of each.
+        """Embeds the files `start` .. `stop` - 1 of a list, in order, with all variants of each.
 
-        An image gets the same bits whatever part of the list is embedded: it is at the same place of a batch of the
-        same size, filled up where images are missing.
+        An image's embedding has the same bits whatever part of the list is embedded: the image has the same place in a
+        batch of the same size. Incomplete batches are padded.
 
         Yields:
             (n, A, D) float32 for the next n <= batch_size images.
@@ -89,10 +89,10 @@ class Embedder:
         yield from self.batches_of(loaded, size, start)
 
     def batches_of(self, loaded: Iterable[tf.Tensor], size: int, start: int = 0) -> Iterator[np.ndarray]:
-        """The same of images that are loaded: (n, h, w, C) uint8 -> (n, A, D) float32.
+        """Embeds images that are already loaded: (n, h, w, C) uint8 -> (n, A, D) float32.
 
         Args:
-            loaded: batches of `size` images, but for the first and the last, which may be smaller.
+            loaded: batches of `size` images; the first and the last may be smaller.
             size: of every batch that the network gets.
             start: the first image's place in the whole list.
         """

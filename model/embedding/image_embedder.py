@@ -1,4 +1,4 @@
-"""A trained network in Python: images to vectors, and vectors to distances. `model.load` opens it."""
+"""A trained network in Python: images to embeddings, and embeddings to distances. `model.load` opens it."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -26,12 +26,12 @@ from runtime.errors import UserError
 
 
 class OperatingThreshold(float):
-    """The distance below which two images are taken for one identity; a number that knows where it comes from.
+    """The distance below which two images count as the same identity; a number, with the rates it was chosen for.
 
     Attributes:
-        fpr: the false-positive rate that it was chosen for: the share of pairs of different identities below it.
-        tpr: the true-positive rate there: the share of pairs of one identity below it.
-        set: the evaluation set whose pairs these are.
+        fpr: false-positive rate: the share of pairs of different identities below the threshold.
+        tpr: true-positive rate: the share of pairs of the same identity below the threshold.
+        set: the evaluation set of these pairs.
     """
 
     fpr: float
@@ -39,14 +39,14 @@ class OperatingThreshold(float):
     set: str
 
     def __new__(cls, value: float, **known: Any) -> "OperatingThreshold":
-        """`known` are the attributes."""
+        """`known` are the attributes' values."""
         self = super().__new__(cls, value)
         self.__dict__.update(known)
         return self
 
     @property
     def value(self) -> float:
-        """The number alone."""
+        """The plain number."""
         return float(self)
 
     def __repr__(self) -> str:
@@ -54,32 +54,32 @@ class OperatingThreshold(float):
 
 
 class ImageEmbedder:
-    """A network with its weights, and what is known of it.
+    """A trained network: embeds images, and measures their distances.
 
     Attributes:
-        params: of the run.
+        params: parameters of the run.
         checkpoint: its name, such as "ckpt-1200".
-        metric: the distance that its embeddings are for, a module of `model.distances`.
-        threshold: the operating point: an OperatingThreshold, or None where no results have one.
+        metric: the distance it was trained with, a module of `model.distances`.
+        threshold: the operating point: an OperatingThreshold, or None if no results have one.
     """
 
     def __init__(self, model: keras.Model, params: Params, checkpoint: str, threshold: Threshold | None) -> None:
-        """`model` is an embedder, `params` are those of its run."""
+        """`model` is an embedder, `params` are the parameters of its run."""
         self.params, self.checkpoint, self.metric = params, checkpoint, params.metric
         self.threshold = threshold and OperatingThreshold(**threshold.model_dump())
         self._embedder = Embedder(model, params)
 
     def embed(self, images: Picture | Sequence[Picture], *, batch_size: int | None = None) -> np.ndarray:
-        """The embeddings of images, in order: (N, D) float32, the same bits that embed.py writes for these files.
+        """The embeddings of images, in order: (N, D) float32, with the same bits that embed.py writes for the files.
 
         Args:
-            images: names of JPEG or PNG files, pictures of Pillow, or pixels (H, W), (H, W, 1) or (H, W, 3) uint8, of
-                any size, in any mixture; one of them is a list of one. Where a network for grey gets colour, files
-                become grey by the decoder's weights and all others by Pillow's, which round otherwise.
+            images: one image or several, in any mixture and of any size: paths of JPEG or PNG files, Pillow images, or
+                pixels (H, W), (H, W, 1) or (H, W, 3) uint8. If the network takes grey images, the decoder makes colour
+                files grey, and Pillow makes all others grey; the two round differently.
             batch_size: images at a time; None is the run's `eval_batch_size`.
 
         Raises:
-            UserError: for what is no image, or cannot be read; names it.
+            UserError: for an image that cannot be read, or something else; names it.
         """
         listed = as_pictures(images)
         embeddings = np.empty((len(listed), self.params.embedding_size), np.float32)
@@ -101,17 +101,17 @@ class ImageEmbedder:
             embeddings[done : done + len(vectors)] = vectors[:, 0]
             done += len(vectors)
         if (bad := ~np.isfinite(embeddings).all(axis=1)).any():
-            raise UserError(f"image {int(bad.argmax())}: its embedding is not finite; load an earlier checkpoint")
+            raise UserError(f"image {int(bad.argmax())}: its embedding is NaN or infinite; load an earlier checkpoint")
         return embeddings
 
     def distance(self, a: Picture | Sequence[Picture], b: Picture | Sequence[Picture]) -> float | np.ndarray:
-        """Distances by `metric`, as evaluations compute them.
+        """Distances by `metric`, computed as in evaluations.
 
         Args:
-            a, b: an embedding (D,) or embeddings (N, D) as `embed` gives them, or one image or a list of images.
+            a, b: an embedding (D,), embeddings (N, D), an image, or a list of images.
 
         Returns:
-            A number for one and one, (N,) for one and several, (N, M) for several and several; float64.
+            float64: a number for one and one, (N,) for one and several, (N, M) for several and several.
         """
         (first, one), (second, other) = (self._vectors(given) for given in (a, b))
         found = exact_distances(first, second, self.metric)
@@ -120,7 +120,7 @@ class ImageEmbedder:
         return found if found.ndim else float(found)
 
     def _vectors(self, given: Picture | Sequence[Picture]) -> tuple[np.ndarray, bool]:
-        """Embeddings (N, D), and whether one was given alone."""
+        """Embeddings (N, D), and whether `given` is a single one."""
         size = self.params.embedding_size
         if isinstance(given, list | tuple) and given and all(_is_vector(each) for each in given):
             given = np.stack(given)
@@ -131,7 +131,7 @@ class ImageEmbedder:
         return self.embed(given), is_picture(given)
 
     def _loaded(self, listed: list[Picture], orientations: dict[str, int], size: int) -> Iterator[tf.Tensor]:
-        """Batches (n, H, W, C) uint8 of images of all kinds."""
+        """Batches (n, H, W, C) uint8 of images of any kind."""
         numbered = enumerate(listed)
         while batch := list(itertools.islice(numbered, size)):
             yield tf.stack([self._resized(number, image, orientations) for number, image in batch])
@@ -159,21 +159,23 @@ def _is_vector(given: object) -> bool:
 
 
 def open_embedder(source: str | Path, checkpoint: str | None = None) -> ImageEmbedder:
-    """What `model.load` gives; its docstring has the rest."""
+    """The result of `model.load`; its docstring says more."""
     path = Path(source)
     if path.is_file() or (path / NAME).is_file():
         if checkpoint is not None:
-            raise UserError(f"{path}: an exported model has one checkpoint; leave out {checkpoint!r}")
+            raise UserError(f"{path}: an exported model has only one checkpoint; call load without {checkpoint!r}")
         return _open_exported(path)
     run = RunFolder(path)
     if not (run.params_json.is_file() or run.resolved_json.is_file()):
-        raise UserError(f"{path}: neither a run (a folder with params.json) nor a model that export.py wrote")
+        raise UserError(
+            f"{path}: neither a run (a folder with params.json) nor an exported model; give the path of one"
+        )
     params = run.load_trained_params()
     found = find_checkpoint(path, checkpoint)
     model = build_embedder(params)
     try:
         restore_model(found, model)
-    except UnreadableCheckpointError:  # a training or evaluation beside may have put another in its place
+    except UnreadableCheckpointError:  # a training or evaluation may have replaced it meanwhile
         before, found = found, find_checkpoint(path, checkpoint)
         if found == before:
             raise
@@ -186,14 +188,16 @@ def _open_exported(path: Path) -> ImageEmbedder:
     file, params = exported.path, exported.trained_params
     if exported.format != "keras":
         raise UserError(
-            f"{file}: load opens runs and models of export.py --format keras; the model_card.md beside it shows how "
-            f"{exported.format} is opened"
+            f"{file}: load opens only runs and models of export.py --format keras; the model_card.md next to it shows "
+            f"how to open {exported.format}"
         )
-    # Built here, not by what the file says of the layers, which older versions of Keras do not understand.
+    # Built from the parameters: older versions of Keras do not understand the layers in the file.
     model = build_embedder(params.model_copy(update={"precision": "float32"}))
     try:
         model.load_weights(file)
     except ValueError as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{file}: not the weights of the network that {NAME} describes ({reason})") from None
+        raise UserError(
+            f"{file}: these are not the weights of the network that {NAME} describes ({reason}); export it again"
+        ) from None
     return ImageEmbedder(model, params, exported.checkpoint, exported.threshold)

@@ -1,4 +1,4 @@
-"""Embedding a list into a file: goes on after a kill, stops cleanly, and writes the file when all is there."""
+"""Embeds a list of images into a file: resumes after a kill, stops cleanly, and writes the file when complete."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ from runtime.progress import Progress
 from runtime.stopping import StopRequest
 from runtime.versions import find_versions
 
-_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # which compute embeddings: other versions may round otherwise
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")  # other versions of these may round differently
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Job:
         checkpoint: path without suffix.
         params: of the run.
         images: the whole list.
-        shard: the part of it to embed; None for all of it.
+        shard: the part of the list to embed; None is the whole list.
         augmentation, aggregator: the variants of each image, and how their embeddings become one.
         half: store float16.
         batch_size: images at a time; None is `eval_batch_size`.
@@ -60,7 +60,7 @@ class Job:
         return (self.shard or Shard(1, 1)).rows(len(self.images))
 
     def say(self, line: str) -> None:
-        """Prints a line, if it may."""
+        """Prints a line, unless `quiet`."""
         if not self.quiet:
             print(line, flush=True)
 
@@ -68,20 +68,21 @@ class Job:
 def embed_to_file(job: Job, out: Path) -> str | None:
     """Embeds the images and writes the file.
 
-    What is done so far is in `.<name>.partial` beside the file, which is there until the file is.
+    Until the file is complete, the embeddings so far are in `.<name>.partial` next to it.
 
     Args:
-        job: what to do.
+        job: what to embed, and how.
         out: the file to write.
 
     Returns:
-        The name of the signal that stopped it, None when the file is written.
+        The name of the signal that stopped it; None if the file is written.
 
     Raises:
-        UserError: for a checkpoint or an image that cannot be read, an embedding that is not finite, or a full disk.
+        UserError: for a checkpoint or an image that cannot be read, an embedding that is NaN or infinite, or a full
+            disk.
     """
     batch_size = images_at_a_time(job.batch_size, job.params, len(job.images))
-    # First, as the checkpoint may be replaced while it is read.
+    # First, because the checkpoint may be replaced while it is read.
     whole = fingerprint_of(job.checkpoint, job.images, job.params, batch_size)
     start, stop = job.rows
     model = build_embedder(job.augmentation.network_params(job.params))
@@ -106,8 +107,8 @@ def embed_to_file(job: Job, out: Path) -> str | None:
     stopped = _embed_rest(job, embedder, partial)
     if stopped:
         job.say(
-            f"stopped by {stopped}: {partial.done:,} of {stop - start:,} images are kept in {partial_file}; "
-            f"the same command goes on after them"
+            f"stopped by {stopped}: {partial.done:,} of {stop - start:,} images are embedded (kept in {partial_file}); "
+            f"run the same command again to resume"
         )
         return stopped
     write_output(out, contents, _aggregated(partial, job.aggregator))
@@ -116,16 +117,17 @@ def embed_to_file(job: Job, out: Path) -> str | None:
 
 
 def _check_space(out: Path, needed: int) -> None:
-    """Raises a UserError when the disk has no room for what is still to be written, before hours are spent."""
+    """Raises a UserError if the disk has too little space for the files, before any time is spent."""
     free = shutil.disk_usage(out.absolute().parent).free
     if free < needed:
         raise UserError(
-            f"cannot write {out}: embedding takes {needed / 2**20:,.1f} MB there, and {free / 2**20:,.1f} MB are free"
+            f"cannot write {out}: embedding needs {needed / 2**20:,.1f} MB of disk space there, but only "
+            f"{free / 2**20:,.1f} MB are free; free some space, or choose another disk"
         )
 
 
 def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings) -> str | None:
-    """Embeds what is not there yet; gives the name of the signal that stopped it, if one did."""
+    """Embeds the remaining images; returns the name of the signal that stopped it, if any."""
     start, stop = job.rows
     row = before = start + partial.done
     if row == stop:
@@ -142,7 +144,7 @@ def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings) -> str
             if not finite.all():
                 path = manifest.paths[row + int(finite.argmin())]
                 raise UserError(
-                    f"{job.checkpoint}: the embedding of {path} is not finite; embed with an earlier checkpoint"
+                    f"{job.checkpoint}: the embedding of {path} is NaN or infinite; embed with an earlier checkpoint"
                 )
             partial.append(vectors)
             row += len(vectors)
@@ -159,7 +161,7 @@ def _aggregated(partial: PartialEmbeddings, aggregator: str | None) -> Iterator[
 
 
 def _attributes(job: Job, whole: dict[str, Any]) -> dict[str, Any]:
-    """What the file says of how it was made."""
+    """The attributes of the file: how it was made."""
     attributes: dict[str, Any] = {
         "checkpoint": str(job.checkpoint),
         "step": step_of(job.checkpoint),

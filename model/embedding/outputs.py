@@ -1,6 +1,6 @@
-"""The forms of a file of embeddings, by its ending: HDF5, NumPy with a list of paths, CSV. Needs no TensorFlow.
+"""Formats of embedding files, chosen by the ending: HDF5, NumPy with a list of paths, CSV. Needs no TensorFlow.
 
-All are written under a temporary name, a block of rows at a time, and equal embeddings make equal files.
+All are written under a temporary name, one block of rows at a time. Equal embeddings make equal files.
 """
 
 import csv
@@ -17,7 +17,7 @@ from runtime.files import check_output, find_unfinished, remove_unfinished, repl
 
 _FORMS = {".h5": "HDF5", ".hdf5": "HDF5", ".npy": "NumPy", ".csv": "CSV"}
 _MOST_DIGITS = 15  # -1.1754944e-38 and a comma
-_CSV_ROWS = 256  # at a time: as text, embeddings take fifty times their memory
+_CSV_ROWS = 256  # at a time: embeddings as text take fifty times their memory
 
 
 def form_of(file: Path) -> str:
@@ -28,48 +28,55 @@ def form_of(file: Path) -> str:
     """
     form = _FORMS.get(file.suffix.lower())
     if form is None:
-        raise UserError(f"--filename {file}: the ending must be {', '.join(_FORMS)}, which says what is written")
+        raise UserError(f"--filename {file}: unknown ending; use one of {', '.join(_FORMS)}")
     return form
 
 
 def paths_file(file: Path) -> Path:
-    """Where the paths of the rows of a .npy file are: `vectors.paths.txt` for `vectors.npy`."""
+    """The file with the paths of the rows of a .npy file: `vectors.paths.txt` for `vectors.npy`."""
     return file.with_name(f"{file.stem}.paths.txt")
 
 
 def check_filename(file: Path, inputs: Iterable[Path] = ()) -> None:
-    """Finds out before any work is done whether embeddings can be written, and that nothing else is lost by it.
+    """Checks, before any work, that embeddings can be written and nothing else is overwritten.
 
     Raises:
-        UserError: for an unknown ending, as `runtime.files.check_output`, and when the file is there and is no file of
-            embeddings of its form.
+        UserError: for an unknown ending, as `runtime.files.check_output`, and for an existing file that holds no
+            embeddings in this format.
     """
     form = form_of(file)
     check_output(file, "--filename", "embeddings.h5", inputs)
     if file.exists() and file.stat().st_size and not _replaceable(file, form):  # an empty file holds nothing to lose
-        what = f"no {form} file{' of embeddings' if form == 'CSV' else ''}"
-        raise UserError(f"--filename {file}: it is there and is {what}; name another, or remove it first")
+        what = f"{form} file{' of embeddings' if form == 'CSV' else ''}"
+        raise UserError(f"--filename {file}: it exists and is not a {what}; choose another name, or remove it first")
     if form == "NumPy":
-        beside = paths_file(file)
-        check_output(beside, "--filename", "embeddings.npy", inputs)
+        paths = paths_file(file)
+        check_output(paths, "--filename", "embeddings.npy", inputs)
         killed = find_unfinished(file) or file.with_name(f".{file.name}.partial").exists()
-        if beside.exists() and not (file.exists() or killed):
-            raise UserError(f"--filename {file}: {beside} is there without it; name another, or remove that first")
+        if paths.exists() and not (file.exists() or killed):
+            raise UserError(
+                f"--filename {file}: {paths} exists without it and would be overwritten; choose another "
+                "name, or remove that file first"
+            )
 
 
 def check_contents(file: Path, paths: Iterable[str], half: bool = False, shard: object = None) -> None:
-    """Raises a UserError for what only other forms can hold."""
+    """Raises a UserError if this format cannot hold the contents."""
     form = form_of(file)
     if form == "CSV" and half:
-        raise UserError(f"--float16 with {file}: numbers in a CSV file have no precision; leave it out")
+        raise UserError(f"--float16 with {file}: numbers in a CSV file have no precision; drop --float16")
     if form != "HDF5" and shard:
-        raise UserError(f"--shard with {file}: shards are HDF5 files (.h5); embed.py merge makes a {form} file of them")
+        raise UserError(
+            f"--shard with {file}: shards must be HDF5 files (.h5); embed.py merge makes a {form} file of them"
+        )
     if form == "NumPy" and (odd := next((path for path in paths if "\n" in path or "\r" in path), None)):
-        raise UserError(f"{odd!a}: a path with a line break cannot stand in {paths_file(file)}; rename the file")
+        raise UserError(
+            f"{odd!a}: the path has a line break, which {paths_file(file)} cannot hold; rename the image file"
+        )
 
 
 def most_bytes(file: Path, contents: Contents) -> int:
-    """What the file takes at most, and its list of paths."""
+    """Upper bound for the size of the file and its list of paths."""
     form, rows = form_of(file), len(contents.paths)
     if form == "HDF5":
         return contents.most_bytes
@@ -79,23 +86,24 @@ def most_bytes(file: Path, contents: Contents) -> int:
 
 
 def write_output(file: Path, contents: Contents, blocks: Iterable[Block]) -> None:
-    """Writes embeddings in the form that the ending of `file` tells; holds one block in memory.
+    """Writes embeddings in the format given by the ending of `file`; holds one block in memory.
 
     Raises:
-        UserError: when it cannot be written, or an embedding is too large for half precision.
+        UserError: when the file cannot be written, or an embedding is too large for half precision.
     """
     write = {"HDF5": hdf5_file.write_blocks, "NumPy": _write_npy, "CSV": _write_csv}[form_of(file)]
     write(file, contents, blocks)
 
 
 def _write_npy(file: Path, contents: Contents, blocks: Iterable[Block]) -> None:
-    """The vectors and, beside them, their paths.
+    """Writes the vectors and, in a second file, their paths.
 
-    An old .npy goes before the paths are replaced, and the new one takes its name last: where it is, they belong to it.
+    An old .npy is removed before the paths are replaced, and the new one gets its name last. So an existing .npy always
+    belongs to the paths.
     """
-    beside, start = paths_file(file), 0
+    list_file, start = paths_file(file), 0
     remove_unfinished(file)
-    remove_unfinished(beside)
+    remove_unfinished(list_file)
     with replace_file(file, "wb") as vectors:
         shape = (len(contents.paths), contents.dimensions)
         descr = np.lib.format.dtype_to_descr(np.dtype(contents.dtype))
@@ -104,7 +112,7 @@ def _write_npy(file: Path, contents: Contents, blocks: Iterable[Block]) -> None:
             vectors.write(np.ascontiguousarray(contents.stored(block, start)).tobytes())
             start += len(block)
         vectors.flush()
-        with replace_file(beside) as text:
+        with replace_file(list_file) as text:
             text.writelines(f"{path}\n" for path in contents.paths)
             text.flush()
             os.fsync(vectors.fileno())
@@ -112,7 +120,7 @@ def _write_npy(file: Path, contents: Contents, blocks: Iterable[Block]) -> None:
 
 
 def _write_csv(file: Path, contents: Contents, blocks: Iterable[Block]) -> None:
-    """`path,v1,v2,...`, each value with the fewest digits that give the same float32."""
+    """Writes `path,v1,v2,...`, each value with the fewest digits that give the same float32."""
     start = 0
     remove_unfinished(file)
     with replace_file(file) as text:
@@ -126,7 +134,7 @@ def _write_csv(file: Path, contents: Contents, blocks: Iterable[Block]) -> None:
 
 
 def _replaceable(file: Path, form: str) -> bool:
-    """Whether a file begins as embeddings of its form do."""
+    """Whether a file begins like embeddings in this format."""
     with open(file, "rb") as there:
         if form != "CSV":
             signature = b"\x89HDF" if form == "HDF5" else b"\x93NUMPY"

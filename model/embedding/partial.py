@@ -1,6 +1,6 @@
-"""Embeddings of a run that is under way: rows appended to a file, from which a killed run goes on.
+"""Unfinished embeddings: rows appended to a file, from which a killed command resumes.
 
-The file is a line of JSON, which says what the rows depend on, and then rows of (A, D) float32, one for each image.
+The file begins with a line of JSON, which says what the rows depend on. Then come rows (A, D) float32, one per image.
 """
 
 import glob
@@ -18,8 +18,7 @@ from model.configuration.params import Params
 from runtime.errors import UserError
 
 _BLOCK_BYTES = 2**25  # read together
-# The parameters that reading images and the network in inference depend on; all others have done their work when there
-# is a checkpoint, or say how fast it goes.
+# The parameters on which reading images and inference depend. All others affect only the training or the speed.
 _WITH_EFFECT = (
     "image_size",
     "image_channels",
@@ -44,20 +43,20 @@ _WITH_EFFECT = (
 
 
 class PartialEmbeddings:
-    """The rows that are there, kept or new.
+    """The rows embedded so far, from this command or an earlier one.
 
     Attributes:
-        done: number of rows there are.
-        note: what became of rows that were there before, in a line for the user; None without such rows.
+        done: number of rows.
+        note: a line for the user about the rows of an earlier command; None if there are none.
     """
 
     def __init__(self, file: Path, origin: dict[str, Any], rows: int, variants: int, dimensions: int) -> None:
-        """Goes on with the file if its rows have the same origin, else begins it anew.
+        """Resumes from the file if its rows have the same origin, else starts from scratch.
 
         Args:
             file: its path.
             origin: what the rows depend on; values that JSON can hold.
-            rows, variants, dimensions: N, A and D when it is complete.
+            rows, variants, dimensions: N, A and D of the complete file.
 
         Raises:
             UserError: when the file cannot be written.
@@ -71,16 +70,18 @@ class PartialEmbeddings:
         size = self._path.stat().st_size
         if before == header:
             self.done = min(rows, (size - len(header)) // self._row_bytes)
-            os.truncate(self._path, len(header) + self.done * self._row_bytes)  # half a row is none
+            os.truncate(self._path, len(header) + self.done * self._row_bytes)  # drop an incomplete row
             if self.done:
-                self.note = f"{self.done:,} of {rows:,} images are embedded already: going on after them"
+                self.note = f"resuming: {self.done:,} of {rows:,} images are already embedded"
         else:
             if size > len(before) > 0:
-                self.note = f"embeddings of an earlier run are dropped: {_difference(before, origin)}"
+                self.note = (
+                    f"starting from scratch, without the embeddings of an earlier run: {_difference(before, origin)}"
+                )
             self._write(header, "wb")
 
     def append(self, rows: np.ndarray) -> None:
-        """Adds rows, (n, A, D) float32.
+        """Appends rows (n, A, D) float32.
 
         Raises:
             UserError: when they cannot be written.
@@ -104,11 +105,11 @@ class PartialEmbeddings:
 
 
 def fingerprint_of(checkpoint: Path, images: CheckedImages, params: Params, batch_size: int) -> dict[str, Any]:
-    """A fingerprint of what an embedding depends on wherever it is made: digests by name, and the batch size.
+    """A fingerprint of everything an embedding depends on, except the machine: digests by name, and the batch size.
 
     Args:
         checkpoint: path without suffix.
-        images: the whole list, of which a shard embeds a part.
+        images: the whole list, also for a shard.
         params: of the run.
         batch_size: images in every batch.
     """
@@ -132,10 +133,10 @@ def _digest(blocks: Iterable[bytes]) -> str:
 
 
 def _difference(before: bytes, origin: dict[str, Any]) -> str:
-    """What the rows of a file depended on, where that differs from `origin`, in words."""
+    """In words, what differs between the origin of a file's rows and `origin`."""
     try:
         old = json.loads(before)
         names = [name for name in origin if old.get(name) != origin[name]]
     except (ValueError, AttributeError):
         names = []
-    return f"they are of another {', '.join(names)}" if names else "their file is damaged"
+    return f"they have another {', '.join(names)}" if names else "their file is damaged"

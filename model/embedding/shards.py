@@ -1,7 +1,7 @@
-"""A list embedded in parts, by several processes or machines, and the parts joined to the file of the whole list.
+"""Shards: parts of a list, embedded by several processes or machines, and merged into one file.
 
-A shard's file has two attributes more than that of a whole list: `shard`, such as "2/3", and `shard_of`, a JSON object
-of the number of images of the whole list and of what its embeddings depend on.
+The file of a shard has two additional attributes: `shard`, such as "2/3", and `shard_of`, a JSON object with the number
+of images of the whole list and a fingerprint of everything the embeddings depend on.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from model.embedding.outputs import check_contents, write_output
 from runtime.errors import UserError
 
 _BLOCK_BYTES = 2**25  # copied together
-# What the keys of shard_of mean to a user.
+# The keys of shard_of, in words.
 _MEANINGS = {
     "checkpoint": "checkpoint",
     "list": "list of images",
@@ -31,7 +31,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `number` (from 1) of `of`."""
+    """Part number `number` (from 1) of `of` parts."""
 
     number: int
     of: int
@@ -40,25 +40,27 @@ class Shard:
         return f"{self.number}/{self.of}"
 
     def rows(self, images: int) -> tuple[int, int]:
-        """Its part of a list of `images`: from the first row to before the second one; parts differ by one at most."""
+        """The first row of this part of a list of `images`, and the one after its last; sizes differ by at most one."""
         return images * (self.number - 1) // self.of, images * self.number // self.of
 
 
 def parse_shard(text: str) -> Shard:
-    """Reads "i/n". The parts are 1/n .. n/n; 0/n is n/n, so that counting from 0 gives all parts as well.
+    """Reads "i/n". The parts are 1/n .. n/n. 0/n is n/n, for those who count from 0.
 
     Raises:
         UserError: for anything else.
     """
     number, slash, of = text.partition("/")
     if not (slash and number.isdecimal() and of.isdecimal() and 0 <= int(number) <= int(of) and int(of)):
-        raise UserError(f"--shard {text}: it must be i/n with i from 1 to n, such as 2/3 for the second of three parts")
+        raise UserError(
+            f"--shard {text} is invalid; use i/n with i from 1 to n, such as 2/3 for the second of three parts"
+        )
     return Shard(int(number) or int(of), int(of))
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What a shard's file holds, except the embeddings; `common` is what it must have in common with the others."""
+    """The content of a shard's file, without the embeddings; all shards must have equal `common`."""
 
     file: Path
     shard: Shard
@@ -67,22 +69,22 @@ class _Part:
 
 
 def merge(out: Path, files: list[Path]) -> tuple[int, int]:
-    """Joins the files of all shards, given in any order, to that of the whole list.
+    """Merges the files of all shards, in any order, into the file of the whole list.
 
-    The ending of `out` tells its form. The file is the same, byte for byte, as if the list had been embedded in one
-    piece. A block of embeddings is in memory at a time, and all paths.
+    The ending of `out` chooses its format. The file is the same, byte for byte, as if the list had been embedded in one
+    piece. Memory holds one block of embeddings at a time, and all paths.
 
     Returns:
         (N, D).
 
     Raises:
-        UserError: when a part is missing, given twice, of something else, or cannot be read.
+        UserError: when a part is missing, given twice, does not belong to the others, or cannot be read.
     """
     parts = sorted((_read_part(Path(file)) for file in files), key=lambda part: part.shard.number)
     first = parts[0]
     for part in parts[1:]:
         if differs := [what for what, value in first.common.items() if part.common[what] != value]:
-            raise UserError(f"{first.file} and {part.file} do not belong together: another {differs[0]}")
+            raise UserError(f"{first.file} and {part.file} do not belong together: they differ in their {differs[0]}")
     _check_complete(parts)
     identities = [part.contents.identities for part in parts if part.contents.identities is not None]
     contents = dataclasses.replace(
@@ -102,7 +104,7 @@ def _read_part(file: Path) -> _Part:
     with opened(file) as h5:
         attributes = dict(h5.attrs)
         if not {"shard", "shard_of"} <= set(attributes):
-            raise UserError(f"{file}: it is no shard, but embeddings of a whole list; merge takes what --shard wrote")
+            raise UserError(f"{file} holds the embeddings of a whole list; merge takes only files written with --shard")
         emb, paths = h5["emb"], h5["path"].asstr()[:]
         identities = h5["identity"].asstr()[:] if "identity" in h5 else None
         types = tuple(h5["augmentation_types"].asstr()[:])
@@ -110,11 +112,11 @@ def _read_part(file: Path) -> _Part:
             shard, whole = parse_shard(attributes["shard"]), json.loads(attributes["shard_of"])
             start, stop = shard.rows(whole["images"])
         except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"{file}: its attributes 'shard' and 'shard_of' are damaged; make it again") from error
+            raise UserError(f"{file}: its attributes 'shard' and 'shard_of' are damaged; embed it again") from error
         expected = (stop - start, *emb.shape[1:])
         if emb.shape != expected or (len(types) > 1 and h5["emb_aug"].shape != (len(types), *expected)):
             raise UserError(
-                f"{file}: {emb.shape[0]} embeddings in shard {shard}, which has {stop - start}; make it again"
+                f"{file}: {emb.shape[0]} embeddings, but shard {shard} has {stop - start} images; embed it again"
             )
         common = {meaning: whole.get(key) for key, meaning in _MEANINGS.items()}
         common |= {"number of parts": shard.of, "augmentation": types, "aggregator": attributes.get("aggregator")}
@@ -123,22 +125,22 @@ def _read_part(file: Path) -> _Part:
 
 
 def _check_complete(parts: list[_Part]) -> None:
-    """Raises a UserError when one of the sorted parts is missing or there twice."""
+    """Raises a UserError if one of the sorted parts is missing or given twice."""
     for one, two in pairwise(parts):
         if one.shard == two.shard:
-            raise UserError(f"{one.file} and {two.file} are both shard {one.shard}; give it once")
+            raise UserError(f"{one.file} and {two.file} are both shard {one.shard}; give only one of them")
     there = {part.shard.number for part in parts}
     missing = [f"{number}/{parts[0].shard.of}" for number in range(1, parts[0].shard.of + 1) if number not in there]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise UserError(
-            f"shard {', '.join(missing[:3])}{more} is missing beside {parts[0].file}; "
-            f"embed.py --shard {missing[0]} with the same arguments makes it"
+            f"shard {', '.join(missing[:3])}{more} is missing; give its file too, or make it with "
+            f"embed.py --shard {missing[0]} and the same arguments as for {parts[0].file}"
         )
 
 
 def _blocks(parts: list[_Part]) -> Iterator[Block]:
-    """The embeddings of all parts in order, a bounded number at a time."""
+    """The embeddings of all parts in order, in blocks of bounded size."""
     for part in parts:
         count, several = len(part.contents.paths), len(part.contents.types) > 1
         size = max(1, count * _BLOCK_BYTES // part.contents.most_bytes)

@@ -1,8 +1,9 @@
-"""Variants of an image to embed, whose embeddings are then combined (Hermans et al., In Defense of the Triplet Loss).
+"""Test-time augmentation: several variants of an image, with combined embeddings (Hermans et al., In Defense of the
+Triplet Loss).
 
-With crops, an image is resized to `pre_crop_size`, as for training with `random_crop`, and is then cut to `image_size`
-in the centre, or in the centre and the four corners; or it is fed uncut to the network, whose pooling averages over the
-larger feature map. A flip adds the mirror image of each variant.
+With crops, an image is resized to `pre_crop_size`, as for training with `random_crop`. It is then cut to `image_size`:
+in the centre, or in the centre and the four corners. With `avgpool` it stays uncut, and the network's pooling averages
+over the larger feature map. A flip adds the mirror image of each variant.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from runtime.errors import UserError
 CROPS = ("center", "five", "avgpool")
 AGGREGATORS = ("mean", "normalized_mean")
 
-# Where the crop is, as fractions of the margins above and left of it.
+# Position of each crop, as fractions of the margins above and on the left.
 _PLACES = {
     "crop_center": (0.5, 0.5),
     "crop_top_left": (0, 0),
@@ -33,17 +34,17 @@ class TestTimeAugmentation:
 
     Attributes:
         crops: one of CROPS, or None for the image resized to `image_size`.
-        flip: whether each variant comes mirrored as well.
+        flip: also embed the mirror image of each variant.
     """
 
-    __test__ = False  # for pytest, which takes the name for that of a test
+    __test__ = False  # the name would make pytest take it for a test
 
     crops: str | None = None
     flip: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
-        """(A,) the variants' names, in their order: each followed by its mirror image."""
+        """(A,) the variants' names in order, each followed by its mirror image."""
         plain = {None: ("original",), "avgpool": ("avgpool",), "center": ("crop_center",), "five": tuple(_PLACES)}[
             self.crops
         ]
@@ -52,11 +53,11 @@ class TestTimeAugmentation:
         return tuple(each for name in plain for each in (name, "flip" if name == "original" else f"{name}_flip"))
 
     def load_shape(self, params: Params) -> tuple[int, int]:
-        """(height, width) that images are resized to before variants are made of them."""
+        """(height, width) of the images before they are cut."""
         return params.pre_crop_shape if self.crops else params.image_shape
 
     def network_params(self, params: Params) -> Params:
-        """The parameters to build the network with: for `avgpool` its input is larger than in training.
+        """The parameters for building the network: for `avgpool`, its input is larger than in training.
 
         Raises:
             UserError: when the head cannot take a larger input.
@@ -66,13 +67,13 @@ class TestTimeAugmentation:
         what = "head 'similarity'" if params.head == "similarity" else "pooling 'flatten'"
         if params.head == "similarity" or (params.pooling == "flatten" and params.head not in ("cgd", "gem")):
             raise UserError(
-                f"--crop_augment avgpool: the run has {what}, whose network takes images of one size only; "
+                f"--crop_augment avgpool: a network with {what} takes images of one size only; "
                 "use --crop_augment five or center"
             )
         return params.model_copy(update={"image_size": list(params.pre_crop_shape)})
 
     def variants(self, images: Any, image_shape: tuple[int, int]) -> Iterator[Any]:
-        """Cuts and mirrors loaded images: (n, *load_shape, C) to A arrays (n, h, w, C), in the order of `names`.
+        """The variants of loaded images: (n, *load_shape, C) to A arrays (n, h, w, C), in the order of `names`.
 
         Args:
             images: a tensor or an array.
@@ -92,19 +93,19 @@ class TestTimeAugmentation:
 
 
 def check_aggregator(augmentation: TestTimeAugmentation, aggregator: str | None) -> None:
-    """Raises a UserError when embeddings of several variants lack an aggregator, or there is one for nothing."""
+    """Raises a UserError if several variants have no aggregator, or a single variant has one."""
     several = len(augmentation.names) > 1
     if several and aggregator is None:
         given = {"--flip_augment": augmentation.flip, "--crop_augment five": augmentation.crops == "five"}
         flags = " and ".join(flag for flag in given if given[flag])
         raise UserError(
-            f"{flags}: images get {len(augmentation.names)} embeddings each; "
-            f"say how they become one: --aggregator mean or --aggregator normalized_mean"
+            f"{flags}: each image gets {len(augmentation.names)} embeddings; "
+            f"choose how to combine them: --aggregator mean or --aggregator normalized_mean"
         )
     if aggregator is not None and not several:
         raise UserError(
-            f"--aggregator {aggregator}: images get one embedding each, so that there is nothing to combine; drop it, "
-            f"or add --flip_augment or --crop_augment five"
+            f"--aggregator {aggregator}: each image gets one embedding, so there is nothing to combine; drop "
+            f"--aggregator, or add --flip_augment or --crop_augment five"
         )
 
 
@@ -113,8 +114,8 @@ def aggregate(values: np.ndarray, aggregator: str | None) -> np.ndarray:
 
     Args:
         values: embeddings of A variants.
-        aggregator: "mean" over the variants; "normalized_mean", that mean divided by its length, a mean of zero staying
-            zero; None with one variant.
+        aggregator: "mean" over the variants; "normalized_mean", that mean divided by its length (a zero mean stays
+            zero); None for one variant.
     """
     if aggregator is None:
         (values,) = np.moveaxis(values, 1, 0)

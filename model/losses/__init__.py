@@ -1,13 +1,18 @@
-"""Embeddings to a loss: distances, triplet strategies, and what is minimised beside them.
+"""Losses of a batch of embeddings: triplet strategies, and the terms added to them.
 
-`from model.losses import TripletLoss` gives the loss to `compile` a Keras model with.
+`TripletLoss` is the loss for `compile` and `fit` of any Keras model:
+
+    >>> from model.losses import TripletLoss
+    >>> loss = TripletLoss("batch_hard", margin=0.5)
+    >>> float(loss([0, 0, 1, 1], [[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.0, 3.0]]))
+    0.0
 """
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`TripletLoss`, on demand: the names of the strategies are listed without TensorFlow."""
+    """`TripletLoss`, imported on demand: listing the strategies needs no TensorFlow."""
     if name == "TripletLoss":
         from model.losses.keras_loss import TripletLoss
 

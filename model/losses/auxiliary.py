@@ -1,4 +1,4 @@
-"""What stands beside the triplet loss: a classification of identities, a centre loss, a memory of past embeddings."""
+"""Terms added to the triplet loss: classification of identities, centre loss, and a memory of past embeddings."""
 
 import keras
 import tensorflow as tf
@@ -6,7 +6,7 @@ import tensorflow as tf
 from model.configuration.params import Params
 from model.losses.triplet import Memory
 
-# Of variables that each replica assigns for itself.
+# For variables that each replica assigns for itself.
 _OF_REPLICA = {
     "trainable": False,
     "synchronization": tf.VariableSynchronization.ON_READ,
@@ -15,14 +15,14 @@ _OF_REPLICA = {
 
 
 class Classification(tf.Module):
-    """Softmax cross entropy over the training identities, on a linear layer without bias, after batch norm or not."""
+    """Softmax cross entropy over the training identities, on (batch norm and) a linear layer without bias."""
 
     def __init__(self, params: Params, identities: int, *, size: int | None = None, batch_norm: bool = True) -> None:
         """Args:
         params: the term's parameters.
         identities: I, number of training identities.
-        size: C, width of what is classified; None is `embedding_size`.
-        batch_norm: normalise it first; not where a head has done so.
+        size: C, width of the classifier's input; None is `embedding_size`.
+        batch_norm: normalise the input first; False if the head has done so.
         """
         super().__init__(name="classification")
         self._temperature, self._smoothing = params.classification_temperature, params.label_smoothing
@@ -34,19 +34,19 @@ class Classification(tf.Module):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Those of the classifier, which TensorFlow does not find in a module by itself."""
+        """The variables of the classifier, which TensorFlow does not find in a module by itself."""
         return self.classifier.variables
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
-        """Those that learn."""
+        """The variables that the optimizer changes."""
         return self.classifier.trainable_variables
 
     def __call__(self, labels: tf.Tensor, classified: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """(B,) int32, (B, C) -> mean cross entropy, and the accuracy.
 
-        With label smoothing e the target is 1 - e on the identity plus e / I on each of the I identities (Szegedy et
-        al., Rethinking the Inception Architecture, section 7).
+        With label smoothing e, the target is 1 - e for the identity, plus e / I for each of the I identities (Szegedy
+        et al., Rethinking the Inception Architecture, section 7).
         """
         logits = self.classifier(classified, training=True) / self._temperature  # (B, I)
         entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)  # (B,)
@@ -58,10 +58,10 @@ class Classification(tf.Module):
 
 
 class CenterLoss(tf.Module):
-    """Half the squared distance to the centre of the identity, mean over the batch.
+    """Half the squared distance to the centre of the identity, averaged over the batch.
 
-    Centres are no weights: they follow the embeddings (Wen et al., A Discriminative Feature Learning Approach for Deep
-    Face Recognition, equations 2 to 4). On several replicas each has a copy, with equal content.
+    Centres are not weights: they follow the embeddings (Wen et al., A Discriminative Feature Learning Approach for Deep
+    Face Recognition, equations 2 to 4). Each replica has its own copy, with equal content.
     """
 
     def __init__(self, params: Params, identities: int) -> None:
@@ -75,7 +75,7 @@ class CenterLoss(tf.Module):
         return 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(embeddings - own), axis=1))
 
     def move(self, labels: tf.Tensor, embeddings: tf.Tensor) -> None:
-        """Moves the centres of the batch's identities: c += rate * sum(e - c) / (1 + n) over the n images of each."""
+        """Moves the centres of the batch's identities: c += rate * sum(e - c) / (1 + n), for n images of each."""
         centers = tf.convert_to_tensor(self._centers)
         differences = embeddings - tf.gather(centers, labels)  # (B, D)
         same = tf.cast(labels[:, None] == labels[None, :], tf.float32)
@@ -84,9 +84,9 @@ class CenterLoss(tf.Module):
 
 
 class CrossBatchMemory(tf.Module):
-    """The last M embeddings with their labels, in a ring: further positives and negatives of the triplet loss.
+    """The last M embeddings and their labels, as additional positives and negatives of the triplet loss.
 
-    Wang et al., Cross-Batch Memory for Embedding Learning, section 3.2. On several replicas each has a copy, with equal
+    Wang et al., Cross-Batch Memory for Embedding Learning, section 3.2. Each replica has its own copy, with equal
     content.
     """
 
@@ -94,7 +94,7 @@ class CrossBatchMemory(tf.Module):
         """Args:
         size: M.
         dimensions: D.
-        start_step: steps before it leave the memory empty.
+        start_step: the memory stays empty before this step.
         """
         super().__init__(name="memory")
         self._size, self._start_step = size, start_step
@@ -103,13 +103,13 @@ class CrossBatchMemory(tf.Module):
         self._added = tf.Variable(0, dtype=tf.int64, name="added", **_OF_REPLICA)
 
     def read(self) -> Memory:
-        """What a triplet loss takes."""
+        """The content, as `triplet_loss` takes it."""
         filled = tf.range(self._size, dtype=tf.int64) < self._added
         return Memory(tf.convert_to_tensor(self._labels), tf.convert_to_tensor(self._embeddings), filled)
 
     def add(self, labels: tf.Tensor, embeddings: tf.Tensor, step: tf.Tensor) -> None:
-        """Puts a batch, (B,) int32 and (B, D), in the place of the oldest; step: steps done before this one."""
-        number = min(self._size, embeddings.shape[0])  # of a batch larger than the memory, the last ones
+        """Replaces the oldest entries by a batch, (B,) int32 and (B, D); `step` is the number of steps done before."""
+        number = min(self._size, embeddings.shape[0])  # the last ones of a batch that is larger than the memory
         labels, embeddings = labels[-number:], tf.cast(embeddings[-number:], tf.float32)
         places = (self._added + tf.range(number, dtype=tf.int64)) % self._size
         started = step >= self._start_step

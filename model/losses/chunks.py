@@ -1,9 +1,9 @@
-"""The anchors of a batch, a chunk at a time: distances, masks, and each anchor's positives by number.
+"""The anchors of a batch, one chunk at a time: distances, masks, and each anchor's positives by number.
 
-A triplet loss over B embeddings has B x B distances and up to B^3 terms. Here at most (chunk, B) numbers exist at once.
-What makes that possible: the r-th positive of every anchor is known without a mask. Sorted by label, an identity is one
-stretch of positions, and the positives of the image at position s are those at s + 1, s + 2, ... of the stretch, around
-its end. So the terms of (anchor, r-th positive) with all negatives are one (chunk, B) array, for r = 1 to K - 1.
+A triplet loss over B embeddings has B x B distances and up to B^3 terms. Here at most (chunk, B) numbers exist at once,
+because the r-th positive of every anchor is known without a mask. Sort the images by label: each identity is then one
+stretch of positions. The positives of the image at position s are at s + 1, s + 2, ..., wrapping around at the end of
+the stretch. So the terms of (anchor, r-th positive) with all negatives are one (chunk, B) array, for r = 1 to K - 1.
 """
 
 from collections.abc import Callable
@@ -13,19 +13,19 @@ import tensorflow as tf
 
 from model.losses.pairwise import Points, between, gradient_of, pull_back
 
-CHUNK = 128  # of docs/losses.md: time against memory
+CHUNK = 128  # time against memory: see docs/losses.md
 
 
 class Groups(NamedTuple):
     """The images of a batch by identity.
 
     Attributes:
-        codes: (N,) a number for each image's identity, below N; N itself for images that are not usable.
+        codes: (N,) a number for each image's identity, below N; N itself marks images that are not usable.
         order: (N,) the images sorted by identity.
         start, size: (N,) where the image's identity begins in `order`, and how many images it has.
         place: (N,) where the image itself is in `order`.
-        usable: (N,) False for images that are nobody's positive or negative; None where there are no such.
-        number: N less the images that are not usable, float32.
+        usable: (N,) False for images that are nobody's positive or negative; None if all are usable.
+        number: the number of usable images, float32.
     """
 
     codes: tf.Tensor
@@ -40,8 +40,8 @@ class Groups(NamedTuple):
 def group(labels: tf.Tensor, usable: tf.Tensor | None = None) -> Groups:
     """The groups of equal labels: (N,) integers, (N,) bool."""
     number = tf.shape(labels)[0]
-    codes = tf.searchsorted(tf.sort(labels), labels)  # numbers below N in the same order
-    if usable is not None:  # an identity of its own, the last one, of which no anchor is
+    codes = tf.searchsorted(tf.sort(labels), labels)  # codes below N, in the order of the labels
+    if usable is not None:  # unusable images get an identity of their own, the last one, which has no anchor
         codes = tf.where(usable, codes, number)
     order = tf.argsort(codes, stable=True)
     ordered = tf.gather(codes, order)
@@ -53,25 +53,25 @@ def group(labels: tf.Tensor, usable: tf.Tensor | None = None) -> Groups:
 
 
 class Chunk:
-    """A anchors against all N images. An anchor of the filling has no positives and no negatives.
+    """A anchors against all N images. Padding anchors have no positives and no negatives.
 
     Attributes:
         distances: (A, N) float32.
-        same: (A, N) whether of one identity, the anchor itself included.
+        same: (A, N) whether the image has the anchor's identity; the anchor itself included.
         apart: (A, N) the distances to negatives, infinity elsewhere.
         positive_count, negative_count: (A,) float32.
-        most: the largest number of positives: r of `positive` goes from 1 to this.
-        farthest_positive, nearest_negative: (A,); 0 and infinity without any.
+        most: the largest number of positives; `positive(r)` takes r from 1 to this.
+        farthest_positive, nearest_negative: (A,) distances; 0 and infinity if there is none.
         valid: (A,) whether the anchor has a positive and a negative.
         rows: (A,) the anchors' numbers among the images.
-        real: (A,) False for anchors of the filling.
+        real: (A,) False for padding anchors.
     """
 
     def __init__(self, groups: Groups, rows: tf.Tensor, real: tf.Tensor, distances: tf.Tensor) -> None:
         self._groups, self.rows, self.real, self.distances = groups, rows, real, distances
         self._start, self._size = tf.gather(groups.start, rows), tf.gather(groups.size, rows)
         self._place = tf.gather(groups.place, rows) - self._start
-        self.most = tf.maximum(tf.reduce_max(self._size), 1) - 1  # of no anchors at all the maximum is -2^31
+        self.most = tf.maximum(tf.reduce_max(self._size), 1) - 1  # without anchors, the maximum is -2^31
         self.positive_count = tf.where(real, tf.cast(self._size - 1, tf.float32), 0.0)
         self.negative_count = tf.where(real, groups.number - tf.cast(self._size, tf.float32), 0.0)
         self.valid = (self.positive_count > 0) & (self.negative_count > 0)
@@ -89,12 +89,12 @@ class Chunk:
         return self.same & (self.rows[:, None] != tf.range(tf.shape(self.distances)[1])[None, :])
 
     def positive(self, r: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Each anchor's r-th positive, 1 <= r <= most, (A,), and whether there is one, (A,)."""
+        """Each anchor's r-th positive (A,), 1 <= r <= most, and whether it exists (A,)."""
         found = self.real & (r < self._size)
         return tf.gather(self._groups.order, self._start + (self._place + r) % self._size), found
 
     def negative(self, number: tf.Tensor) -> tf.Tensor:
-        """Each anchor's negative of that number, 0 <= number < negative_count: (A,) -> (A,)."""
+        """Each anchor's negative with the given number, 0 <= number < negative_count: (A,) -> (A,)."""
         place = number + tf.where(number < self._start, 0, self._size)
         return tf.gather(self._groups.order, tf.minimum(place, tf.shape(self._groups.order)[0] - 1))
 
@@ -104,7 +104,7 @@ class Chunk:
 
 
 def add_at(array: tf.Tensor, columns: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """One number added in each row: (A, N), (A,), (A,) -> (A, N)."""
+    """Adds one number in each row: (A, N), (A,), (A,) -> (A, N)."""
     rows = tf.range(tf.shape(columns)[0])
     return tf.tensor_scatter_nd_add(array, tf.stack([rows, columns], axis=1), values)
 
@@ -116,18 +116,18 @@ def over_chunks(
     anchors: tuple[tf.Tensor | int, tf.Tensor | int],
     metric: str,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Applies a function to all anchors, and sums the gradients of what it computed.
+    """Applies a function to all anchors, and adds up the gradients of its results.
 
     Args:
-        function: Chunk of A anchors -> values (A, F) of each anchor, and the gradient (A, N) of the sum of the first
-            of them by the distances.
+        function: Chunk of A anchors -> values (A, F), and the gradient (A, N) of the sum of the first value by the
+            distances.
         points: the embeddings of all N images.
         groups: of all N.
         anchors: (start, size): which of the N are anchors.
         metric: see `model.losses.pairwise`.
 
     Returns:
-        (size, F) values, and the gradient by the embeddings, (N, D) float32.
+        The values (size, F), and the gradient by the embeddings (N, D) float32.
     """
     start, size = anchors
     count = -(-size // CHUNK)
@@ -148,7 +148,7 @@ def over_chunks(
         return number + 1, values.write(number, value), pulled
 
     pulled = tf.zeros_like(points.single)
-    if isinstance(count, int) and count == 1:  # nothing to loop over: small batches pay for every operation
+    if isinstance(count, int) and count == 1:  # no loop: it would slow down small batches
         values, pulled = add(0, pulled)
     else:
         values = tf.TensorArray(tf.float32, size=count, element_shape=[None, None])

@@ -1,4 +1,4 @@
-"""The margin: what a triple (anchor, positive, negative) costs, given x = d(a, p) - d(a, n)."""
+"""Margins: the loss of a triplet (anchor, positive, negative), given x = d(a, p) - d(a, n)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 class Cost(NamedTuple):
-    """f, f' and whether f > 0 (as 0 or 1), elementwise, float32."""
+    """f, f', and whether f > 0 (as 0 or 1), element by element, float32."""
 
     value: tf.Tensor
     slope: tf.Tensor
@@ -17,11 +17,11 @@ class Cost(NamedTuple):
 class Margin(NamedTuple):
     """f(x) = shifted(x + shift).
 
-    With the margin as a shift, one addition to (A,) numbers serves all (A, N) of the anchors.
+    With the margin as a shift, one addition to (A,) numbers is enough for all (A, N) numbers of the anchors.
 
     Attributes:
-        shift: what is added to x.
-        shifted: y = x + shift -> Cost. Minus infinity costs 0 with slope 0.
+        shift: the number added to x.
+        shifted: y = x + shift -> Cost. Minus infinity has cost 0 and slope 0.
         signed: whether f can be below 0.
     """
 

@@ -1,4 +1,4 @@
-"""What training minimises: the triplet loss, with the memory and the auxiliary terms that the parameters ask for."""
+"""The training loss: the triplet loss, with the memory and the additional terms that the parameters ask for."""
 
 from collections.abc import Callable
 
@@ -11,10 +11,10 @@ from model.losses.triplet import AnchorValues, triplet_loss
 
 
 class Objective:
-    """The loss of a batch, and its own variables.
+    """The training loss of a batch, and the variables of its terms.
 
     Attributes:
-        parts: the parts that have variables, by name, for checkpoints.
+        parts: the terms that have variables, by name, for checkpoints.
     """
 
     def __init__(
@@ -28,8 +28,8 @@ class Objective:
         """Args:
         params: the loss's parameters.
         identities: number of training identities; labels are below it.
-        classified_size: C, width of what the classifier sees; None is `embedding_size`.
-        classifier_batch_norm: let the classifier begin with batch norm.
+        classified_size: C, width of the classifier's input; None is `embedding_size`.
+        classifier_batch_norm: whether the classifier begins with batch norm.
         """
         self._params = params
         self.parts: dict[str, tf.Module] = {}
@@ -44,12 +44,12 @@ class Objective:
 
     @property
     def variables(self) -> list[tf.Variable | keras.Variable]:
-        """All of its variables."""
+        """All variables."""
         return [variable for part in self.parts.values() for variable in part.variables]
 
     @property
     def trainable_variables(self) -> list[tf.Variable | keras.Variable]:
-        """Those that the optimizer changes."""
+        """The variables that the optimizer changes."""
         return [variable for part in self.parts.values() for variable in part.trainable_variables]
 
     def __call__(
@@ -68,15 +68,15 @@ class Objective:
 
         Args:
             labels: (B,) int32, of the whole batch.
-            embeddings: (B, D) float32, likewise; what the triplet loss sees.
-            classified: (B, C) float32, likewise; what the classifier sees. None is the embeddings.
+            embeddings: (B, D) float32, of the whole batch: the triplet loss's input.
+            classified: (B, C) float32, of the whole batch: the classifier's input. None is `embeddings`.
             step: steps done before this one, int64.
-            strategy: how triplets are chosen; None is what a training begins with.
+            strategy: how triplets are chosen; None is the first of the curriculum.
             anchors, all_reduce: see `triplet_loss`.
-            replicas: how many compute the same auxiliary terms, of which each counts for its part.
+            replicas: how many replicas compute the same additional terms; each adds its share of them.
 
         Returns:
-            The loss, scalars of the whole batch for the log, and values of every anchor.
+            The loss, scalars of the whole batch for the log, and the values of every anchor.
         """
         params, parts = self._params, self.parts
         share, of_anchors = triplet_loss(
@@ -104,7 +104,7 @@ class Objective:
         return share + auxiliary / replicas, values, of_anchors
 
     def after_step(self, labels: tf.Tensor, embeddings: tf.Tensor, step: tf.Tensor) -> None:
-        """What follows the batch without gradient: the memory takes it in, the centres move."""
+        """Updates that have no gradient: the memory takes in the batch, the centres move."""
         embeddings = tf.stop_gradient(embeddings)
         if "memory" in self.parts:
             self.parts["memory"].add(labels, embeddings, step)

@@ -1,8 +1,8 @@
-"""Distances of embeddings, and the way back from them: how a gradient of distances becomes one of embeddings.
+"""Distances of embeddings, and the gradient by the embeddings from a gradient by the distances.
 
 Distances come from one matrix product, |a - b|^2 = |a|^2 + |b|^2 - 2 ab, in float64, and are rounded to float32. In
-float32 that difference cancels: two equal embeddings would come out 3e-4 of their length apart, ties would not be ties,
-and on GPUs that multiply in TF32 nothing near would be right.
+float32 the difference would cancel: two equal embeddings would be 3e-4 of their length apart, ties would not be ties,
+and on GPUs that multiply in TF32 all small distances would be wrong.
 """
 
 from types import ModuleType
@@ -12,22 +12,22 @@ import tensorflow as tf
 
 from model.distances import find_distance, has_unit_length, is_squared
 
-# Squared distances below this part of the squared lengths count as rounding errors of float64.
+# Squared distances below this fraction of the squared lengths count as rounding errors of float64.
 _NOTHING = 2.0**-45
 
-# Numbers in a block of differences, (dimensions, rows, columns), of distances that are sums over the dimensions.
+# Numbers in a block of differences (dimensions, rows, columns), for distances that are sums over the dimensions.
 _BLOCK = 2**17
 
 
 class Points(NamedTuple):
-    """Embeddings made ready once for many blocks of distances.
+    """Embeddings prepared once for many blocks of distances.
 
     Attributes:
         factor: (N, D + 2) float64: the points, ones, and their squared lengths. `between` multiplies with them.
-        single: (N, D + 2) float32, the same rounded. `pull_back` multiplies with them, and has no use for the last
-            column; without it there would have to be a copy.
-        centre: (D,) float32, what was taken off the points.
-        scale: (N, 1) float32, what the embeddings were multiplied by for length 1; None where they were not.
+        single: (N, D + 2) float32, the same rounded. `pull_back` multiplies with them. It does not need the last
+            column, but dropping it would take a copy.
+        centre: (D,) float32, which was subtracted from the points.
+        scale: (N, 1) float32, which the embeddings were multiplied by for length 1; None if they were not.
     """
 
     factor: tf.Tensor
@@ -36,29 +36,29 @@ class Points(NamedTuple):
     scale: tf.Tensor | None
 
     def gather(self, rows: tf.Tensor) -> "Points":
-        """Some of the points: (A,) numbers."""
+        """Some of the points, by their numbers (A,)."""
         scale = None if self.scale is None else tf.gather(self.scale, rows)
         return Points(tf.gather(self.factor, rows), tf.gather(self.single, rows), self.centre, scale)
 
 
 def pairwise(a: tf.Tensor, b: tf.Tensor, metric: str) -> tf.Tensor:
-    """Distances of every row of `a` to every row of `b`: (A, D), (B, D) -> (A, B) float32, exactly 0 for equal rows.
+    """Distances from every row of `a` to every row of `b`: (A, D), (B, D) -> (A, B) float32, exactly 0 for equal rows.
 
-    `metric` is the name of a module of `model.distances`; at length 1 the zero vector stays the zero vector (its cosine
-    distance is 1/2 from all others). Not differentiable: `pull_back` is the way back.
+    `metric` is the name of a module of `model.distances`. Dividing by the length leaves the zero vector as it is (its
+    cosine distance to all others is 1/2). Not differentiable: `pull_back` computes the gradient.
 
     Raises:
-        UserError: for another metric.
+        UserError: for an unknown metric.
     """
     targets = points_of(b, metric)
     return between(points_of(a, metric, tf.cast(targets.centre, tf.float64)), targets, metric)
 
 
 def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = None) -> Points:
-    """(N, D) -> Points: at length 1 if the metric wants that, and with the mean (or `centre`, (D,) float64) taken off.
+    """(N, D) -> Points: divided by their length if the metric asks for that, less the mean (or `centre`, (D,) float64).
 
-    No distance feels the mean, but every rounding does: a collapsing network puts all embeddings near one point far
-    from 0.
+    Subtracting the mean changes no distance, but reduces rounding errors: a collapsing network puts all embeddings near
+    one point far from 0.
 
     Raises:
         UserError: for an unknown metric.
@@ -68,7 +68,7 @@ def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = Non
         lengths = tf.norm(points, axis=1, keepdims=True)
         inverse = tf.math.divide_no_nan(tf.ones_like(lengths), lengths)
         points, scale = points * inverse, tf.cast(inverse, tf.float32)
-    if centre is None:  # rounded, for it to be the same wherever it is used
+    if centre is None:  # rounded, so it is the same wherever it is used
         centre = tf.cast(tf.cast(tf.reduce_mean(points, axis=0), tf.float32), tf.float64)
     points -= centre
     squares = tf.einsum("nd,nd->n", points, points)[:, None]
@@ -77,13 +77,13 @@ def points_of(embeddings: tf.Tensor, metric: str, centre: tf.Tensor | None = Non
 
 
 def between(a: Points, b: Points, metric: str) -> tf.Tensor:
-    """Distances: A points, B points -> (A, B) float32."""
+    """Distances from A points to B points: (A, B) float32."""
     points, one, squares = a.factor[:, :-2], a.factor[:, -2:-1], a.factor[:, -1:]
     distance = find_distance(metric)
     if not is_squared(metric):
         return _sum_over_dimensions(points, b.factor[:, :-2], distance)
-    # The squared lengths ride along as two more columns of the product. One of them is a trifle too small, more than
-    # the product's rounding error, so that equal points come out below 0, which is then made 0.
+    # The squared lengths are two more columns of the product. One of them is made smaller by more than the product's
+    # rounding error. Equal points then give a number below 0, which becomes 0.
     left = tf.concat([-2.0 * points, (1.0 - _NOTHING) * squares, one], axis=1)
     squared = tf.nn.relu(tf.cast(tf.matmul(left, b.factor, transpose_b=True), tf.float32))  # (A, B)
     return distance.of_squared(squared, tf)
@@ -92,11 +92,11 @@ def between(a: Points, b: Points, metric: str) -> tf.Tensor:
 def pull_back(
     a: Points, b: Points, distances: tf.Tensor, gradient: tf.Tensor, metric: str
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The gradient, by both sides, of something that depends on `distances = between(a, b)`, as `gradient_of` takes it.
+    """The gradient by both sides of a function of `distances = between(a, b)`, in the form `gradient_of` takes.
 
-    With G the gradient by the distances and w the metric's `weights`, such as G / d (euclidean, 0 where d = 0), the
-    gradient by a_i is a_i sum_j w_ij - sum_j w_ij b_j, and that by b_j is b_j sum_i w_ij - sum_i w_ij a_i. Given back
-    are the two sums, which add up over blocks.
+    Let G be the gradient by the distances, and w the metric's `weights`, such as G / d (euclidean, 0 where d = 0). The
+    gradient by a_i is a_i sum_j w_ij - sum_j w_ij b_j; the gradient by b_j is b_j sum_i w_ij - sum_i w_ij a_i. This
+    function returns the two sums, which can be added up over blocks.
 
     Args:
         a, b: A points, B points.
@@ -105,7 +105,7 @@ def pull_back(
         metric: of `distances`.
 
     Returns:
-        (A, D + 2) and (B, D + 2) float32: sum of w times the other side, sum of w, and a column without meaning.
+        (A, D + 2) and (B, D + 2) float32: sum of w times the other side, sum of w, and an unused column.
     """
     distance = find_distance(metric)
     if not is_squared(metric):
@@ -115,19 +115,19 @@ def pull_back(
 
 
 def gradient_of(points: Points, pulled: tf.Tensor) -> tf.Tensor:
-    """The gradient by the embeddings: (N, D + 2), sums of what `pull_back` gave -> (N, D) float32."""
+    """The gradient by the embeddings: sums of `pull_back`'s results (N, D + 2) -> (N, D) float32."""
     single = points.single[:, :-2]
     gradient = single * pulled[:, -2:-1] - pulled[:, :-2]
     if points.scale is None:
         return gradient
-    # Through the division by the length: only what is across the embedding counts.
+    # The division by the length keeps only the part perpendicular to the embedding.
     single += points.centre
     along = tf.reduce_sum(gradient * single, axis=1, keepdims=True)
     return points.scale * (gradient - along * single)
 
 
 def _sum_over_dimensions(a: tf.Tensor, b: tf.Tensor, distance: ModuleType) -> tf.Tensor:
-    """A block of dimensions at a time, since (A, B, D) would not fit."""
+    """Distances (A, B), one block of dimensions at a time: (A, B, D) would not fit into memory."""
     blocks_a, blocks_b = _blocks(a, b)
 
     def add(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -164,6 +164,6 @@ def _blocks(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _from_blocks(blocks: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """(blocks, d, A) -> (A, D + 2), with 0 for the sum of weights, which there is not."""
+    """(blocks, d, A) -> (A, D + 2); the sum of weights, which this kind of distance does not have, is 0."""
     gradient = tf.transpose(tf.reshape(blocks, [-1, tf.shape(blocks)[2]])[: like.shape[1]])
     return tf.pad(gradient, [[0, 0], [0, 2]])

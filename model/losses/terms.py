@@ -1,4 +1,4 @@
-"""What a strategy gets and gives back."""
+"""The result of a triplet strategy, and its options."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ import tensorflow as tf
 
 
 class Terms(NamedTuple):
-    """What a strategy computes of A anchors: (A,) float32 each, but for the gradient.
+    """The result of a strategy for A anchors: (A,) float32 each, except for the gradient.
 
     Attributes:
-        total: the sum of the losses of the anchor's terms (pairs or triples, or one for the anchor itself).
-        count: the number of terms that the mean is taken over.
+        total: the sum of the losses of the anchor's terms (pairs, triplets, or one term for the anchor itself).
+        count: the number of terms over which the mean is taken.
         active: the number of terms with a loss above 0.
-        valid: the number of terms that there are.
-        gradient: (A, N) of the sum of `total`, by the distances to all N images.
+        valid: the number of all terms.
+        gradient: (A, N), the gradient of the sum of `total` by the distances to all N images.
     """
 
     total: tf.Tensor
@@ -24,11 +24,11 @@ class Terms(NamedTuple):
 
 
 class Options(NamedTuple):
-    """Settings that only some strategies look at.
+    """Settings of single strategies.
 
     Attributes:
-        batch_all_mean: "active" or "valid": which triples `batch_all` takes its mean over.
-        random: (N, 2) numbers in [0, 1) by which `batch_sample` draws.
+        batch_all_mean: "active" or "valid": the triplets over which `batch_all` averages.
+        random: (N, 2) numbers in [0, 1), with which `batch_sample` draws.
     """
 
     batch_all_mean: str
@@ -36,6 +36,6 @@ class Options(NamedTuple):
 
 
 def evenly(chosen: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """A weight for each row, shared by the columns that tie: (A, N) bool, (A,) -> (A, N); 0 where none is chosen."""
+    """The weight of each row, shared evenly by its chosen columns: (A, N) bool, (A,) -> (A, N); 0 if there are none."""
     share = tf.cast(chosen, tf.float32)
     return share * tf.math.divide_no_nan(weight, tf.reduce_sum(share, axis=1))[:, None]

@@ -1,4 +1,4 @@
-"""Preprocessing, backbone and head as one Keras model that takes uint8 images."""
+"""Builds preprocessing, backbone and head as one Keras model that takes uint8 images."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from runtime.errors import UserError
 
 
 class Network(NamedTuple):
-    """The network of a run, as it is used and as it is trained: the same layers, with other outputs.
+    """The network of a run, for use and for training: the same layers, with different outputs.
 
     Attributes:
-        embedder: (B, H, W, C) uint8 -> (B, D) float32. Its layers "backbone" and "head" are models of their own, so
-            that each can be saved and loaded alone. They have all the weights.
-        trunk: (B, H, W, C) uint8 -> (B, h, w, F), the part of the embedder that ends with the backbone.
-        training: gives the triplet loss's and the classifier's vectors; None if both are the embedding.
-        classified_size: the width of what the classifier of identities sees.
-        classifier_batch_norm: whether the classifier begins with a batch norm of its own.
+        embedder: (B, H, W, C) uint8 -> (B, D) float32. Its layers "backbone" and "head" are models, which can be saved
+            and loaded separately. Together they have all the weights.
+        trunk: (B, H, W, C) uint8 -> (B, h, w, F): preprocessing and backbone.
+        training: images to the inputs of the triplet loss and of the classifier; None if both are the embedding.
+        classified_size: the width of the input of the classifier of identities.
+        classifier_batch_norm: whether the classifier begins with its own batch norm.
     """
 
     embedder: keras.Model
@@ -34,7 +34,7 @@ class Network(NamedTuple):
     classifier_batch_norm: bool
 
     def in_training(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What the triplet loss sees, (B, D), and what the classifier sees, (B, C); the same tensor for most heads."""
+        """The inputs of the triplet loss (B, D) and of the classifier (B, C); the same tensor for most heads."""
         if self.training is None:
             embeddings = self.embedder(images, training=True)
             return embeddings, embeddings
@@ -43,22 +43,22 @@ class Network(NamedTuple):
 
 
 def build_embedder(params: Params, *, synchronized: bool = False, imagenet: bool = False) -> keras.Model:
-    """The embedder alone of `build_network`: (B, H, W, C) uint8 -> (B, D) float32."""
+    """Only the embedder of `build_network`: (B, H, W, C) uint8 -> (B, D) float32."""
     return build_network(params, synchronized=synchronized, imagenet=imagenet).embedder
 
 
 def build_network(params: Params, *, synchronized: bool = False, imagenet: bool = False) -> Network:
-    """The network of a run, with random weights; Keras's own settings stay as they are.
+    """The network of a run, with random weights. Keras's global settings do not change.
 
     Args:
         params: model_type, last_stride, backbone_stage, frozen_stages, batch_norm, head, embedding_size, image_size,
             image_channels, precision and the network's own.
-        synchronized: let batch norm take its statistics over all replicas.
-        imagenet: start with the backbone's ImageNet weights, downloaded by Keras.
+        synchronized: batch norm takes its statistics over all replicas.
+        imagenet: start from the backbone's ImageNet weights, which Keras downloads.
 
     Raises:
-        UserError: when the images are too small for the backbone, it does not know `last_stride` or has no such
-            `backbone_stage`, there are no such weights, or they cannot be had, or the head does not make vectors of
+        UserError: when the images are too small for the backbone, the backbone does not support `last_stride` or
+            `backbone_stage`, ImageNet weights do not exist or cannot be downloaded, or the head cannot make vectors of
             `embedding_size`.
     """
     module = plugins.load("model.network.backbones", params.model_type)
@@ -66,8 +66,8 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
         names = plugins.choices("model.network.backbones")
         able = [name for name in names if hasattr(plugins.load("model.network.backbones", name), "LAST_STRIDES")]
         raise UserError(
-            f"last_stride is {params.last_stride}, but {params.model_type!r} has no such option; drop it, or use a "
-            f"model_type that has: {', '.join(able)}"
+            f"last_stride is {params.last_stride}, but {params.model_type!r} does not support it; drop it, or use one "
+            f"of these model_types: {', '.join(able)}"
         )
     stages = module.stages(params)
     check_stage(params, stages)
@@ -77,7 +77,7 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
 
 @contextlib.contextmanager
 def _precision(policy: str) -> Iterator[None]:
-    """Layers made in the block compute by this policy."""
+    """Layers made in the block compute with this dtype policy."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -92,7 +92,7 @@ def _build(module: ModuleType, stages: dict[int, str], params: Params, synchroni
     pixels = keras.ops.cast(images, "float32")  # (B, H, W, C)
     channels = module.CHANNELS or params.image_channels
     if channels != params.image_channels:
-        pixels = keras.ops.repeat(pixels, channels, axis=-1)  # grey into a network of colour images
+        pixels = keras.ops.repeat(pixels, channels, axis=-1)  # grey images for a network that takes colour
     pixels = module.preprocess(pixels) if params.preprocess else pixels / 255.0
 
     shape = (*params.image_shape, channels)
@@ -104,7 +104,7 @@ def _build(module: ModuleType, stages: dict[int, str], params: Params, synchroni
     freeze_stages(backbone, params, stages)
     for layer in backbone.layers if params.batch_norm == "frozen" else ():
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False  # Keras then lets it take its statistics from the past in training, too
+            layer.trainable = False  # Keras then uses the moving statistics in training, too
     features = backbone(pixels)  # (B, h, w, F)
 
     head_input = keras.Input(features.shape[1:], dtype=features.dtype)
@@ -122,7 +122,7 @@ def _build(module: ModuleType, stages: dict[int, str], params: Params, synchroni
         in_training = keras.Model(head_input, [outputs.triplet, outputs.classified], name="head_in_training")
         training = keras.Model(images, in_training(features), name="training")
         if {id(weight) for weight in training.weights} - {id(weight) for weight in embedder.weights}:
-            raise ValueError(f"head {params.head!r} has weights that are not on the way to the embedding")
+            raise ValueError(f"head {params.head!r} has weights that do not affect the embedding")
     trunk, classified_size = keras.Model(images, features), outputs.classified.shape[-1]
     return Network(embedder, trunk, training, classified_size, outputs.classifier_batch_norm)
 
@@ -130,11 +130,13 @@ def _build(module: ModuleType, stages: dict[int, str], params: Params, synchroni
 def _with_imagenet(module: ModuleType, shape: tuple[int, int, int], params: Params) -> keras.Model:
     if module.CHANNELS is None:
         what = f"there are no ImageNet weights for {params.model_type!r}"
-        raise UserError(f"warm_start_from is 'imagenet', but {what}; set it to null, or to a run or a weights file")
+        raise UserError(f"warm_start_from is 'imagenet', but {what}; set it to null, a run, or a weights file")
     try:
         return module.build(shape, params, weights="imagenet")
     except ValueError:  # the images are too small
         raise
-    except Exception as error:  # Keras lets through whatever its downloader raises
-        remedy = "download the file elsewhere and give its path as warm_start_from"
-        raise UserError(f"the ImageNet weights of {params.model_type} cannot be had ({error}); {remedy}") from error
+    except Exception as error:  # Keras's downloader may raise anything
+        remedy = "download the file on another machine and set warm_start_from to its path"
+        raise UserError(
+            f"the ImageNet weights of {params.model_type} cannot be downloaded ({error}); {remedy}"
+        ) from error

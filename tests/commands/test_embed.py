@@ -123,16 +123,16 @@ def test_image_root_and_checkpoint_by_name(dataset, words, tmp_path, capsys):
     [
         (
             ["--flip_augment"],
-            "--flip_augment: images get 2 embeddings each; say how they become one: --aggregator mean",
+            "--flip_augment: each image gets 2 embeddings; choose how to combine them: --aggregator mean",
         ),
-        (["--crop_augment", "five"], "--crop_augment five: images get 5 embeddings each"),
-        (["--crop_augment", "center", "--aggregator", "mean"], "there is nothing to combine; drop it"),
-        (["--aggregator", "normalized_mean"], "there is nothing to combine; drop it"),
+        (["--crop_augment", "five"], "--crop_augment five: each image gets 5 embeddings"),
+        (["--crop_augment", "center", "--aggregator", "mean"], "there is nothing to combine; drop --aggregator"),
+        (["--aggregator", "normalized_mean"], "there is nothing to combine; drop --aggregator"),
         (["--crop_augment", "avgpool", "--set", "pooling=flatten"], "pooling 'flatten'"),
-        (["--shard", "4/3"], "--shard 4/3: it must be i/n with i from 1 to n"),
+        (["--shard", "4/3"], "--shard 4/3 is invalid; use i/n with i from 1 to n"),
         (["--shard", "1/31"], "has only 30 images; use fewer shards"),
         (["--dataset", "a.jpg", "b.jpg", "c.jpg"], "2 more follow, the first is b.jpg; put a pattern in quotes"),
-        (["--flip"], "--flip_augment: images get 2"),
+        (["--flip"], "--flip_augment: each image gets 2"),
         (["--frip"], "unrecognized arguments: --frip"),
         (["--batch_size", "0"], "--batch_size: 0: it must be a whole number of at least 1"),
         (["--filename", "no/such/folder/o.h5"], "does not exist; make it first"),
@@ -152,10 +152,10 @@ def test_refusals(words, tmp_path, capsys, more, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("RUN/params.json", "the ending must be .h5, .hdf5, .npy, .csv, which says what is written"),
-        ("RUN/checkpoints/ckpt-4.index", "the ending must be .h5, .hdf5, .npy, .csv, which says what is written"),
-        ("DATA/images/id 0/0.jpg", "the ending must be .h5, .hdf5, .npy, .csv, which says what is written"),
-        ("DATA/train.csv", "it is there and is no CSV file of embeddings; name another, or remove it first"),
+        ("RUN/params.json", "unknown ending; use one of .h5, .hdf5, .npy, .csv"),
+        ("RUN/checkpoints/ckpt-4.index", "unknown ending; use one of .h5, .hdf5, .npy, .csv"),
+        ("DATA/images/id 0/0.jpg", "unknown ending; use one of .h5, .hdf5, .npy, .csv"),
+        ("DATA/train.csv", "it exists and is not a CSV file of embeddings; choose another name, or remove it first"),
     ],
 )
 @pytest.mark.parametrize("merging", [False, True])
@@ -176,7 +176,9 @@ def test_a_disk_that_is_too_small_is_found_before_anything_is_embedded(words, tm
     monkeypatch.setattr("model.embedding.job._embed_rest", lambda *_, **__: pytest.fail("it was embedded"))
     assert exit_code(lambda: main([*words, "--quiet"])) == 2
     error = capsys.readouterr().err
-    assert re.fullmatch(rf"error: cannot write {out}: embedding takes 0\.1 MB there, and 0\.1 MB are free\n", error)
+    assert re.fullmatch(
+        rf"error: cannot write {out}: embedding needs 0\.1 MB of disk space .* only 0\.1 MB are free; .*\n", error
+    )
 
 
 def test_the_error_for_a_nan_in_an_embedding_names_the_image(words, tmp_path, capsys, monkeypatch):
@@ -184,7 +186,7 @@ def test_the_error_for_a_nan_in_an_embedding_names_the_image(words, tmp_path, ca
     vectors[4, 0, 2] = np.nan
     monkeypatch.setattr(Embedder, "batches", lambda *_, **__: iter([vectors]))
     assert exit_code(lambda: main(words)) == 2
-    assert "the embedding of images/id 0/4.jpg is not finite" in capsys.readouterr().err
+    assert "the embedding of images/id 0/4.jpg is NaN or infinite" in capsys.readouterr().err
     assert not (tmp_path / "o.h5").exists()
 
 

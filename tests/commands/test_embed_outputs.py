@@ -104,8 +104,8 @@ def test_shards_are_merged_into_other_forms(words, tmp_path, ending):
 @pytest.mark.parametrize(
     ("name", "more", "message"),
     [
-        ("o.bin", [], "the ending must be .h5, .hdf5, .npy, .csv"),
-        ("o", [], "the ending must be .h5, .hdf5, .npy, .csv"),
+        ("o.bin", [], "unknown ending; use one of .h5, .hdf5, .npy, .csv"),
+        ("o", [], "unknown ending; use one of .h5, .hdf5, .npy, .csv"),
         ("o.csv", ["--float16"], "numbers in a CSV file have no precision"),
         ("o.npy", ["--shard", "1/2"], "shards are HDF5 files (.h5); embed.py merge makes a NumPy file of them"),
         ("o.csv", ["--shard", "1/2"], "shards are HDF5 files (.h5); embed.py merge makes a CSV file of them"),

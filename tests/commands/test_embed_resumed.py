@@ -63,9 +63,9 @@ def test_interrupted_and_given_again(trained, long_list, tmp_path, whole, capsys
         assert process.returncode == 128 + number
         assert "Traceback" not in error
         assert f"stopped by {number.name}: " in said
-        assert "the same command goes on after them" in said
+        assert "run the same command again to resume" in said
     assert main(words(trained, long_list, out)) == 0
-    assert "of 1,000 images are embedded already: going on after them" in capsys.readouterr().out
+    assert "of 1,000 images are already embedded" in capsys.readouterr().out
     assert out.read_bytes() == whole
     assert [file.name for file in tmp_path.iterdir()] == ["o.h5"]
 
@@ -127,7 +127,7 @@ def test_another_origin_starts_from_scratch(trained, dataset, tmp_path, capsys):
         ([], ("tensorflow.config.get_visible_devices", lambda kind: ["GPU:0"]), "kind of device"),
     ):
         begun(*more, changed=changed)
-        assert f"embeddings of an earlier run are dropped: they are of another {what}\n" in begun()
+        assert f"starting from scratch, without the embeddings of an earlier run: they have another {what}\n" in begun()
     without_effect = {"learning_rate": 0.5, "train_iterations": 9, "best_metric": "x/map", "check_images": "off"}
     assert "1 of 30 images are embedded already" in begun(*setting(**without_effect))
     begun("--checkpoint", "ckpt-0")

@@ -60,7 +60,7 @@ def test_how_a_shard_is_named():
     assert parse_shard("2/3") == Shard(2, 3)
     assert parse_shard("0/3") == Shard(3, 3)
     for text in ("", "2", "/", "4/3", "-1/3", "1/0", "0/0", "a/3", "1/3/5", "1.5/3"):
-        with pytest.raises(UserError, match="it must be i/n"):
+        with pytest.raises(UserError, match="use i/n"):
             parse_shard(text)
 
 
@@ -75,9 +75,9 @@ def test_parts_that_make_no_whole(embed, thirds, tmp_path, capsys):
     out, other = tmp_path / "o.h5", tmp_path / "other.h5"
     assert "shard 2/3 is missing" in refused(capsys, out, thirds[0], thirds[2])
     embed(other, "--shard", "2/3", *AUGMENTED)
-    assert "are both shard 2/3; give it once" in refused(capsys, out, *thirds, other)
+    assert "are both shard 2/3; give only one of them" in refused(capsys, out, *thirds, other)
     embed(other, *AUGMENTED)
-    assert f"{other}: it is no shard" in refused(capsys, out, thirds[0], other, thirds[2])
+    assert f"{other} holds the embeddings of a whole list" in refused(capsys, out, thirds[0], other, thirds[2])
     for words, csv, what in (
         ((*AUGMENTED, "--checkpoint", "ckpt-2"), "test.csv", "checkpoint"),
         (AUGMENTED, "query.csv", "list of images"),
@@ -88,7 +88,9 @@ def test_parts_that_make_no_whole(embed, thirds, tmp_path, capsys):
         (("--flip_augment", "--aggregator", "mean"), "test.csv", "precision"),
     ):
         embed(other, "--shard", "2/3", *words, csv=csv)
-        assert f"do not belong together: another {what}" in refused(capsys, out, thirds[0], other, thirds[2])
+        assert f"do not belong together: they differ in their {what}" in refused(
+            capsys, out, thirds[0], other, thirds[2]
+        )
     embed(other, "--shard", "2/3", *AUGMENTED, "--set", "learning_rate=0.5")  # no embedding depends on it
     assert merge(tmp_path / "whole.h5", thirds[0], other, thirds[2]) == 0
     embed(other, "--shard", "2/5", *AUGMENTED)
@@ -99,7 +101,7 @@ def test_parts_that_make_no_whole(embed, thirds, tmp_path, capsys):
 def test_damaged_parts(thirds, tmp_path, capsys):
     out, bad = tmp_path / "o.h5", tmp_path / "bad.h5"
     bad.write_bytes(Path(thirds[1]).read_bytes()[:-50])
-    assert f"{bad}: not a whole HDF5 file" in refused(capsys, out, thirds[0], bad, thirds[2])
+    assert f"{bad}: not a complete HDF5 file" in refused(capsys, out, thirds[0], bad, thirds[2])
     assert "No such file" in refused(capsys, out, thirds[0], tmp_path / "nowhere.h5")
     shutil.copy(thirds[1], bad)
     with h5py.File(bad, "r+") as file:

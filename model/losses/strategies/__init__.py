@@ -1,13 +1,18 @@
-"""Triplet strategies, one module each.
+"""Triplet strategies, one module each. The module's name is the value of the parameter `triplet_strategy`.
 
-A module here is one strategy. It defines
+A module defines
 
     terms(chunk, margin, options) -> Terms
 
-with `chunk` (losses/chunks.py) the distances of some anchors to all images, `margin` (losses/margins.py) the cost of a
-triple with its slope, and `options` the rest of the settings (losses/terms.py). An anchor without a negative has its
-nearest one at infinity: see `chunk.valid`. What a strategy gives back are sums and counts per anchor, so that chunks,
-and the parts of a batch that is spread over several devices, add up to the loss of the whole batch; and the gradient by
-the distances, in closed form, so that nothing larger than (chunk, batch) is ever kept. The mathematics is in
-docs/losses.md.
+`chunk` (losses/chunks.py) has the distances from some anchors to all images, `margin` (losses/margins.py) gives the
+loss of a triplet and its slope, and `options` holds further settings (losses/terms.py). The nearest negative of an
+anchor without negatives is at infinity: see `chunk.valid`.
+
+A strategy returns sums and counts per anchor: added up over the chunks, and over the devices that share a batch, they
+give the loss of the whole batch. It also returns the gradient by the distances in closed form, so nothing larger than
+(chunk, batch) is kept. docs/losses.md has the mathematics.
+
+    >>> from runtime import plugins
+    >>> plugins.choices("model.losses.strategies")[:4]
+    ['basic', 'batch_all', 'batch_hard', 'batch_sample']
 """

@@ -1,11 +1,11 @@
 """Hard-aware point-to-set distances (Yu et al., Hard-Aware Point-to-Set Deep Metric for Person Re-identification).
 
-The distance from an anchor to a set of points is a mean over the set that favours the hard points: far positives, near
-negatives. The weights are a softmax of scores s(d). So
+The distance from an anchor to a set of points is a weighted mean over the set, with more weight on the hard points: far
+positives and near negatives. The weights are a softmax of scores s(d):
 
-    S = sum_j w_j d_j,  w = softmax(s(d)),  dS/dd_j = w_j (1 + s'(d_j) (d_j - S)),
+    S = sum_j w_j d_j,  w = softmax(s(d)),  dS/dd_j = w_j (1 + s'(d_j) (d_j - S)).
 
-in which no sum of tiny powers can vanish.
+In this form, no sum of tiny powers can vanish.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ Scores = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor | float]]
 
 
 def point_to_set_terms(chunk: Chunk, margin: Margin, positive_scores: Scores, negative_scores: Scores) -> Terms:
-    """One term per anchor that has a positive and a negative: f(S of its positives - S of its negatives).
+    """One term per anchor with a positive and a negative: f(S of its positives - S of its negatives).
 
     Args:
         chunk: A anchors.
-        margin: what a triple costs.
-        positive_scores, negative_scores: distances -> (s, s'), elementwise.
+        margin: the loss of a triplet.
+        positive_scores, negative_scores: distances -> (s, s'), element by element.
     """
     valid = tf.cast(chunk.valid, tf.float32)
     to_positives, positive_gradient = _distance_to_set(chunk.distances, chunk.positives, positive_scores)

@@ -1,4 +1,4 @@
-"""What the semi-hard strategies share: a negative for each (anchor, positive), the nearest beyond the positive."""
+"""Semi-hard mining: each (anchor, positive) with the nearest negative beyond the positive."""
 
 import tensorflow as tf
 
@@ -12,8 +12,8 @@ def semi_hard_terms(chunk: Chunk, margin: Margin, *, else_farthest: bool) -> Ter
 
     Args:
         chunk: A anchors.
-        margin: what a triple costs.
-        else_farthest: take the farthest negative where none is beyond the positive, instead of leaving the pair out.
+        margin: the loss of a triplet.
+        else_farthest: if no negative is beyond the positive, take the farthest negative instead of skipping the pair.
     """
     infinity = float("inf")
     if else_farthest:

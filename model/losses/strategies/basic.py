@@ -1,4 +1,4 @@
-"""Given triples: rows 3t, 3t + 1 and 3t + 2 are an anchor, its positive and its negative (`sampling: "triplets"`)."""
+"""Fixed triplets: rows 3t, 3t + 1 and 3t + 2 are an anchor, its positive and its negative (`sampling: "triplets"`)."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""All triples of the batch, averaged over those with a loss, or over all (Hermans et al., section 2, equation 6)."""
+"""All triplets of the batch, averaged over those with a loss above 0 or over all (Hermans et al., section 2, eq. 6)."""
 
 import tensorflow as tf
 
@@ -8,11 +8,11 @@ from model.losses.terms import Options, Terms
 
 
 def terms(chunk: Chunk, margin: Margin, options: Options) -> Terms:
-    """One term per (anchor, positive, negative), the anchor's r-th positives together."""
+    """One term per (anchor, positive, negative); the r-th positives of all anchors are computed together."""
 
     def add(r: tf.Tensor, total: tf.Tensor, active: tf.Tensor, gradient: tf.Tensor) -> tuple[tf.Tensor, ...]:
         positive, found = chunk.positive(r)
-        # Minus infinity, which costs nothing, where there is no such positive; `apart` does it for no negative.
+        # Minus infinity has loss 0: here if there is no r-th positive, in `apart` if the image is no negative.
         reach = tf.where(found, chunk.distance_to(positive) + margin.shift, -float("inf"))  # (A,)
         value, slope, above = margin.shifted(reach[:, None] - chunk.apart)  # (A, N)
         if margin.signed and options.batch_all_mean == "active":

@@ -8,7 +8,7 @@ from model.losses.terms import Options, Terms, evenly
 
 
 def terms(chunk: Chunk, margin: Margin, options: Options) -> Terms:
-    """One term per anchor that has a positive and a negative."""
+    """One term per anchor with a positive and a negative."""
     valid = tf.cast(chunk.valid, tf.float32)
     farthest = chunk.farthest_positive
     nearest = tf.where(chunk.valid, chunk.nearest_negative, 0.0)

@@ -8,7 +8,7 @@ from model.losses.terms import Options, Terms
 
 
 def terms(chunk: Chunk, margin: Margin, options: Options) -> Terms:
-    """One term per anchor that has a positive and a negative; each of them is equally likely."""
+    """One term per anchor with a positive and a negative, each drawn with equal probability."""
     random = tf.gather(options.random, chunk.rows)  # (A, 2)
 
     def draw(number: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,6 @@
 """Each (anchor, positive) with the nearest negative beyond the positive (Schroff et al., FaceNet, section 3.2).
 
-Pairs without any such negative are left out: all their negatives are hard, nearer than the positive.
+Pairs without such a negative are skipped: all their negatives are hard, nearer than the positive.
 """
 
 from model.losses.chunks import Chunk
@@ -10,5 +10,5 @@ from model.losses.terms import Options, Terms
 
 
 def terms(chunk: Chunk, margin: Margin, options: Options) -> Terms:
-    """One term per (anchor, positive) that has a semi-hard negative."""
+    """One term per (anchor, positive) with a semi-hard negative."""
     return semi_hard_terms(chunk, margin, else_farthest=False)

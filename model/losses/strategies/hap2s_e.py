@@ -9,7 +9,7 @@ SIGMA = 0.5
 
 
 def terms(chunk: Chunk, margin: Margin, options: Options) -> Terms:
-    """One term per anchor that has a positive and a negative."""
+    """One term per anchor with a positive and a negative."""
     return point_to_set_terms(chunk, margin, _scores(1.0 / SIGMA), _scores(-1.0 / SIGMA))
 
 

@@ -11,7 +11,7 @@ POSITIVE_ALPHA, NEGATIVE_ALPHA = 10.0, -20.0
 
 
 def terms(chunk: Chunk, margin: Margin, options: Options) -> Terms:
-    """One term per anchor that has a positive and a negative."""
+    """One term per anchor with a positive and a negative."""
     return point_to_set_terms(chunk, margin, _scores(POSITIVE_ALPHA), _scores(NEGATIVE_ALPHA))
 
 

@@ -1,15 +1,19 @@
-"""Backbones: pixels to a feature map, one module per network.
+"""Backbones: pixels to a feature map, one module each. The module's name is the value of the parameter `model_type`.
 
-A module here is one backbone. It defines
+A module defines
 
-    CHANNELS                                    the image channels it needs: 3, or None for any
-    preprocess(pixels) -> pixels                float32 in 0 .. 255, scaled as its pretrained weights expect
-    build(image_shape, params) -> keras.Model   named "backbone", from such images (H, W, C) to features (h, w, F)
-    stages(params) -> {stage: layer}            for `backbone_stage`: the name of the layer with which each stage ends,
-                                                the last one that of the whole backbone
+    CHANNELS                                    the number of image channels it needs: 3, or None for any
+    preprocess(pixels) -> pixels                scales float32 pixels in 0 .. 255 as its pretrained weights expect
+    build(image_shape, params) -> keras.Model   named "backbone", from scaled pixels (H, W, C) to features (h, w, F)
+    stages(params) -> {stage: layer}            for `backbone_stage`: the name of each stage's last layer; the last
+                                                stage ends with the whole backbone
 
-and a backbone with ImageNet weights takes them by `build(..., weights="imagenet")`. One that knows
-`last_stride` defines
+A backbone with ImageNet weights loads them with `build(..., weights="imagenet")`. If it supports `last_stride`, it also
+defines
 
-    LAST_STRIDES = (1, 2)                       the values of it that it can be built with
+    LAST_STRIDES = (1, 2)                       the supported values
+
+    >>> from runtime import plugins
+    >>> plugins.choices("model.network.backbones")[-2:]
+    ['resnet_v1_101', 'resnet_v1_50']
 """

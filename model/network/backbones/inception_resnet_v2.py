@@ -13,7 +13,7 @@ def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def stages(params: Params) -> dict[int, str]:
-    """The ends of the three rows of Inception-ResNet blocks; the stem before them has no such features."""
+    """The ends of the three sequences of Inception-ResNet blocks. The stem before them is no stage."""
     return {3: "block35_10_ac", 4: "block17_20_ac", 5: "conv_7b_ac"}
 
 

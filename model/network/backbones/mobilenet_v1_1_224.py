@@ -1,4 +1,4 @@
-"""MobileNetV1 (Howard et al. 2017), width 1.0, with the weights that were trained on images of 224 x 224."""
+"""MobileNetV1 (Howard et al. 2017), width 1.0, with the weights trained on images of 224 x 224."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from model.network.backbones._stages import with_last_stride
 CHANNELS = 3
 LAST_STRIDES = (1, 2)
 
-# The last convolution with a stride. Keras pads for it by hand; for a stride of 1 that is a pixel all around.
+# The last strided convolution. Keras has a separate layer for its padding; a stride of 1 needs one pixel on every side.
 _WITHOUT_STRIDE: dict[str, dict[str, Any]] = {
     "conv_pad_12": {"padding": ((1, 1), (1, 1))},
     "conv_dw_12": {"strides": (1, 1)},
@@ -23,7 +23,7 @@ def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def stages(params: Params) -> dict[int, str]:
-    """Stage s ends with the last separable convolution of its size; the paper's table 1 has them in pairs of lines."""
+    """Stage s ends with the last separable convolution of its size (two lines each in the paper's table 1)."""
     ends = {1: 1, 2: 3, 3: 5, 4: 11, 5: 13}
     return {stage: f"conv_pw_{number}_relu" for stage, number in ends.items()}
 
@@ -31,7 +31,7 @@ def stages(params: Params) -> dict[int, str]:
 def build(image_shape: tuple[int, int, int], params: Params, weights: str | None = None) -> keras.Model:
     """(H, W, 3) -> (H / 32, W / 32, 1024), or with `last_stride: 1` twice as many rows and columns."""
     network = keras.applications.MobileNet(include_top=False, weights=None, input_shape=image_shape, name="backbone")
-    if weights:  # for some sizes of images, Keras has other weights
+    if weights:  # Keras has other weights for some image sizes
         trained = keras.applications.MobileNet(include_top=False, weights=weights, input_shape=(224, 224, 3))
         network.set_weights(trained.get_weights())
     return with_last_stride(network, params, _WITHOUT_STRIDE)

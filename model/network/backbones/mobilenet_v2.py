@@ -10,7 +10,7 @@ from model.network.backbones._stages import with_last_stride
 CHANNELS = 3
 LAST_STRIDES = (1, 2)
 
-# The last convolution with a stride. Keras pads for it by hand; for a stride of 1 that is a pixel all around.
+# The last strided convolution. Keras has a separate layer for its padding; a stride of 1 needs one pixel on every side.
 _WITHOUT_STRIDE: dict[str, dict[str, Any]] = {
     "block_13_pad": {"padding": ((1, 1), (1, 1))},
     "block_13_depthwise": {"strides": (1, 1)},
@@ -23,7 +23,7 @@ def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def stages(params: Params) -> dict[int, str]:
-    """Stage s ends with the last bottleneck of its size, before the next one expands it; the last, with the network."""
+    """Stage s ends with the last bottleneck of its size, before the next one expands it; the last ends the network."""
     return {1: "expanded_conv_project_BN", 2: "block_2_add", 3: "block_5_add", 4: "block_12_add", 5: "out_relu"}
 
 

@@ -9,7 +9,7 @@ __all__ = ["CHANNELS", "LAST_STRIDES", "build", "preprocess", "stages"]
 
 
 def stages(params: Params) -> dict[int, str]:
-    """As `resnet_stages` says."""
+    """See `resnet_stages`."""
     return resnet_stages(23)
 
 

@@ -1,8 +1,12 @@
-"""Heads: features to the embedding, one module each.
+"""Heads: a feature map to the embedding, one module each. The module's name is the value of the parameter `head`.
 
-A module here is one head. It defines `head(features, params)`, from a feature map (B, h, w, F) to the embedding (B, D),
-or to `HeadOutputs` where training looks at more than the embedding. The layer that makes the embedding, and all after
-it, compute in float32 whatever the precision of the backbone.
+A module defines `head(features, params)`, from a feature map (B, h, w, F) to the embedding (B, D), or to `HeadOutputs`
+if training uses more than the embedding. The layer that makes the embedding, and all later ones, compute in float32,
+whatever the precision of the backbone.
+
+    >>> from model.network.heads import cgd
+    >>> cgd.widths(embedding_size=512, descriptors=3)
+    [171, 171, 170]
 """
 
 from typing import NamedTuple
@@ -14,13 +18,13 @@ from model.network.heads._layers import GeneralizedMeanPooling2D, UnitLength
 
 
 class HeadOutputs(NamedTuple):
-    """What a head gives to those who look at it. Every layer with weights lies on the way to the embedding.
+    """The outputs of a head. The embedding must depend on every layer with weights.
 
     Attributes:
-        embedding: (B, D) float32, what the trained network gives: evaluated, compared, written to files.
-        triplet: (B, D) float32, what the triplet loss sees, and with it the memory, the centre loss and the log.
-        classified: (B, C) float32, what the classifier of the training identities sees.
-        classifier_batch_norm: whether the classifier begins with a batch norm of its own.
+        embedding: (B, D) float32, the output of the trained network.
+        triplet: (B, D) float32, the input of the triplet loss, and of the memory, the centre loss and the log.
+        classified: (B, C) float32, the input of the classifier of training identities.
+        classifier_batch_norm: whether the classifier begins with its own batch norm.
     """
 
     embedding: keras.KerasTensor
@@ -30,9 +34,9 @@ class HeadOutputs(NamedTuple):
 
 
 def pool(features: keras.KerasTensor, params: Params, dtype: str | None = None) -> keras.KerasTensor:
-    """A vector of the feature map, as `pooling` says: (B, h, w, F) -> (B, F) or, flattened, (B, h * w * F).
+    """The pooled feature map, by `pooling`: (B, h, w, F) -> (B, F) or, flattened, (B, h * w * F).
 
-    It is computed in `dtype`; None is that of the backbone. GeM is always float32.
+    It is computed in `dtype`; None is the backbone's dtype. GeM is always float32.
     """
     if params.pooling == "gem":
         return gem_pool(features, params, name="pool")
@@ -50,12 +54,12 @@ def gem_pool(features: keras.KerasTensor, params: Params, name: str) -> keras.Ke
 
 
 def embedding_layer(vector: keras.KerasTensor, params: Params) -> keras.KerasTensor:
-    """The linear layer that ends in the embedding: (B, F) -> (B, D) float32, orthogonal at the start."""
+    """The linear layer that makes the embedding: (B, F) -> (B, D) float32, with orthogonal initial weights."""
     return keras.layers.Dense(
         params.embedding_size, kernel_initializer="orthogonal", dtype="float32", name="embedding"
     )(vector)
 
 
 def normalize(vectors: keras.KerasTensor, name: str = "normalize") -> keras.KerasTensor:
-    """Each vector divided by its length; the zero vector stays, with a finite gradient: (B, D) -> (B, D) float32."""
+    """Each vector divided by its length; the zero vector stays, and has a finite gradient: (B, D) -> (B, D) float32."""
     return UnitLength(name=name)(vectors)

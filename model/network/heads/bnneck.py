@@ -1,8 +1,8 @@
-"""Batch norm between the losses (Luo et al., Bag of Tricks for Deep Person Re-identification, section 3.5).
+"""BNNeck: batch norm between the losses (Luo et al., Bag of Tricks for Deep Person Re-identification, section 3.5).
 
-The pooled features f_t are what the triplet and the centre loss see. Batch norm without a bias makes f_i of them: what
-the classifier sees, without a further batch norm, and the embedding. The paper compares f_i by the cosine: take
-`bnneck_normalize`, or `metric: "cosine"`, which then is the triplet loss's as well.
+The triplet loss and the centre loss see the pooled features f_t. Batch norm without a bias turns f_t into f_i. f_i is
+the embedding, and the input of the classifier, which has no further batch norm. The paper compares f_i by the cosine: use
+`bnneck_normalize`, or `metric: "cosine"`, which then also applies to the triplet loss.
 """
 
 import keras
@@ -13,17 +13,17 @@ from runtime.errors import UserError
 
 
 def head(features: keras.KerasTensor, params: Params) -> HeadOutputs:
-    """(B, h, w, F) -> (B, F), of which there must be `embedding_size`.
+    """(B, h, w, F) -> (B, F); F must be `embedding_size`.
 
     Raises:
-        UserError: when the pooled features are not as many.
+        UserError: when the number of pooled features is not `embedding_size`.
     """
     pooled = pool(features, params, dtype="float32")  # f_t
     width = pooled.shape[1]
     if width != params.embedding_size:
         raise UserError(
-            f"head {params.head!r} has no linear layer: its embedding is as wide as the pooled features, so that "
-            f"embedding_size must be {width} with this backbone and pooling, not {params.embedding_size}"
+            f"embedding_size is {params.embedding_size}, but head {params.head!r} has no linear layer: with this "
+            f"backbone and pooling, set embedding_size to {width}, the width of the pooled features"
         )
     normed = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, center=False, dtype="float32", name="bnneck")(
         pooled

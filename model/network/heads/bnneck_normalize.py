@@ -1,6 +1,6 @@
-"""The `bnneck` head with an embedding of length 1: by euclidean distance it ranks as f_i does by the cosine.
+"""The `bnneck` head with an embedding of length 1: its Euclidean distance ranks like the cosine distance of f_i.
 
-The triplet loss and the classifier see what they see with `bnneck`.
+The triplet loss and the classifier have the same inputs as with `bnneck`.
 """
 
 import keras

@@ -1,11 +1,11 @@
 """Several global descriptors in one embedding (Jun et al., Combination of Multiple Global Descriptors, section 3.1).
 
-Each letter of `descriptors` pools the features in its way, S by the mean (SPoC), M by the maximum (MAC), G by the
-generalised mean (GeM); a linear layer (without bias, except for `whitening`) reduces what comes of it, and its length
-is made 1. The embedding is these vectors in the order of the letters, again of length 1.
+Each letter of `descriptors` is one pooling of the features: S is the mean (SPoC), M the maximum (MAC), G the
+generalised mean (GeM). A linear layer (without bias, except for `whitening`) reduces the pooled vector, which is then
+divided by its length. The embedding is these vectors concatenated in the order of the letters, again with length 1.
 
-The classifier sees the first descriptor: as it is pooled, where it shapes the backbone alone (section 3.2), or, with
-`classified_descriptor: "reduced"`, after the linear layer, where it shapes that branch of the embedding as well.
+The classifier sees the first descriptor. By default it is the pooled vector, so the classifier trains only the backbone
+(section 3.2). With `classified_descriptor: "reduced"` it is the linear layer's output, which then learns as well.
 """
 
 import keras
@@ -16,16 +16,16 @@ from runtime.errors import UserError
 
 
 def head(features: keras.KerasTensor, params: Params) -> HeadOutputs:
-    """(B, h, w, F) -> (B, D), rows of length 1; classified are the (B, F) of the first descriptor, or its reduced ones.
+    """(B, h, w, F) -> (B, D), rows of length 1; `classified` is the first descriptor, pooled (B, F) or reduced.
 
     Raises:
-        UserError: when `embedding_size` has less than one dimension for each descriptor.
+        UserError: when `embedding_size` is smaller than the number of descriptors.
     """
     letters = params.descriptors
     if len(letters) > params.embedding_size:
         raise UserError(
-            f"head 'cgd': descriptors {letters!r} are {len(letters)}, but embedding_size is only "
-            f"{params.embedding_size}; give each at least one dimension"
+            f"head 'cgd': {letters!r} are {len(letters)} descriptors, but embedding_size is only "
+            f"{params.embedding_size}; each needs at least one dimension"
         )
     pooled = [_descriptor(features, params, letter, f"{n}_{letter}") for n, letter in enumerate(letters)]  # n x (B, F)
     reduced, branches = [], []
@@ -49,7 +49,7 @@ def head(features: keras.KerasTensor, params: Params) -> HeadOutputs:
 
 
 def widths(embedding_size: int, descriptors: int) -> list[int]:
-    """The dimensions of each descriptor: as equal as can be, the first ones take what is left over."""
+    """The dimensions of each descriptor: as equal as possible, the remainder going to the first ones."""
     each, rest = divmod(embedding_size, descriptors)
     return [each + 1] * rest + [each] * (descriptors - rest)
 

@@ -1,4 +1,4 @@
-"""GeM pooling whatever `pooling` says, one linear layer, length 1."""
+"""GeM pooling (whatever `pooling` is), one linear layer, length 1."""
 
 import keras
 

@@ -1,7 +1,7 @@
-"""The reference model of image ranking: convolutions of 1x1 keep the places, a dense layer weighs them.
+"""The reference model of image ranking: 1x1 convolutions keep the positions, and a dense layer weighs them.
 
-1x1 convolutions of 512 and 128 with ReLU, flattened, a dense layer of 1024 with swish, batch norm, one linear layer.
-As its layers are as many as there are places, it is bound to one `image_size`. `pooling` has no effect on it.
+1x1 convolutions to 512 and 128 channels with ReLU, flattening, a dense layer of 1024 with swish, batch norm, one linear
+layer. Its size depends on the number of positions, so it works for one `image_size` only. `pooling` has no effect.
 """
 
 import keras

@@ -171,11 +171,11 @@ def test_a_list_is_compared_row_by_row(written, manifest):
     with pytest.raises(UserError, match=r"row 30 has identity 'id 5', but .* has 'someone' there"):
         embeddings_of(written, dataclasses.replace(manifest, identities=other))
     fewer = manifest.select(np.delete(np.arange(30), 2))
-    with pytest.raises(UserError, match=r"30 embeddings, but .* lists 29 images; the first that differs: row 3"):
+    with pytest.raises(UserError, match=r"30 embeddings, but .* lists 29 images; the first difference: row 3"):
         embeddings_of(written, fewer)
     with h5py.File(written, "r+") as file:
         file.attrs["shard"] = "1/2"
-    with pytest.raises(UserError, match=r"it is shard 1/2: join all of them with embed.py merge"):
+    with pytest.raises(UserError, match=r"it is shard 1/2: join all shards with embed.py merge"):
         embeddings_of(written, fewer)
 
 
@@ -200,24 +200,30 @@ TEXT = h5py.string_dtype("utf-8")
     [
         (lambda file: file.unlink(), "No such file"),
         (lambda file: file.unlink() or file.mkdir(), "Is a directory"),
-        (lambda file: file.write_bytes(b""), "not a whole HDF5 file: empty, cut short, or of another form"),
-        (lambda file: file.write_bytes(b"not hdf5" * 99), "not a whole HDF5 file"),
-        (lambda file: file.write_bytes(file.read_bytes()[:-100]), "not a whole HDF5 file"),
-        (lambda file: file.write_bytes(file.read_bytes()[:200] + bytes(file.stat().st_size - 200)), "a damaged HDF5"),
-        (replaced("emb"), "no dataset 'emb' in it, but augmentation_types, identity, path"),
-        (replaced("emb", data=np.zeros(30)), r"'emb' is float64 of shape \(30,\); it must be numbers \(images, d"),
+        (lambda file: file.write_bytes(b""), r"not a complete HDF5 file \(empty, truncated, or another format\)"),
+        (lambda file: file.write_bytes(b"not hdf5" * 99), "not a complete HDF5 file"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-100]), "not a complete HDF5 file"),
+        (
+            lambda file: file.write_bytes(file.read_bytes()[:200] + bytes(file.stat().st_size - 200)),
+            "the HDF5 file is damaged",
+        ),
+        (replaced("emb"), r"no dataset 'emb' in it \(it has augmentation_types, identity, path\)"),
+        (
+            replaced("emb", data=np.zeros(30)),
+            r"'emb' is float64 of shape \(30,\); it must be numbers of shape \(images, d",
+        ),
         (replaced("emb", data=np.zeros((30, 1), "S3")), r"'emb' is \|S3 of shape \(30, 1\)"),
         (replaced("emb", data=np.zeros((0, 4))), r"'emb' is float64 of shape \(0, 4\)"),
         (replaced("emb", data=np.zeros((30, 0))), r"of shape \(30, 0\)"),
         (replaced("emb", data=h5py.Empty("f4")), "of shape None"),
         (replaced("emb", data=np.zeros((31, 4))), "31 embeddings, but 30 values of 'path'"),
         (replaced("identity", data=["a"] * 29, dtype=TEXT), "30 embeddings, but 29 values of 'identity'"),
-        (replaced("path", data=np.zeros(30)), "'path' is no list of strings"),
-        (replaced("emb_aug", data=np.zeros((1, 29, 4))), r"\(1, 29, 4\); beside the others it must be \(1, 30, 4\)"),
-        (replaced("emb_aug", data=np.zeros((2, 30, 4))), r"\(2, 30, 4\); beside the others it must be \(1, 30, 4\)"),
+        (replaced("path", data=np.zeros(30)), "'path' is not a list of strings"),
+        (replaced("emb_aug", data=np.zeros((1, 29, 4))), r"\(1, 29, 4\), but the other datasets require \(1, 30, 4\)"),
+        (replaced("emb_aug", data=np.zeros((2, 30, 4))), r"\(2, 30, 4\), but the other datasets require \(1, 30, 4\)"),
         (
             replaced("emb", data=np.where(np.arange(30)[:, None] == 6, np.nan, np.ones((30, 4)))),
-            r"the embedding of row 7 \(images/id 1/1.jpg\) is not finite",
+            r"the embedding in row 7 \(images/id 1/1.jpg\) is NaN or infinite",
         ),
     ],
 )

@@ -192,7 +192,7 @@ def test_mistakes_are_told_in_one_line(evaluated, files, tmp_path):
         ([files[0], broken], "broken.jpg: not a JPEG or PNG"),
         ([files[0], floats], r"image 1: pixels are float64 of shape \(8, 8, 3\)"),
         ([np.zeros((8, 8, 4), np.uint8)], r"image 0: .* \(H, W, 3\)"),
-        ([np.zeros((0, 8), np.uint8)], "without pixels"),
+        ([np.zeros((0, 8), np.uint8)], "the image has no pixels"),
         ([None], "image 0: a NoneType"),
     ):
         with pytest.raises(UserError, match=words):
@@ -226,7 +226,7 @@ def test_an_exported_model_gives_the_bits_of_its_run_and_no_other_file_opens(eva
         with pytest.raises(UserError, match=r"the network that model\.json describes"):
             load(out)
     (out / "model.json").write_text(json.dumps(described))
-    with pytest.raises(UserError, match="one checkpoint"):
+    with pytest.raises(UserError, match="only one checkpoint"):
         load(out, "best")
     with open(out / "model.keras", "ab") as file:
         file.write(b"more")

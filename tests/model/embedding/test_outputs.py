@@ -105,10 +105,12 @@ def test_what_is_replaced(tmp_path):
         ("o.npy", "o.csv", "o.h5"), (b"identity,path\n", b"a.jpg\n", b"1,2\n", b"\xff,1")
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match=f"{name}: it is there and is no"):
+        with pytest.raises(UserError, match=f"{name}: it exists and is not a"):
             check_filename(tmp_path / name)
     paths_file(tmp_path / "other.npy").write_text("notes")
-    with pytest.raises(UserError, match=r"other.paths.txt is there without it; name another, or remove that first"):
+    with pytest.raises(
+        UserError, match=r"other.paths.txt exists without it and would be overwritten; choose another name"
+    ):
         check_filename(tmp_path / "other.npy")
     (tmp_path / ".other.npy.partial").touch()  # of a process that was killed
     check_filename(tmp_path / "other.npy")
@@ -116,5 +118,5 @@ def test_what_is_replaced(tmp_path):
 
 def test_a_path_with_a_line_break(tmp_path):
     check_contents(tmp_path / "o.csv", ["a\nb.jpg"])
-    with pytest.raises(UserError, match=r"'a\\nb.jpg': a path with a line break cannot stand in .*o.paths.txt"):
+    with pytest.raises(UserError, match=r"'a\\nb.jpg': the path has a line break, which .*o.paths.txt cannot hold"):
         check_contents(tmp_path / "o.npy", ["a\nb.jpg"])

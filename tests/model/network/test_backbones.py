@@ -182,8 +182,11 @@ def test_checkpoints_of_other_stages(name, stage, side, tmp_path):
             "last_stride 1 has no effect with",
         ),
         ({"model_type": "resnet_v1_50", "backbone_stage": 1, "last_stride": 1}, "backbone_stage 1, which ends before"),
-        ({"model_type": "basic", "last_stride": 1}, "last_stride is 1, but 'basic' has no such option; .*resnet_v1_50"),
-        ({"model_type": "inception_resnet_v2", "last_stride": 1}, "'inception_resnet_v2' has no such option"),
+        (
+            {"model_type": "basic", "last_stride": 1},
+            "last_stride is 1, but 'basic' does not support it; .*resnet_v1_50",
+        ),
+        ({"model_type": "inception_resnet_v2", "last_stride": 1}, "'inception_resnet_v2' does not support it"),
     ],
 )
 def test_stages_and_strides_that_cannot_be(values, message):

@@ -162,7 +162,7 @@ def test_weights_beside_the_embedding_are_refused(monkeypatch):
         return HeadOutputs(embedding, triplet=keras.layers.Dense(4)(pooled), classified=embedding)
 
     monkeypatch.setattr("model.network.heads.direct.head", head)
-    with pytest.raises(ValueError, match="weights that are not on the way to the embedding"):
+    with pytest.raises(ValueError, match="weights that do not affect the embedding"):
         build_network(params_of(num_channels=[4, 8]))
 
 

@@ -1,4 +1,10 @@
-"""A small plain convnet to train from scratch: per block 3x3 convolution, batch norm, ReLU, 2x2 max pooling."""
+"""A small convnet to train from scratch: each block has a 3x3 convolution, batch norm, ReLU and 2x2 max pooling.
+
+>>> from model.configuration.params import Params
+>>> from model.network.backbones import basic
+>>> basic.build((64, 64, 3), Params(dataset="photos", num_channels=[16, 32])).output_shape
+(None, 16, 16, 32)
+"""
 
 import keras
 
@@ -13,7 +19,7 @@ def preprocess(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def stages(params: Params) -> dict[int, str]:
-    """Stage s is the s-th block, with the pooling at its end."""
+    """Stage s is the s-th block, including its pooling."""
     return {block + 1: f"pool_{block}" for block in range(len(_channels(params)))}
 
 
@@ -21,7 +27,7 @@ def build(image_shape: tuple[int, int, int], params: Params) -> keras.Model:
     """(H, W, C) -> (H / 2^blocks, W / 2^blocks, channels of the last block), sides rounded up."""
     inputs = x = keras.Input(image_shape)
     for block, width in enumerate(_channels(params)):
-        # Batch norm has a bias of its own.
+        # Batch norm has its own bias.
         x = keras.layers.Conv2D(width, 3, padding="same", use_bias=not params.use_batch_norm, name=f"conv_{block}")(x)
         if params.use_batch_norm:
             x = keras.layers.BatchNormalization(momentum=params.bn_momentum, name=f"batch_norm_{block}")(x)
