@@ -1,4 +1,4 @@
-"""How far an exported model is from the run's network, computed in float32."""
+"""Differences between an exported model and the run's network, computed in float32."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,29 +26,29 @@ class Comparison:
 
     @property
     def largest_difference(self) -> float:
-        """Of a coordinate, over the images that are compared; NaN if a coordinate is."""
+        """The largest difference of a coordinate, over the compared images; NaN if a coordinate is."""
         rows = self.sample.compared
         return float(np.abs(self.of_run[rows] - self.of_export[rows]).max())
 
     @property
     def embedding_length(self) -> float:
-        """Mean over these images, of the run's embeddings."""
+        """The mean length of the run's embeddings of these images."""
         return float(np.linalg.norm(self.of_run[self.sample.compared], axis=1).mean())
 
     @property
     def relative_difference(self) -> float:
-        """The largest difference, divided by the mean length where that is above 1: what the limit is for."""
+        """The largest difference, divided by the mean length if that is above 1. The limit applies to this number."""
         return self.largest_difference / max(1.0, self.embedding_length)
 
     def describe(self) -> str:
-        """The difference in words, with the number that the limit is for."""
+        """The difference in words, including the number to which the limit applies."""
         text = f"{self.largest_difference:.2g}"
         if self.embedding_length > 1:
             text += f", {self.relative_difference:.2g} of the mean embedding length {self.embedding_length:.3g}"
         return text
 
     def check(self) -> Check:
-        """All of it, for model.json."""
+        """The comparison, for model.json."""
         recall, sample = None, self.sample
         if sample.recall and sample.set:
             both = [sample.recall(embeddings) for embeddings in (self.of_run, self.of_export)]
@@ -62,10 +62,10 @@ class Comparison:
 
 
 def compare(run: Run, exported: Run, sample: Sample, params: Params) -> Comparison:
-    """Embeds the images of a sample with both.
+    """Embeds the images of a sample with the run's network and the exported model.
 
     Raises:
-        UserError: when an image cannot be decoded; names it.
+        UserError: for an image that cannot be decoded; names it.
     """
     progress = Progress("compared", len(sample.files), "images")
     pairs = []

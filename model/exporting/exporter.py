@@ -1,4 +1,4 @@
-"""Writes an exported model: the file, compared with the run, then what describes it."""
+"""Writes an exported model: the file, the comparison with the run, then model.json and the card."""
 
 import os
 import platform
@@ -41,20 +41,20 @@ _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "tf2onnx", "onnx"
 
 
 class DifferenceError(UserError):
-    """The exported model gives other embeddings than the run."""
+    """The exported model's embeddings differ too much from the run's."""
 
     code = 1
 
 
 def export(request: Request, folder: Path) -> int:
-    """Exports the network of a run into an empty folder, and prints what was seen; gives the model's size in bytes.
+    """Exports the network of a run into an empty folder and prints the comparison; returns the model's size in bytes.
 
     Raises:
-        DifferenceError: when the exported model is too far from the run.
-        UserError: when the network cannot be converted, or something cannot be read or written.
+        DifferenceError: when the exported model differs too much from the run.
+        UserError: when the network cannot be converted, or a file cannot be read or written.
     """
     params, module = request.params.model_copy(update={"precision": "float32"}), request.module
-    tf.config.experimental.enable_tensor_float_32_execution(False)  # or a GPU would round more than the limit allows
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # with it, a GPU rounds more than the limit allows
     embedder = _restore(request, params)
     shape = embedder.model.input_shape
     quantized = f", {request.quantize}" if request.quantize else ""
@@ -85,19 +85,19 @@ def _restore(request: Request, params: Params) -> Embedder:
     model = build_embedder(params)
     restore_model(request.checkpoint, model)
     embedder = Embedder(model, params)
-    embedder.warm_up(1)  # Keras converts no network that was never called
+    embedder.warm_up(1)  # Keras converts only networks that have been called
     return embedder
 
 
 def _attempt(request: Request, function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function of a converter or a runtime: what it prints is dropped, an error of any kind is one line."""
+    """Calls a function of a converter or a runtime, without its output; an error of any kind becomes one line."""
     with quiet(1, 2):
         try:
             return function(*args)
         except UserError:
             raise
         except Exception as error:
-            if isinstance(error, OSError) and error.errno:  # a full disk
+            if isinstance(error, OSError) and error.errno:  # such as a full disk
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
@@ -106,7 +106,7 @@ def _attempt(request: Request, function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _calibration_images(request: Request) -> np.ndarray:
-    """Training images, or where the run's data set is not used, the sample's: (n, H, W, C) uint8."""
+    """Training images, or the sample's if --images is given: (n, H, W, C) uint8."""
     sample, params = request.sample, request.params
     files, orientations = [sample.files[row] for row in sample.compared], sample.orientations[sample.compared]
     if not request.images_given:
@@ -116,28 +116,28 @@ def _calibration_images(request: Request) -> np.ndarray:
 
 
 def _judge(request: Request, comparison: Comparison) -> Check:
-    """Prints what the comparison gave; raises a DifferenceError for too large a difference, except for int8."""
+    """Prints the comparison; raises a DifferenceError if the difference is too large, except for int8."""
     sample, limited = comparison.sample, request.quantize != "int8"
     print(
-        f"largest difference of a coordinate from the run's network in float32, over {len(sample.compared)} images "
-        f"({sample.source}): {comparison.describe()}" + (f" (limit {LIMIT:g})" if limited else "")
+        f"compared with the run's network in float32, over {len(sample.compared)} images ({sample.source}): largest "
+        f"difference of a coordinate {comparison.describe()}" + (f" (limit {LIMIT:g})" if limited else "")
     )
     if limited and not comparison.relative_difference <= LIMIT:  # also where it is NaN
         raise DifferenceError(
             f"--format {request.format}: its embeddings differ from the run's by {comparison.describe()}; the limit "
-            f"is {LIMIT:g}, so nothing was written: choose another --format or --quantize"
+            f"is {LIMIT:g}, so nothing was written; choose another --format or --quantize"
         )
     check = comparison.check()
     if recall := check.recall:
         print(
-            f"Recall@1 over {recall.images:,} images ({sample.source}): {recall.run:.2%} by the run's network, "
-            f"{recall.exported:.2%} as exported"
+            f"Recall@1 over {recall.images:,} images ({sample.source}): {recall.run:.2%} for the run's network, "
+            f"{recall.exported:.2%} for the exported model"
         )
     return check
 
 
 def _compare_precisions(request: Request, comparison: Comparison) -> str | None:
-    """Prints and gives how far the run's own arithmetic is from float32; None where it is float32."""
+    """Prints and returns a sentence on how far the run's own precision is from float32; None if it is float32."""
     if request.params.precision == "float32":
         return None
     sample = comparison.sample
@@ -145,8 +145,8 @@ def _compare_precisions(request: Request, comparison: Comparison) -> str | None:
     embeddings = comparison.of_run.copy()
     embeddings[sample.compared] = _restore(request, request.params).embed(files, orientations)
     sentence = (
-        f"The run itself computes in {request.params.precision}, so its embeddings differ from those of its network "
-        f"in float32: on the same images by up to {replace(comparison, of_export=embeddings).describe()}."
+        f"The run itself computes in {request.params.precision}, so its embeddings differ from those in float32: on "
+        f"the same images by up to {replace(comparison, of_export=embeddings).describe()}."
     )
     print(sentence)
     return sentence
@@ -154,7 +154,9 @@ def _compare_precisions(request: Request, comparison: Comparison) -> str | None:
 
 def _describe(request: Request, check: Check, path: Path, shape: tuple[Any, ...]) -> ExportedModel:
     params, run = request.params, request.run
-    recorded = params.model_copy(update={"dataset": run.load_trained_params().dataset})  # not a copy that --set names
+    recorded = params.model_copy(
+        update={"dataset": run.load_trained_params().dataset}
+    )  # not the copy that --set may name
     results = results_of(run, recorded, request.checkpoint)
     data = _describe_data(params)
     record = read_json(run.resolved_json) if run.resolved_json.is_file() else {}
@@ -187,7 +189,7 @@ def _describe(request: Request, check: Check, path: Path, shape: tuple[Any, ...]
 
 
 def _describe_data(params: Params) -> dict[str, Any] | None:
-    """What dataset.json says; None where it is not there."""
+    """The content of dataset.json; None if there is none."""
     try:
         info = read_json(open_prepared(params.dataset).folder / "dataset.json")
     except UserError:

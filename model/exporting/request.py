@@ -1,4 +1,4 @@
-"""What export.py is asked for, checked before TensorFlow is loaded."""
+"""The request of export.py, checked before TensorFlow is loaded."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from runtime.json_files import read_json
 
 FORMATS = "model.exporting.formats"
 CARD = "model_card.md"
-LIMIT = 1e-3  # of the difference from the run, divided by the mean embedding length where that is above 1
-_OF_FILE_BROWSERS = {".DS_Store", ".directory", "Thumbs.db", "desktop.ini"}
+LIMIT = 1e-3  # for the difference from the run, divided by the mean embedding length if that is above 1
+_FILE_BROWSERS_FILES = {".DS_Store", ".directory", "Thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Request:
         format, module: the name of the format, and its module.
         quantize: "float16", "int8" or None.
         out: the folder to write.
-        sample: images to compare by.
-        images_given: whether --images named them.
+        sample: images for the comparison.
+        images_given: whether they come from --images.
     """
 
     run: RunFolder
@@ -55,23 +55,23 @@ def check_request(
     out: Path,
     images: str | None,
 ) -> Request:
-    """Checks all that can be checked without TensorFlow.
+    """The request, after all checks that need no TensorFlow.
 
     Args:
         run: the run.
         overrides: `key=value` of --set.
-        checkpoint: its name; None is the best, or the latest where nothing has been evaluated.
+        checkpoint: its name; None is the best, or the latest if nothing has been evaluated.
         format, quantize, out: see `Request`.
-        images: a list of images to compare by; None for those of the run's data set.
+        images: a list of images for the comparison; None for those of the run's data set.
 
     Raises:
-        UserError: for a run, checkpoint or image that is not there, a package that is missing, a format that is not
-            quantized, or an `out` that holds something else.
+        UserError: for a missing run, checkpoint, image or package, a format that cannot be quantized, or an `out` that
+            holds other files.
     """
     module = load_format(format)
     if quantize and quantize not in module.QUANTIZE:
         able = [name for name in plugins.choices(FORMATS) if quantize in load_format(name).QUANTIZE]
-        raise UserError(f"--quantize {quantize}: not for --format {format}; it is for {' and '.join(able)}")
+        raise UserError(f"--quantize {quantize} is not available for --format {format}, only for {' and '.join(able)}")
     if missing := [name for name in module.PACKAGES if importlib.util.find_spec(name) is None]:
         names = ", ".join(name.replace("_", "-") for name in missing)
         raise UserError(f"--format {format} needs {names}: pip install -r requirements_export.txt")
@@ -87,19 +87,19 @@ def load_format(name: str) -> ModuleType:
 
 
 def check_out(out: Path) -> None:
-    """Raises a UserError for a folder that holds anything but an earlier export, or that somebody is in."""
+    """Raises a UserError if the folder holds anything but an earlier export, or contains the current folder."""
     if Path.cwd().is_relative_to(out.resolve()):
-        raise UserError(f"--out {out}: the current folder cannot be replaced; name another one, such as a folder in it")
+        raise UserError(f"--out {out}: the current folder cannot be replaced; name another, such as a new folder in it")
     if not out.exists():
         return
     if not out.is_dir():
         raise UserError(f"--out {out}: it is a file; name a folder")
-    names = {entry.name for entry in out.iterdir()} - _OF_FILE_BROWSERS
+    names = {entry.name for entry in out.iterdir()} - _FILE_BROWSERS_FILES
     written = {NAME, CARD, *(load_format(name).FILE for name in plugins.choices(FORMATS))}
     if names and (others := sorted(names - written)):
-        raise UserError(f"--out {out}: there is {others[0]} in it; name a new folder, or that of an earlier export")
+        raise UserError(f"--out {out}: it contains {others[0]}; name a new folder, or the folder of an earlier export")
     if names and not (NAME in names and _is_ours(read_json(out / NAME))):
-        raise UserError(f"--out {out}: its {NAME} is none of export.py's; name a new folder")
+        raise UserError(f"--out {out}: its {NAME} was not written by export.py; name a new folder")
 
 
 def _is_ours(values: object) -> bool:

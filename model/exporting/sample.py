@@ -1,4 +1,4 @@
-"""Real images by which an exported model is compared with its run."""
+"""Real images for comparing an exported model with its run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from model.metrics.ranking.retrieval import evaluate_retrieval, make_task
 from runtime.errors import UserError
 
 COMPARED = 100  # images whose coordinates are compared
-MOST = 2000  # images of a comparison of Recall@1
+MOST = 2000  # images for the comparison of Recall@1
 _SEED = 0
 
 
@@ -27,9 +27,9 @@ class Sample:
     Attributes:
         files: N paths.
         orientations: (N,) EXIF orientations.
-        source: where they are from, in words.
-        set: the evaluation set that they are of; None if they are of none with queries and gallery.
-        recall: embeddings (N, D) -> Recall@1; None where `set` is.
+        source: where they come from, in words.
+        set: their evaluation set; None if it has no queries and gallery.
+        recall: embeddings (N, D) -> Recall@1; None if `set` is None.
     """
 
     files: list[str]
@@ -40,15 +40,15 @@ class Sample:
 
     @property
     def compared(self) -> np.ndarray:
-        """The rows of those that are compared coordinate by coordinate."""
+        """The rows of the images that are compared coordinate by coordinate."""
         return _spread(len(self.files))
 
 
 def read_sample(params: Params, source: str | None) -> Sample:
-    """The images of `source` (as embed.py takes it), else of the run's evaluation sets, else of its training list.
+    """The images of `source` (as for embed.py), else of the run's evaluation sets, else of its training list.
 
     Raises:
-        UserError: when there are none, or they are broken.
+        UserError: when there are no images, or broken ones.
     """
     if source is not None:
         images = read_image_list(source)
@@ -57,7 +57,7 @@ def read_sample(params: Params, source: str | None) -> Sample:
     try:
         prepared = open_prepared(params.dataset)
     except UserError as error:
-        raise UserError(f"{error}; or name other images of that kind by --images") from error
+        raise UserError(f"{error}; or give other images of that kind with --images") from error
     kinds = load_kinds()
     found = [each for each in find_evaluation_sets(prepared.folder) if each.name in (params.eval_sets or [each.name])]
     for each in found:
@@ -78,7 +78,7 @@ def read_training_images(prepared: PreparedDataset, params: Params) -> CheckedIm
 
 
 def _retrieval_sample(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Sample:
-    """An evaluation set of one list, all against all, or of two, or some of its identities."""
+    """A retrieval set (one list, all against all, or queries and gallery), or some of its identities."""
     policy = (prepared.image_root, params.check_images, params.corrupt_images)
     parts = [load_images(file, *policy) for file in found.files]
     wanted = _identities_to_compare([part.manifest for part in parts])
@@ -88,7 +88,7 @@ def _retrieval_sample(found: EvaluationSet, prepared: PreparedDataset, params: P
     sides = [query] if gallery is query else [query, gallery]
     files = [file for side in sides for file in side.files()]
     if not files:
-        raise UserError(f"{found.files[0]}: no identity in it has a match; name images by --images")
+        raise UserError(f"{found.files[0]}: no identity in it has a match; give images with --images")
     orientations = np.concatenate([part.orientations[keep] for part, keep in zip(parts, rows, strict=True)])
     source = found.name
     if len(files) < sum(len(part) for part in parts):
@@ -96,7 +96,7 @@ def _retrieval_sample(found: EvaluationSet, prepared: PreparedDataset, params: P
     excluder = default_excluder(query, gallery)
     try:
         make_task(query, gallery, excluder)
-    except UserError:  # no query has a match that the protocol counts
+    except UserError:  # by the protocol, no query has a match
         return Sample(files, orientations, source)
 
     def recall(embeddings: np.ndarray) -> float:
@@ -107,7 +107,7 @@ def _retrieval_sample(found: EvaluationSet, prepared: PreparedDataset, params: P
 
 
 def _identities_to_compare(parts: list[Manifest]) -> np.ndarray:
-    """Identities with a match: all, or as many as fit into `MOST` images, drawn at random with a fixed seed."""
+    """Identities with a match: all, or as many as fit into `MOST` images, drawn with a fixed random seed."""
     identities, counts = np.unique(np.concatenate([part.identities for part in parts]), return_counts=True)
     matched = np.logical_and.reduce([np.isin(identities, part.identities) for part in parts]) & (counts > 1)
     identities, counts = identities[matched], counts[matched]

@@ -1,4 +1,4 @@
-"""Who is who: the labels of queries and gallery as numbers, and which gallery images match which query."""
+"""Labels of queries and gallery as numbers, and the gallery images that match each query."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from runtime.errors import UserError
 
 
 class Labels(NamedTuple):
-    """The labels of N images as codes (N,) int32, equal for equal strings; query and gallery share them.
+    """The labels of N images as codes (N,) int32, equal for equal strings in queries and gallery.
 
-    `cameras` is all 0 for an excluder that does not look at cameras.
+    `cameras` is all 0 for an excluder that does not use cameras.
     """
 
     identities: np.ndarray
@@ -26,13 +26,13 @@ class Labels(NamedTuple):
 
 
 class MatchLists(NamedTuple):
-    """For Q queries, the gallery images that match and those that are left out.
+    """For Q queries, the gallery images that match and those that are excluded.
 
     Attributes:
         columns: (M,) gallery indices of the matches, query after query.
         offsets: (Q + 1,) where each query's part begins.
-        left_out, left_out_offsets: the same for gallery images that are passed over for this query.
-        only_left_out: (Q,) bool, another image of the identity is there, but none that may be ranked.
+        left_out, left_out_offsets: the same for the excluded gallery images.
+        only_left_out: (Q,) bool: the gallery has other images of the identity, but all are excluded.
     """
 
     columns: np.ndarray
@@ -47,7 +47,7 @@ class MatchLists(NamedTuple):
         return np.diff(self.offsets) > 0
 
     def select(self, queries: np.ndarray) -> "MatchLists":
-        """The lists of some queries, by their numbers in ascending order."""
+        """The lists of some queries, given by ascending numbers."""
         columns, offsets = _take(self.columns, self.offsets, queries)
         return MatchLists(columns, offsets, *_take(self.left_out, self.left_out_offsets, queries), self.only_left_out)
 
@@ -56,13 +56,13 @@ def encode_labels(query: Manifest, gallery: Manifest, with_cameras: bool) -> tup
     """The labels of both manifests as codes.
 
     Raises:
-        UserError: when a camera is needed and not told.
+        UserError: when a camera is needed and not known.
     """
     cameras = tuple(np.zeros(len(manifest), np.int32) for manifest in (query, gallery))
     if with_cameras and query.cameras is not None and gallery.cameras is not None:
         for source, named in ((query.source, query.cameras), (gallery.source, gallery.cameras)):
             if unknown := sum(not camera for camera in named):
-                remedy = "fill it in, or choose excluder diagonal"
+                remedy = "fill it in, or choose --excluder diagonal"
                 raise UserError(f"{source}: {unknown} images have an empty camera; {remedy}")
         cameras = encode(query.cameras, gallery.cameras)
     identities, paths = encode(query.identities, gallery.identities), encode(query.paths, gallery.paths)
@@ -78,31 +78,31 @@ def encode(query: Iterable[str], gallery: Iterable[str]) -> tuple[np.ndarray, np
 
 
 def cameras_of_names(manifest: Manifest, dataset: str) -> list[str]:
-    """The camera of every image, from its file name in the form of `dataset`.
+    """The camera of every image, from its file name, by the naming rule of `dataset`.
 
     Raises:
-        UserError: naming the first file without one.
+        UserError: for a file name without a camera; names it.
     """
     pattern, cameras = CAMERA_IN_NAME[dataset], []
     for path in manifest.paths:
         match = pattern.search(path.rsplit("/", 1)[-1])
         if not match:
             remedy = "add a column camera to the CSVs of both queries and gallery, or choose another excluder"
-            raise UserError(f"{manifest.source}: excluder {dataset}: no camera in the name of {path!r}; {remedy}")
+            raise UserError(f"{manifest.source}: excluder {dataset} finds no camera in the name of {path!r}; {remedy}")
         cameras.append(match[1])
     return cameras
 
 
 def match_lists(query: Labels, gallery: Labels, left_out: Callable[[Labels, Labels], np.ndarray]) -> MatchLists:
-    """Finds the matches of every query without looking at all Q x G pairs.
+    """The matches of every query, found without comparing all Q x G pairs.
 
     Args:
-        query, gallery: labels; junk is not in the gallery any more.
+        query, gallery: labels; the gallery without junk.
         left_out: the excluder's function.
     """
     rows, columns = _pairs(query.identities, gallery.identities)
     other_rows, other_columns = _pairs(query.paths, gallery.paths)
-    odd = query.identities[other_rows] != gallery.identities[other_columns]  # one file under two identities
+    odd = query.identities[other_rows] != gallery.identities[other_columns]  # one file with two identities
     passed = left_out(query.at(rows), gallery.at(columns))
     odd[odd] = left_out(query.at(other_rows[odd]), gallery.at(other_columns[odd]))
 
@@ -119,7 +119,7 @@ def match_lists(query: Labels, gallery: Labels, left_out: Callable[[Labels, Labe
 
 
 def _pairs(query: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All (query, gallery) pairs of equal codes: (P,) rows, ascending, and (P,) columns, ascending for each row."""
+    """All (query, gallery) pairs with equal codes: (P,) rows, ascending, and (P,) columns, ascending for each row."""
     order = np.argsort(gallery, kind="stable")
     first = np.searchsorted(gallery[order], query, "left")
     counts = np.searchsorted(gallery[order], query, "right") - first

@@ -1,4 +1,4 @@
-"""Several images of one thing as one embedding: tracklets of videos, and queries of several images."""
+"""One embedding for several images: tracklets of videos, and multi-queries."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,30 +30,30 @@ POOLINGS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] 
 
 
 def pool_sequences(emb: np.ndarray, manifest: Manifest, how: str) -> tuple[np.ndarray, Manifest]:
-    """One embedding for each sequence (tracklet) of an identity in a camera; images without a sequence stay single.
+    """One embedding per sequence (tracklet) of an identity in a camera; images without a sequence stay single.
 
     Source: Zheng et al., MARS: A Video Benchmark for Large-Scale Person Re-Identification, ECCV 2016, section 4.2.
 
     Args:
         emb: (N, D).
         manifest: N images.
-        how: one of `POOLINGS`: mean, maximum, or mean of the embeddings at length 1.
+        how: one of `POOLINGS`: mean, maximum, or mean of the embeddings divided by their length.
 
     Returns:
-        (N', D) in the order in which the sequences begin, and their labels, each with the path of its first image.
+        (N', D) in the order of the sequences' first images, and their labels, each with the path of its first image.
 
     Raises:
         UserError: when no image has a sequence.
     """
     sequences = manifest.sequences
     if sequences is None or not any(sequences):
-        raise UserError(f"{manifest.source}: no image has a sequence to pool by; add a column sequence to the CSV")
+        raise UserError(f"{manifest.source}: no image has a sequence to pool; add a column sequence to the CSV")
     own = [sequence or (number,) for number, sequence in enumerate(sequences)]  # no sequence: a key of its own
     return _pool(emb, manifest, own, how)
 
 
 def pool_queries(emb: np.ndarray, manifest: Manifest, how: str) -> tuple[np.ndarray, Manifest]:
-    """One embedding for each identity in each camera: a multi-query.
+    """One embedding per identity and camera: a multi-query.
 
     Source: Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015, section 5.1.
 
@@ -61,7 +61,7 @@ def pool_queries(emb: np.ndarray, manifest: Manifest, how: str) -> tuple[np.ndar
         UserError: when the images' cameras are not known.
     """
     if manifest.cameras is None:
-        raise UserError(f"{manifest.source}: a multi-query is the images of one camera; add a column camera to the CSV")
+        raise UserError(f"{manifest.source}: a multi-query needs cameras; add a column camera to the CSV")
     return _pool(emb, manifest, [""] * len(manifest), how)
 
 

@@ -1,9 +1,9 @@
-"""CMC with a single gallery shot, CUHK03's protocol: of each identity the gallery holds one image, drawn at random.
+"""CMC with a single gallery shot, CUHK03's protocol: the gallery has one image per identity, drawn at random.
 
-Where evaluation scripts draw a hundred times and average (Li et al., DeepReID, CVPR 2014; the CMC of Open-ReID), this
-is the mean over all draws, exactly. Draws of different identities are independent: given the match that is drawn, the
-number of identities before it is a sum of independent events (Poisson-binomial), one for each other identity, with the
-share of its images that are nearer as its probability.
+Evaluation scripts average over a hundred draws (Li et al., DeepReID, CVPR 2014; the CMC of Open-ReID). This module
+computes the exact mean over all draws. Draws of different identities are independent. For a given match, each other
+identity ranks before it with a probability equal to the share of its images that are nearer. The number of identities
+before the match is the sum of these independent events (Poisson-binomial).
 """
 
 import numpy as np
@@ -12,13 +12,13 @@ from model.metrics.ranking.gallery_distances import Distances
 from model.metrics.ranking.retrieval import Task
 
 RANKS = (1, 5, 10, 20)
-BLOCK_MATCHES = 512  # matches whose distributions are found together: these stay in the processor's cache
-BYTES = 1 << 26  # of the comparisons that are held at a time
-BYTES_PER_DISTANCE = 40  # of a block's arrays together
+BLOCK_MATCHES = 512  # matches computed together: their distributions fit into the CPU cache
+BYTES = 1 << 26  # for the comparisons in memory
+BYTES_PER_DISTANCE = 40  # for all arrays of a block
 
 DEFINITION = (
-    "cmc@k with a single gallery shot: the probability, mean over queries, that the match is among the k first when "
-    "one image of each identity is drawn evenly from those not left out; exact, over all draws"
+    "cmc@k with a single gallery shot: mean over queries of the probability that the match is among the k nearest if "
+    "one image per identity is drawn at random from those not excluded; exact, over all draws"
 )
 
 
@@ -30,26 +30,26 @@ def single_gallery_shot(
     ranks: tuple[int, ...] = RANKS,
     ties: str = "pessimistic",
 ) -> np.ndarray:
-    """The probability that a query's match has rank k or better, (q, len(ranks)); NaN without a match.
+    """The probability that a query's match has rank k or better: (q, len(ranks)); NaN for queries without a match.
 
     Args:
-        distances: (q, G), finite where not left out.
-        identities, query_identities: (G,) and (q,) integers, the same number for the same identity.
-        left_out: (q, G) bool, gallery images that this query leaves out (its own camera's, junk); an identity of which
-            nothing is left is not drawn.
-        ranks: the k, counted from 1.
-        ties: `optimistic`, other identities at the distance of the match rank after it, else before it.
+        distances: (q, G), finite except for excluded images.
+        identities, query_identities: (G,) and (q,) integers, equal for equal identities.
+        left_out: (q, G) bool, the excluded gallery images (junk, and those from the query's camera). Identities without
+            other images are not drawn.
+        ranks: the values of k, counted from 1.
+        ties: with `optimistic`, other identities at the distance of the match rank after it, else before it.
     """
     if not distances.size:
         return np.full((len(distances), len(ranks)), np.nan)
-    # The images of an identity side by side, for their counts to be differences of running sums.
+    # Sorted by identity: then the counts per identity are sums over slices.
     order = np.argsort(identities, kind="stable")
     names, starts, lengths = np.unique(identities[order], return_index=True, return_counts=True)  # (I,)
     distances = np.where(np.isnan(distances), np.inf, distances)[:, order]  # (q, G)
     kept = np.ones_like(distances, bool) if left_out is None else ~left_out[:, order]
     own = names == query_identities[:, None]  # (q, I)
     sizes = np.add.reduceat(kept, starts, axis=1, dtype=np.int32)  # (q, I) images that may be drawn
-    # Where nothing is left, or the identity is the query's, there is nothing to come before the match.
+    # 0 for identities without images to draw, and for the query's own: they cannot rank before the match.
     shares = np.where(own | (sizes == 0), 0, 1 / np.maximum(sizes, 1))  # (q, I)
     rows, columns = np.nonzero(np.repeat(own, lengths, axis=1) & kept)  # the matches, query by query (M,)
     found = np.empty((len(rows), len(ranks)))
@@ -67,19 +67,19 @@ def single_gallery_shot(
 
 
 def poisson_binomial(probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The probability (m, len(counts)) that at most so many of independent events happen.
+    """The probability (m, len(counts)) that at most `counts` of the independent events happen.
 
-    The events are taken in one after the other: P(j) becomes P(j) (1 - p) + P(j - 1) p, for j up to the largest count.
+    The events are added one by one: P(j) becomes P(j) (1 - p) + P(j - 1) p, for j up to the largest count.
 
     Args:
-        probabilities: (m, I) of the events of each row.
+        probabilities: (m, I), the events' probabilities in each row.
         counts: integers from 0.
     """
-    # Events that cannot happen change nothing; the others first, most of each row are then never looked at.
+    # Impossible events change nothing, so they are sorted to the end and skipped.
     probabilities = -np.sort(-probabilities, axis=1)
     events = int((probabilities > 0).sum(1).max(initial=0))
     states = min(int(max(counts)), events) + 1
-    at = np.zeros((states, len(probabilities)))  # P(j), j = 0 .. states - 1, of each row
+    at = np.zeros((states, len(probabilities)))  # P(j), j = 0 .. states - 1, for each row
     at[0] = 1
     for p in np.ascontiguousarray(probabilities[:, :events].T):  # (m,)
         moved = at * p
@@ -91,13 +91,12 @@ def poisson_binomial(probabilities: np.ndarray, counts: np.ndarray) -> np.ndarra
 def single_shot_metrics(
     task: Task, distances: Distances, ties: str, memory_gb: float = 1.0
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """`cmc_single_shot@1`, `@5`, `@10`, `@20` and their definition; source: see `model.metrics.single_shot`.
+    """`cmc_single_shot@1`, `@5`, `@10`, `@20` and their definition; the module's docstring has the source.
 
-    Ties are broken against the query unless `ties` is `optimistic`: among images that are drawn at random there is no
-    order of the list.
+    Ties are broken against the query unless `ties` is `optimistic`: images drawn at random have no order in a list.
     """
     lists, identities = task.lists, task.gallery_labels.identities
-    own = identities[lists.columns[lists.offsets[:-1]]]  # (Q',) the queries' identities are those of their matches
+    own = identities[lists.columns[lists.offsets[:-1]]]  # (Q',) the identities of the queries, from their matches
     ties = "optimistic" if ties == "optimistic" else "pessimistic"
     shares = []
     step = int(np.clip(memory_gb * 1e9 / (BYTES_PER_DISTANCE * len(identities)), 1, 256))
@@ -115,7 +114,7 @@ def single_shot_metrics(
 
 
 def _settled(task: Task, distances: Distances, rows: np.ndarray) -> np.ndarray:
-    """Distances (q, G) float64 that are exact wherever they are near those of a match, and equal where they tie."""
+    """Distances (q, G) float64 that are exact near the distances of matches, and equal for ties."""
     lists = task.lists
     block = distances.tile(rows, slice(0, distances.shape[1])).astype(np.float64)
     for values, row in zip(block, rows, strict=True):

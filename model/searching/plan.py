@@ -1,4 +1,4 @@
-"""What a search is to do, checked as a whole before anything starts, and kept in search.json."""
+"""The plan of a search: checked before anything starts, and recorded in search.json."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from runtime.errors import UserError
 from runtime.json_files import read_json, write_json
 
 METHODS = ("grid", "random", "optuna")
-TRIALS = 10  # of random draws and Optuna
+TRIALS = 10  # default for random draws and Optuna
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A search.
+    """The plan of a search.
 
     Attributes:
-        parent: its folder.
-        source: the file of parameters.
-        params: what that file says.
-        sets: `--set`, as given.
+        parent: the folder of the search.
+        source: the parameter file.
+        params: the content of that file.
+        sets: the values of `--set`.
         method: one of METHODS.
-        trials: their number; None for all combinations.
-        seeds: runs of a trial.
+        trials: number of trials; None for all combinations.
+        seeds: runs per trial.
         parallel: runs at once.
     """
 
@@ -54,20 +54,20 @@ class Plan:
 
     @property
     def searched(self) -> list[str]:
-        """The parameters that differ among trials."""
+        """The parameters that differ between trials."""
         return [each.key for each in self.space if not isinstance(each, Choices) or len(each.values) > 1]
 
     @property
     def seed_values(self) -> list[int]:
-        """The parameter `seed` of a trial's runs."""
+        """The values of the parameter `seed` in the runs of a trial."""
         first = self.params.get("seed", 0)
         return list(range(first, first + self.seeds))
 
     def propose(self) -> Proposals:
-        """Raises a UserError when Optuna is needed and not there."""
+        """The source of the trials' values; raises a UserError if Optuna is needed and not installed."""
         seed = self.params.get("seed", 0)
         if self.method == "optuna":
-            lag = -(-self.parallel // self.seeds)  # as many trials at once as keep all devices busy
+            lag = -(-self.parallel // self.seeds)  # enough trials at once to keep all devices busy
             return OptunaProposals(self.space, self.trials or TRIALS, seed, lag)
         if self.method == "grid":
             return KnownProposals(list_grid(self.space))
@@ -83,52 +83,59 @@ def make_plan(
     seeds: int,
     parallel: int,
 ) -> Plan:
-    """The plan of the command line.
+    """The plan for the command line's options.
 
     Raises:
-        UserError: when the options do not fit each other.
+        UserError: when the options contradict each other.
     """
     source = source or parent / "params.json"
-    load_params(source)  # which tells what is wrong with the file alone
+    load_params(source)  # reports errors of the file itself
     space = parse_space(sets)
     if method is None:
         method = "grid" if trials is None and all(isinstance(each, Choices) for each in space) else "random"
     if method == "grid" and trials is not None:
-        raise UserError("--trials is for random draws and Optuna: --method grid tries all combinations")
+        raise UserError(
+            "--trials is only for random draws and Optuna, but --method grid tries all combinations; drop one"
+        )
     if method != "grid" and trials is None:
         trials = TRIALS
     for each in space:
         if each.key == "seed":
-            raise UserError("--set seed: give --seeds N instead, for means and deviations over seeds")
+            raise UserError("--set seed: seeds are not searched; use --seeds N, for mean and deviation over N seeds")
         if each.key == "best_metric" and len(each.checked()) > 1:
-            raise UserError("--set best_metric: trials are compared by one metric; give one value")
+            raise UserError("--set best_metric: all trials are compared by the same metric; give one value")
     return Plan(parent, source, read_json(source), sets, method, trials, seeds, parallel)
 
 
 def check_trials(plan: Plan, proposals: Proposals) -> Watched:
-    """Checks the parameters of all trials that are known, and their data sets; gives the metric that decides.
+    """Checks the parameters of all known trials, and their data sets; returns the metric by which trials are compared.
 
     Raises:
-        UserError: for the first combination that is wrong, data sets that lack something, or trials whose best
-            checkpoints are chosen by different metrics.
+        UserError: for the first invalid combination, incomplete data sets, or trials whose best checkpoints are chosen
+            by different metrics.
     """
     found: dict[tuple[Any, ...], Watched] = {}
     for values in _samples(plan, proposals):
         words = "".join(f" --set {key}={value}" for key, value in values.items())
         params = check_params(plan.params | values, source=f"{plan.source}{words and ' with'}{words}")
         if params.eval_run_once:
-            raise UserError(f"{plan.source}: eval_run_once: every checkpoint of a search is evaluated; set it to false")
+            raise UserError(
+                f"{plan.source}: eval_run_once is true, but a search evaluates every checkpoint; set it to false"
+            )
         data = (params.dataset, tuple(params.eval_sets or ()))
         if data not in found:
             found[data] = _watched(params)
     one, *others = dict.fromkeys(found.values())
     if others:
-        raise UserError(f"trials would be compared by {one} and by {others[0]}; give --set best_metric=<set>/<metric>")
+        raise UserError(
+            f"trials would be compared by different metrics, {one} and {others[0]}; choose one with "
+            "--set best_metric=<set>/<metric>"
+        )
     return one
 
 
 def _samples(plan: Plan, proposals: Proposals) -> Iterator[dict[str, Any]]:
-    """Combinations to check: those that will be tried, and each choice and each end of a range at least once."""
+    """Combinations to check: the known trials, and each choice and each end of a range at least once."""
     first = {each.key: each.checked()[0] for each in plan.space}
     yield first
     for each in plan.space:
@@ -144,10 +151,10 @@ def _watched(params: Params) -> Watched:
 
 
 def record_plan(plan: Plan) -> None:
-    """Writes search.json. One that is there may have fewer trials, seeds, or choices of a grid, but nothing else.
+    """Writes search.json. An existing one may have fewer trials, seeds, or choices of a grid, but no other difference.
 
     Raises:
-        UserError: when it is of another search; says what differs.
+        UserError: when it belongs to another search; says what differs.
     """
     now = {
         "params": plan.params,
@@ -155,18 +162,22 @@ def record_plan(plan: Plan) -> None:
         "method": plan.method,
         "trials": plan.trials,
         "seeds": plan.seeds,
-        "parallel": plan.parallel if plan.method == "optuna" else None,  # on which its proposals depend
+        "parallel": plan.parallel if plan.method == "optuna" else None,  # Optuna's proposals depend on it
     }
     before = read_json(plan.record) if plan.record.exists() else now
     if not isinstance(before, dict) or before.keys() != now.keys():
-        raise UserError(f"{plan.record}: it is not the record of a search; remove it")
+        raise UserError(
+            f"{plan.record}: not written by search_hyperparams.py; remove it, or choose another --parent_dir"
+        )
     if difference := _difference(before, now):
-        raise UserError(f"{plan.record} is of another search: {difference}; give the same, or another --parent_dir")
+        raise UserError(
+            f"{plan.record} belongs to another search: {difference}; use the same options, or another --parent_dir"
+        )
     write_json(plan.record, now)
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Why a search cannot be resumed as another one, in words; None if it can."""
+    """Why the recorded search cannot be resumed with the new options, in words; None if it can."""
     method = now["method"]
     for key in ("method", "parallel", "trials", "seeds"):
         was, is_now = before[key], now[key]
@@ -183,7 +194,7 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
 
 
 def _adds(key: str, before: str, now: str) -> bool:
-    """Whether choices were added to several, so that the names of folders stay."""
+    """Whether choices were only added, to at least two, so the folders' names stay the same."""
     (old,), (new,) = parse_space([f"{key}={before}"]), parse_space([f"{key}={now}"])
     return len(old.checked()) > 1 and all(value in new.checked() for value in old.checked())
 

@@ -1,4 +1,4 @@
-"""The processes of one run: train.py, and evaluate.py beside it."""
+"""The processes of one run: train.py, and evaluate.py alongside it."""
 
 import ctypes
 import signal
@@ -15,23 +15,24 @@ from runtime.errors import UserError
 SCRIPTS = plugins.ROOT  # where train.py and evaluate.py are
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
-_LONGEST = 200  # characters of a reason
+_LONGEST = 200  # characters of a reported error
 
 
 class Job:
-    """A run that is trained and evaluated on one device."""
+    """A run, trained and evaluated on one device."""
 
     def __init__(self, run: RunFolder, device: str) -> None:
         self.run = run
         self._device = device
         self._trainer: subprocess.Popen[bytes] | None = None
         self._evaluator: subprocess.Popen[bytes] | None = None
-        self._again = False  # the evaluator was started a second time
+        self._again = False  # whether the evaluator was started a second time
 
     def look(self) -> str | None:
-        """Starts the processes as soon as nobody else is at work in the run; None while they work.
+        """Starts the processes as soon as no other process uses the run, and checks on them.
 
-        In the end, why the run failed, or "".
+        Returns:
+            None while they work; in the end, why the run failed, or "" if it did not.
         """
         if self._trainer is None or self._evaluator is None:
             if self._is_free():
@@ -41,7 +42,7 @@ class Job:
         if evaluated and not trained:
             self.stop()
             return _reason(self.run.folder / "evaluate.log", evaluated)
-        if trained is None:  # an evaluator that waited for too long has ended with 0; there will be another
+        if trained is None:  # an evaluator that ended because of its timeout is started again below
             return None
         if trained or not self.run.done.exists():
             self.stop()
@@ -54,13 +55,13 @@ class Job:
         return "" if self.run.best_json.exists() else "no checkpoint could be evaluated"
 
     def terminate(self) -> None:
-        """Asks the processes to end: the trainer saves first. Once only: a second signal keeps it from that."""
+        """Asks the processes to end; the trainer saves first. Call this once: a second signal would prevent that."""
         for process in (self._trainer, self._evaluator):
             if process and process.poll() is None:
                 process.terminate()
 
     def stop(self) -> None:
-        """Ends the processes, and waits until they have."""
+        """Ends the processes, and waits for them."""
         self.terminate()
         self.wait()
 
@@ -71,7 +72,7 @@ class Job:
                 process.wait()
 
     def _is_free(self) -> bool:
-        """Whether the processes of a search that was killed have ended."""
+        """Whether no process of an earlier, killed search is still running."""
         try:
             with self.run.lock("train"), self.run.lock("evaluate"):
                 return True
@@ -79,7 +80,7 @@ class Job:
             return False
 
     def _start(self, command: str) -> "subprocess.Popen[bytes]":
-        """Starts a script. What train.py prints is in train.log anyway; what ended it in train.err."""
+        """Starts a script. train.py writes its output to train.log itself; its errors go to train.err."""
         words = [sys.executable, str(SCRIPTS / f"{command}.py"), "--model_dir", str(self.run.folder)]
         words += ["--device", self._device]
         training = command == "train"
@@ -89,23 +90,23 @@ class Job:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL if training else out,
                 stderr=out,
-                start_new_session=True,  # Ctrl-C is for the search, which ends them once, not twice
+                start_new_session=True,  # Ctrl-C reaches only the search, which ends its processes once
                 preexec_fn=_end_with_parent if _LIBC else None,
             )
 
 
 def _end_with_parent() -> None:
-    """Lets the system send SIGTERM to the process when the search is killed. (Elsewhere than on Linux it goes on.)"""
+    """Makes Linux send SIGTERM to the process when the search is killed. (On other systems it continues.)"""
     if _LIBC:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _reason(log: Path, code: int) -> str:
-    """The error of a command in one line."""
+    """The error of a command, in one line."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if errors:
-        return textwrap.shorten(errors[-1], _LONGEST, placeholder=" ...")  # it may name all images of a batch
+        return textwrap.shorten(errors[-1], _LONGEST, placeholder=" ...")  # the error may name all images of a batch
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     return lines[-1] if lines else f"exit code {code}"

@@ -1,4 +1,4 @@
-"""Which values are tried: all combinations, random draws, or what Optuna proposes from the results so far."""
+"""The values of the trials: all combinations, random draws, or Optuna's proposals."""
 
 import itertools
 import json
@@ -9,15 +9,15 @@ from typing import Any, Protocol
 from model.searching.space import Choices, Dimension
 from runtime.errors import UserError
 
-_REPEATS = 1000  # draws in a row that are nothing new, before the space counts as used up
+_REPEATS = 1000  # draws in a row without a new combination, after which the space counts as exhausted
 
 
 class Proposals(Protocol):
-    """The values of one trial after the other.
+    """A source of trials.
 
     Attributes:
-        count: the number of trials.
-        lag: `ask` for trial i is called when the results of all trials up to i - lag have been told, in order.
+        count: number of trials.
+        lag: `ask` for trial i is called after `tell` for all trials up to i - lag, in order.
     """
 
     count: int
@@ -27,11 +27,11 @@ class Proposals(Protocol):
         """The values of the next trial."""
 
     def tell(self, value: float | None) -> None:
-        """The result of the first trial that was not told yet; None when it failed."""
+        """Takes the result of the next trial, in the order of `ask`; None if the trial failed."""
 
 
 class KnownProposals:
-    """Values that depend on no result."""
+    """Trials that do not depend on results."""
 
     def __init__(self, values: list[dict[str, Any]]) -> None:
         self.values = values
@@ -42,7 +42,7 @@ class KnownProposals:
         return next(self._rest)
 
     def tell(self, value: float | None) -> None:
-        """Nothing depends on it."""
+        """Does nothing."""
 
 
 def list_grid(space: list[Dimension]) -> list[dict[str, Any]]:
@@ -53,18 +53,18 @@ def list_grid(space: list[Dimension]) -> list[dict[str, Any]]:
     """
     for each in space:
         if not isinstance(each, Choices):
-            raise UserError(f"--method grid: {each.key} is a range; list its values, or draw with --trials N")
+            raise UserError(f"--method grid: {each.key} is a range; list its values, or draw at random with --trials N")
     values = [each.values for each in space if isinstance(each, Choices)]
     keys = [each.key for each in space]
     return [dict(zip(keys, chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
 def draw_random(space: list[Dimension], trials: int, seed: int) -> list[dict[str, Any]]:
-    """Different combinations at random; fewer where there are no more. The first n do not depend on `trials`."""
+    """Different random combinations; fewer if the space has fewer. The first n do not depend on `trials`."""
     found: dict[str, dict[str, Any]] = {}
     attempt = last = 0
     while len(found) < trials and attempt - last <= _REPEATS:
-        # Of Python's random numbers, those of random() are the same in every version.
+        # random() gives the same numbers in every version of Python.
         draw = random.Random(f"{seed} {attempt}")
         values = {each.key: each.at(draw.random()) for each in space}
         if found.setdefault(json.dumps(values), values) is values:
@@ -74,7 +74,7 @@ def draw_random(space: list[Dimension], trials: int, seed: int) -> list[dict[str
 
 
 class OptunaProposals:
-    """Optuna's TPE. Asked and told in a fixed order, it proposes the same again, so that no database is needed."""
+    """Optuna's TPE. With `ask` and `tell` in a fixed order it proposes the same again, so no database is needed."""
 
     def __init__(self, space: list[Dimension], trials: int, seed: int, lag: int) -> None:
         """
@@ -98,7 +98,7 @@ class OptunaProposals:
         self._asked.append(trial)
         values: dict[str, Any] = {}
         for each in self._space:
-            if isinstance(each, Choices):  # as JSON, since Optuna knows of no lists
+            if isinstance(each, Choices):  # as JSON, because Optuna does not take lists
                 values[each.key] = json.loads(trial.suggest_categorical(each.key, [json.dumps(v) for v in each.values]))
             else:
                 suggest: Any = trial.suggest_int if each.whole else trial.suggest_float

@@ -1,19 +1,19 @@
-"""The median rule (Golovin et al., Google Vizier, 2017, in its simplest form): which runs are stopped early."""
+"""Pruning by the median rule (Golovin et al., Google Vizier, 2017, in its simplest form)."""
 
 import statistics
 from collections.abc import Sequence
 
 from model.training.supervisor import Evaluation
 
-LEAST = 3  # other trials with a value at the same step; a median of fewer says little
+LEAST = 3  # other trials with a value at the same step; the median of fewer says little
 
 
 def reason_to_prune(own: Sequence[Evaluation], others: Sequence[dict[int, float]]) -> str | None:
-    """Why a run should end: its newest value is below the median of the other trials' at the same step; None if not.
+    """Why a run should end: its newest value is below the other trials' median at the same step; else None.
 
     Args:
-        own: its evaluations. That of step 0, before training, counts for nothing.
-        others: of each other trial, the metric by step.
+        own: the run's evaluations. Step 0, before training, does not count.
+        others: for each other trial, the metric by step.
     """
     if not own:
         return None
@@ -26,7 +26,7 @@ def reason_to_prune(own: Sequence[Evaluation], others: Sequence[dict[int, float]
 
 
 def mean_by_step(runs: Sequence[Sequence[Evaluation]]) -> dict[int, float]:
-    """The mean over a trial's runs of the metric at each step."""
+    """The metric at each step, averaged over a trial's runs."""
     values: dict[int, list[float]] = {}
     for each in runs:
         for step, value in each:

@@ -1,4 +1,4 @@
-"""Runs the trials of a search, several runs at once, each on its device."""
+"""Runs the trials of a search: several runs at once, each on its device."""
 
 import time
 from collections.abc import Callable
@@ -23,15 +23,15 @@ from model.training.supervisor import Evaluation, EvaluationWatch, Watched
 from runtime.log import Log
 from runtime.stopping import StopRequest
 
-_INTERVAL = 0.2  # seconds between looks at the processes
+_INTERVAL = 0.2  # seconds between checks of the processes
 
 
 class Scheduler:
-    """Works through the trials; what an earlier search has finished is not done again.
+    """Runs all trials, except for the runs that an earlier search has finished.
 
     Attributes:
-        trials: those that have been proposed.
-        failures: why runs failed in this process.
+        trials: the trials proposed so far.
+        failures: the errors of the runs that failed in this process.
     """
 
     def __init__(
@@ -41,24 +41,27 @@ class Scheduler:
         self._devices, self._prune, self._log = devices, prune, log
         self.trials: list[Trial] = []
         self.failures: dict[RunFolder, str] = {}
-        self._asked: list[Trial] = []  # one trial may be proposed twice
+        self._asked: list[Trial] = []  # the same trial may be proposed twice
         self._told = 0
         self._waiting: list[tuple[Trial, RunFolder]] = []
         self._jobs: list[tuple[Trial, Job] | None] = [None] * plan.parallel
         self._watches: dict[RunFolder, EvaluationWatch] = {}
 
     def run(self, changed: Callable[[], object]) -> None:
-        """Runs until all trials have ended; `changed` is called whenever a run has.
+        """Runs until all trials have ended; calls `changed` whenever a run has ended.
 
         Raises:
-            UserError: when a run folder holds other parameters.
-            KeyboardInterrupt: after SIGINT or SIGTERM, once the trainings have saved.
+            UserError: when a run folder has other parameters.
+            KeyboardInterrupt: after SIGINT or SIGTERM, once all trainings have saved.
         """
         self._propose()
+        if any(is_finished(run) for trial in self.trials for run in trial.runs):
+            self._log.line(f"resuming: {self._progress()}")
         with StopRequest() as stop:
             try:
                 while self._waiting or any(self._jobs):
                     if stop.requested:
+                        self._log.line("stopping: the trainings save and end")
                         raise KeyboardInterrupt
                     self._fill()
                     if self._look():
@@ -71,9 +74,15 @@ class Scheduler:
                     job.terminate()
                 for job in jobs:
                     job.wait()
+                if stop.requested:
+                    self._log.line(f"{self._progress()}; run the same command again to resume")
+
+    def _progress(self) -> str:
+        done = sum(is_finished(run) for trial in self.trials for run in trial.runs)
+        return f"{done} of {self._proposals.count * self._plan.seeds} runs are done"
 
     def _propose(self) -> None:
-        """Adds the trials whose values are known by now."""
+        """Adds the trials that can be proposed with the results so far."""
         while len(self._asked) < self._proposals.count:
             while self._told <= len(self._asked) - self._proposals.lag:
                 trial = self._asked[self._told]
@@ -97,7 +106,7 @@ class Scheduler:
             if not self._prune:
                 pruned_file(run).unlink(missing_ok=True)
         self.trials.append(trial)
-        # Runs of one trial one after the other: the first trials are whole early.
+        # The runs of a trial are neighbours in the queue, so the first trials are complete early.
         self._waiting += [(trial, run) for run in trial.runs if not is_finished(run)]
 
     def _has_ended(self, trial: Trial) -> bool:
@@ -105,18 +114,18 @@ class Scheduler:
         return trial not in working
 
     def _fill(self) -> None:
-        """Gives each free slot a run that waits."""
+        """Starts a waiting run in each free slot."""
         for slot, taken in enumerate(self._jobs):
             while taken is None and self._waiting:
                 trial, run = self._waiting.pop(0)
                 if reason_of(trial):
                     continue
                 device = self._devices[slot % len(self._devices)]
-                self._log.line(f"{run.folder.name}: started on {device}")
+                self._log.line(f"{run.folder.name}: started{'' if device == 'auto' else f' on {device}'}")
                 taken = self._jobs[slot] = trial, Job(run, device)
 
     def _look(self) -> bool:
-        """Looks at the runs that work; says whether one has ended."""
+        """Checks the running runs; returns whether one has ended."""
         ended = False
         for slot, (trial, job) in [(slot, taken) for slot, taken in enumerate(self._jobs) if taken]:
             failure = job.look()
@@ -124,7 +133,7 @@ class Scheduler:
             if failure is None and pruned is None:
                 continue
             if pruned:
-                mark_pruned(job.run, pruned)  # first: a search that is killed now knows it when it is resumed
+                mark_pruned(job.run, pruned)  # first: so a search killed now knows it when resumed
                 job.stop()
             if failure:
                 self.failures[job.run] = failure
@@ -140,10 +149,10 @@ class Scheduler:
         return f"pruned ({pruned}); best {best}" if pruned else best
 
     def _reason_to_prune(self, trial: Trial, run: RunFolder) -> str | None:
-        """None also once the training has ended: then there is nothing to save."""
+        """Why to prune a run; None also if its training has ended, because pruning would save nothing."""
         if run.done.exists():
             return None
-        if reason := reason_of(trial):  # another seed
+        if reason := reason_of(trial):  # another seed was pruned
             return reason
         others = [
             mean_by_step([self._seen(each) for each in other.runs]) for other in self.trials if other is not trial

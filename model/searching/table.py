@@ -1,4 +1,4 @@
-"""The table of a search: a row for each trial, the best first; as CSV, as Markdown and for a terminal."""
+"""The table of a search: one row per trial, best first, as CSV, Markdown, and text for a terminal."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from runtime.files import replace_file
 from runtime.tables import align, write_csv
 
 DEVIATION = "deviation"
-STATES = ("done", "pruned", "failed", "unfinished")  # in this order in the table
+STATES = ("done", "pruned", "failed", "unfinished")  # their order in the table
 
 
 def make_rows(
@@ -21,10 +21,10 @@ def make_rows(
 
     Args:
         trials: with their runs.
-        failures: why runs failed.
-        searched: parameters that differ among the trials.
-        deciding: the metric that decides, `<set>/<metric>`. It and the others are means over the runs, each at its best
-            checkpoint, whose mean step is `step`.
+        failures: the errors of failed runs.
+        searched: parameters that differ between the trials.
+        deciding: the metric that ranks the trials, `<set>/<metric>`. All metrics, and `step`, are means over the runs,
+            each at its best checkpoint.
     """
     found = []
     for trial in trials:
@@ -87,7 +87,7 @@ def format_markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def format_text(rows: list[dict[str, Any]], columns: Sequence[str]) -> str:
-    """Some columns for a terminal; of the status, the first word."""
+    """Some columns, aligned for a terminal; the status is shortened to its first word."""
     shown = [row | {"status": row["status"].partition(":")[0]} for row in rows]
     return align([list(columns), *([_short(row[name]) for name in columns] for row in shown)])
 

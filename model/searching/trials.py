@@ -1,4 +1,4 @@
-"""Trials and their run folders: a combination of values, trained once for each seed."""
+"""Trials and their run folders: a trial is a combination of values, trained once per seed."""
 
 import hashlib
 import json
@@ -24,8 +24,8 @@ class Outcome(NamedTuple):
     """The result of a run: the metrics of its best checkpoint.
 
     Attributes:
-        step: its step.
-        value: the metric that decides.
+        step: the checkpoint's step.
+        value: the metric that ranks the trials.
         metrics: the main metrics of all sets, as `<set>/<metric>`.
     """
 
@@ -40,9 +40,9 @@ class Trial:
 
     Attributes:
         number: from 1.
-        name: the values in words.
-        values: of the parameters that are searched.
-        runs: a run folder for each seed.
+        name: the values as text.
+        values: of the searched parameters.
+        runs: one run folder per seed.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Trial:
 
 
 def make_trial(number: int, values: dict[str, Any], searched: list[str], parent: Path, seeds: list[int]) -> Trial:
-    """`values` of all `--set`; those of `searched` differ among trials, and name its folders."""
+    """A trial with `values` for all `--set`; the `searched` ones differ between trials, and name the folders."""
     shown = {key: values[key] for key in searched}
     name = name_trial(shown)
     runs = [RunFolder(parent / ",".join(filter(None, [name, f"seed={seed}"]))) for seed in seeds]
@@ -60,7 +60,7 @@ def make_trial(number: int, values: dict[str, Any], searched: list[str], parent:
 
 
 def name_trial(values: dict[str, Any]) -> str:
-    """`margin=0.2,learning_rate=1e-05`; what no folder should have in its name becomes a hyphen, with a hash behind."""
+    """A name such as `margin=0.2,learning_rate=1e-05`. Unsafe characters become a hyphen, and a hash is appended."""
     words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
     text = ",".join(f"{key}={word}" for key, word in words.items())
     safe = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", text)
@@ -70,7 +70,7 @@ def name_trial(values: dict[str, Any]) -> str:
 
 
 def prepare_run(run: RunFolder, params: dict[str, Any]) -> None:
-    """Writes the run's params.json; one that is there must be the same.
+    """Writes the run's params.json; an existing one must be equal.
 
     Raises:
         UserError: when it differs.
@@ -78,11 +78,11 @@ def prepare_run(run: RunFolder, params: dict[str, Any]) -> None:
     if not run.params_json.exists():
         write_json(run.params_json, params)
     elif read_json(run.params_json) != params:
-        raise UserError(f"{run.params_json} exists and has other parameters; take another --parent_dir, or remove it")
+        raise UserError(f"{run.params_json} exists and has other parameters; choose another --parent_dir, or remove it")
 
 
 def is_finished(run: RunFolder) -> bool:
-    """Whether training ended by itself and every checkpoint that it kept is evaluated on every set."""
+    """Whether training is complete, and every kept checkpoint is evaluated on every set."""
     if not (run.done.exists() and run.best_json.exists() and run.resolved_json.exists()):
         return False
     params = run.load_trained_params()
@@ -92,9 +92,9 @@ def is_finished(run: RunFolder) -> bool:
 
 
 def read_outcome(run: RunFolder) -> Outcome | None:
-    """Its best checkpoint, of those that a training saves on its way; None before the first is evaluated.
+    """The run's best checkpoint among the regular ones; None before the first is evaluated.
 
-    What a training saves when it is stopped in between depends on when that was, and must not decide.
+    A checkpoint saved because the training was stopped does not count: it depends on the moment of the stop.
     """
     if not (run.best_json.exists() and run.resolved_json.exists()):
         return None
@@ -107,12 +107,12 @@ def read_outcome(run: RunFolder) -> Outcome | None:
     values = {step: sets[best["set"]][best["metric"]] for step, sets in found.items() if best["set"] in sets}
     if not values:
         return None
-    step = max(values, key=lambda step: (values[step], -step))  # the first of equal ones, as the evaluator has it
+    step = max(values, key=lambda step: (values[step], -step))  # the first of equal ones, as in the evaluator
     return Outcome(step, values[step], main_metrics(found[step]))
 
 
 def main_metrics(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Of each set's metrics, its kind's most telling one and what the evaluator's table shows first."""
+    """The main metrics of each set: its kind's `MAIN`, and the first group in the evaluator's table."""
     main: dict[str, float] = {}
     for name, of_set in metrics.items():
         kind = next((kind for kind in load_kinds().values() if kind.MAIN in of_set), None)
@@ -127,12 +127,12 @@ def main_metrics(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
 
 
 def pruned_file(run: RunFolder) -> Path:
-    """There once a run was pruned; says why."""
+    """The file that marks a pruned run, and says why it was pruned."""
     return run.folder / "PRUNED"
 
 
 def reason_of(trial: Trial) -> str:
-    """Why a trial was pruned: of the first of its runs that was; empty when none was."""
+    """Why the first pruned run of a trial was pruned; empty if none was."""
     files = [file for run in trial.runs if (file := pruned_file(run)).exists()]
     return files[0].read_text(encoding="utf-8").strip() if files else ""
 
@@ -143,5 +143,5 @@ def mark_pruned(run: RunFolder, reason: str) -> None:
 
 
 def mean_and_deviation(values: list[float]) -> tuple[float, float | None]:
-    """Mean and standard deviation (n - 1); of a single value there is none."""
+    """Mean and standard deviation (n - 1); a single value has no deviation."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None

@@ -69,7 +69,7 @@ def test_stopped_and_repeated(words, tmp_path, capsys, monkeypatch, ending):
     for _ in range(2):  # first it resumes, then it replaces its own file
         assert main(words(out)) == 0
         assert out.read_bytes() == whole.read_bytes()
-    assert "16 of 30 images are embedded already" in capsys.readouterr().out
+    assert "16 of 30 images are already embedded" in capsys.readouterr().out
     if ending == "npy":
         assert (tmp_path / "o.paths.txt").read_bytes() == (tmp_path / "whole.paths.txt").read_bytes()
 
@@ -107,8 +107,8 @@ def test_shards_are_merged_into_other_forms(words, tmp_path, ending):
         ("o.bin", [], "unknown ending; use one of .h5, .hdf5, .npy, .csv"),
         ("o", [], "unknown ending; use one of .h5, .hdf5, .npy, .csv"),
         ("o.csv", ["--float16"], "numbers in a CSV file have no precision"),
-        ("o.npy", ["--shard", "1/2"], "shards are HDF5 files (.h5); embed.py merge makes a NumPy file of them"),
-        ("o.csv", ["--shard", "1/2"], "shards are HDF5 files (.h5); embed.py merge makes a CSV file of them"),
+        ("o.npy", ["--shard", "1/2"], "shards must be HDF5 files (.h5); embed.py merge makes a NumPy file of them"),
+        ("o.csv", ["--shard", "1/2"], "shards must be HDF5 files (.h5); embed.py merge makes a CSV file of them"),
     ],
 )
 def test_refused(words, tmp_path, capsys, name, more, message):

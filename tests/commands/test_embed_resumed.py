@@ -84,7 +84,7 @@ def test_embeddings_before_a_broken_image_are_kept(trained, own_dataset, tmp_pat
     assert f"{image}: corrupt image data" in capsys.readouterr().err
     image.write_bytes(sound)
     assert main(line) == 0
-    assert "20 of 30 images are embedded already" in capsys.readouterr().out
+    assert "20 of 30 images are already embedded" in capsys.readouterr().out
     assert h5py.File(out)["emb"][:].tobytes() in expected
 
 
@@ -129,7 +129,7 @@ def test_another_origin_starts_from_scratch(trained, dataset, tmp_path, capsys):
         begun(*more, changed=changed)
         assert f"starting from scratch, without the embeddings of an earlier run: they have another {what}\n" in begun()
     without_effect = {"learning_rate": 0.5, "train_iterations": 9, "best_metric": "x/map", "check_images": "off"}
-    assert "1 of 30 images are embedded already" in begun(*setting(**without_effect))
+    assert "1 of 30 images are already embedded" in begun(*setting(**without_effect))
     begun("--checkpoint", "ckpt-0")
     for content in (partial.read_bytes(), b"something else"):
         partial.write_bytes(content)

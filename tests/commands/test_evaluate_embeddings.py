@@ -129,7 +129,7 @@ def test_index(files: EmbeddingFiles, capsys: pytest.CaptureFixture) -> None:
     assert index["metrics"]["index_recall"] == 1  # so small a gallery is searched exactly
     for name in ("cmc@1", "cmc@10", "recall@2", "recall@8"):
         assert index["metrics"][name] == plain["metrics"][name]
-    assert "the index found 100.00% of what an exact search finds" in capsys.readouterr().err
+    assert "the index found 100.00% of the images that exact search finds" in capsys.readouterr().err
 
 
 def test_reranking_with_skipped_queries(files: EmbeddingFiles, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_bad_input_is_answered_with_one_line(
         ([], "give --model_dir RUN"),
         (words, "--excluder is missing"),
         ([*words, "--excluder", "market"], "argument --excluder: invalid choice: 'market' (choose from"),
-        ([*words, "--excluder", "duke"], "no camera in the name of"),
+        ([*words, "--excluder", "duke"], "finds no camera in the name of"),
         ([*words[:2], *MARKET], "--query_embeddings is missing"),
         ([*words[4:], *MARKET], "--query_dataset is missing"),
         ([*words[:6], *MARKET], "--gallery_embeddings is missing"),

@@ -1,4 +1,4 @@
-"""The folder that export.py writes: replaced as a whole or left as it was, and what is refused before."""
+"""The folder that export.py writes: replaced as a whole or not at all, and which folders are refused."""
 
 import shutil
 import sys
@@ -28,7 +28,7 @@ def test_an_earlier_export_is_replaced_as_a_whole(evaluated, tmp_path):
     assert names_in(out.parent) == ["out"]
 
 
-def test_a_difference_is_exit_code_1_and_leaves_everything_as_it_was(evaluated, tmp_path, monkeypatch):
+def test_a_difference_is_exit_code_1_and_changes_nothing(evaluated, tmp_path, monkeypatch):
     out = tmp_path / "made" / "out"
     assert export(evaluated, out, "keras").returncode == 0
     before = (out / "model.json").read_bytes()
@@ -52,11 +52,11 @@ def test_a_file_that_its_runtime_cannot_open(evaluated, tmp_path, monkeypatch, f
     assert f"--format {format} fails for this network (" in message
 
 
-def test_what_is_refused(evaluated, trained, tmp_path, monkeypatch):
+def test_invalid_requests_are_refused(evaluated, trained, tmp_path, monkeypatch):
     out = tmp_path / "out"
     for format in ("keras", "savedmodel"):
         message = refused(evaluated, out, format, "--quantize", "int8")
-        assert f"--quantize int8: not for --format {format}; it is for litert and onnx" in message
+        assert f"--quantize int8 is not available for --format {format}, only for litert and onnx" in message
     assert "invalid choice: 'h5'" in refused(evaluated, out, "h5")
     assert "there is no checkpoint 'ckpt-3'" in refused(evaluated, out, "keras", "--checkpoint", "ckpt-3")
     assert "there is no checkpoint 'best'" in refused(trained, out, "keras", "--checkpoint", "best")
@@ -67,36 +67,36 @@ def test_what_is_refused(evaluated, trained, tmp_path, monkeypatch):
     assert "--format onnx needs tf2onnx, onnxruntime: pip install -r requirements_export.txt" in message
 
 
-def test_folders_of_others_are_left_alone(evaluated, tmp_path):
+def test_folders_with_other_files_are_refused(evaluated, tmp_path):
     out = tmp_path / "out"
     out.write_text("a file")
     assert "it is a file; name a folder" in refused(evaluated, out)
     out.unlink()
     out.mkdir()
     (out / "thesis.tex").write_text("")
-    assert "there is thesis.tex in it" in refused(evaluated, out)
+    assert "it contains thesis.tex" in refused(evaluated, out)
     (out / "thesis.tex").rename(out / "model.json")
     assert "malformed JSON" in refused(evaluated, out)
     (out / "model.json").write_text('{"format": "another program\'s"}')
-    assert "its model.json is none of export.py's" in refused(evaluated, out)
+    assert "its model.json was not written by export.py" in refused(evaluated, out)
     (out / "model.json").rename(out / "model.keras")
-    assert "its model.json is none of export.py's" in refused(evaluated, out)
+    assert "its model.json was not written by export.py" in refused(evaluated, out)
     for folder in (ROOT, ROOT.parent):
         done = export(evaluated, folder)
         assert (done.returncode, done.stdout) == (2, "")
         assert "the current folder cannot be replaced" in done.stderr
 
 
-def test_an_earlier_export_that_a_file_browser_has_shown(evaluated, tmp_path):
+def test_an_earlier_export_opened_in_a_file_browser(evaluated, tmp_path):
     out = tmp_path / "out"
     assert export(evaluated, out).returncode == 0
     (out / ".DS_Store").write_text("")
     assert export(evaluated, out).returncode == 0
     (out / ".git").mkdir()
-    assert "there is .git in it" in refused(evaluated, out)
+    assert "it contains .git" in refused(evaluated, out)
 
 
-def test_files_that_come_during_an_export_are_not_lost(evaluated, tmp_path, monkeypatch):
+def test_files_added_during_an_export_are_not_lost(evaluated, tmp_path, monkeypatch):
     out = tmp_path / "out"
     assert export(evaluated, out).returncode == 0
     write = keras_format.write
@@ -106,7 +106,7 @@ def test_files_that_come_during_an_export_are_not_lost(evaluated, tmp_path, monk
         write(*args)
 
     monkeypatch.setattr(keras_format, "write", write_late)
-    assert "there is notes.txt in it" in export(evaluated, out).stderr
+    assert "it contains notes.txt" in export(evaluated, out).stderr
     assert names_in(out) == ["model.json", "model.keras", "model_card.md", "notes.txt"]
     assert names_in(tmp_path) == ["out"]
 
@@ -133,7 +133,7 @@ def test_a_damaged_run(evaluated, tmp_path):
         (["--out", "new", "--images", "none"], "none: no such file or folder"),
     ],
 )
-def test_mistakes_are_answered_before_tensorflow(evaluated, words, message):
+def test_invalid_input_is_refused_before_tensorflow_is_imported(evaluated, words, message):
     words = ["--model_dir", str(evaluated), "--format", "litert", *words]
     check = (
         "import sys\n"

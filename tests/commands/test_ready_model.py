@@ -1,4 +1,4 @@
-"""The model that comes with the project, used as the README says."""
+"""The model that comes with the project, used as in the README."""
 
 import json
 import re
@@ -40,14 +40,14 @@ def test_it_is_small_and_its_card_has_the_numbers_of_its_results():
     card = (MODEL / "model_card.md").read_text()
     assert card == render_card(read_model_json(MODEL), keras.usage(MODEL / keras.FILE))
     (line,) = described["results"]
-    assert all(f"| `{name}` | {value} |" in card for name, value in line["metrics"].items())
+    assert all(f"| `{name}` | {value:.4g} |" in card for name, value in line["metrics"].items())
     recall = f"Recall@1 {100 * line['metrics']['recall@1']:.1f}"
     for page in (ROOT / "README.md", ROOT / "experiments" / "omniglot" / "README.md"):
         assert recall in page.read_text(encoding="utf-8")
 
 
 def test_it_finds_characters_that_it_has_never_seen(shared_data, tmp_path):
-    """Nearest neighbours by NumPy, of 30 characters of the evaluation set: an easier task than among all 659."""
+    """Nearest neighbours with NumPy, among 30 characters of the evaluation set: easier than among all 659."""
     with zipfile.ZipFile(shared_data / "omniglot" / "images_evaluation.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".png"))
         characters = sorted({name.rpartition("/")[0] for name in names})[::22][:30]

@@ -1,4 +1,4 @@
-"""search_hyperparams.py from end to end, on runs that `fake_commands` make."""
+"""search_hyperparams.py from end to end, on runs made by `fake_commands`."""
 
 import json
 import statistics
@@ -24,7 +24,7 @@ def folder(tmp_path, dataset):
     return make_search(tmp_path / "search", dataset)
 
 
-# What may be searched
+# The search space
 
 
 @pytest.mark.parametrize(
@@ -40,23 +40,23 @@ def folder(tmp_path, dataset):
         ),
         (["--set", "margin=0:1", "--method", "grid"], "margin is a range"),
         (["--set", "margin=1,2", "--method", "grid", "--trials", 3], "grid tries all combinations"),
-        (["--set", "seed=1,2"], "give --seeds N instead"),
-        (["--set", "best_metric=val_eval/easy_accuracy,auto"], "trials are compared by one metric"),
+        (["--set", "seed=1,2"], "use --seeds N"),
+        (["--set", "best_metric=val_eval/easy_accuracy,auto"], "all trials are compared by the same metric"),
         (["--set", "best_metric=val_eval/nope"], "that set has"),
         (["--set", "dataset=nothing"], "python -m dataset.prepare"),
-        (["--set", "eval_run_once=true"], "every checkpoint of a search is evaluated"),
-        (["--set", 'eval_sets=["test"],["val_eval"]'], "trials would be compared by test/map and by val_eval/general"),
+        (["--set", "eval_run_once=true"], "a search evaluates every checkpoint"),
+        (["--set", 'eval_sets=["test"],["val_eval"]'], "compared by different metrics, test/map and val_eval/general"),
         (["--devices", "gpu:0,tpu"], "--devices 'tpu': it must be auto, cpu, gpu or gpu:N"),
         (["--params", "gone.json"], "gone.json: no such file"),
         (["--set", "margin=1", "--parallel", 0], "a whole number of at least 1"),
     ],
 )
-def test_mistakes_are_answered_before_anything_starts(folder, words, message):
+def test_invalid_input_is_refused_before_anything_starts(folder, words, message):
     assert message in refuse(folder, *words)
     assert sorted(path.name for path in folder.iterdir()) == ["params.json"]
 
 
-# What is done
+# Trials
 
 
 def test_a_grid_is_trained_and_compared(folder, monkeypatch):
@@ -75,17 +75,17 @@ def test_a_grid_is_trained_and_compared(folder, monkeypatch):
     assert {"gpu:1", "cpu"} == set(devices)
 
 
-def test_a_file_elsewhere_starts_a_search_and_random_draws_go_on(folder, tmp_path, monkeypatch):
+def test_a_file_elsewhere_starts_a_search_and_random_draws_continue(folder, tmp_path, monkeypatch):
     use_fakes(monkeypatch)
     new = tmp_path / "new"
     words = ["--params", folder / "params.json", "--set", "margin=0:1", "--set", "metric=euclidean", "--trials"]
     search(new, *words, 2)
     first = read_table(new)
     assert not (new / "params.json").exists()
-    search(new, *words[:-1])  # the usual number
+    search(new, *words[:-1])  # the default number
     assert starts(new) == 10
     assert first.items() <= read_table(new).items()
-    assert list(first[1])[:3] == ["trial", "margin", "status"]  # what is the same for all is no column
+    assert list(first[1])[:3] == ["trial", "margin", "status"]  # a value that all trials share is not a column
 
 
 def test_seeds_are_repetitions(folder, monkeypatch):
@@ -103,7 +103,7 @@ def test_seeds_are_repetitions(folder, monkeypatch):
     assert seeds == {0, 1, 2}
 
 
-def test_another_search_in_its_folder_is_refuse(folder, monkeypatch):
+def test_another_search_in_its_folder_is_refused(folder, monkeypatch):
     use_fakes(monkeypatch)
     search(folder, "--set", "margin=0.1,0.2", "--seeds", 2)
     before = (folder / "search.json").read_bytes()
@@ -118,10 +118,10 @@ def test_another_search_in_its_folder_is_refuse(folder, monkeypatch):
     assert "batch_k was not given, not 3" in refuse(folder, "--set", "margin=0.1,0.2", "--seeds", 2)
     assert (folder / "search.json").read_bytes() == before
     (folder / "search.json").write_text("[]")
-    assert "it is not the record of a search" in refuse(folder, "--set", "margin=0.1,0.2")
+    assert "not written by search_hyperparams.py" in refuse(folder, "--set", "margin=0.1,0.2")
 
 
-def test_a_folder_with_other_parameters_is_not_touched(folder, monkeypatch):
+def test_a_folder_with_other_parameters_is_not_changed(folder, monkeypatch):
     use_fakes(monkeypatch)
     other = folder / "margin=0.2,seed=0" / "params.json"
     other.parent.mkdir()
@@ -130,8 +130,8 @@ def test_a_folder_with_other_parameters_is_not_touched(folder, monkeypatch):
     assert (other.read_text(), starts(folder)) == ("{}", 0)
 
 
-def test_what_fails_is_told_and_the_others_go_on(folder, dataset, tmp_path, monkeypatch):
-    """And it is tried again, when the command is."""
+def test_a_failed_run_is_reported_and_the_others_continue(folder, dataset, tmp_path, monkeypatch):
+    """Repeating the command tries it again."""
     use_fakes(monkeypatch)
     monkeypatch.setattr("model.searching.plan.check_params", lambda values, source: loosened(values))
     monkeypatch.setattr("model.searching.trials.RunFolder.load_trained_params", lambda run: loosened({}, run))
@@ -148,7 +148,7 @@ def test_what_fails_is_told_and_the_others_go_on(folder, dataset, tmp_path, monk
 
 def test_an_evaluator_that_fails_ends_its_run(folder, monkeypatch):
     use_fakes(monkeypatch)
-    search(folder, "--set", "margin=0.1,soft")  # to which the stand-in cannot add
+    search(folder, "--set", "margin=0.1,soft")  # the fake evaluator cannot add to it
     assert read_table(folder)[2]["status"].startswith("failed: TypeError: ")
     assert read_table(folder)[1]["status"] == "done"
 
@@ -161,7 +161,7 @@ def test_an_evaluator_that_waited_too_long_is_started_again(tmp_path, dataset, m
 
 
 def loosened(values, run=None):
-    """Parameters that are not checked, as `margin` may be no word."""
+    """Unchecked parameters: `margin` may not be an arbitrary word."""
     from model.configuration.params import Params
 
     values = values or json.loads(run.params_json.read_text())
@@ -180,8 +180,8 @@ def test_hopeless_runs_are_pruned(folder, monkeypatch):
     runs = [RunFolder(folder / f"margin=0.05,seed={seed}") for seed in (0, 1)]
     assert not any(run.done.exists() for run in runs)
     count = starts(folder)
-    search(folder, *words, "--prune")  # it knows
+    assert "resuming: 8 of 10 runs are done" in search(folder, *words, "--prune")  # the search knows which are pruned
     assert (starts(folder), read_table(folder)) == (count, rows)
-    search(folder, *words)  # without, they are trained to the end
+    search(folder, *words)  # without --prune, they are trained to the end
     assert all(run.done.exists() for run in runs)
     assert {row["status"] for row in read_table(folder).values()} == {"done"}

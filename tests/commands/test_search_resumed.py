@@ -1,4 +1,4 @@
-"""Searches that are stopped, killed and resumed, on runs that `fake_commands` make; the last test, on real ones."""
+"""Searches that are stopped, killed and resumed, on runs made by `fake_commands`; the last test uses real runs."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ SIX = ["--set", "margin=0.1,0.2,0.3", "--set", "learning_rate=1e-3,1e-4"]
 
 
 def kill_when_at_work(folder, done, kill, *words):
-    """Starts a search, and kills it when `done` runs have ended and others are at work."""
+    """Starts a search, and kills it when `done` runs have ended and others are running."""
     with start_search(folder, *words) as process:
         wait_for(lambda: len(list(folder.glob("*/DONE"))) >= done and starts(folder) > done, process)
         kill(process)
@@ -55,7 +55,7 @@ def folder(tmp_path, dataset):
         ],
     ],
 )
-def test_killed_twice_and_resumed_it_ends_the_same(folder, dataset, tmp_path, words, monkeypatch):
+def test_killed_twice_and_resumed_it_ends_with_the_same_table(folder, dataset, tmp_path, words, monkeypatch):
     use_fakes(monkeypatch)
     slow = make_search(tmp_path / "slow", dataset)
     for number, kill in ((2, subprocess.Popen.kill), (5, kill_with_children)):
@@ -65,13 +65,13 @@ def test_killed_twice_and_resumed_it_ends_the_same(folder, dataset, tmp_path, wo
     for name in ("table.csv", "table.md"):
         assert (slow / name).read_bytes() == (folder / name).read_bytes()
     runs = len(list(folder.glob("*/DONE")))
-    assert runs < starts(slow) <= runs + 6  # what was at work, but nothing that was done, was started again
+    assert runs < starts(slow) <= runs + 6  # running runs were started again, finished ones were not
     assert starts(folder) == runs
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_trainings_end_with_their_search(tmp_path, dataset, number):
-    """By Ctrl-C, after which nothing is at work any more; and soon after the search is killed."""
+    """Ctrl-C returns after they have ended; after a kill of the search, they end soon."""
     folder = make_search(tmp_path / "search", dataset, warmup_steps=30)
     with start_search(folder, *SIX, "--parallel", 2) as process:
         wait_for(lambda: len(list(folder.glob("*/results.jsonl"))) == 2, process)
@@ -81,14 +81,17 @@ def test_trainings_end_with_their_search(tmp_path, dataset, number):
     if number == signal.SIGKILL:
         wait_for(lambda: not any(is_at_work(run) for run in runs))
     assert [(is_at_work(run), run.done.exists()) for run in runs] == [(False, False)] * 2
-    for run in runs:  # a second signal would keep a training from saving
+    for run in runs:  # a second signal would prevent a training from saving
         assert (run.folder / "signals").read_text() == "SIGTERM\n"
     if number == signal.SIGINT:
         assert {row["status"] for row in read_table(folder).values()} == {"unfinished"}
+        said = process.stdout.read()
+        assert "stopping: the trainings save and end\n" in said
+        assert "0 of 6 runs are done; run the same command again to resume\n" in said
 
 
 def test_a_run_that_is_at_work_is_waited_for(folder):
-    """As after a search that was killed where the system does not end its trainings."""
+    """As after a killed search, on a system that does not end its trainings."""
     busy, other = (RunFolder(folder / f"margin={margin},seed=0") for margin in (0.1, 0.2))
     busy.folder.mkdir()
     with start_search(folder, "--set", "margin=0.1,0.2", "--parallel", 2) as process:
@@ -112,7 +115,7 @@ def test_two_searches_do_not_share_a_folder(tmp_path, dataset):
     folder = make_search(tmp_path / "search", dataset, warmup_steps=30)
     with start_search(folder, *SIX) as process:
         wait_for(lambda: starts(folder) > 0, process)
-        assert "another search_hyperparams.py is at work" in refuse(folder, *SIX)
+        assert "another search_hyperparams.py is" in refuse(folder, *SIX)
         process.terminate()
         assert process.wait(60) == 130
 

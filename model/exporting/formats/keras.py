@@ -17,7 +17,7 @@ _CODE = """import keras  # {version} or newer
 network = keras.saving.load_model("model.keras", compile=False)
 embeddings = network.predict(images, verbose=0)"""
 _LAYERS = """
-# The layers that Keras lacks: run it in the folder of the project that trained the network.
+# Layers that Keras lacks. Run this in the folder of the project that trained the network.
 import model.network.heads
 """
 
@@ -43,7 +43,7 @@ def usage(path: Path) -> str:
 
 
 def _deflate(path: Path) -> None:
-    """Compresses the file, whose parts Keras stores as they are; Keras reads both."""
+    """Compresses the file, which Keras stores uncompressed; Keras reads both."""
     smaller = path.with_name(f"{path.name}.deflated")
     with zipfile.ZipFile(path) as file, zipfile.ZipFile(smaller, "w", zipfile.ZIP_DEFLATED) as out:
         for part in file.infolist():

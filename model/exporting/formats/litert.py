@@ -11,7 +11,7 @@ FILE = "model.tflite"
 PACKAGES = ("ai_edge_litert",)
 QUANTIZE = ("float16", "int8")
 
-# What heads divide and raise to powers by: in 8 bits a divisor can become 0.
+# Operations of heads that stay in float32: in 8 bits, a divisor can become 0.
 _FLOAT_IN_INT8 = ["DIV", "POW", "SELECT", "SELECT_V2", "SQRT", "SQUARE", "SUM"]
 
 
@@ -29,7 +29,7 @@ def write(model: Any, path: Path, quantize: str | None, images: np.ndarray) -> N
 
 
 def _convert_to_int8(converter: Any, images: np.ndarray) -> bytes:
-    """Weights and activations, whose ranges are those that the images give."""
+    """Quantizes weights and activations; the ranges of the activations come from the images."""
     import tensorflow as tf
 
     def calibration_data() -> Any:

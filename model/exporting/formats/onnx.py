@@ -11,7 +11,7 @@ FILE = "model.onnx"
 PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 QUANTIZE = ("float16", "int8")
 
-_AT_A_TIME = 10  # images of the calibration
+_AT_A_TIME = 10  # images in a step of the calibration
 
 
 def write(model: Any, path: Path, quantize: str | None, images: np.ndarray) -> None:
@@ -23,10 +23,10 @@ def write(model: Any, path: Path, quantize: str | None, images: np.ndarray) -> N
 
 
 def _halve_weights(path: Path) -> None:
-    """Stores weights in half precision; what is computed stays float32.
+    """Stores weights in half precision; the arithmetic stays float32.
 
-    (onnxruntime's `convert_float_to_float16` computes in half precision, which processors do not, and rounds the
-    constants of the pixels' scaling and of the heads too.)
+    (onnxruntime's `convert_float_to_float16` computes in half precision, which CPUs do not support, and also rounds the
+    constants that scale the pixels and those in the heads.)
     """
     import onnx
 
@@ -44,7 +44,7 @@ def _halve_weights(path: Path) -> None:
 
 
 def _quantize(path: Path, images: np.ndarray) -> None:
-    """Weights by channel, and activations, whose ranges are those that the images give."""
+    """Quantizes weights per channel, and activations; the ranges of the activations come from the images."""
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -58,7 +58,7 @@ def _quantize(path: Path, images: np.ndarray) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         merged = Path(folder) / FILE
-        quant_pre_process(path, merged, skip_symbolic_shape=True)  # or batch norm would be quantized on its own
+        quant_pre_process(path, merged, skip_symbolic_shape=True)  # otherwise batch norm would be quantized separately
         quantize_static(merged, path, Images(), per_channel=True)
 
 

@@ -1,4 +1,4 @@
-"""Accuracies on episodes: is the candidate that shows the anchor's identity the nearest one?"""
+"""Accuracies on episodes: how often the candidate with the anchor's identity is the nearest."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,13 @@ ACCURACIES = ("general_accuracy", "easy_accuracy")
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """Accuracies in [0, 1] by name, how each is defined, how much they were computed from, and the E outcomes.
+    """Accuracies in [0, 1], their definitions, counts, and the outcomes of the E episodes.
 
     Attributes:
-        solved: (E,) bool: the positive is nearer than every negative.
+        metrics: the accuracies by name.
+        definitions: what each name means.
+        counts: numbers of episodes, candidates and images.
+        solved: (E,) bool: whether the positive is nearer than every negative.
         share: (E,) the share of negatives that are farther than the positive.
     """
 
@@ -28,10 +31,10 @@ class EpisodeResult:
 
 
 def pair_distances(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray, metric: str) -> np.ndarray:
-    """Distances of P pairs of rows, (P,) float64, from differences: equal rows are at exactly equal distances.
+    """Distances of P pairs of rows, (P,) float64, from differences: equal rows have exactly equal distances.
 
-    Functions of the squared Euclidean distance are left squared: the order is the same, and a square root can only make
-    ties. At length 1 it is half of that, 1 - cos, and 1 for a zero vector.
+    For functions of the squared Euclidean distance, the result is squared: the order is the same, and a square root
+    could make ties. For embeddings of length 1 the result is half of that, 1 - cos, and 1 for a zero vector.
 
     Args:
         embeddings: (U, D).
@@ -54,9 +57,9 @@ def pair_distances(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray
 def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) -> EpisodeResult:
     """General and easy accuracy, with strict inequalities: a network that maps all images to one point scores 0.
 
-    An episode with anchor a, positive p and negatives n_1 .. n_m is solved when d(a, p) < d(a, n_i) for every i.
-    `general_accuracy` is the share of episodes solved; `easy_accuracy` the mean over episodes of the share of negatives
-    with d(a, n_i) > d(a, p). A pair with an embedding that is not finite counts as wrong.
+    An episode with anchor a, positive p and negatives n_1 .. n_m is solved if d(a, p) < d(a, n_i) for every i.
+    `general_accuracy` is the share of solved episodes. `easy_accuracy` is the share of negatives with
+    d(a, n_i) > d(a, p), averaged over episodes. A pair with a NaN or infinite embedding counts as wrong.
 
     Args:
         embeddings: (U, D), one row for each of `episodes.paths`.
@@ -64,19 +67,19 @@ def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) 
         metric: a module of `model.distances`.
 
     Returns:
-        The two accuracies and the outcomes they are means of; counts: `episodes`, `candidates` (positives and
-        negatives), `images`, and `episodes_with_non_finite`, those with an embedding that holds NaN or an infinity.
+        The accuracies and the outcomes. The counts are `episodes`, `candidates` (positives and negatives), `images`,
+        and `episodes_with_non_finite` (episodes with a NaN or infinite embedding).
 
     Raises:
         UserError: for an unknown metric.
-        ValueError: when the embeddings are not (U, D).
+        ValueError: for embeddings of another shape.
     """
     find_distance(metric)
     embeddings = np.asarray(embeddings)
     if embeddings.ndim != 2 or len(embeddings) != len(episodes.paths):
         raise ValueError(f"embeddings of shape {embeddings.shape} for {len(episodes.paths)} images; (U, D) expected")
 
-    # The negatives of all episodes stand in one flat array, which `reduceat` divides: neither padding nor a mask.
+    # The negatives of all episodes are one flat array, which `reduceat` divides: no padding, no mask.
     starts, lengths = episodes.offsets[:-1], np.diff(episodes.offsets)  # (E,)
     anchors = np.repeat(episodes.anchors, lengths)  # (M,)
     finite = np.isfinite(embeddings).all(1)  # (U,)
@@ -86,7 +89,9 @@ def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) 
         to_positive = pair_distances(embeddings, episodes.anchors, episodes.positives, metric)  # (E,)
         to_negative = pair_distances(embeddings, anchors, episodes.negatives, metric)  # (M,)
         farther = to_negative > np.repeat(to_positive, lengths)  # (M,)
-    farther &= negatives_finite & np.repeat(positives_finite, lengths)  # an infinity would pass for a far negative
+    farther &= negatives_finite & np.repeat(
+        positives_finite, lengths
+    )  # otherwise infinity would count as a far negative
     solved = np.logical_and.reduceat(farther, starts)  # (E,)
     share = np.add.reduceat(farther, starts, dtype=np.int64) / lengths  # (E,)
     whole = positives_finite & np.logical_and.reduceat(negatives_finite, starts)  # (E,)
@@ -94,7 +99,7 @@ def episode_accuracies(embeddings: np.ndarray, episodes: Episodes, metric: str) 
         metrics={"general_accuracy": float(solved.mean()), "easy_accuracy": float(share.mean())},
         definitions={
             "general_accuracy": "share of episodes with d(anchor, positive) < d(anchor, n) for every negative n",
-            "easy_accuracy": "mean over episodes of the share of negatives n with d(anchor, n) > d(anchor, positive)",
+            "easy_accuracy": "share of negatives n with d(anchor, n) > d(anchor, positive), averaged over episodes",
             "metric": metric,
             "ties": "count as wrong",
         },

@@ -1,4 +1,4 @@
-"""Accuracies of groups of episodes, each with its intervals: by attribute, and by number of candidates."""
+"""Accuracies and intervals of groups of episodes: by attribute, and by number of candidates."""
 
 from typing import Any
 
@@ -9,21 +9,21 @@ from dataset.formats.episodes import SNIPPET, Episodes
 from model.metrics.episodes.bootstrap import DIGITS, LEVEL, RESAMPLES, accuracy_intervals
 
 OTHERS = "(others)"
-MOST_GROUPS = 100  # of an attribute of text
-MOST_NUMBERS = 8  # that are shown each by itself
+MOST_GROUPS = 100  # for an attribute with text values
+MOST_NUMBERS = 8  # with more distinct numbers, groups are ranges
 
 
 def breakdown_metrics(solved: np.ndarray, share: np.ndarray, episodes: Episodes) -> dict[str, Any]:
-    """What results.jsonl has of episodes beside their accuracies.
+    """The intervals and the breakdown of episodes, for results.jsonl.
 
     Args:
         solved, share: (E,) outcomes, see `episode_accuracies`.
         episodes: the E episodes.
 
     Returns:
-        `intervals`, of episodes drawn by themselves; `snippet_intervals`, of whole snippets, where there are several;
-        and `breakdown`, by attribute and group: `episodes`, `snippets` where they are known, both accuracies, and
-        their intervals. The group `(others)` has, besides, `groups`: how many were put into it.
+        `intervals`, with episodes drawn one by one; `snippet_intervals`, with whole snippets drawn, if there are
+        several; and `breakdown`, by attribute and group: `episodes`, `snippets` if known, both accuracies, and their
+        intervals. The group `(others)` also has `groups`, the number of groups in it.
     """
     snippets = episodes.attributes.get(SNIPPET)
     clusters = None if snippets is None else np.unique(snippets, return_inverse=True)[1]  # (E,)
@@ -36,35 +36,35 @@ def breakdown_metrics(solved: np.ndarray, share: np.ndarray, episodes: Episodes)
         groups = breakdown[name] = {}
         for label in order:
             chosen = labels == label
-            groups[label] = _figures(solved[chosen], share[chosen], None if clusters is None else clusters[chosen])
+            groups[label] = _accuracies(solved[chosen], share[chosen], None if clusters is None else clusters[chosen])
         if OTHERS in groups:
             groups[OTHERS]["groups"] = len(set(values[labels == OTHERS]))
-    whole = _figures(solved, share, clusters)
+    whole = _accuracies(solved, share, clusters)
     return {name: whole[name] for name in ("intervals", "snippet_intervals") if name in whole} | {
         "breakdown": breakdown
     }
 
 
 def breakdown_definitions(episodes: Episodes) -> dict[str, str]:
-    """What the figures of `breakdown_metrics` mean."""
+    """The definitions of `breakdown_metrics`."""
     how = f"{LEVEL:.0%} percentile bootstrap, {RESAMPLES} resamples of"
     definitions = {"intervals": f"{how} episodes"}
     if SNIPPET in episodes.attributes:
         definitions["snippet_intervals"] = f"{how} snippets, each with all its episodes"
-    return definitions | {"breakdown": "the same figures of groups of episodes; candidates: positive and negatives"}
+    return definitions | {"breakdown": "the same for groups of episodes; candidates: number of positives and negatives"}
 
 
 def grouped(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Labels of groups, and their order.
+    """The group of each value, and the order of the groups.
 
-    Whole numbers from 0 are a group each when there are few of them, else 0, 1, 2-3, 4-7, 8-15 and so on. Other values
-    are groups by name; beyond `MOST_GROUPS` the rarest go to `(others)`, which comes last.
+    If all values are whole numbers from 0, each is a group, or, if there are many, the groups are 0, 1, 2-3, 4-7, 8-15
+    and so on. Other values are groups by name; beyond `MOST_GROUPS`, the rarest go to `(others)`, which comes last.
 
     Args:
         values: (E,) strings.
 
     Returns:
-        (E,) the label of each value; the different labels, in the order of their numbers or by name.
+        (E,) the label of each value; the distinct labels, in numerical order or by name.
     """
     different, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     if all(value.isascii() and value.isdigit() and len(value) < 19 for value in different):
@@ -82,16 +82,16 @@ def grouped(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 
 def power_of_two_bin(number: int) -> str:
-    """0, 1, 2-3, 4-7, 8-15 ...: the bin that holds a number from 0."""
+    """The bin of a number from 0: 0, 1, 2-3, 4-7, 8-15 ..."""
     if number < 2:
         return str(number)
     low = 1 << number.bit_length() - 1
     return f"{low}-{2 * low - 1}"
 
 
-def _figures(solved: np.ndarray, share: np.ndarray, clusters: np.ndarray | None) -> dict[str, Any]:
-    """Both accuracies of some episodes, with their intervals."""
-    figures = {
+def _accuracies(solved: np.ndarray, share: np.ndarray, clusters: np.ndarray | None) -> dict[str, Any]:
+    """Both accuracies of some episodes, with intervals."""
+    found = {
         "episodes": len(solved),
         "general_accuracy": round(float(solved.mean()), DIGITS),
         "easy_accuracy": round(float(share.mean()), DIGITS),
@@ -99,7 +99,7 @@ def _figures(solved: np.ndarray, share: np.ndarray, clusters: np.ndarray | None)
     }
     if clusters is not None:
         different, clusters = np.unique(clusters, return_inverse=True)
-        figures["snippets"] = len(different)
-        if len(different) > 1:  # resampling a single one says nothing
-            figures["snippet_intervals"] = accuracy_intervals(solved, share, clusters)
-    return figures
+        found["snippets"] = len(different)
+        if len(different) > 1:  # resampling a single snippet gives no interval
+            found["snippet_intervals"] = accuracy_intervals(solved, share, clusters)
+    return found

@@ -1,15 +1,19 @@
-"""Which gallery images do not take part in the ranking of a query: one module for each protocol.
+"""Excluders: the gallery images that a protocol excludes from a query's ranking, one module per protocol.
 
-A module here is one excluder. It defines
+A module defines
 
-    MEANING         what is left out, in words
-    JUNK            identities whose gallery images take part in no ranking
-    CAMERAS         the data set whose file names state the camera, where the CSV has no column; None for an excluder
-                    that does not look at cameras
+    MEANING         what is excluded, in words
+    JUNK            identities that are excluded from all rankings
+    CAMERAS         the data set whose file names contain the camera, for CSV files without a camera column; None for an
+                    excluder that does not use cameras
     left_out(query, gallery) -> (P,) bool
-                    given the labels of P pairs of a query and a gallery image: those not to be ranked
+                    given the labels of P pairs of a query and a gallery image: whether the pair is excluded
 
-`left_out` is asked about pairs of one identity or one file only: all other images always take part.
+`left_out` is called only for pairs with the same identity or the same file. All other images are ranked.
+
+    >>> from model.metrics.excluders import find_excluder
+    >>> find_excluder("market1501").MEANING
+    "market1501 (excluded from the gallery: the query's identity in the query's camera, and junk, identity -1)"
 """
 
 from types import ModuleType
@@ -23,18 +27,18 @@ def find_excluder(name: str) -> ModuleType:
     """The excluder of that name.
 
     Raises:
-        UserError: naming the choices.
+        UserError: for an unknown name; lists the choices.
     """
     names = plugins.choices(__name__)
     if name not in names:
-        raise UserError(f"excluder {name!r}: it must be one of {', '.join(names)}")
+        raise UserError(f"excluder {name!r} is unknown; choose one of {', '.join(names)}")
     return plugins.load(__name__, name)
 
 
 def default_excluder(query: Manifest, gallery: Manifest) -> str:
-    """The excluder where none is named: "market1501" if query and gallery differ and tell all cameras, else "diagonal".
+    """The default excluder: "market1501" if query and gallery differ and all cameras are known, else "diagonal".
 
-    All against all is one object as `query` and `gallery`.
+    For all against all, `query` and `gallery` are the same object.
     """
     known = all(part.cameras is not None and all(part.cameras) for part in (query, gallery))
     return "market1501" if query is not gallery and known else "diagonal"

@@ -1,10 +1,10 @@
-"""The query image itself, known by its path: for a set that is evaluated all against all."""
+"""Excludes the query image itself, by its path: for a set that is evaluated all against all."""
 
 import numpy as np
 
 from model.metrics.labels import Labels
 
-MEANING = "diagonal (left out of the gallery: the query image itself)"
+MEANING = "diagonal (excluded from the gallery: the query image itself)"
 JUNK: tuple[str, ...] = ()
 CAMERAS = None
 

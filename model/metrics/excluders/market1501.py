@@ -1,4 +1,4 @@
-"""Images of the query's identity from the query's camera, and junk: the protocol of Market-1501.
+"""The protocol of Market-1501: excludes junk, and images of the query's identity from the query's camera.
 
 Source: Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015, section 4.1, and its published code.
 """
@@ -7,7 +7,7 @@ import numpy as np
 
 from model.metrics.labels import Labels
 
-MEANING = "market1501 (left out of the gallery: the query's identity in the query's camera, and junk, identity -1)"
+MEANING = "market1501 (excluded from the gallery: the query's identity in the query's camera, and junk, identity -1)"
 JUNK = ("-1",)  # detections that show too little of a person
 CAMERAS = "market1501"
 

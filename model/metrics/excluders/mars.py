@@ -1,4 +1,4 @@
-"""The protocol of MARS, which is that of Market-1501 with cameras named in another way.
+"""The protocol of MARS: the same as for Market-1501, with other camera names.
 
 Source: Zheng et al., MARS: A Video Benchmark for Large-Scale Person Re-Identification, ECCV 2016.
 """

@@ -1,8 +1,8 @@
-"""Distances of queries to a gallery: fast ones in tiles, exact ones for single pairs.
+"""Distances from queries to a gallery: fast ones in tiles, exact ones for single pairs.
 
-Ranking needs to know which of two distances is smaller, not what they are. So most of the work is a float32 matrix
-product, whose error is bounded by `slack`; only the few pairs nearer to each other than that are looked at again in
-float64, coordinate by coordinate. The ranking is that of float64, at float32's speed and half its memory.
+A ranking depends only on which of two distances is smaller. So most of the work is a float32 matrix product, and
+`slack` bounds its error. Only distances that differ by less than this bound are computed again in float64, coordinate
+by coordinate. The result is the ranking of float64, with the speed of float32 and half the memory.
 """
 
 from types import ModuleType
@@ -16,17 +16,18 @@ from model.metrics.vectors import as_vectors, blocks, distances_of_pairs, unit_r
 
 Distance = TypeVar("Distance", float, np.ndarray)
 
-# Of the squared lengths. The error of float32 products about the mean was 14 units at most (D from 8 to 8192, random,
-# nearly parallel and with outliers), where a unit is 2^-24.
+# Relative to the squared lengths. The measured error of float32 products, with the mean subtracted, was at most 14
+# units of 2^-24 (D from 8 to 8192; random, nearly parallel, and with outliers).
 _PRODUCT_ERROR = 32 * 2.0**-24
-_ONE = 1e-12  # exact distances that differ by less than this part are one: float64's rounding of the same distance
-_COSINE_NOISE = 1e-14  # what rounding to float32 makes of the cosine distance of parallel vectors
+_ONE = 1e-12  # exact distances with a smaller relative difference are equal: the rounding of float64
+_COSINE_NOISE = 1e-14  # the cosine distance of parallel vectors after rounding to float32
 
 
 class Distances:
-    """Distances between Q queries and G gallery images, in whatever unit orders them.
+    """Distances between Q queries and G gallery images, in any unit with the same order.
 
-    Several threads call `pairs`, `tile` and `slack`. Here, tiles are exact, and each bit of a distance counts.
+    Several threads call `pairs`, `tile` and `slack`. In this base class, tiles are exact, and distances are equal only
+    if all bits are.
     """
 
     shape: tuple[int, int]
@@ -36,36 +37,36 @@ class Distances:
         raise NotImplementedError
 
     def tile(self, rows: np.ndarray, columns: slice) -> np.ndarray:
-        """Distances (q, g) of some queries to a part of the gallery, float32 or float64; the caller may change it."""
+        """Distances (q, g) from queries to a part of the gallery, float32 or float64; the caller may change them."""
         raise NotImplementedError
 
     def slack(self, rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
-        """How far `tile` may be off near a distance: (P,) for P queries and exact distances."""
+        """Bound for the error of `tile` near a distance: (P,) for P queries and exact distances."""
         return np.zeros(len(distances))
 
     def same(self, distances: np.ndarray) -> np.ndarray:
-        """Distances nearer to these than this are equal: (P,)."""
+        """Tolerance (P,): other distances within it are equal to these."""
         return np.zeros(len(distances))
 
     def reach(self, rows: np.ndarray, distances: np.ndarray, sign: int = 1) -> np.ndarray:
-        """Up to which value of a tile an image may be as near as these values (q,) of it, of q queries, tell.
+        """The largest tile value that may be as near as the given tile values (q,) of q queries.
 
-        With `sign` -1, from which value on one may be as far. Each of the two values may be off by the slack, and so
-        may the distance at which the slack is asked for.
+        With `sign` -1: the smallest tile value that may be as far. Both values may be off by the slack, and so may the
+        distance for which the slack is computed.
         """
         limit = distances + sign * 2.5 * self.slack(rows, np.maximum(distances, 0))
         return np.nextafter(limit.astype(distances.dtype), distances.dtype.type(sign * np.inf))
 
     def in_units(self, distance: Distance) -> Distance:
-        """Distances in the unit of the metric."""
+        """Converts distances to the unit of the metric."""
         return distance
 
 
 class EmbeddingDistances(Distances):
-    """Distances of embeddings (Q, D) to (G, D), float32 or float64.
+    """Distances from embeddings (Q, D) to (G, D), float32 or float64.
 
-    Functions of the squared Euclidean distance have its order: they are left squared here, of embeddings at length 1
-    where the metric wants that. There, a zero vector is at the squared distance 2 from all others.
+    Functions of the squared Euclidean distance have its order, so this class computes squared distances, of embeddings
+    with length 1 if the metric asks for that. For these, a zero vector has the squared distance 2 from all others.
 
     Raises:
         UserError: for an unknown metric.
@@ -79,11 +80,11 @@ class EmbeddingDistances(Distances):
         self._scale = 1.0
         if not self._squared:
             return
-        # A power of two, so that it changes no digit: squares neither overflow nor vanish.
+        # Keeps squares from overflowing or vanishing; a power of two changes no digit.
         largest = max(np.abs(query).max(initial=0), np.abs(gallery).max(initial=0))
         self._scale = 2.0 ** -int(np.frexp(largest)[1])
         parts = blocks(len(gallery), gallery.shape[1])
-        # Cancellation in |q|^2 - 2 q.g + |g|^2 grows with the lengths, which are shortest about the mean.
+        # Cancellation in |q|^2 - 2 q.g + |g|^2 grows with the lengths. Subtracting the mean makes them shortest.
         self._mean = sum(self._vectors(gallery[part]).sum(0) for part in parts) / max(len(gallery), 1)
         self._targets = np.empty((len(gallery), gallery.shape[1] + 2), np.float32)
         self._longest = 0.0
@@ -98,7 +99,7 @@ class EmbeddingDistances(Distances):
         self._no_query, self._no_image = query.any(1) == 0, gallery.any(1) == 0  # zero vectors have no direction
 
     def _vectors(self, emb: np.ndarray) -> np.ndarray:
-        """Float64, scaled or at length 1."""
+        """Embeddings in float64, scaled or divided by their length."""
         vectors = emb.astype(np.float64) * self._scale
         return unit_rows(vectors) if self._unit else vectors
 
@@ -121,7 +122,7 @@ class EmbeddingDistances(Distances):
         if not self._squared:
             return sums_over_dimensions(block, self._vectors(self._gallery[columns]), self._distance)
         block -= self._mean
-        # The squared lengths ride along as two more columns of the product.
+        # The squared lengths are two more columns of the product.
         block = np.column_stack([-2 * block, np.ones(len(block)), self._lengths[rows]]).astype(np.float32)
         distances = block @ self._targets[columns].T
         if self._unit:
@@ -132,7 +133,7 @@ class EmbeddingDistances(Distances):
     def slack(self, rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
         if not self._squared:
             return self.same(distances)
-        # |g| <= |q| + d, so the gallery images at this distance are not longer than that.
+        # |g| <= |q| + d bounds the length of gallery images at this distance.
         lengths = self._lengths[rows]
         longest = np.minimum(self._longest, 2 * (lengths + distances))
         return _PRODUCT_ERROR * (lengths + longest) + self.same(distances)
@@ -141,10 +142,10 @@ class EmbeddingDistances(Distances):
         return _ONE * distances + (2 * _COSINE_NOISE if self._unit else 0)
 
     def in_units(self, distance: Distance) -> Distance:
-        values = np.asarray(np.maximum(distance, 0))  # products of single precision may be a trifle below 0
+        values = np.asarray(np.maximum(distance, 0))  # float32 products may be slightly below 0
         if self._squared and not self._unit:
             factor = self._scale**-2  # a power of two
-            if not 2.0**-96 < factor < 2.0**96:  # beyond what single precision holds
+            if not 2.0**-96 < factor < 2.0**96:  # outside the range of float32
                 values = values.astype(np.float64)
             values = values * values.dtype.type(factor)
         values = self._distance.of_squared(values, np) if self._squared else values
@@ -152,7 +153,7 @@ class EmbeddingDistances(Distances):
 
 
 def exact_distances(query: np.ndarray, gallery: np.ndarray, metric: str) -> np.ndarray:
-    """All distances (Q, G) float64 of embeddings (Q, D) to (G, D), from the differences of their coordinates.
+    """All distances (Q, G) float64 from embeddings (Q, D) to (G, D), computed from differences of coordinates.
 
     Raises:
         UserError: for an unknown metric.
@@ -168,7 +169,7 @@ def exact_distances(query: np.ndarray, gallery: np.ndarray, metric: str) -> np.n
 
 
 def sums_over_dimensions(query: np.ndarray, gallery: np.ndarray, distance: ModuleType) -> np.ndarray:
-    """Distances (Q, G) float64 of (Q, D) to (G, D), for a distance that is a sum over the dimensions."""
+    """Distances (Q, G) float64 from (Q, D) to (G, D), for a distance that is a sum over the dimensions."""
     if hasattr(distance, "CDIST"):
         return cdist(query, gallery, distance.CDIST)
     total = np.zeros((len(query), len(gallery)))

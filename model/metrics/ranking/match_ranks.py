@@ -1,8 +1,8 @@
 """The ranks of all matches of all queries, without sorting and without a Q x G matrix.
 
-The rank of a match is a count of smaller distances. So the exact distances of the matches come first; then tiles of
-distances, queries by gallery, are passed over once, and for each match is counted how many non-matches are surely
-nearer and how many may be. Only where these counts differ are distances computed exactly.
+The rank of a match is a count of smaller distances. First, the exact distances of the matches are computed. Then tiles
+of distances (queries x gallery) are computed one by one. For each match, one count holds the non-matches that are
+certainly nearer, another those that may be nearer. Only where the two differ are distances computed exactly.
 """
 
 from collections.abc import Callable
@@ -18,20 +18,20 @@ from runtime.parallel import cores
 
 TIES = {
     "pessimistic": "a non-match at the distance of a match ranks before it",
-    "optimistic": "a non-match at the distance of a match ranks behind it",
-    "stable": "of equal distances, that of the image listed earlier in the gallery ranks first",
+    "optimistic": "a non-match at the distance of a match ranks after it",
+    "stable": "at equal distances, the image listed earlier in the gallery ranks first",
 }
-TILE_COLUMNS = 8192  # a row of a tile and its masks stay in the processor's cache
-WIDTH = 1024  # tiles are filled up to a multiple of it, see _count_below
-PORTION = 2**17  # pairs that are looked at together
-MANY = 80  # thresholds from which sorting a row is quicker than counting for each
+TILE_COLUMNS = 8192  # a row of a tile and its masks fit into the CPU cache
+WIDTH = 1024  # tiles are padded to a multiple of it: see _count_below
+PORTION = 2**17  # pairs that are computed together
+MANY = 80  # with more thresholds, sorting a row is faster than counting
 
 
 class Ranks(NamedTuple):
-    """Of M matches, query after query and from near to far.
+    """The ranks of M matches, query after query, from near to far.
 
     Attributes:
-        ranks: (M,) counted from 1 among the gallery images that are not left out.
+        ranks: (M,) counted from 1 among the gallery images that are not excluded.
         distances: (M,) exact.
         offsets: (Q + 1,) where each query's part begins.
     """
@@ -47,7 +47,7 @@ class Ranks(NamedTuple):
 
     @property
     def number(self) -> np.ndarray:
-        """i: (M,) each match's number among those of its query, from 1."""
+        """i: (M,) the number of each match among its query's matches, from 1."""
         return np.arange(1, len(self.ranks) + 1) - np.repeat(self.offsets[:-1], self.lengths)
 
     @property
@@ -73,15 +73,15 @@ def rank_matches(
     batch_size: int = 256,
     see: Callable[[np.ndarray, np.ndarray, int], None] = lambda tile, rows, first: None,
 ) -> Ranks:
-    """Ranks all matches.
+    """The ranks of all matches.
 
     Args:
-        distances: of Q queries to G gallery images.
-        lists: which of them match, and which are left out.
+        distances: from Q queries to G gallery images.
+        lists: the pairs that match, and those that are excluded.
         ties: one of `TIES`.
-        batch_size: queries at a time, on each processor core.
-        see: is shown the distances of all non-matches, tile by tile, the others being infinite, with the numbers of the
-            tile's queries and of its first column; from several threads.
+        batch_size: queries at a time, on each CPU core.
+        see: called for each tile, from several threads, with the distances of the non-matches (all others are
+            infinite), the numbers of the tile's queries, and the number of its first column.
     """
     queries = len(lists.offsets) - 1
     starts = range(0, queries, batch_size)
@@ -95,13 +95,13 @@ def rank_matches(
 
 
 class _Block:
-    """Some queries: their matches, sorted, and what was counted for each so far."""
+    """Some queries: their sorted matches, and the count for each so far."""
 
     def __init__(self, distances: Distances, lists: MatchLists, rows: np.ndarray, ties: str) -> None:
         part = slice(lists.offsets[rows[0]], lists.offsets[rows[-1] + 1])
         self._distances, self._rows, self._ties = distances, rows, ties
         self._offsets = lists.offsets[rows[0] : rows[-1] + 2] - part.start
-        self._local = np.repeat(np.arange(len(rows)), np.diff(self._offsets))  # (m,) whose match it is
+        self._local = np.repeat(np.arange(len(rows)), np.diff(self._offsets))  # (m,) the query of each match
         columns = lists.columns[part]
         exact = distances.pairs(rows[self._local], columns)
         order = np.lexsort((exact, self._local))
@@ -111,12 +111,12 @@ class _Block:
         self._columns, self._exact = columns[order], exact[order]
         out = slice(lists.left_out_offsets[rows[0]], lists.left_out_offsets[rows[-1] + 1])
         counts = np.diff(lists.left_out_offsets[rows[0] : rows[-1] + 2])
-        # Neither matches nor what is left out count as non-matches.
+        # Matches and excluded images are not counted.
         self._hidden_rows = np.concatenate([self._local, np.repeat(np.arange(len(rows)), counts)])
         self._hidden_columns = np.concatenate([self._columns, lists.left_out[out]])
         self._same = distances.same(self._exact)
         slack = distances.slack(rows[self._local], self._exact)
-        # Of each query the lower bounds of its matches' distances, then the upper ones: all are counted in one go.
+        # For each query, the lower bounds of its matches' distances, then the upper ones: all are counted together.
         self._ends = (2 * self._offsets).tolist()
         lengths = np.diff(self._offsets)[self._local]
         low = np.arange(len(columns)) + self._offsets[:-1][self._local]
@@ -141,11 +141,11 @@ class _Block:
         return number + self._before, self._exact
 
     def _count(self, tile: np.ndarray, first: int) -> None:
-        """Adds what a tile, whose columns begin at `first`, has before each match."""
+        """Adds the count of a tile, whose first column is number `first`, for each match."""
         bounds = self._bounds.astype(tile.dtype)
         down, up = self._is_low & (bounds > self._bounds), ~self._is_low
         bounds[down] = np.nextafter(bounds[down], tile.dtype.type(-np.inf))
-        bounds[up] = np.nextafter(bounds[up], tile.dtype.type(np.inf))  # what lies at the bound counts as well
+        bounds[up] = np.nextafter(bounds[up], tile.dtype.type(np.inf))  # values at the bound count as well
         counts = np.empty(len(bounds), np.int64)
         for values, begin, end in zip(tile, self._ends[:-1], self._ends[1:], strict=True):
             self._count_below(values, bounds[begin:end], counts[begin:end])
@@ -156,9 +156,9 @@ class _Block:
             self._look_closer(unclear, tile, first, bounds[self._is_low], bounds[up])
 
     def _count_below(self, values: np.ndarray, thresholds: np.ndarray, counts: np.ndarray) -> None:
-        """Writes how many of the values (g,), g a multiple of WIDTH, are below each threshold (t,) into counts (t,).
+        """Writes the number of values (g,) below each threshold (t,) into counts (t,); g is a multiple of WIDTH.
 
-        In long calls: threads that make many short ones wait for each other more than they work.
+        It makes few long NumPy calls: threads with many short ones spend most of the time waiting for each other.
         """
         if len(thresholds) > MANY:
             near = values[values < thresholds.max()]
@@ -167,14 +167,14 @@ class _Block:
             return
         below = self._memory[: len(thresholds) * len(values)].reshape(len(thresholds), len(values))
         np.less(values, thresholds[:, None], out=below)
-        # Ones and zeros, eight to a number: 128 such numbers add up without a carry from one byte to the next.
+        # Eight bytes of 0 or 1 are read as one number: 128 such numbers add up without a carry between bytes.
         sums = np.add.reduce(below.view(np.uint64).reshape(len(thresholds), -1, WIDTH // 8), axis=2)
         np.add.reduce(sums.view(np.uint8), axis=1, dtype=np.int64, out=counts)
 
     def _look_closer(
         self, unclear: np.ndarray, tile: np.ndarray, first: int, low: np.ndarray, high: np.ndarray
     ) -> None:
-        """Settles by exact distances what stands before a match, where the tile's are too rough to tell."""
+        """Counts by exact distances where the tile's distances are too imprecise."""
         portion, size = [], 0
         for matches in np.split(unclear, np.flatnonzero(np.diff(self._local[unclear])) + 1):  # those of each query
             row = self._local[matches[0]]
@@ -193,7 +193,7 @@ class _Block:
     def _settle(
         self, portion: list[tuple[int, np.ndarray, np.ndarray]], tile: np.ndarray, first: int, low: np.ndarray
     ) -> None:
-        """For queries, some of their matches, and the columns that are unclear for any of these."""
+        """Counts exactly for queries, some of their matches, and the columns that are unclear for any of these."""
         lengths = [len(columns) for _, _, columns in portion]
         rows = np.repeat([row for row, _, _ in portion], lengths)
         exact = self._distances.pairs(self._rows[rows], np.concatenate([c for _, _, c in portion]) + first)
@@ -206,12 +206,12 @@ class _Block:
             elif self._ties == "stable":
                 tied = (distances >= nearest[:, None]) & (distances <= farthest[:, None])
                 before += (tied & (columns + first < self._columns[matches][:, None])).sum(1)
-            # What is surely nearer has been counted already.
+            # Columns that are certainly nearer have already been counted.
             self._before[matches] += before - np.searchsorted(np.sort(tile[row, columns]), low[matches], "left")
 
 
 def _snapped(exact: np.ndarray, rows: np.ndarray, distances: Distances) -> np.ndarray:
-    """Ascending distances of each row with those that count as equal made equal."""
+    """Ascending distances of each row, in which distances within the tolerance become equal."""
     if len(exact) < 2:
         return exact
     new = (np.diff(exact) > distances.same(exact[1:])) | (np.diff(rows) > 0)

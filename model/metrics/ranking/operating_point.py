@@ -1,7 +1,8 @@
-"""The operating point of a verification system: who is accepted, when only so many strangers may be.
+"""The operating point of a verification system: the threshold and true positive rate at a given false positive rate.
 
-A pair of a query and a gallery image is accepted when its distance is below a threshold. The false positive rate (FPR)
-is the share of accepted pairs among those of different identities, the true positive rate (TPR) that among the matches.
+A pair of a query and a gallery image is accepted if its distance is below a threshold. The false positive rate (FPR) is
+the accepted share of the pairs of different identities. The true positive rate (TPR) is the accepted share of the
+matches.
 """
 
 import math
@@ -11,33 +12,33 @@ import numpy as np
 
 from model.metrics.ranking.gallery_distances import Distances
 
-_ROOM = 2**20  # pairs beyond those that are needed
+_ROOM = 2**20  # additional pairs that may be kept
 
 
 class OperatingPoint:
-    """Collects the nearest pairs of different identities, and only those: memory for a share `fpr` of all.
+    """Collects the nearest pairs of different identities: only the fraction `fpr` of all pairs needs memory.
 
-    Tiles give rough distances; the pairs about the threshold are computed exactly in the end.
+    Tiles give approximate distances. At the end, the pairs around the threshold are computed exactly.
 
     Args:
         fpr: highest false positive rate, in (0, 1).
         negatives: the number of pairs of different identities.
-        distances: where their distances come from.
+        distances: the source of their distances.
     """
 
     def __init__(self, fpr: float, negatives: int, distances: Distances) -> None:
         self.fpr, self._negatives, self._distances = fpr, negatives, distances
-        self._allowed = math.floor(fpr * negatives * (1 + 1e-12))  # so many of them may be accepted
+        self._allowed = math.floor(fpr * negatives * (1 + 1e-12))  # number that may be accepted
         self._values: list[np.ndarray] = []
         self._pairs: list[np.ndarray] = []
         self._size = 0
         self._bound = np.finfo(np.float64).max
         self._rows = np.arange(distances.shape[0])
-        self._crowded = False  # more pairs about the threshold than are worth to be kept
+        self._crowded = False  # too many pairs around the threshold to keep all
         self._lock = threading.Lock()
 
     def see(self, tile: np.ndarray, rows: np.ndarray, first: int) -> None:
-        """Takes in distances of non-matches; infinite ones are none. May be called from several threads."""
+        """Takes a tile of distances of non-matches, infinite for other pairs. Several threads may call it."""
         near = np.flatnonzero(tile <= min(self._bound, np.finfo(tile.dtype).max))
         row, column = np.divmod(near, tile.shape[1])
         pairs = rows[row] * self._distances.shape[1] + column + first
@@ -49,7 +50,7 @@ class OperatingPoint:
                 self._shrink()
 
     def _shrink(self) -> None:
-        """Keeps what may be among the nearest `allowed` + 1."""
+        """Keeps the pairs that may be among the nearest `allowed` + 1."""
         values = np.concatenate(self._values) if self._values else np.empty(0)
         pairs = np.concatenate(self._pairs) if self._pairs else np.empty(0, np.int64)
         if len(values) > self._allowed + 1:
@@ -64,11 +65,11 @@ class OperatingPoint:
         self._values, self._pairs, self._size = [values], [pairs], len(values)
 
     def _slack(self, distance: float) -> float:
-        """How far a tile may be off at this distance, for any query."""
+        """Bound for the error of a tile at this distance, for all queries."""
         return float(self._distances.slack(self._rows, np.full(len(self._rows), distance)).max())
 
     def _threshold(self) -> tuple[float, float] | None:
-        """The distance of the first non-match that is not accepted, and how far that may be off; None without one."""
+        """The distance of the first rejected non-match, and a bound for its error; None if none is rejected."""
         self._shrink()
         values, pairs = self._values[0], self._pairs[0]
         if len(values) <= self._allowed:
@@ -86,9 +87,9 @@ class OperatingPoint:
     def metrics(self, matches: np.ndarray) -> dict[str, float]:
         """The TPR over all matches, given their exact distances (M,), and the threshold in the unit of the metric.
 
-        Both are the best that the FPR allows: the threshold is the distance of the first non-match that it excludes.
-        Without a non-match to exclude, everything is accepted and there is no threshold. Where almost all pairs are
-        equally far, it is taken on the safe side.
+        Both are the best that the FPR allows: the threshold is the distance of the first rejected non-match. If no
+        non-match is rejected, all pairs are accepted and there is no threshold. If almost all distances are equal, the
+        threshold may be too small, never too large.
         """
         found = self._threshold()
         if found is None:
@@ -102,10 +103,10 @@ class OperatingPoint:
         }
 
     def definitions(self) -> dict[str, str]:
-        """What the metrics mean."""
-        few = "" if self._allowed else f"; with {self._negatives:,} pairs of different identities, none may be accepted"
+        """The definitions of the metrics."""
+        few = "" if self._allowed else f"; with only {self._negatives:,} such pairs, none may be accepted"
         return {
             f"tpr@fpr={self.fpr:g}": "share of matching pairs nearer than the threshold, over all pairs of all queries",
             f"threshold@fpr={self.fpr:g}": f"distance below which at most {self.fpr:g} of the pairs of different "
-            f"identities lie (pairs that the excluder leaves out do not count){few}",
+            f"identities are (without the pairs that the excluder excludes){few}",
         }

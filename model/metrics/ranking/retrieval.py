@@ -1,4 +1,4 @@
-"""Retrieval: how high does each query rank the gallery images of its own identity?"""
+"""Retrieval metrics: how high each query ranks the gallery images of its identity."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from runtime.errors import UserError
 from runtime.parallel import cores
 
 FPR = 1e-3
-BYTES_PER_QUERY = 2**17  # of one query of a block: its row of a tile, and its masks
-QUERIES = "every figure is over the same queries, those with a match in the gallery"
-MAX_BLOCK = 256  # larger blocks leave the processor's cache and gain nothing
+BYTES_PER_QUERY = 2**17  # memory per query of a block: its row of a tile, and its masks
+QUERIES = "all metrics are over the same queries, those with a match in the gallery"
+MAX_BLOCK = 256  # larger blocks do not fit into the CPU cache, and are not faster
 
 
 @dataclass(frozen=True)
 class RetrievalResult:
-    """Figures over the Q' queries that have a match, and per query.
+    """Metrics over the Q' queries that have a match, and metrics per query.
 
     Attributes:
-        metrics: name -> value; in [0, 1] but for ranks and the threshold.
-        definitions: what the names mean, and the excluder, metric and tie rule they were computed with.
+        metrics: name -> value, in [0, 1] except for ranks and the threshold.
+        definitions: the meaning of the names, and the excluder, distance and tie rule.
         counts: `queries`, `gallery`, `queries_used`, `queries_skipped_identity_absent` (no other image of the identity
-            in the gallery) and `queries_skipped_only_same_camera` (all of them excluded).
-        per_query: `map` and `map_market` (average precisions), `minp`, ...: name -> (Q,), NaN where skipped.
+            in the gallery) and `queries_skipped_only_same_camera` (all such images are excluded).
+        per_query: `map` and `map_market` (average precisions), `minp`, ...: name -> (Q,), NaN for skipped queries.
     """
 
     metrics: dict[str, float]
@@ -41,14 +41,14 @@ class RetrievalResult:
 
 @dataclass(frozen=True)
 class Task:
-    """Who is to be found among whom.
+    """A retrieval task: the queries that have a match, and the gallery without junk.
 
     Attributes:
-        lists: matches and images to be left out, of the queries that have a match.
+        lists: matches and excluded images of these queries.
         queries: (Q',) the numbers of these queries.
-        gallery: (G',) the numbers of the gallery images that are no junk.
+        gallery: (G',) the numbers of the gallery images without junk.
         gallery_labels: (G',) their labels.
-        rules: what is left out, in words.
+        rules: what is excluded, in words.
         counts: see RetrievalResult.
     """
 
@@ -60,12 +60,12 @@ class Task:
     counts: dict[str, int]
 
     def of_gallery(self, embeddings: np.ndarray) -> np.ndarray:
-        """Those (G', D) of the whole gallery's (G, D) that are no junk; the same array where there is none."""
+        """The embeddings without junk (G', D), from the whole gallery's (G, D); the same array if there is no junk."""
         return embeddings if len(self.gallery) == len(embeddings) else embeddings[self.gallery]
 
 
 def with_cameras(query: Manifest, gallery: Manifest, excluder: str) -> tuple[Manifest, Manifest]:
-    """The images with their cameras from the file names, if the excluder wants them and no column has them for both."""
+    """The images, with cameras from the file names if the excluder needs them and a camera column is missing."""
     form = find_excluder(excluder).CAMERAS
     if form is None or (query.cameras is not None and gallery.cameras is not None):
         return query, gallery
@@ -77,10 +77,10 @@ def with_cameras(query: Manifest, gallery: Manifest, excluder: str) -> tuple[Man
 
 
 def make_task(query: Manifest, gallery: Manifest, excluder: str) -> Task:
-    """Finds out which gallery images match which query, and which take no part.
+    """The gallery images that match each query, and those that are excluded.
 
     Raises:
-        UserError: for an unknown excluder, a name without a camera, or when no query has a match.
+        UserError: for an unknown excluder, a file name without a camera, or when no query has a match.
     """
     rules = find_excluder(excluder)
     query_labels, gallery_labels = encode_labels(*with_cameras(query, gallery, excluder), rules.CAMERAS is not None)
@@ -93,9 +93,9 @@ def make_task(query: Manifest, gallery: Manifest, excluder: str) -> Task:
     absent = len(query) - len(used) - only
     if not len(used):
         raise UserError(
-            f"none of the {len(query)} queries of {query.source} has a match in {gallery.source}: for {absent} the "
-            f"gallery has no other image of the identity, for {only} only images that excluder {excluder} leaves out; "
-            "check that the two files belong together, and the excluder"
+            f"none of the {len(query)} queries in {query.source} has a match in {gallery.source}: for {absent}, the "
+            f"gallery has no other image of the identity; for {only}, excluder {excluder} excludes all of them; check "
+            "that the two files belong together, and the excluder"
         )
     counts = {
         "queries": len(query),
@@ -119,20 +119,20 @@ def evaluate_retrieval(
     ties: str = "pessimistic",
     fpr: float = FPR,
 ) -> RetrievalResult:
-    """CMC, recall, mAP (two definitions), mINP, MAP@R, R-precision, ranks and TPR@FPR of queries against a gallery.
+    """CMC, Recall@K, mAP (two definitions), mINP, MAP@R, R-precision, ranks and TPR@FPR of queries against a gallery.
 
     Args:
         query_emb, gallery_emb: (Q, D) and (G, D), rows in the order of the manifests.
         query, gallery: labels; the same manifest twice for a set that is evaluated all against all.
         excluder: a module of `model.metrics.excluders`.
         metric: `euclidean`, `sqeuclidean`, `cityblock` or `cosine`.
-        memory_gb: bound in 10^9 bytes for blocks of distances (at least one query), beside the embeddings.
+        memory_gb: bound in 10^9 bytes for blocks of distances (at least one query), in addition to the embeddings.
         ties: how equal distances rank, one of `model.metrics.ranking.match_ranks.TIES`.
-        fpr: the false positive rate at which the true positive rate is taken.
+        fpr: the false positive rate of the operating point.
 
     Raises:
-        UserError: for embeddings that are not finite or do not fit the manifests, unknown names, or when no query has a
-            match.
+        UserError: for embeddings that are NaN or infinite or do not fit the manifests, unknown names, or when no query
+            has a match.
     """
     query_emb, gallery_emb = check_embeddings(query_emb, query), check_embeddings(gallery_emb, gallery)
     task = make_task(query, gallery, excluder)
@@ -150,14 +150,14 @@ def evaluate_task(
     ties: str = "pessimistic",
     fpr: float = FPR,
 ) -> RetrievalResult:
-    """The figures of a task, given distances of its (Q') queries to its (G') gallery images.
+    """The metrics of a task, given distances from its (Q') queries to its (G') gallery images.
 
     Args:
-        task: who is to be found among whom.
-        distances: where the distances come from.
-        metric: what they are, in words, for the definitions.
+        task: matches and excluded images.
+        distances: the source of the distances.
+        metric: the distance in words, for the definitions.
         memory_gb: bound in 10^9 bytes for blocks of distances (at least one query).
-        batch_size: queries in a block, on each processor core, if that allows so many.
+        batch_size: queries in a block, on each CPU core; fewer if `memory_gb` requires it.
         ties, fpr: see `evaluate_retrieval`.
     """
     lists = task.lists
@@ -176,13 +176,13 @@ def evaluate_task(
 
 
 def check_embeddings(embeddings: np.ndarray, manifest: Manifest) -> np.ndarray:
-    """The embeddings (N, D) as an array, known to be finite and as many as the manifest's images."""
+    """The embeddings (N, D) as an array; raises a UserError if they are not finite, or not one per image."""
     embeddings = np.asarray(embeddings)
     if embeddings.ndim != 2 or len(embeddings) != len(manifest):
         shape = " x ".join(map(str, embeddings.shape))
         raise UserError(f"{manifest.source}: {len(manifest)} images, but embeddings of shape {shape}")
     bad = np.flatnonzero(~np.isfinite(embeddings).all(1))
     if len(bad):
-        what = f"{len(bad)} of {len(embeddings)} embeddings are not finite (NaN or infinite)"
-        raise UserError(f"{manifest.source}: {what}, the first is that of {manifest.paths[bad[0]]}")
+        what = f"{len(bad)} of {len(embeddings)} embeddings are NaN or infinite"
+        raise UserError(f"{manifest.source}: {what}, first that of {manifest.paths[bad[0]]}; use an earlier checkpoint")
     return embeddings

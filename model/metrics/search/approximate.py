@@ -1,9 +1,9 @@
 """Nearest neighbours in a gallery that is too large for exact search: an inverted file of faiss.
 
-The gallery is cut into cells by k-means, and a query looks only into the cells whose centres are nearest (IVF-Flat:
-Jegou et al., Product Quantization for Nearest Neighbor Search, TPAMI 2011, section 4, with the vectors themselves). How
-many cells is measured: as many as the wanted recall takes on a sample of the gallery. What is found is put in order by
-distances in float64; only what is not found makes the difference to exact search. See docs/evaluation.md.
+k-means divides the gallery into cells, and a query searches only the cells with the nearest centres (IVF-Flat: Jegou
+et al., Product Quantization for Nearest Neighbor Search, TPAMI 2011, section 4, with the vectors themselves). The
+number of searched cells is the one that gives the required recall on a sample of the gallery. The images found are
+sorted by float64 distances, so the only difference to exact search is missing images. See docs/evaluation.md.
 """
 
 import importlib
@@ -26,28 +26,28 @@ from model.metrics.vectors import (
 )
 from runtime.errors import UserError
 
-SMALL = 10_000  # images: below, all are compared
-IMAGES_PER_CELL = 39  # at least, or faiss warns that it has too few to train with
-TRAINED_PER_CELL = 64  # at most; more images make training longer, and the cells hardly better
+SMALL = 10_000  # smaller galleries are compared as a whole
+IMAGES_PER_CELL = 39  # at least; with fewer, faiss warns about too little training data
+TRAINED_PER_CELL = 64  # at most; more make the training longer, but the cells hardly better
 PASSES = 10  # of k-means
 TUNED_K, TUNED_QUERIES = 10, 256
 
 
 class ApproximateIndex:
-    """Finds most of the nearest of a gallery, in a small part of the time of comparing all.
+    """Finds most of the nearest gallery images, in a small fraction of the time of exact search.
 
     Args:
-        gallery: (G, D), finite. It is kept, in float64, beside faiss's copy in float32: 12 bytes a number together.
+        gallery: (G, D), finite. The index keeps it in float64, and faiss keeps it in float32: 12 bytes per number.
         metric: a module of `model.distances` that is a function of the squared Euclidean distance.
-        seed: of the k-means and of the sample; the same seed gives the same index.
-        recall: the share of the 10 nearest other gallery images that 256 gallery images shall find; cells are added
-            until they do. That of queries may be another: see `recall_against_exact`.
+        seed: random seed of k-means and of the sample; the same seed gives the same index.
+        recall: required share of the 10 nearest other images that 256 gallery images find; more cells are searched
+            until it is reached. The recall of queries may differ: see `recall_against_exact`.
 
     Attributes:
-        cells, probed: how many there are and how many a query looks into; 1 and 1 where all images are compared.
+        cells, probed: the numbers of all cells and of searched cells; both are 1 if all images are compared.
 
     Raises:
-        UserError: without faiss, for another metric, for embeddings that are not finite.
+        UserError: if faiss is not installed, for other metrics, and for NaN or infinite embeddings.
     """
 
     def __init__(self, gallery: np.ndarray, metric: str, *, seed: int = 0, recall: float = 0.95) -> None:
@@ -64,7 +64,7 @@ class ApproximateIndex:
             self._index.add(vectors)
             return
         self.cells = int(min(4 * np.sqrt(number), number / IMAGES_PER_CELL))
-        self._centres = faiss.IndexFlatL2(dimensions)  # the index refers to it, and does not keep it alive
+        self._centres = faiss.IndexFlatL2(dimensions)  # the index uses it, but does not keep it alive
         self._index = faiss.IndexIVFFlat(self._centres, dimensions, self.cells, faiss.METRIC_L2)
         self._index.cp.seed = seed % 2**31
         self._index.cp.niter = PASSES
@@ -74,20 +74,20 @@ class ApproximateIndex:
         self._tune(recall, seed)
 
     def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Indices (Q, k) int64 and distances (Q, k) float64 of the nearest that are found, nearest first.
+        """Indices (Q, k) int64 and distances (Q, k) float64 of the nearest images found, nearest first.
 
-        Where fewer are found (or the gallery has fewer), the rest is -1 at distance infinity.
+        If fewer than k are found, or the gallery has fewer, the rest is -1 with distance infinity.
 
         Raises:
-            UserError: for queries that are not finite or do not fit the gallery.
+            UserError: for queries that are NaN or infinite or do not fit the gallery.
         """
         check_vectors(query, self._gallery[:1], self._metric, squared=True)
         return self._search(as_vectors(query, self._metric), k)
 
     def recall_against_exact(self, query: np.ndarray, k: int, sample: int = 1000, seed: int = 0) -> float:
-        """Recall@k of the index: the share of the k nearest that `sample` of the queries find, drawn by the seed.
+        """Recall@k of the index: the share of the k exactly nearest images that it finds, for `sample` random queries.
 
-        An image at the distance of the k-th nearest counts as one of them.
+        Images as far as the k-th nearest count as found too.
         """
         check_vectors(query, self._gallery[:1], self._metric, squared=True)
         drawn = np.random.default_rng(seed).permutation(len(query))[:sample]
@@ -109,7 +109,7 @@ class ApproximateIndex:
         return np.pad(found, missing, constant_values=-1), np.pad(distances, missing, constant_values=np.inf)
 
     def _recall(self, query: np.ndarray, k: int, exclude: np.ndarray | None = None) -> float:
-        """Of queries as vectors, see `as_vectors`; with `exclude`, (Q,) gallery images that do not count."""
+        """Recall of queries given as vectors (see `as_vectors`); gallery images `exclude` (Q,) do not count."""
         exact = nearest(query, self._gallery, k, "sqeuclidean", exclude=exclude).distances  # (Q, k)
         exact = find_distance(self._metric).of_squared(exact, np)
         found, distances = self._search(query, k + (exclude is not None))
@@ -129,7 +129,7 @@ class ApproximateIndex:
 
 
 def load_faiss() -> ModuleType:
-    """The library, which only this needs: it brings its own OpenMP and BLAS, and is loaded when it is asked for."""
+    """The library faiss. It is loaded only on demand because it brings its own OpenMP and BLAS."""
     try:
         return importlib.import_module("faiss")
     except ImportError as error:
@@ -137,27 +137,27 @@ def load_faiss() -> ModuleType:
 
 
 DEPTH = max(*CMC_RANKS, *RECALL_RANKS)
-SAMPLE = 1000  # queries with which the index is compared with an exact search
+SAMPLE = 1000  # queries for comparing the index with exact search
 
 
 def evaluate_index(
     task: Task, query_emb: np.ndarray, gallery_emb: np.ndarray, metric: str
 ) -> tuple[dict[str, float], dict[str, str], np.ndarray, str]:
-    """CMC@k and Recall@k by the neighbours that the index finds.
+    """CMC@k and Recall@k with the neighbours that the index finds.
 
     Args:
-        task: who is to be found among whom.
+        task: matches and excluded images.
         query_emb, gallery_emb: (Q', D) and (G', D) of the task's queries and gallery.
         metric: euclidean, sqeuclidean or cosine.
 
     Returns:
-        Figures, what they mean, CMC@1 .. CMC@DEPTH, and how good the index is in a sentence.
+        Metrics, their definitions, CMC@1 .. CMC@DEPTH, and a sentence on the quality of the index.
 
     Raises:
-        UserError: when faiss is not installed, or has no such metric.
+        UserError: if faiss is not installed, or does not support the metric.
     """
     lists, size = task.lists, len(gallery_emb)
-    # So many that DEPTH are left when those not to be ranked are taken away.
+    # Enough to have DEPTH images after removing the excluded ones.
     k = min(size, DEPTH + int(np.diff(lists.left_out_offsets).max(initial=0)))
     index = ApproximateIndex(gallery_emb, metric)
     found, _ = index.search(query_emb, k)  # (Q', k)
@@ -175,9 +175,9 @@ def evaluate_index(
     agreement = index.recall_against_exact(query_emb, min(DEPTH, size), sample)
     metrics["index_recall"] = float(agreement)
     nearest = f"the {min(DEPTH, size)} nearest of {sample:,} queries"
-    note = f"the index found {agreement:.2%} of what an exact search finds, by {nearest}"
+    note = f"the index found {agreement:.2%} of the images that exact search finds, measured on {nearest}"
     definitions = CMC_DEFINITIONS | {
-        "index": "faiss, approximate: cmc and recall are by the neighbours that it finds",
+        "index": "faiss, approximate: cmc and recall use the neighbours that it finds",
         "index_recall": f"share of the {min(DEPTH, size)} exactly nearest that it finds, over {sample:,} queries",
         "queries": QUERIES,
         "excluder": task.rules,
@@ -187,6 +187,6 @@ def evaluate_index(
 
 
 def _among(rows: np.ndarray, found: np.ndarray, columns: np.ndarray, offsets: np.ndarray, size: int) -> np.ndarray:
-    """(Q', k) bool: whether what was found is in the query's list."""
+    """(Q', k) bool: whether each found image is in the query's list."""
     owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     return np.isin(rows * size + found, owners * size + columns) & (found >= 0)

@@ -1,8 +1,8 @@
 """Exact k nearest neighbours of many vectors, in blocks of queries on all cores.
 
-Tiles in single precision say which few gallery vectors can be among the k nearest, within the bound on their errors
-(`ranking/gallery_distances`); only of those are the distances computed in float64, from the differences. So the order
-is that of float64, at the speed of float32, and equal vectors are at exactly equal distances. Ties go to the smaller
+Tiles of float32 distances, with a bound for their errors (`ranking/gallery_distances`), select the few gallery vectors
+that can be among the k nearest. Only for these, distances are computed in float64, from the differences. So the order
+is that of float64, with the speed of float32, and equal vectors have exactly equal distances. Ties go to the smaller
 index.
 """
 
@@ -17,16 +17,16 @@ from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.vectors import as_vectors, check_vectors, distances_of_pairs, squared_distances
 from runtime.parallel import cores
 
-BYTES_PER_DISTANCE = 20  # of a block's arrays (q, G) together, with those in float64 of cityblock
-MAX_BLOCK = 256  # larger blocks leave the processor's cache and gain nothing
-MAX_PAIRS = 1 << 18  # candidates that a thread looks at together, at 60 bytes each
+BYTES_PER_DISTANCE = 20  # for all arrays (q, G) of a block, including those in float64 for cityblock
+MAX_BLOCK = 256  # larger blocks do not fit into the CPU cache, and are not faster
+MAX_PAIRS = 1 << 18  # candidates that a thread computes together, at 60 bytes each
 
 
 class Neighbours(NamedTuple):
-    """What `nearest` finds: `indices` (Q, k) int64, nearest first, and `distances` (Q, k) float64.
+    """The result of `nearest`: `indices` (Q, k) int64, nearest first, and `distances` (Q, k) float64.
 
-    Where there are fewer than k, the rest is -1 at distance infinity. `farthest` (Q,) is the distance of the farthest
-    gallery vector where that was asked for, else 0.
+    If there are fewer than k, the rest is -1 with distance infinity. `farthest` (Q,) is the distance of the farthest
+    gallery vector if requested, else 0.
     """
 
     indices: np.ndarray
@@ -47,15 +47,15 @@ def nearest(
     """The k nearest gallery vectors of every query.
 
     Args:
-        query, gallery: (Q, D) and (G, D), finite; the same array twice for a set that is searched by itself.
-        metric: a module of `model.distances`; a zero vector is at cosine distance 1/2 from all others.
-        exclude: (Q,) index of a gallery vector that is passed over, -1 for none.
-        farthest: find the farthest distance as well (the excluded vector is not counted).
-        memory_gb: bound in 10^9 bytes for the blocks of all threads, beside the vectors in float64 and float32 and
-            16 MB of candidates for each thread.
+        query, gallery: (Q, D) and (G, D), finite; the same array twice to search a set in itself.
+        metric: a module of `model.distances`; a zero vector has the cosine distance 1/2 to all others.
+        exclude: (Q,) index of a gallery vector to skip, -1 for none.
+        farthest: also find the farthest distance (without the skipped vector).
+        memory_gb: bound in 10^9 bytes for the blocks of all threads, in addition to the vectors in float64 and float32
+            and 16 MB of candidates per thread.
 
     Raises:
-        UserError: for vectors that do not fit each other, are not finite or none at all, and a wrong metric.
+        UserError: for vectors that do not fit each other, are NaN or infinite or empty, and for an unknown metric.
     """
     check_vectors(query, gallery, metric)
     by_itself = query is gallery
@@ -64,7 +64,7 @@ def nearest(
     find = _Search(query, gallery, min(k, len(gallery)), metric, exclude, farthest)
     step = int(np.clip(memory_gb * 1e9 / (cores() * BYTES_PER_DISTANCE * len(gallery)), 1, MAX_BLOCK))
     parts = [np.arange(start, min(start + step, len(query))) for start in range(0, len(query), step)]
-    # Threads of our own, each with one thread of BLAS: the partitions and comparisons then run side by side as well.
+    # Our own threads, each with one BLAS thread: then the partitions and comparisons run in parallel, too.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
         list(pool.map(find, parts))
     if not is_squared(metric):
@@ -76,7 +76,7 @@ def nearest(
 
 
 class _Search:
-    """Called with numbers of queries (q,), from several threads: writes what it finds to their rows of `found`."""
+    """Called with numbers of queries (q,), from several threads: writes the result to their rows of `found`."""
 
     def __init__(
         self,
@@ -113,8 +113,8 @@ class _Search:
                 np.maximum.at(self.found.farthest, rows[part][local], distances)
 
     def _pairs(self, rows: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the mask (q, G) of these queries holds: row of the mask, column, and exact distance, (P,) each."""
-        local, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])  # quicker than `nonzero` of a matrix
+        """The pairs in the mask (q, G) of these queries: row of the mask, column, and exact distance, (P,) each."""
+        local, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])  # faster than `nonzero` of a matrix
         of = squared_distances if self.squared else self._sums
         return local, columns, distances_of_pairs(self.query, self.gallery, rows[local], columns, of)
 
@@ -122,7 +122,7 @@ class _Search:
         return self.distance.of_differences(query - gallery, np).sum(1)
 
     def _keep_nearest(self, rows: np.ndarray, local: np.ndarray, columns: np.ndarray, distances: np.ndarray) -> None:
-        order = np.lexsort((distances, local))  # stable: columns ascend among equals
+        order = np.lexsort((distances, local))  # stable: equal distances keep ascending columns
         counts = np.bincount(local, minlength=len(rows))
         place = np.arange(len(local)) - np.repeat(np.cumsum(counts) - counts, counts)  # `local` is sorted already
         kept = place < self.k

@@ -1,6 +1,6 @@
-"""Query expansion: a query moves towards its nearest gallery images before it is compared with all of them.
+"""Query expansion: moves a query towards its nearest gallery images before comparing it with all of them.
 
-Average query expansion: Chum et al., Total Recall, ICCV 2007: the mean of the query and its k nearest. With weights
+Average query expansion, the mean of the query and its k nearest images: Chum et al., Total Recall, ICCV 2007. Weights
 cos^alpha: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019, section 3.3.
 """
 
@@ -12,9 +12,11 @@ from model.metrics.vectors import as_vectors, blocks, unit_rows
 
 
 def definition(k: int, alpha: float) -> str:
-    """What the figures of expanded queries say of themselves."""
-    weights = f"cos^{alpha:g}, where positive," if alpha else "1"
-    return f"each query is the mean of itself and its {k} nearest gallery images with weights {weights} before ranking"
+    """The definition that is written with metrics of expanded queries."""
+    weights = f"max(cos, 0)^{alpha:g}" if alpha else "1"
+    return (
+        f"before ranking, each query becomes the mean of itself and its {k} nearest gallery images, weights {weights}"
+    )
 
 
 def expand_queries(
@@ -29,25 +31,24 @@ def expand_queries(
 ) -> np.ndarray:
     """The weighted mean of each query and its k nearest gallery embeddings, (Q, D) float64.
 
-    The query counts 1, a neighbour max(cos, 0)^alpha of the angle between the two, which is 1 for alpha 0: the plain
-    mean. For `cosine` the embeddings are L2-normalised before and the means after. The neighbours are the nearest by
-    the metric, of equal ones the first; a gallery with fewer than k gives what it has.
+    The query has weight 1. A neighbour has weight max(cos, 0)^alpha, with the cosine of the angle between the two; for
+    alpha 0 all weights are 1. For `cosine`, embeddings are L2-normalised before, and means after. Neighbours are the
+    nearest by the metric, and at equal distances the first; a gallery with fewer than k uses all it has.
 
     Args:
         query, gallery: (Q, D) and (G, D), finite.
         metric: a module of `model.distances`.
-        exclude: (Q,) index of a gallery image that is passed over, -1 for none: the query itself where all are
-            compared with all.
-        memory_gb: bound in 10^9 bytes for the blocks of queries, beside the embeddings in float64 and float32.
+        exclude: (Q,) index of a gallery image to skip, -1 for none: the query itself if all are compared with all.
+        memory_gb: bound in 10^9 bytes for the blocks of queries, in addition to the embeddings in float64 and float32.
 
     Raises:
-        UserError: for embeddings that do not fit or are not finite, and an unknown metric.
+        UserError: for embeddings that do not fit or are NaN or infinite, and for an unknown metric.
     """
     indices = nearest(query, gallery, k, metric, exclude=exclude, memory_gb=memory_gb).indices
     query, gallery = as_vectors(query, metric), as_vectors(gallery, metric)
     expanded = np.empty_like(query)
     for part in blocks(len(query), indices.shape[1] * query.shape[1]):
-        near = gallery[indices[part]]  # (q, k, D); -1, for none, gathers what then weighs 0
+        near = gallery[indices[part]]  # (q, k, D); the row gathered for -1 (none) gets weight 0
         weights = (indices[part] >= 0).astype(np.float64)  # (q, k)
         if alpha:
             units = unit_rows(near.reshape(-1, near.shape[2])).reshape(near.shape)

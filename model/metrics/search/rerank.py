@@ -1,9 +1,9 @@
-"""Re-ranking with k-reciprocal neighbours, exact, in blocks: nothing of size (Q + G)^2 or Q x G is ever held.
+"""Re-ranking with k-reciprocal neighbours, exact, in blocks: without arrays of size (Q + G)^2 or Q x G.
 
 Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017, as in its published code. Two
-images are near when each is among the nearest of the other, and when they share such neighbours. The encoding of an
-image has some 10 to 200 numbers that are not 0, so that all of them fit a sparse matrix, and neighbours are all that
-is needed of the distances: of the union's (Q + G)^2 distances the k1 + 1 smallest of each row are kept.
+images are near if each is among the nearest of the other, and if they share such neighbours. The encoding of an image
+has about 10 to 200 numbers other than 0, so all encodings fit into a sparse matrix. The encodings need only neighbours:
+the k1 + 1 smallest distances in each row of the (Q + G)^2 distances of the union.
 """
 
 import threading
@@ -15,7 +15,7 @@ from model.metrics.ranking.gallery_distances import Distances
 from model.metrics.search.nearest import nearest
 from model.metrics.vectors import as_vectors, check_vectors, distances_of_pairs, squared_distances
 
-MAX_TERMS = 1 << 20  # of the sums of minima that are formed together, at 50 bytes each
+MAX_TERMS = 1 << 20  # terms of sums of minima that are computed together, at 50 bytes each
 
 DEFINITION = (
     "k-reciprocal re-ranking (Zhong et al., CVPR 2017): (1 - weight) * Jaccard distance + weight * squared Euclidean "
@@ -24,10 +24,10 @@ DEFINITION = (
 
 
 class Reranker:
-    """The re-ranked distances of queries to a gallery, a block of queries at a time.
+    """The re-ranked distances from queries to a gallery, one block of queries at a time.
 
-    With d(i, j) the squared Euclidean distance in the union of queries and gallery, divided by the largest one of row
-    i; N(i, k) the k + 1 nearest of i (i among them), and R(i, k) those j in N(i, k) with i in N(j, k):
+    Let d(i, j) be the squared Euclidean distance in the union of queries and gallery, divided by the largest one of row
+    i; N(i, k) the k + 1 nearest of i, including i; and R(i, k) those j in N(i, k) for which i is in N(j, k).
 
     1. R*(i): R(i, k1), and R(j, k1 / 2) of each j in R(i, k1) that has more than 2/3 of its own in R(i, k1) (k1 / 2
        rounded to the even number at a half).
@@ -36,20 +36,20 @@ class Reranker:
     4. J(i, j) = 1 - m / (2 - m), m = the sum over g of min(V(i, g), V(j, g)).
     5. The distance is (1 - weight) J + weight d.
 
-    Ties of neighbours go to the image that comes first, queries before gallery.
+    At equal distances, the first image counts as nearer, queries before gallery.
 
     Args:
         query, gallery: (Q, D) and (G, D) embeddings, finite.
-        k1, k2, weight: the paper's k1, k2 and lambda. Neighbours that are not there (k1 or k2 beyond the size of the
-            union) are left out, as slices of the published code leave them out.
-        metric: `euclidean` and `sqeuclidean` are the same; for `cosine`, or another at length 1, the embeddings are
-            L2-normalised first, which makes d(i, j) the cosine distance over the row's largest one.
-        same: the query set is the gallery, all against all: the union is this one set.
-        memory_gb: bound in 10^9 bytes for the blocks, beside the embeddings in float64 and float32, the neighbours and
-            the encodings (about 12 bytes for each number that is not 0).
+        k1, k2, weight: the paper's k1, k2 and lambda. If k1 or k2 exceeds the size of the union, all images are
+            neighbours, as in the published code.
+        metric: `euclidean` and `sqeuclidean` give the same. For `cosine`, or another metric of embeddings with length
+            1, the embeddings are L2-normalised first; d(i, j) is then the cosine distance over the row's largest one.
+        same: the query set is the gallery (all against all): the union is this one set.
+        memory_gb: bound in 10^9 bytes for the blocks, in addition to the embeddings in float64 and float32, the
+            neighbours and the encodings (about 12 bytes per number other than 0).
 
     Raises:
-        UserError: for embeddings that are not finite or do not fit, and another metric.
+        UserError: for embeddings that are NaN or infinite or do not fit, and for other metrics.
     """
 
     def __init__(
@@ -71,20 +71,20 @@ class Reranker:
         vectors = query if same else np.concatenate([query, gallery])
         vectors = as_vectors(vectors, metric)  # (N, D)
         found = nearest(vectors, vectors, max(k1 + 1, k2), "sqeuclidean", farthest=True, memory_gb=memory_gb)
-        self._largest = np.where(found.farthest > 0, found.farthest, 1)  # (N,); where all are equal, all are at 0
+        self._largest = np.where(found.farthest > 0, found.farthest, 1)  # (N,); if all are equal, all distances are 0
         expanded = reciprocal_sets(found.indices, k1, memory_gb)
         weights = gaussian_weights(expanded, vectors, self._largest)
         encodings = weights if k2 == 1 else neighbour_means(found.indices[:, :k2], weights)
         self._query_codes = encodings[: self._queries]  # (Q, N)
-        self._gallery_codes = encodings[self._first :].tocsc()  # (G, N), by columns: who has a neighbour
-        vectors = vectors - vectors.mean(0)  # products then lose no digits
+        self._gallery_codes = encodings[self._first :].tocsc()  # (G, N), by columns: the images that have a neighbour
+        vectors = vectors - vectors.mean(0)  # so products lose no digits
         self._query = vectors[: self._queries]
         self._gallery = vectors[self._first :]
         self._gallery_norms = np.square(self._gallery).sum(1)
         self.gallery_size = len(self._gallery)
 
     def distances(self, queries: slice | np.ndarray) -> np.ndarray:
-        """The final distances (q, G) float32 of these queries (a slice, or their numbers) to the whole gallery."""
+        """The final distances (q, G) float32 from these queries (a slice, or numbers) to the whole gallery."""
         rows = np.arange(self._queries)[queries]
         query = self._query[rows]
         out: np.ndarray = (-2 * query) @ self._gallery.T  # (q, G)
@@ -98,10 +98,10 @@ class Reranker:
     def _add_jaccard(self, rows: np.ndarray, out: np.ndarray) -> None:
         codes = self._query_codes[rows]
         starts = self._gallery_codes.indptr
-        terms = np.diff(starts)[codes.indices].astype(np.int64)  # of each number of a query's encoding
+        terms = np.diff(starts)[codes.indices].astype(np.int64)  # for each number of a query's encoding
         ends = np.concatenate([[0], np.cumsum(terms)])[codes.indptr]  # (q + 1,) terms before each query
         columns = len(self._gallery)
-        widest = max(1, int(self._memory_gb * 1e9 / (32 * columns)))  # queries, by the size of their rows
+        widest = max(1, int(self._memory_gb * 1e9 / (32 * columns)))  # queries whose rows fit into the memory
         start = 0
         while start < len(rows):
             stop = int(np.searchsorted(ends, ends[start] + MAX_TERMS, side="right")) - 1
@@ -115,7 +115,7 @@ class Reranker:
             minima = np.minimum(np.repeat(codes.data[part], lengths), self._gallery_codes.data[place])
             cell = np.repeat(row * columns, lengths) + self._gallery_codes.indices[place]
             sums = np.bincount(cell, minima, minlength=(stop - start) * columns)
-            shared = sums.astype(np.float64, copy=False).reshape(stop - start, columns)  # int64 of no terms at all
+            shared = sums.astype(np.float64, copy=False).reshape(stop - start, columns)  # int64 if there are no terms
             shared /= 2 - shared
             np.subtract(1, shared, out=shared)
             shared *= 1 - self._weight
@@ -149,13 +149,13 @@ def reciprocal_sets(neighbours: np.ndarray, k1: int, memory_gb: float) -> sparse
 
 
 def mutual(neighbours: np.ndarray) -> sparse.csr_array:
-    """Ones (N, N) where i is among the neighbours of j and j among those of i."""
+    """Ones (N, N) where i is a neighbour of j and j is a neighbour of i."""
     ones = selection(neighbours, np.int32)
     return ones.multiply(ones.T.tocsr()).tocsr()
 
 
 def selection(neighbours: np.ndarray, dtype: type) -> sparse.csr_array:
-    """Ones (N, N) where row i of `neighbours` (N, k) names j."""
+    """Ones (N, N) where row i of `neighbours` (N, k) contains j."""
     number, k = neighbours.shape
     pointers = np.arange(0, number * k + 1, k)
     columns = np.sort(neighbours, axis=1).ravel()
@@ -163,7 +163,7 @@ def selection(neighbours: np.ndarray, dtype: type) -> sparse.csr_array:
 
 
 def gaussian_weights(sets: sparse.csr_array, vectors: np.ndarray, largest: np.ndarray) -> sparse.csr_array:
-    """exp(-d) over the sets, each row divided by its sum; an empty row stays empty."""
+    """exp(-d) over the sets, with each row divided by its sum; empty rows stay empty."""
     rows = np.repeat(np.arange(sets.shape[0]), np.diff(sets.indptr))
     distances = distances_of_pairs(vectors, vectors, rows, sets.indices, squared_distances)
     weights = np.exp(-distances / largest[rows])
@@ -172,7 +172,7 @@ def gaussian_weights(sets: sparse.csr_array, vectors: np.ndarray, largest: np.nd
 
 
 def neighbour_means(neighbours: np.ndarray, weights: sparse.csr_array) -> sparse.csr_array:
-    """The mean of the rows of the neighbours (N, k2) of each image."""
+    """For each image, the mean of its neighbours' rows; the neighbours are (N, k2)."""
     means = selection(neighbours, np.float64) @ weights
     means.data /= neighbours.shape[1]
     means.sort_indices()
@@ -180,19 +180,19 @@ def neighbour_means(neighbours: np.ndarray, weights: sparse.csr_array) -> sparse
 
 
 class RerankedDistances(Distances):
-    """Distances of some queries of a `Reranker` to its gallery.
+    """Distances from some queries of a `Reranker` to its gallery.
 
     Args:
-        reranker: of all queries, since they are neighbours of each other.
-        queries: (Q',) the numbers of those to be ranked, ascending.
+        reranker: of all queries, because queries are neighbours of each other.
+        queries: (Q',) the numbers of the queries to rank, ascending.
     """
 
     def __init__(self, reranker: Reranker, queries: np.ndarray) -> None:
         self._reranker, self._queries, self.shape = reranker, queries, (len(queries), reranker.gallery_size)
-        self._blocks = threading.local()  # of each thread the block it is at
+        self._blocks = threading.local()  # the current block of each thread
 
     def _block(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
-        """A block (q, G) with these rows in it, and which row is its first."""
+        """A block (q, G) that contains these rows, and the number of its first row."""
         first, last = int(rows.min()), int(rows.max())
         held = getattr(self._blocks, "held", None)
         if held is None or first < held[1] or last >= held[1] + len(held[0]):

@@ -1,8 +1,8 @@
 """BNNeck: batch norm between the losses (Luo et al., Bag of Tricks for Deep Person Re-identification, section 3.5).
 
 The triplet loss and the centre loss see the pooled features f_t. Batch norm without a bias turns f_t into f_i. f_i is
-the embedding, and the input of the classifier, which has no further batch norm. The paper compares f_i by the cosine: use
-`bnneck_normalize`, or `metric: "cosine"`, which then also applies to the triplet loss.
+the embedding, and the input of the classifier, which has no further batch norm. The paper compares f_i by the cosine:
+use `bnneck_normalize`, or `metric: "cosine"`, which then also applies to the triplet loss.
 """
 
 import keras

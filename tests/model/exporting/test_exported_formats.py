@@ -1,4 +1,4 @@
-"""Every head and backbone in every format, through the format's own runtime."""
+"""Every head and backbone in every format, with the format's own runtime."""
 
 import io
 import tarfile
@@ -23,10 +23,10 @@ SMALL = {"image_size": 16, "num_channels": [8, 12]}
 
 
 def make_network(images: np.ndarray, model_type: str, head: str, **params: object) -> keras.Model:
-    """A network whose batch norm has the statistics of these images, at many contrasts.
+    """A random network; its batch norm has the statistics of these images at many contrasts.
 
-    Deep random networks would be all but constant with those that Keras starts with, and nearly so with those of the
-    images as they are: dividing by such deviations blows rounding up.
+    With Keras's initial statistics, a deep random network is almost constant, and with the statistics of the unchanged
+    images nearly so. Dividing by such small deviations would amplify rounding errors.
     """
     width = WIDTHS.get(model_type) if "num_channels" not in params else params["num_channels"][-1]
     size = width if head.startswith("bnneck") else 16
@@ -47,7 +47,7 @@ def make_network(images: np.ndarray, model_type: str, head: str, **params: objec
 
 
 def difference(model: keras.Model, images: np.ndarray, format: str, folder: Path, quantize: str | None = None) -> float:
-    """The largest one of a coordinate, by the mean length where that is above 1."""
+    """The largest difference of a coordinate, divided by the mean length if that is above 1."""
     module = load_format(format)
     path = folder / module.FILE
     module.write(model, path, quantize, images)
@@ -79,10 +79,10 @@ def test_keras_files_hold_every_head(noise, tmp_path, head):
     learned = {"gem_learned": True, "gem_p": 2.5} if head in ("gem", "cgd") else {}
     model = make_network(noise, "basic", head, **SMALL, **learned)
     assert difference(model, noise, "keras", tmp_path) == 0
-    assert np.ptp(model.predict_on_batch(noise), axis=0).min() > 1e-3  # it does tell images apart
+    assert np.ptp(model.predict_on_batch(noise), axis=0).min() > 1e-3  # different images have different embeddings
 
 
-def test_keras_files_are_compressed_and_say_whose_layers_they_need(noise, tmp_path):
+def test_keras_files_are_compressed_and_name_the_layers_they_need(noise, tmp_path):
     for head, ours in (("direct", False), ("direct_normalize", True)):
         path = tmp_path / f"{head}.keras"
         keras_format.write(make_network(noise, "basic", head, **SMALL), path, None, noise)
@@ -148,7 +148,7 @@ def test_inception_resnet_v2(photos, tmp_path, format):
     ("format", "quantize", "loss"),
     [("onnx", "float16", 0.002), ("litert", "float16", 0.002), ("onnx", "int8", 0.01), ("litert", "int8", 0.01)],
 )
-def test_what_quantization_costs_a_trained_network(shared_data, tmp_path, format, quantize, loss):
+def test_accuracy_of_a_quantized_network(shared_data, tmp_path, format, quantize, loss):
     """Recall@1 over 60 characters of Omniglot's evaluation set, each drawing against all others."""
     images, characters = [], []
     with zipfile.ZipFile(shared_data / "omniglot" / "images_evaluation.zip") as archive:

@@ -1,4 +1,4 @@
-"""Which images an exported model is compared by."""
+"""The images for comparing an exported model with its run."""
 
 import numpy as np
 import pytest
@@ -21,12 +21,12 @@ def test_the_first_set_with_queries_and_a_gallery_is_taken(dataset):
     perfect = np.stack([identities, np.zeros(30)], 1)
     assert found.recall(perfect) == 1
     wrong = perfect.copy()
-    wrong[0] += 1  # the first query is at the place of the next identity
+    wrong[0] += 1  # the first query is where the next identity is
     assert found.recall(wrong) == pytest.approx(5 / 6)
     assert read_sample(params_of(dataset, eval_sets=["test"]), None).set == "test"
 
 
-def test_whole_identities_are_drawn_where_there_are_too_many_images(dataset, monkeypatch):
+def test_whole_identities_are_drawn_if_there_are_too_many_images(dataset, monkeypatch):
     monkeypatch.setattr(sample, "MOST", 17)
     found = read_sample(params_of(dataset, eval_sets=["test"]), None)
     drawn = {file.split("/id ")[1][0] for file in found.files}
@@ -51,15 +51,15 @@ def test_other_sets_and_the_training_list(own_dataset, monkeypatch):
         read_sample(params_of(own_dataset), str(own_dataset / "list.csv"))
 
 
-def test_queries_without_a_match_are_no_reason_to_fail(own_dataset):
-    for file in ("query.csv", "gallery.csv"):  # of each identity, all images are from one camera
+def test_queries_without_a_match_do_not_fail(own_dataset):
+    for file in ("query.csv", "gallery.csv"):  # all images of an identity are from one camera
         rows = (own_dataset / file).read_text().splitlines()[1:]
         (own_dataset / file).write_text("identity,path,camera\n" + "".join(f"{row},c1\n" for row in rows))
     found = read_sample(params_of(own_dataset), None)
     assert (found.recall, found.set, len(found.files)) == (None, None, 30)
 
 
-def test_differences_are_by_the_mean_length_where_that_is_above_1():
+def test_differences_are_divided_by_a_mean_length_above_1():
     few = Sample(["a", "b"], np.ones(2, np.uint8), "two images")
     of_run = np.array([[3.0, 4.0], [0.0, 15.0]], np.float32)
     found = Comparison(few, of_run, of_run + np.array([[0, 0.5], [-2, 0]], np.float32))

@@ -39,7 +39,7 @@ def test_skipped_queries_are_counted_with_the_reason() -> None:
         "queries_skipped_only_same_camera": 1,
     }
     query = query.select(np.array([1, 2]))
-    with pytest.raises(UserError, match=r"none of the 2 queries of q.csv .* for 1 the gallery .* for 1 only"):
+    with pytest.raises(UserError, match=r"none of the 2 queries in q.csv .* for 1, the gallery .* for 1, excluder"):
         evaluate_retrieval(np.zeros((2, 2)), np.eye(5, 2), query, gallery, "market1501", "euclidean")
 
 

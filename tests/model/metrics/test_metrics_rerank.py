@@ -131,7 +131,7 @@ def test_any_slice_and_float16() -> None:
 def test_wrong_embeddings_are_refused() -> None:
     good, bad = embeddings(0, 4), embeddings(1, 9)
     bad[2] = np.nan
-    with pytest.raises(UserError, match="1 of 9 gallery embeddings are not finite"):
+    with pytest.raises(UserError, match="1 of 9 gallery embeddings are NaN or infinite"):
         Reranker(good, bad)
     with pytest.raises(UserError, match="6 and 5 dimensions"):
         Reranker(good, embeddings(1, 9)[:, :5])

@@ -108,9 +108,15 @@ def test_keras_seed_makes_the_network_and_building_it_changes_no_setting_of_kera
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"head": "bnneck"}, r"'bnneck' has no linear layer: .*embedding_size must be 8 .* not 5"),
-        ({"head": "bnneck", "pooling": "flatten"}, r"embedding_size must be 512 .* not 5"),
-        ({"head": "cgd", "descriptors": "SMG", "embedding_size": 2}, r"'SMG' are 3, but embedding_size is only 2"),
+        (
+            {"head": "bnneck"},
+            r"embedding_size is 5, but head 'bnneck' has no linear layer: .* set embedding_size to 8,",
+        ),
+        ({"head": "bnneck", "pooling": "flatten"}, "set embedding_size to 512,"),
+        (
+            {"head": "cgd", "descriptors": "SMG", "embedding_size": 2},
+            "'SMG' are 3 descriptors, but embedding_size is only 2",
+        ),
     ],
 )
 def test_heads_that_cannot_be(values, message):

@@ -1,4 +1,4 @@
-"""The table of a search, and the rule by which runs are pruned."""
+"""The table of a search, and the pruning rule."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ METRIC = "val_eval/general_accuracy"
 
 @pytest.fixture
 def trials(tmp_path, dataset):
-    """Four trials of three runs; of trial n, run s has the value VALUES[n][s] at step 10 s."""
+    """Four trials of three runs: run s of trial n has the value VALUES[n][s] at step 10 s."""
     found = []
     for number, values in enumerate(VALUES, start=1):
         trial = make_trial(number, {"margin": number, "head": "a|b"}, ["margin", "head"], tmp_path, [5, 6, 7])
@@ -27,7 +27,7 @@ def trials(tmp_path, dataset):
             params = {"dataset": str(dataset), "eval_sets": ["val_eval"], "save_checkpoints_steps": 10}
             run.resolved_json.write_text(json.dumps(params))
             run.done.write_text("25\n")
-            # Of the step at which the training was stopped, 13, nothing counts.
+            # Step 13, at which the training was stopped, does not count.
             for step, of_step in ((10 * place, value), (13, 0.99), (25, value / 2)):
                 for name, metrics in (
                     ("val_eval", {"general_accuracy": of_step, "easy_accuracy": of_step / 3}),
@@ -67,7 +67,7 @@ def test_order_is_done_then_pruned_then_failed_then_unfinished(trials):
     rows = make_rows(trials, {trials[1].runs[1]: "the loss is nan"}, ["margin"], METRIC)
     states = ["done", "pruned: 0.1 at step 2, median 0.4", "failed: the loss is nan", "unfinished"]
     assert [(row["trial"], row["status"]) for row in rows] == list(zip([3, 4, 2, 1], states, strict=True))
-    assert (rows[2][METRIC], rows[2]["runs"]) == (pytest.approx(0.85), 2)  # of the runs that did not fail
+    assert (rows[2][METRIC], rows[2]["runs"]) == (pytest.approx(0.85), 2)  # over the runs that did not fail
     assert rows[3][METRIC] == ""
 
 
@@ -107,7 +107,7 @@ def evaluations(*values):
 def test_what_is_below_the_median_is_pruned():
     others = [{0: 0.0, 1: 0.2}, {1: 0.4}, {1: 0.9}, {2: 1.0}]
     assert reason_to_prune(evaluations(0.5, 0.39), others) == "0.39 at step 1, median 0.4"
-    assert reason_to_prune(evaluations(0.5, 0.4), others) is None  # as good as the median
+    assert reason_to_prune(evaluations(0.5, 0.4), others) is None  # equal to the median
     assert reason_to_prune(evaluations(0.5, 0.0, 0.1), others) is None  # too few at step 2
     assert reason_to_prune(evaluations(-1.0), [{0: 1.0}] * 4) is None  # before training
     assert reason_to_prune([], others) is None

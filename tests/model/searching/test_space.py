@@ -1,4 +1,4 @@
-"""Spaces of a search, and what is drawn from them."""
+"""Search spaces, and draws from them."""
 
 import math
 
@@ -34,14 +34,14 @@ def test_space_is_parsed(text, dimension):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["margin"], "it must be KEY=a,b,c"),
-        (["margin="], "it must be KEY=a,b,c"),
+        (["margin"], "use KEY=a,b,c"),
+        (["margin="], "use KEY=a,b,c"),
         (["margin=1,,2"], "a value is empty"),
         (["margin=1,1"], "a value is given twice"),
         (["margin=1,1.0"], "a value is given twice"),
         (["image_size=[8,16],[8.0,16]"], "a value is given twice"),
         (["margin=1,2", "margin=3"], "margin is given twice"),
-        (["margin=log:1"], "a range is log:low:high"),
+        (["margin=log:1"], "use log:low:high"),
         (["margin=log:0:1"], "below the high end and above 0"),
         (["margin=3:1"], "the low end must be below"),
     ],
@@ -69,7 +69,7 @@ def test_draws_depend_on_seed_and_number_alone():
     many = draw_random(space, 400, seed=3)
     assert draw_random(space, 7, seed=3) == many[:7]
     assert draw_random(space, 7, seed=4) != many[:7]
-    # Each decade, each integer and each choice about as often as the others.
+    # Every decade, every integer and every choice is about equally frequent.
     decades = np.histogram([math.log10(values["learning_rate"]) for values in many], 4, (-5, -1))[0]
     assert decades.min() > 70
     assert np.bincount([values["batch_k"] for values in many], minlength=9)[2:].min() > 35
@@ -84,7 +84,7 @@ def test_draws_are_different_and_end_with_the_space():
 
 
 def test_ranges_stay_within_their_ends():
-    """Also where four digits are too few to write them."""
+    """Also if the ends have more than four digits."""
     dimension = Range("margin", 0.123456, 0.1234567, False, False)
     assert all(dimension.low <= dimension.at(share) <= dimension.high for share in np.linspace(0, 1, 100)[:-1])
     whole = Range("batch_k", 1, 512, True, True)
@@ -92,7 +92,7 @@ def test_ranges_stay_within_their_ends():
 
 
 def ask_all(space, values_of, lag=1):
-    """What Optuna proposes when it is told the results in order, each after `lag` more proposals."""
+    """Optuna's proposals when each result is known only after `lag` more proposals."""
     proposals = OptunaProposals(space, 16, seed=0, lag=lag)
     asked = []
     for number in range(16):
@@ -106,7 +106,7 @@ def test_optuna_repeats_itself_and_learns():
     space = parse_space(["margin=0:1", "batch_k=2:64", "learning_rate=log:1e-5:1e-1", "image_size=[8,16],32"])
     asked = ask_all(space, lambda values: -abs(values["margin"] - 0.3))
     assert asked == ask_all(space, lambda values: -abs(values["margin"] - 0.3))
-    assert asked[:10] == ask_all(space, lambda values: None)[:10]  # random draws at first
+    assert asked[:10] == ask_all(space, lambda values: None)[:10]  # it begins with random draws
     assert asked != ask_all(space, lambda values: abs(values["margin"] - 0.3))
     assert {str(values["image_size"]) for values in asked} == {"[8, 16]", "32"}
     assert all(type(values["batch_k"]) is int for values in asked)

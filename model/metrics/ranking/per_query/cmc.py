@@ -1,4 +1,4 @@
-"""CMC, and Recall@K as retrieval calls it.
+"""CMC, which the retrieval literature calls Recall@K.
 
 Source: Zheng et al., Scalable Person Re-identification, ICCV 2015, section 5.1.
 """
@@ -24,5 +24,5 @@ def per_query(ranks: Ranks) -> dict[str, np.ndarray]:
 
 
 def compute_cmc_curve(first_ranks: np.ndarray, length: int) -> np.ndarray:
-    """CMC@1 .. CMC@length (length,) of the ranks of the queries' first matches."""
+    """CMC@1 .. CMC@length (length,) from the ranks of the queries' first matches."""
     return np.cumsum(np.bincount(first_ranks.astype(np.int64), minlength=length + 1)[1 : length + 1]) / len(first_ranks)

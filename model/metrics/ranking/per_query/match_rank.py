@@ -1,4 +1,4 @@
-"""Ranks of the matches themselves."""
+"""Mean ranks of the matches."""
 
 import numpy as np
 

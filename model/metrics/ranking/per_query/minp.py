@@ -1,4 +1,4 @@
-"""Mean inverse negative penalty: how far down the hardest match is.
+"""Mean inverse negative penalty: 1 if no non-match ranks before the last match.
 
 Source: Ye et al., Deep Learning for Person Re-identification: A Survey and Outlook, section 4.
 """
