@@ -77,6 +77,7 @@ def test_trainings_end_with_their_search(tmp_path, dataset, number):
         wait_for(lambda: len(list(folder.glob("*/results.jsonl"))) == 2, process)
         os.killpg(process.pid, number)
         assert process.wait(60) == (130 if number == signal.SIGINT else -number)
+        said = process.stdout.read() if number == signal.SIGINT else ""
     runs = [RunFolder(file.parent) for file in folder.glob("*/starts")]
     if number == signal.SIGKILL:
         wait_for(lambda: not any(is_at_work(run) for run in runs))
@@ -85,7 +86,6 @@ def test_trainings_end_with_their_search(tmp_path, dataset, number):
         assert (run.folder / "signals").read_text() == "SIGTERM\n"
     if number == signal.SIGINT:
         assert {row["status"] for row in read_table(folder).values()} == {"unfinished"}
-        said = process.stdout.read()
         assert "stopping: the trainings save and end\n" in said
         assert "0 of 6 runs are done; run the same command again to resume\n" in said
 

@@ -12,7 +12,8 @@ A strategy returns sums and counts per anchor: added up over the chunks, and ove
 give the loss of the whole batch. It also returns the gradient by the distances in closed form, so nothing larger than
 (chunk, batch) is kept. docs/losses.md has the mathematics.
 
-    >>> from runtime import plugins
-    >>> plugins.choices("model.losses.strategies")[:4]
-    ['basic', 'batch_all', 'batch_hard', 'batch_sample']
+    >>> from model.losses.triplet import triplet_loss
+    >>> loss, values = triplet_loss("batch_all", [0, 0, 1], [[0.0], [1.0], [3.0]], margin=2.0, metric="euclidean")
+    >>> float(loss), values.total.numpy().tolist()
+    (1.0, [0.0, 1.0, 0.0])
 """

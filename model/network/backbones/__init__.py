@@ -13,7 +13,8 @@ defines
 
     LAST_STRIDES = (1, 2)                       the supported values
 
-    >>> from runtime import plugins
-    >>> plugins.choices("model.network.backbones")[-2:]
-    ['resnet_v1_101', 'resnet_v1_50']
+    >>> from model.configuration.params import Params
+    >>> from model.network.backbones import resnet_v1_50
+    >>> resnet_v1_50.stages(Params(dataset="photos"))[4]
+    'conv4_block6_out'
 """
