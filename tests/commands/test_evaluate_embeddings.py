@@ -1,4 +1,4 @@
-"""evaluate.py on files of embeddings: its metrics and options, what it refuses and warns of, no file spoiled."""
+"""evaluate.py on files of embeddings: metrics, options, errors and warnings; input files are never overwritten."""
 
 import json
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_skipped_queries(files: EmbeddingFiles, tmp_path: Path, capsys: pytest.C
     assert "none of the 1 queries" in files.refused(capsys, *files.words(*MARKET))
 
 
-def test_figures_are_printed_without_a_file(files: EmbeddingFiles, capsys: pytest.CaptureFixture) -> None:
+def test_metrics_are_printed_without_a_file(files: EmbeddingFiles, capsys: pytest.CaptureFixture) -> None:
     words = files.words()
     del words[words.index("--filename") : words.index("--filename") + 2]
     assert main([*words, *MARKET]) == 0
@@ -110,7 +110,7 @@ def test_options_change_what_they_say(tmp_path: Path) -> None:
     reranked = files.run("--rerank", "5,2,0.3", "--memory_gb", "0.1")
     assert reranked["mAP"] != plain["mAP"]
     assert "k1 5, k2 2, lambda 0.3" in reranked["definitions"]["rerank"]
-    assert files.run("--rerank", "5,2,1")["aps"] == pytest.approx(plain["aps"])  # lambda 1: the original distances
+    assert files.run("--rerank", "5,2,1")["aps"] == pytest.approx(plain["aps"])  # lambda 1 gives the original distances
     expanded = files.run("--query_expansion", "3,2")
     assert expanded["mAP"] != plain["mAP"]
     assert "3 nearest" in expanded["definitions"]["query_expansion"]
@@ -118,7 +118,7 @@ def test_options_change_what_they_say(tmp_path: Path) -> None:
     many = files.run("--multi_query", "max")["counts"]
     groups = set(zip(*files.query[:2], strict=True))  # identities and cameras
     assert (many["queries"], many["gallery"]) == (len(groups), 90)
-    assert EmbeddingFiles(tmp_path).run("--multi_query", "max")["counts"] == many  # cameras from the names
+    assert EmbeddingFiles(tmp_path).run("--multi_query", "max")["counts"] == many  # cameras from the file names
     assert set(files.run("--fpr", "0.05")["metrics"]) >= {"tpr@fpr=0.05", "threshold@fpr=0.05"}
 
 
@@ -126,16 +126,16 @@ def test_index(files: EmbeddingFiles, capsys: pytest.CaptureFixture) -> None:
     pytest.importorskip("faiss")
     plain, index = files.run(), files.run("--index", "faiss")
     assert "mAP" not in index
-    assert index["metrics"]["index_recall"] == 1  # so small a gallery is searched exactly
+    assert index["metrics"]["index_recall"] == 1  # a small gallery is searched exactly
     for name in ("cmc@1", "cmc@10", "recall@2", "recall@8"):
         assert index["metrics"][name] == plain["metrics"][name]
     assert "the index found 100.00% of the images that exact search finds" in capsys.readouterr().err
 
 
 def test_reranking_with_skipped_queries(files: EmbeddingFiles, tmp_path: Path) -> None:
-    """All queries are neighbours of each other, also those that have no match; junk is nobody's neighbour."""
+    """Queries without a match are neighbours too; junk is not."""
     texts, query_emb, gallery_emb = files.query[0].astype(object), files.query[2], files.gallery[2]
-    texts[::2] = "0555"  # somebody whom the gallery does not know
+    texts[::2] = "0555"  # an identity that the gallery does not have
     files.relabel("query", texts, files.paths("query"))
     query, gallery = (read_manifest(tmp_path / f"{name}.csv", Path()) for name in ("query", "gallery"))
     known = gallery.identities != "-1"
@@ -147,7 +147,7 @@ def test_reranking_with_skipped_queries(files: EmbeddingFiles, tmp_path: Path) -
     assert result["counts"]["queries_used"] == 10
 
 
-def test_single_gallery_shot_leaves_out_what_the_excluder_does(files: EmbeddingFiles) -> None:
+def test_single_gallery_shot_excludes_the_same_images(files: EmbeddingFiles) -> None:
     (*query, emb), (*gallery, gallery_emb) = files.query, files.gallery
     exact = cdist(emb.astype(float), gallery_emb.astype(float))
     out = left_out(manifest(*query), manifest(*gallery), "market1501")
@@ -175,7 +175,7 @@ def test_a_query_is_not_expanded_by_itself(files: EmbeddingFiles, tmp_path: Path
     assert result["mAP"] == pytest.approx(expected.metrics["map"])
 
 
-def test_what_could_not_be_checked_is_told(files: EmbeddingFiles, capsys: pytest.CaptureFixture) -> None:
+def test_a_note_says_what_could_not_be_checked(files: EmbeddingFiles, capsys: pytest.CaptureFixture) -> None:
     files.write("gallery", files.gallery[2], None, None, checkpoint="ckpt-2")
     files.write("query", files.query[2], None, None, checkpoint="ckpt-1")
     result = files.run()
@@ -186,7 +186,7 @@ def test_what_could_not_be_checked_is_told(files: EmbeddingFiles, capsys: pytest
     assert result["inputs"]["query"]["checkpoint"] == "ckpt-1"
 
 
-def test_bad_input_is_answered_with_one_line(
+def test_the_error_for_invalid_input_is_one_line(
     files: EmbeddingFiles, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     before, words = files.run(), files.words()
@@ -242,7 +242,7 @@ def test_bad_input_is_answered_with_one_line(
     assert "query.h5" in files.refused(capsys, *words, *MARKET)
     (tmp_path / "query.csv").write_text("")
     assert "no images in it" in files.refused(capsys, *words, *MARKET)
-    assert json.loads((tmp_path / "out.json").read_text()) == before  # the old result stays
+    assert json.loads((tmp_path / "out.json").read_text()) == before  # the old result is kept
 
 
 @pytest.mark.parametrize("name", ["query.h5", "gallery.h5", "query.csv", "gallery.csv"])
@@ -255,7 +255,7 @@ def test_inputs_are_never_replaced(
     assert (tmp_path / name).read_bytes() == before
 
 
-def test_what_flatters_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_note_warns_of_flattering_options(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     files = EmbeddingFiles(tmp_path, columns=True)
     files.run("--excluder", "diagonal")
     assert "matches in the query's own camera count" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md: a part of each kind is found by its file's name, and runs with the others."""
+"""The examples of CONTRIBUTING.md: one part of each kind, found by its file name, runs with the others."""
 
 import csv
 import importlib
@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy(ROOT / name, folder / name)
     for name, text in EXAMPLES.items():
         file = folder / name
-        if file.exists():  # a parameter, which goes before the first one
+        if file.exists():  # a parameter is inserted before the first one
             head, first, rest = file.read_text().partition("    dataset: str")
             text = head + text + first + rest
         file.parent.mkdir(exist_ok=True)
@@ -42,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def parts(project: Path) -> Iterator[None]:
-    """The parts are found by this process, too, though they are outside its project."""
+    """Makes the parts outside this process's project available to it."""
     paths = []
     for name in EXAMPLES:
         if not (ROOT / name).exists() and (ROOT / name).parent.exists():
@@ -57,7 +57,7 @@ def parts(project: Path) -> Iterator[None]:
 
 
 def call(*words: object) -> str:
-    """What a command says."""
+    """The output of a command."""
     done = command(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -96,7 +96,7 @@ def test_one_file_each(parts, project, dataset, tmp_path):
     assert results["test"]["definitions"]["metric"] == "power"
     assert results["pairs"]["counts"] == {"pairs": len(rows)}
     assert read_json(run.best_json)["metric"] == "pair_accuracy"
-    assert (run.eval_events("test") / "projector").is_dir()  # as its kind has pictures
+    assert (run.eval_events("test") / "projector").is_dir()  # its kind has pictures
     assert not (run.eval_events("pairs") / "projector").exists()
 
     csv_file, vectors, out = prepared / "test.csv", tmp_path / "test.h5", tmp_path / "out.json"
@@ -122,7 +122,7 @@ def test_one_file_each(parts, project, dataset, tmp_path):
     assert "| `negative_share` | number >= 0, <= 1 | `0.5` |" in process("-m", REFERENCE, cwd=project).stdout
 
 
-def test_names_that_are_nowhere_are_answered_with_the_choices(parts, dataset, tmp_path):
+def test_the_error_for_unknown_names_lists_the_choices(parts, dataset, tmp_path):
     done = command("train.py", "--model_dir", make_run(tmp_path / "run", dataset, metric="powr"))
     assert done.returncode == 2
     assert "'powr'" in done.stderr

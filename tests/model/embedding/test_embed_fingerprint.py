@@ -1,4 +1,4 @@
-"""The parameters on which embeddings depend, as the fingerprint of kept rows and of shards knows them."""
+"""The fingerprint of kept rows and shards has all parameters on which embeddings depend."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from model.embedding.partial import _WITH_EFFECT
 from model.embedding.views import TestTimeAugmentation
 from model.network.build import build_embedder
 
-# What building and loading ask for, but a trained network in inference does not depend on.
+# Parameters that building and loading read, but that do not affect inference.
 ASKED_WITHOUT_EFFECT = {
     "seed",
     "bn_momentum",
@@ -25,7 +25,7 @@ ASKED_WITHOUT_EFFECT = {
 
 
 class Recorder(Params):
-    """Parameters that note which of them are asked for, also by their properties."""
+    """Parameters that record which of them are read, also through properties."""
 
     asked: ClassVar[set[str]] = set()
 
@@ -36,7 +36,7 @@ class Recorder(Params):
 
 
 def test_no_parameter_with_effect_is_forgotten(dataset):
-    """What building and loading ask for is either in the fingerprint or known to be without effect."""
+    """Every parameter read by building and loading is in the fingerprint, or known to have no effect."""
     for values in (
         {},
         {"head": "fc1024_normalize", "image_channels": 1},
@@ -49,4 +49,6 @@ def test_no_parameter_with_effect_is_forgotten(dataset):
     files = read_manifest(dataset / "query.csv", dataset).files()
     shape = TestTimeAugmentation("five").load_shape(params)
     next(embedding_batches(files, np.ones(6, np.uint8), params, 2, shape=shape))
-    assert Recorder.asked - ASKED_WITHOUT_EFFECT | {"deterministic"} == set(_WITH_EFFECT)  # this one is for the devices
+    assert Recorder.asked - ASKED_WITHOUT_EFFECT | {"deterministic"} == set(
+        _WITH_EFFECT
+    )  # this one is read with the devices

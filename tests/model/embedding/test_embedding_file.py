@@ -1,4 +1,4 @@
-"""The HDF5 file of embeddings: written whole or not at all, also on a full disk, and read with care."""
+"""The HDF5 file of embeddings: written completely or not at all, also on a full disk; errors in reading."""
 
 import contextlib
 import dataclasses
@@ -67,7 +67,7 @@ def test_a_failed_write_keeps_the_old_file(written, manifest):
 
 @contextlib.contextmanager
 def largest_file(size):
-    """As a disk that is full; its error has another number."""
+    """Like a full disk, but with another error number."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, -1))
     try:
         yield
@@ -77,7 +77,7 @@ def largest_file(size):
 
 @pytest.mark.parametrize(("size", "file"), [(12 * 1024, "o.h5"), (5 * 1024, ".o.h5.partial")])
 def test_full_disk(trained, dataset, tmp_path, capsys, size, file):
-    """Room for the partial file, 10 kB, but not for the whole one; or not even for that."""
+    """There is space for the partial file (10 kB), but not for the complete one; or for neither."""
     out, variants = tmp_path / "o.h5", "--crop_augment five --flip_augment --aggregator mean --batch_size 8"
     line = ["--model_dir", str(trained), "--dataset", str(dataset / "test.csv"), "--filename", str(out), "--quiet"]
     line += variants.split()
@@ -97,7 +97,7 @@ def contents_of(names, dimensions, types, fingerprint=""):
 
 
 def test_wherever_the_disk_is_full(tmp_path):
-    """One error, the file that was there stays, and HDF5 does not crash."""
+    """One error; the old file stays, and HDF5 does not crash."""
     out, emb = tmp_path / "o", np.ones((2000, 8))
     contents = contents_of([f"images/id {number}/ä.jpg" for number in range(2000)], 8, "ab", "p" * 3000)
 
@@ -120,7 +120,7 @@ def test_wherever_the_disk_is_full(tmp_path):
     ("count", "length", "variants", "dimensions"),
     [(1, 5, 1, 4), (3000, 1, 3, 4), (500, 2100, 1, 4), (700, 1300, 2, 4), (300, 9, 3, 512), (300, 9, 1, 512)],
 )
-def test_the_space_that_is_taken_before_is_enough(tmp_path, count, length, variants, dimensions):
+def test_the_space_allocated_first_is_enough(tmp_path, count, length, variants, dimensions):
     names = ["ä" * (length // 2) + str(number) for number in range(count)]
     contents = contents_of(names, dimensions, "abc"[:variants], "p" * 20_000)
     emb = np.ones((count, dimensions), np.float32)
@@ -134,14 +134,14 @@ def test_ctrl_c_while_the_file_is_written(tmp_path):
         yield np.ones((1, 2)), None
         os.kill(os.getpid(), signal.SIGINT)
         yield np.ones((1, 2)), None
-        pytest.fail("it went on")
+        pytest.fail("it continued")
 
     with pytest.raises(KeyboardInterrupt):
         write_blocks(tmp_path / "o", contents_of(["a", "b", "c"], 2, ["original"]), blocks())
     assert not any(tmp_path.iterdir())
 
 
-def test_older_files_have_emb_alone(tmp_path, manifest):
+def test_older_files_have_only_emb(tmp_path, manifest):
     with h5py.File(tmp_path / "o.h5", "w") as file:
         file["emb"] = EMB.astype(float)
         file["augmentation_types"] = np.asarray(["original_resize"], dtype="|S")
@@ -236,7 +236,7 @@ def test_unusable_files(written, change, message):
 
 
 def test_strings_of_fixed_length_are_read(tmp_path):
-    """Other programs write those, as bytes of UTF-8 that HDF5 takes for ASCII."""
+    """Other programs write such strings, as UTF-8 bytes that HDF5 declares as ASCII."""
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["emb"] = np.ones((2, 3))
         file["path"] = np.array([b"a.jpg", "größe/b.jpg".encode()])

@@ -1,4 +1,4 @@
-"""`model.load`: a network in Python, which gives what embed.py writes."""
+"""`model.load`: a network in Python, with the same embeddings as embed.py."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ from runtime.errors import UserError
 
 @pytest.fixture(scope="module")
 def evaluated(trained, tmp_path_factory):
-    """A run with results, of which an earlier checkpoint is the best."""
+    """A run with results; its best checkpoint is not the latest."""
     run = shutil.copytree(trained, tmp_path_factory.mktemp("load") / "run")
     assert command("evaluate.py", "--model_dir", run).returncode == 0
     return run
@@ -32,7 +32,7 @@ def files(dataset):
 
 
 def embedded(run, files, folder, *words):
-    """What embed.py writes for these files."""
+    """The embeddings that embed.py writes for these files."""
     csv = folder / "list.csv"
     csv.write_text("identity,path\n" + "".join(f"x,{file}\n" for file in files))
     done = command(
@@ -66,7 +66,7 @@ def test_files_pictures_and_pixels_give_the_bits_of_embed(evaluated, files, tmp_
 
 
 def test_odd_images_are_read_as_embed_reads_them(dataset, tmp_path):
-    """Turned by EXIF, grey, a palette, 16 bits, an alpha channel; padded to a square."""
+    """EXIF orientation, grey, palette, 16 bits, alpha channel; padding to a square."""
     run = make_run(tmp_path / "run", dataset, pad_to_square=True, train_iterations=1)
     assert command("train.py", "--model_dir", run).returncode == 0
     random = np.random.default_rng(0)
@@ -90,7 +90,7 @@ def test_odd_images_are_read_as_embed_reads_them(dataset, tmp_path):
     np.testing.assert_array_equal(embedder.embed(files), expected)
     np.testing.assert_array_equal(embedder.embed([Image.open(file) for file in files]), expected)
     np.testing.assert_array_equal(embedder.embed([files[0], *(Image.open(file) for file in files[1:])]), expected)
-    expected = embedded(tmp_path / "off", files, tmp_path)  # which looks at no file before
+    expected = embedded(tmp_path / "off", files, tmp_path)  # without checking files first
     np.testing.assert_array_equal(load(tmp_path / "off").embed(files), expected)
 
 
@@ -135,13 +135,13 @@ def test_a_checkpoint_by_name_and_the_operating_point_of_its_results(evaluated, 
     assert (load(evaluated, "ckpt-2").embed(files) != load(evaluated, "ckpt-4").embed(files)).any()
 
 
-def test_a_checkpoint_of_another_run_has_none_of_this_ones_results(evaluated, trained):
+def test_a_checkpoint_of_another_run_has_no_results(evaluated, trained):
     embedder = load(evaluated, str(trained / "checkpoints" / "ckpt-4"))
     assert (embedder.checkpoint, embedder.threshold) == ("ckpt-4", None)
     assert load(evaluated, str(evaluated / "checkpoints" / "ckpt-4")).threshold is not None
 
 
-def test_a_best_checkpoint_that_is_replaced_meanwhile_is_looked_for_again(evaluated, tmp_path, monkeypatch):
+def test_a_best_checkpoint_replaced_meanwhile_is_found_again(evaluated, tmp_path, monkeypatch):
     run = shutil.copytree(evaluated, tmp_path / "run")
     build = image_embedder.build_embedder
 
@@ -161,7 +161,7 @@ def test_a_run_without_results_has_no_operating_point(trained):
     assert (embedder.checkpoint, embedder.threshold) == ("ckpt-4", None)
 
 
-def test_loading_is_quiet_and_changes_nothing_of_a_notebook(trained, files):
+def test_loading_prints_nothing_and_changes_no_settings(trained, files):
     code = f"""
 import keras, numpy, random, sys, tensorflow
 from model import load
@@ -172,7 +172,7 @@ for seed in range(3):
     keras.utils.set_random_seed(seed)
     load({str(trained)!r}).embed({files[:2]!r})
     drawn.add((random.random(), numpy.random.rand(), float(tensorflow.random.uniform([]))))
-assert [len(set(draws)) for draws in zip(*drawn)] == [3, 3, 3], "seeded anew"
+assert [len(set(draws)) for draws in zip(*drawn)] == [3, 3, 3], "a seed was set"
 assert keras.config.dtype_policy().name == "mixed_bfloat16"
 """
     done = process("-c", "import os; os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'\n" + code)
@@ -182,7 +182,7 @@ assert keras.config.dtype_policy().name == "mixed_bfloat16"
     assert (fresh.stdout, fresh.stderr) == ("(2, 8)\n", "")
 
 
-def test_mistakes_are_told_in_one_line(evaluated, files, tmp_path):
+def test_errors_are_one_line(evaluated, files, tmp_path):
     embedder = load(evaluated)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
@@ -207,12 +207,12 @@ def test_mistakes_are_told_in_one_line(evaluated, files, tmp_path):
         load(broken)
 
 
-def test_floats_and_32_bits_of_pillow_have_no_range():
+def test_pillow_images_with_floats_or_32_bits_are_refused():
     with pytest.raises(UserError, match="mode F"):
         pixels_of(Image.new("F", (4, 4)), 3)
 
 
-def test_an_exported_model_gives_the_bits_of_its_run_and_no_other_file_opens(evaluated, files, tmp_path):
+def test_an_exported_model_gives_the_bits_of_its_run_and_other_files_are_refused(evaluated, files, tmp_path):
     out = tmp_path / "out"
     done = command("export.py", "--model_dir", evaluated, "--format", "keras", "--out", out)
     assert done.returncode == 0, done.stderr
@@ -220,7 +220,7 @@ def test_an_exported_model_gives_the_bits_of_its_run_and_no_other_file_opens(eva
     np.testing.assert_array_equal(exported.embed(files), run.embed(files))
     assert (exported.threshold, exported.checkpoint, exported.metric) == (run.threshold, run.checkpoint, run.metric)
     described = json.loads((out / "model.json").read_text())
-    for channels in ([8, 8, 8], [8, 4]):  # as of a version of the project that builds another network
+    for channels in ([8, 8, 8], [8, 4]):  # as if from a version of the project that builds another network
         params = described["params"] | {"num_channels": channels}
         (out / "model.json").write_text(json.dumps(described | {"params": params}))
         with pytest.raises(UserError, match=r"the network that model\.json describes"):

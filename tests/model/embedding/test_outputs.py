@@ -1,4 +1,4 @@
-"""The forms of a file of embeddings: bytes, what is replaced, and a NumPy file that never has another's paths."""
+"""Formats of embedding files: bytes, replaced files, and a NumPy file that never has wrong paths."""
 
 import csv
 import io
@@ -69,8 +69,8 @@ def test_too_large_for_half_precision(tmp_path):
 
 
 @pytest.mark.parametrize("moves", [0, 1])
-def test_a_npy_file_has_no_other_paths_wherever_it_is_killed(tmp_path, moves):
-    """Killed before the first or the second file gets its name."""
+def test_a_npy_file_never_has_wrong_paths_after_a_kill(tmp_path, moves):
+    """Killed before the first or before the second file gets its name."""
     out = tmp_path / "o.npy"
     write(out, EMB[:3] * 0)
     code = f"""
@@ -86,14 +86,14 @@ pathlib.Path.replace = killed
 test_outputs.write(pathlib.Path({str(out)!r}))
 """
     assert process("-c", code).returncode == 9
-    assert not out.exists()  # or its paths would be wrong
+    assert not out.exists()  # otherwise its paths would be wrong
     check_filename(out)
     write(out)
     np.testing.assert_array_equal(np.load(out), EMB)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["o.npy", "o.paths.txt"]
 
 
-def test_what_is_replaced(tmp_path):
+def test_replaced_files(tmp_path):
     for name in ("o.npy", "o.csv"):
         out = tmp_path / name
         check_filename(out)
@@ -112,7 +112,7 @@ def test_what_is_replaced(tmp_path):
         UserError, match=r"other.paths.txt exists without it and would be overwritten; choose another name"
     ):
         check_filename(tmp_path / "other.npy")
-    (tmp_path / ".other.npy.partial").touch()  # of a process that was killed
+    (tmp_path / ".other.npy.partial").touch()  # left by a killed process
     check_filename(tmp_path / "other.npy")
 
 

@@ -1,4 +1,4 @@
-"""TripletLoss in Keras's own training: `compile`, `fit`, and a saved model that contains it."""
+"""TripletLoss in Keras: `compile`, `fit`, and a saved model that contains it."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from runtime.errors import UserError
 
 
 def clusters(identities=8, images=6, dimensions=12):
-    """Points around a centre for each identity, and a label for each."""
+    """Points around one centre per identity, with labels."""
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(identities), images)
     points = random.normal(size=(identities, dimensions))[labels] + random.normal(size=(len(labels), dimensions))
@@ -57,8 +57,8 @@ def test_every_strategy_trains_a_keras_model_that_can_be_saved(strategy, jit_com
 
 @pytest.mark.parametrize("metric", ["euclidean", "cityblock", "cosine"])
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_batch_of_many_chunks_whose_size_is_not_known_beforehand(metric, jit_compile):
-    """As `fit` compiles it: (None, D). 300 anchors are three chunks, 40 one."""
+def test_a_batch_of_unknown_size_with_many_chunks(metric, jit_compile):
+    """`fit` compiles for (None, D). 300 anchors are three chunks, 40 are one."""
     loss = TripletLoss("batch_hard", 0.3, metric)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, 5])], jit_compile=jit_compile)
@@ -93,7 +93,7 @@ def test_a_batch_of_many_chunks_whose_size_is_not_known_beforehand(metric, jit_c
         (TripletLoss("batch_hard", "soft"), "hard", {"soft": True, "distance_metric": "L2"}),
     ],
 )
-def test_fit_sees_the_values_of_tensorflow_addons(ours, theirs, settings):
+def test_fit_gives_the_losses_of_tensorflow_addons(ours, theirs, settings):
     addons = load_triplet_losses()
     loss = getattr(addons, f"triplet_{theirs}_loss")
     points, labels = clusters()
@@ -101,16 +101,16 @@ def test_fit_sees_the_values_of_tensorflow_addons(ours, theirs, settings):
     histories = [
         model.fit(points, labels, batch_size=24, shuffle=False, epochs=3, verbose=0).history["loss"] for model in models
     ]
-    np.testing.assert_allclose(*histories, rtol=1e-4)  # it computes distances in single precision
+    np.testing.assert_allclose(*histories, rtol=1e-4)  # Addons computes distances in float32
 
 
-def test_labels_of_a_column_and_labels_that_float32_cannot_tell_apart():
+def test_labels_in_a_column_and_labels_that_float32_cannot_distinguish():
     labels, embeddings = PK
     loss = TripletLoss("batch_all", 0.3)
     expected = float(loss(labels, embeddings))
     assert float(loss(labels[:, None], embeddings)) == expected
     assert float(loss(labels.astype(np.float32), embeddings)) == expected
-    column = tf.TensorSpec([None, None], tf.int64)  # as tf.data gives it
+    column = tf.TensorSpec([None, None], tf.int64)  # the shape in tf.data
     unknown = tf.function(loss, input_signature=[column, tf.TensorSpec([None, None])])
     with pytest.raises(UserError, match="known D"):
         unknown(labels[:, None], embeddings)
@@ -134,7 +134,7 @@ def test_half_precision_is_computed_in_float32():
     assert float(loss(labels, half)) == float(loss(labels, tf.cast(half, tf.float32)))
 
 
-def test_batch_sample_draws_anew_each_time_and_again_by_its_seed():
+def test_batch_sample_draws_again_each_time_and_the_same_by_seed():
     labels, embeddings = PK
     first, same, other = (TripletLoss("batch_sample", seed=seed) for seed in (3, 3, 4))
     values = [float(first(labels, embeddings)) for _ in range(4)]
@@ -155,12 +155,12 @@ def test_batch_sample_draws_anew_each_time_and_again_by_its_seed():
         ({"batch_all_mean": "all"}, "batch_all_mean 'all'"),
     ],
 )
-def test_a_wrong_setting_is_told_when_the_loss_is_made(settings, words):
+def test_a_wrong_setting_is_an_error_when_the_loss_is_made(settings, words):
     with pytest.raises(UserError, match=words):
         TripletLoss(**settings)
 
 
-def test_shapes_and_weights_that_a_loss_of_triplets_cannot_have():
+def test_invalid_shapes_and_weights():
     labels, embeddings = PK
     loss = TripletLoss()
     for wrong in ((labels, embeddings[:, :, None]), (np.eye(12), embeddings), (labels, embeddings[:, 0])):

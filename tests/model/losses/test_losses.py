@@ -1,4 +1,4 @@
-"""Every strategy against loops over the definition in float64, and against TensorFlow Addons."""
+"""Every strategy, compared with loops over its definition in float64 and with TensorFlow Addons."""
 
 import math
 
@@ -29,21 +29,21 @@ def test_loss_and_gradient_equal_the_definition(strategy, options, margin, metri
         assert loss == pytest.approx(expected, rel=1e-5, abs=1e-6 if strategy == DRAWN else 1e-7), name
         assert np.isfinite(gradient).all()
         scale = np.abs(expected_gradient).max()
-        # Several draws may cost the same.
+        # Several draws may have the same loss.
         if strategy != DRAWN or (name in ("pk", "uneven") and margin in ("soft", "none")):
-            # Where all gradients are 0, rounding may leave something of the size of the last digit of a weight.
+            # If all gradients are 0, rounding may leave about the last digit of a weight.
             floor = 2e-8 if scale < 1e-12 else 0.0
             np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-5 * scale + floor, err_msg=name)
         monitors = values.monitors()
         assert float(monitors["valid_terms"]) == terms
-        if scale or margin not in (0.0, "none"):  # at the edge of f > 0 rounding decides
+        if scale or margin not in (0.0, "none"):  # at the boundary of f > 0, rounding decides
             assert float(monitors["active_fraction"]) == pytest.approx(active, abs=1e-6), name
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("strategy", [*MINED, "basic"])
-def test_the_oracle_s_gradient_is_that_of_its_loss(strategy, metric):
-    """Finite differences, where nothing ties."""
+def test_the_gradient_of_the_oracle_fits_its_loss(strategy, metric):
+    """By finite differences, without ties."""
     labels, embeddings = UNEVEN
     _, gradient, *_ = oracle(strategy, labels, embeddings, 0.3, metric)
     for i, j in [(0, 0), (3, 2), (6, 5), (9, 1)]:
@@ -83,7 +83,7 @@ def test_distances_equal_scipy(metric):
         ("tf_batch_semi_hard", "triplet_semihard_loss", [0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 4], "euclidean", "L2"),
         ("tf_batch_semi_hard", "triplet_semihard_loss", [0, 0, 0, 1, 1, 1, 1, 2, 2, 3], "sqeuclidean", "squared-L2"),
         ("tf_batch_semi_hard", "triplet_semihard_loss", [*range(20)] * 4, "euclidean", "L2"),
-        # Addons' hard loss counts anchors without a positive, so every label comes twice here.
+        # Addons' hard loss counts anchors without a positive, so every label appears twice.
         ("batch_hard", "triplet_hard_loss", [0, 0, 0, 1, 1, 1, 1, 2, 2], "euclidean", "L2"),
         ("batch_hard", "triplet_hard_loss", [*range(20)] * 4, "sqeuclidean", "squared-L2"),
     ],

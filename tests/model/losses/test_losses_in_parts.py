@@ -1,4 +1,4 @@
-"""The losses in chunks, by two replicas and compiled, and of extreme and broken batches."""
+"""The losses in chunks, on two replicas, compiled, and for extreme and invalid batches."""
 
 import math
 from functools import partial
@@ -15,7 +15,7 @@ from runtime.errors import UserError
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_chunks_change_nothing(strategy, monkeypatch):
-    """Chunks that divide the batch, and one that is filled up."""
+    """Chunks that divide the batch, and a padded one."""
     labels, embeddings = random_batch(np.random.default_rng(0).integers(0, 9, 51), dimensions=8)
     whole = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
     for size in (17, 20):
@@ -42,7 +42,7 @@ def test_xla_computes_the_same(strategy, metric, monkeypatch):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_parts_of_a_batch_add_up(strategy):
-    """The shares of two replicas, each with half of the anchors, are the loss of the whole batch."""
+    """The shares of two replicas, each with half of the anchors, add up to the loss of the whole batch."""
     labels, embeddings = UNEVEN
     whole = with_gradient(strategy, labels, embeddings, 0.3, "euclidean")
     sums = []
@@ -76,7 +76,7 @@ def test_extremes_are_finite(strategy, metric):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_broken_embeddings_show_in_the_loss(strategy, metric, broken):
+def test_nan_or_infinite_embeddings_make_the_loss_nan(strategy, metric, broken):
     labels, embeddings = PK[0], PK[1].copy()
     embeddings[4, 2] = broken
     loss, _ = triplet_loss(strategy, labels, tf.constant(embeddings), 0.3, metric)
@@ -84,7 +84,7 @@ def test_broken_embeddings_show_in_the_loss(strategy, metric, broken):
 
 
 @pytest.mark.parametrize(("strategy", "metric"), [("hardest", "euclidean"), ("batch_hard", "hamming")])
-def test_unknown_names_are_answered_with_the_choices(strategy, metric):
+def test_the_error_for_unknown_names_lists_the_choices(strategy, metric):
     with pytest.raises(UserError, match=r"batch_all, batch_hard|one of euclidean, sqeuclidean"):
         triplet_loss(strategy, tf.zeros([4]), tf.zeros([4, 2]), 0.1, metric)
 
@@ -93,7 +93,7 @@ def test_unknown_names_are_answered_with_the_choices(strategy, metric):
 def test_labels_of_any_size_and_half_precision(strategy):
     labels, embeddings = PK
     expected = float(triplet_loss(strategy, labels, embeddings, 0.3, "euclidean")[0])
-    if strategy != DRAWN:  # whose draw depends on how labels sort
+    if strategy != DRAWN:  # its draw depends on the order of the labels
         extremes = tf.constant(np.array([-(2**63), 0, 2**63 - 1, 7])[labels])
         empty = Memory(tf.zeros([5], tf.int64), tf.ones([5, 6]), tf.zeros([5], tf.bool))
         for memory in (None, None if strategy == "basic" else empty):

@@ -1,4 +1,4 @@
-"""The losses' memory: forward and backward, measured in a process of their own."""
+"""Memory of the losses, forward and backward, measured in a separate process."""
 
 import sys
 
@@ -6,7 +6,7 @@ import pytest
 from helpers.commands import environment, process
 
 STRATEGIES = ["batch_all", "tf_batch_semi_hard", "batch_hard", "hap2s_e"]
-LIMITS = {1024: 16, 4096: 70}  # size of the batch: MB; one (4096, 4096) matrix of float32 alone has 67
+LIMITS = {1024: 16, 4096: 70}  # batch size: MB; a single (4096, 4096) float32 matrix has 67
 MEASURE = """
 import ctypes, sys
 import numpy as np, tensorflow as tf
@@ -27,11 +27,11 @@ def measure(strategy, size):
             loss, _ = triplet_loss(strategy, labels, embeddings, 0.2, "euclidean")
         return loss, tape.gradient(loss, embeddings)
 
-    step(*batch(256))  # what a process needs once: threads, kernels
+    step(*batch(256))  # memory that a process needs once: threads, kernels
     inputs = batch(size)
     concrete = step.get_concrete_function(*inputs)
-    ctypes.CDLL(None).malloc_trim(0)  # what an earlier measurement has left
-    open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
+    ctypes.CDLL(None).malloc_trim(0)  # memory left by the previous measurement
+    open("/proc/self/clear_refs", "w").write("5")  # reset the peak
     before = level("VmRSS")
     loss, gradient = concrete(*inputs)
     assert np.isfinite(gradient.numpy()).all()
@@ -46,7 +46,7 @@ for words in sys.argv[1:]:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_memory_is_bounded():
     cases = [(strategy, size) for size in sorted(LIMITS) for strategy in STRATEGIES]
-    # One pool of memory: glibc gives each thread one, and keeps what another thread freed.
+    # One memory pool: with one per thread, glibc keeps what other threads have freed.
     alone = environment() | {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = process("-c", MEASURE, *(f"{strategy} {size}" for strategy, size in cases), env=alone)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The terms beside the triplet loss, and the memory, against NumPy loops in float64."""
+"""The additional loss terms and the memory, compared with NumPy loops in float64."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ def with_gradient(function, *watched):
 
 
 def step_of(objective, labels, embeddings, step=0, **options):
-    """(loss, values, gradient by the embeddings, total of each anchor) of a step, and what follows it."""
+    """(loss, values, gradient by the embeddings, total of each anchor) of a step, including `after_step`."""
     labels, embeddings, step = tf.constant(labels), tf.constant(embeddings), tf.constant(step, tf.int64)
     with tf.GradientTape() as tape:
         tape.watch(embeddings)
@@ -50,7 +50,7 @@ def step_of(objective, labels, embeddings, step=0, **options):
 
 
 def normalized(e, weights):
-    """Logits and what leads back from their gradient, in float64: batch norm, then a linear layer."""
+    """Logits, and their backward function, in float64: batch norm, then a linear layer."""
     centred = e - e.mean(axis=0)
     inverse = 1 / np.sqrt((centred**2).mean(axis=0) + 1e-5)
     x = centred * inverse
@@ -139,7 +139,7 @@ def test_centres_move_by_equation_4(rate):
 
 
 @pytest.mark.parametrize("strategy", ["batch_hard", "batch_all", "batch_sample"])
-def test_without_weights_it_is_the_triplet_loss_to_the_bit(strategy):
+def test_without_weights_it_is_the_triplet_loss_bit_for_bit(strategy):
     objective = Objective(params_of(triplet_strategy=strategy, seed=9), IDENTITIES)
     assert objective.parts == {}
     assert objective.variables == objective.trainable_variables == []
@@ -153,7 +153,7 @@ def test_without_weights_it_is_the_triplet_loss_to_the_bit(strategy):
     assert loss > 0
 
 
-def test_batch_sample_draws_anew_for_every_step():
+def test_batch_sample_draws_again_for_every_step():
     objective = Objective(params_of(triplet_strategy="batch_sample", margin="none"), IDENTITIES)
     losses = {float(step_of(objective, LABELS, EMBEDDINGS, step)[0]) for step in (0, 1, 2, 0)}
     assert len(losses) == 3
@@ -193,7 +193,9 @@ def test_the_memory_stays_empty_before_its_step():
         memory.add(*map(tf.constant, batch(step)), tf.constant(step, tf.int64))
         held = memory.read()
         assert int(held.filled.numpy().sum()) == filled
-    np.testing.assert_array_equal(held.embeddings[:4], batch(4)[1][4:])  # around the end; step 2 was the first
+    np.testing.assert_array_equal(
+        held.embeddings[:4], batch(4)[1][4:]
+    )  # wrapped around at the end; step 2 was the first
     np.testing.assert_array_equal(held.embeddings[8:16], batch(3)[1])
 
 
@@ -203,8 +205,8 @@ def test_the_memory_stays_empty_before_its_step():
     + [(strategy, "euclidean", size) for strategy in [*MINED, DRAWN] for size in (5, 8, 100)],
 )
 def test_the_loss_with_memory_is_that_over_both(strategy, metric, size):
-    """Three batches: what the memory holds joins the fourth, without gradient; what is not filled yet does not."""
-    margin = "soft" if strategy == DRAWN else 0.3  # under "soft" each pair has a cost of its own
+    """Three batches fill the memory and join the fourth, without gradient; empty places do not."""
+    margin = "soft" if strategy == DRAWN else 0.3  # with "soft", each pair has a different loss
     plain = params_of(triplet_strategy=strategy, margin=margin, metric=metric)
     objective = Objective(plain.model_copy(update={"memory_size": size}), IDENTITIES)
     before = [batch(seed) for seed in range(3)]

@@ -1,4 +1,4 @@
-"""Intervals against SciPy's bootstrap, and groups against the whole."""
+"""Intervals, compared with SciPy's bootstrap, and groups, compared with the whole."""
 
 import tracemalloc
 from dataclasses import replace
@@ -18,7 +18,7 @@ METRICS = ("general_accuracy", "easy_accuracy")
 
 
 def outcomes(number: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Solved and share of episodes with 1 .. 6 negatives."""
+    """`solved` and `share` of episodes with 1 .. 6 negatives."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 7, number)
     right = rng.binomial(lengths, 0.8)
@@ -30,7 +30,7 @@ def outcomes(number: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     [(1000, 0.35, False), (20000, 0.1, False), (20000, 0.1, True)],
 )
 def test_against_scipy(resamples: int, tolerance: float, snippets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of snippets of different lengths, whose episodes are all solved or all not, whole ones are drawn."""
+    """Whole snippets are drawn; they have different lengths, and all or none of their episodes are solved."""
     monkeypatch.setattr(bootstrap, "RESAMPLES", resamples)
     rng = np.random.default_rng(3)
     solved, share = outcomes(400)
@@ -48,7 +48,7 @@ def test_against_scipy(resamples: int, tolerance: float, snippets: bool, monkeyp
         sums = np.bincount(units, values), np.bincount(units)
         settings = {"paired": True, "method": "percentile", "n_resamples": 20000, "batch": 1000, "rng": 1}
         expected = stats.bootstrap(sums, mean, **settings)
-        close = tolerance * expected.standard_error + 1 / len(values)  # accuracies are multiples of that
+        close = tolerance * expected.standard_error + 1 / len(values)  # accuracies are multiples of 1 / n
         assert interval == pytest.approx(list(expected.confidence_interval), abs=close)
 
 
@@ -76,7 +76,7 @@ def test_memory_stays_small_when_every_outcome_is_different() -> None:
     ("solved", "share", "clusters"),
     [([0], [0.25], None), *(([v] * 3, [v] * 3, c) for v in (0, 1) for c in (None, [0, 0, 1]))],
 )
-def test_where_all_outcomes_are_the_same(solved: list, share: list, clusters: list[int] | None) -> None:
+def test_equal_outcomes(solved: list, share: list, clusters: list[int] | None) -> None:
     clusters = None if clusters is None else np.array(clusters)
     intervals = accuracy_intervals(np.array(solved, bool), np.array(share, float), clusters)
     assert intervals == {"general_accuracy": [solved[0]] * 2, "easy_accuracy": [share[0]] * 2}
@@ -84,7 +84,7 @@ def test_where_all_outcomes_are_the_same(solved: list, share: list, clusters: li
 
 def test_groups_of_numbers_and_of_names() -> None:
     labels, order = grouped(np.array(["10", "9", "0", "10", "1", "2", "3", "4", "5"], object))
-    assert order == ["0", "1", "2", "3", "4", "5", "9", "10"]  # 8 different ones: each by itself
+    assert order == ["0", "1", "2", "3", "4", "5", "9", "10"]  # 8 distinct numbers: one group each
     assert labels.tolist() == ["10", "9", "0", "10", "1", "2", "3", "4", "5"]
     labels, order = grouped(np.array(["16", "9", "0", "10", "1", "2", "3", "4", "5"], object))
     assert order == ["0", "1", "2-3", "4-7", "8-15", "16-31"]
@@ -143,7 +143,7 @@ def test_groups_add_up_to_the_whole(episodes: Episodes) -> None:
     assert group["intervals"] == accuracy_intervals(result.solved[chosen], result.share[chosen])
     assert figures["intervals"] == accuracy_intervals(result.solved, result.share)
     assert set(figures) <= set(breakdown_definitions(episodes))
-    things = breakdown["thing"]  # beyond a hundred, the rarest groups are together
+    things = breakdown["thing"]  # beyond a hundred groups, the rarest are merged
     assert list(things) == [*(f"t{i:03d}" for i in range(50, 150)), "(others)"]
     assert (things["(others)"]["groups"], things["(others)"]["episodes"]) == (50, 50)
 

@@ -1,4 +1,4 @@
-"""Cluster figures on embeddings whose clusters are known."""
+"""NMI and AMI of embeddings with known clusters."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def blobs(seed: int, identities: int = 8, images: int = 12, noise: float = 0.05)
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "cityblock"])
 def test_clusters_that_are_the_identities(metric: str) -> None:
-    """Whatever the lengths of the embeddings, where only directions count."""
+    """For any lengths of the embeddings, if only directions count."""
     emb, labels = blobs(0, identities=4)
     if metric == "cosine":
         emb *= np.random.default_rng(0).uniform(0.1, 10, (len(emb), 1))
@@ -56,7 +56,7 @@ def test_a_collapsed_embedding_and_one_identity() -> None:
     assert all(np.isfinite(list(cluster_metrics(np.random.default_rng(0).normal(size=(9, 4)), np.zeros(9)).values())))
 
 
-def test_what_is_said_and_refused() -> None:
+def test_definitions_and_invalid_input() -> None:
     text = definitions(100, 7, "cosine", 4)["nmi"]
     assert all(words in text for words in ("seed 4", "n_init 1", "(7)", "L2-normalised", "k-means++"))
     with pytest.raises(UserError, match="NaN or infinite"):

@@ -1,4 +1,4 @@
-"""Episode accuracies against plain loops and cases worked by hand."""
+"""Episode accuracies, compared with plain loops and cases computed by hand."""
 
 import numpy as np
 import pytest
@@ -50,21 +50,21 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("row", [[0.0] * 13, np.random.default_rng(1).standard_normal(13)])
 def test_collapsed_network_scores_zero(metric: str, row: np.ndarray) -> None:
-    """All images at one point: nothing is told apart, and no rounding may pretend it is."""
+    """All images are at one point, and rounding must not separate them."""
     embeddings = np.tile(np.asarray(row, np.float32), (40, 1))
     assert accuracies(embeddings, random_episodes(np.random.default_rng(2), 500, 40), metric) == (0, 0)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_equal_rows_tie_exactly(metric: str) -> None:
-    """A negative that is a copy of the positive, in every dimension 1 .. 40."""
+    """The negative is a copy of the positive, for dimensions 1 .. 40."""
     for size in range(1, 41):
         rows = np.random.default_rng(size).standard_normal((2, size)).astype(np.float32)
         assert accuracies(rows[[0, *[1] * 31]], make([(0, 1, list(range(2, 32)))], 32), metric) == (0, 0)
 
 
 def test_small_differences_count_and_rounding_does_not() -> None:
-    """A step of 1e-4 across a distance of 1, and of 1e-3 beside 1e4, is seen; equal steps to either side tie exactly.
+    """A difference of 1e-4 at distance 1 counts, and 1e-3 at 1e4; equal differences to both sides tie exactly.
 
     |a|^2 - 2 ab + |b|^2 in float32 would be noise.
     """
@@ -75,7 +75,7 @@ def test_small_differences_count_and_rounding_does_not() -> None:
     rng = np.random.default_rng(3)
     scales = 2.0 ** -np.arange(0, 40, 8)
     anchors = rng.uniform(1.1, 1.9, (100, 5)).astype(np.float32) * scales
-    steps = rng.integers(-9, 9, (100, 5)) * 2.0**-23 * scales  # some units of float32, so that all this is exact
+    steps = rng.integers(-9, 9, (100, 5)) * 2.0**-23 * scales  # some units of float32: all of this is exact
     embeddings = np.concatenate([anchors, anchors + steps, anchors - steps]).astype(np.float32)
     episodes = make([(i, 100 + i, [200 + i]) for i in range(100)], 300)
     for metric in ("euclidean", "sqeuclidean", "cityblock"):

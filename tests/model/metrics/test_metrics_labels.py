@@ -1,4 +1,4 @@
-"""Labels: what each excluder leaves out of the gallery, and images that are pooled by sequence or camera."""
+"""Labels: the images that each excluder excludes, and pooling by sequence or camera."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from model.metrics.ranking.retrieval import evaluate_retrieval
 from runtime.errors import UserError
 
 
-def test_a_file_listed_under_two_identities_is_left_out_all_the_same() -> None:
+def test_a_file_with_two_identities_is_excluded_by_diagonal() -> None:
     query, gallery = manifest(["a"], [1], paths=["x.jpg"]), manifest(["b", "a"], [1, 2], paths=["x.jpg", "y.jpg"])
-    for excluder, first in (("diagonal", 1), ("market1501", 0)):  # of another identity, it takes part there
+    for excluder, first in (("diagonal", 1), ("market1501", 0)):  # market1501 ranks it under its other identity
         result = evaluate_retrieval(np.zeros((1, 2)), np.eye(2), query, gallery, excluder, "euclidean")
         assert result.metrics["cmc@1"] == first
 
@@ -43,7 +43,7 @@ def test_skipped_queries_are_counted_with_the_reason() -> None:
         evaluate_retrieval(np.zeros((2, 2)), np.eye(5, 2), query, gallery, "market1501", "euclidean")
 
 
-def test_the_excluder_where_none_is_named() -> None:
+def test_the_default_excluder() -> None:
     known, other = manifest(["a", "b"], cameras=["1", "2"]), manifest(["a"], cameras=["3"])
     assert default_excluder(known, other) == "market1501"
     assert default_excluder(known, known) == "diagonal"  # all against all
@@ -72,7 +72,7 @@ def of_sequences(*rows: tuple[str, str, str]) -> Manifest:
     ("pool", "groups"), [(pool_sequences, GROUPS), (pool_queries, [[0, 1, 4], [2, 7], [3], [5, 6]])]
 )
 def test_pooling(how: str, pool: Callable, groups: list[list[int]]) -> None:
-    """By identity, camera and sequence, in the order in which they begin; images without a sequence are their own.
+    """By identity, camera and sequence, in the order of their first images; images without a sequence stay single.
 
     Queries of several images are by identity and camera alone.
     """
@@ -89,7 +89,7 @@ def test_a_zero_embedding_stays_finite() -> None:
     assert not pooled.any()
 
 
-def test_what_is_missing_is_named() -> None:
+def test_the_error_names_the_missing_column() -> None:
     labels = of_sequences(("a", "1", ""), ("b", "1", ""))
     with pytest.raises(UserError, match=r"g\.csv: no image has a sequence"):
         pool_sequences(np.zeros((2, 3)), labels, "mean")

@@ -1,4 +1,4 @@
-"""Ranks by counting, against sorting: ties, tiles, rough distances, operating points, and real lists."""
+"""Ranks by counting, compared with sorting: ties, tiles, approximate distances, operating points, real lists."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from model.metrics.single_shot import single_shot_metrics
 
 
 def assert_sorted(result: RetrievalResult, expected: dict[int, tuple[dict[str, float], int]]) -> None:
-    """What `by_sorting` gives."""
+    """The result of `by_sorting`."""
     for name, values in result.per_query.items():
         assert np.flatnonzero(~np.isnan(values)).tolist() == list(expected)
         sorted_values = [row[name] for row, _ in expected.values()]
@@ -44,7 +44,7 @@ def test_ties_of_given_distances(ties: str, seed: int, dtype: type) -> None:
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("points", ["corners of a cube", "few"])
 def test_ties_of_embeddings(ties: str, metric: str, points: str) -> None:
-    """Distances take few values, and rounding must neither make nor break a tie."""
+    """Distances have few values, and rounding must neither make nor break ties."""
     random = np.random.default_rng(1)
     _, _, query, gallery = random_case(1, 40, 300)
     few = np.array([[1, 2, 2, 0, 0, 0], [2, 1, 0, 2, 0, 0], [0, 3, 0, 0, 0, 0], [1, 1, 1, 1, 2, 1]], np.float32)
@@ -71,7 +71,7 @@ def test_tiles_do_not_change_the_result(many: int, columns: int, rows: int, monk
 @pytest.mark.parametrize("dimensions", [3, 128, 2048])
 @pytest.mark.parametrize("kind", ["random", "parallel", "far", "outliers", "collapsed"])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_rough_distances_are_within_their_slack(dimensions: int, kind: str, metric: str) -> None:
+def test_approximate_distances_are_within_their_slack(dimensions: int, kind: str, metric: str) -> None:
     random = np.random.default_rng(dimensions)
     query, gallery = (random.standard_normal((count, dimensions)) for count in (30, 500))
     if kind == "parallel":
@@ -87,13 +87,13 @@ def test_rough_distances_are_within_their_slack(dimensions: int, kind: str, metr
     rows, columns = np.divmod(np.arange(30 * 500), 500)
     exact = distances.pairs(rows, columns)
     error = np.abs(distances.tile(np.arange(30), slice(0, 500)).ravel() - exact)
-    # For images at about the distance asked about: those that might be taken for nearer or farther.
+    # For images near the given distance, which might be counted wrongly.
     assert (error <= distances.slack(rows, exact)).all()
 
 
 @pytest.mark.parametrize("place", [0, 4, 9, 150])
-def test_distances_that_single_precision_cannot_tell_apart(place: int) -> None:
-    """200 images of 200 identities, whose distances differ in the eighth digit; the match is number `place`."""
+def test_distances_that_float32_cannot_distinguish(place: int) -> None:
+    """200 images of 200 identities, with distances that differ in the eighth digit; the match is number `place`."""
     random = np.random.default_rng(0)
     direction = random.standard_normal(64)
     direction /= np.linalg.norm(direction)
@@ -102,7 +102,7 @@ def test_distances_that_single_precision_cannot_tell_apart(place: int) -> None:
     labels, query = manifest(list(range(200)), [0] * 200), manifest([0], [1], "q")
     result = evaluate_retrieval(np.zeros((1, 64)), gallery_emb, query, labels, "diagonal", "euclidean", fpr=0.5)
     assert result.per_query["first_rank"].tolist() == [place + 1]
-    threshold = np.sort(np.linalg.norm(gallery_emb[1:], axis=1))[99]  # of 199 strangers 99 may be accepted
+    threshold = np.sort(np.linalg.norm(gallery_emb[1:], axis=1))[99]  # 99 of the 199 non-matches may be accepted
     assert result.metrics["threshold@fpr=0.5"] == pytest.approx(threshold, rel=1e-13)
     assert result.metrics["tpr@fpr=0.5"] == (place < 100)
     distances = EmbeddingDistances(np.zeros((1, 64)), gallery_emb, "euclidean")
@@ -114,7 +114,7 @@ def test_distances_that_single_precision_cannot_tell_apart(place: int) -> None:
 def test_all_distances_at_once_are_those_of_the_pairs(metric: str) -> None:
     random = np.random.default_rng(0)
     first, second = (random.normal(size=(count, 5)).astype(np.float32) for count in (7, 4))
-    first[2], second[1], second[3] = 0, 0, first[0]  # without a direction, and equal
+    first[2], second[1], second[3] = 0, 0, first[0]  # zero vectors, and equal rows
     pairs = EmbeddingDistances(first, second, metric)
     expected = pairs.in_units(pairs.pairs(*np.divmod(np.arange(28), 4))).reshape(7, 4)
     np.testing.assert_allclose(exact_distances(first, second, metric), expected, rtol=1e-12, atol=1e-15)
@@ -128,20 +128,20 @@ def test_operating_point_is_that_of_the_roc_curve(fpr: float) -> None:
     distances = cdist(*emb)
     result = evaluate_distances(distances, query, gallery, "market1501", fpr=fpr)
     same, keep = query.identities[:, None] == gallery.identities, ~left_out(query, gallery, "market1501")
-    keep &= (same & keep).any(1)[:, None]  # queries without a match have no part in any figure
+    keep &= (same & keep).any(1)[:, None]  # queries without a match are skipped
     false_rate, true_rate, _ = roc_curve(same[keep], -distances[keep], drop_intermediate=False)
     assert result.metrics[f"tpr@fpr={fpr:g}"] == pytest.approx(true_rate[false_rate <= fpr].max(), abs=1e-12)
     threshold = result.metrics[f"threshold@fpr={fpr:g}"]
     accepted = distances < threshold
     assert accepted[keep & ~same].mean() <= fpr
     assert accepted[keep & same].mean() == result.metrics[f"tpr@fpr={fpr:g}"]
-    assert Request.fpr == retrieval.FPR  # the command line's own, which imports nothing heavy
+    assert Request.fpr == retrieval.FPR  # the default of the command line, defined without heavy imports
     for metric, unit in (("euclidean", threshold), ("sqeuclidean", threshold**2)):
         of_embeddings = evaluate_retrieval(*emb, query, gallery, "market1501", metric, fpr=fpr).metrics
         assert of_embeddings[f"threshold@fpr={fpr:g}"] == pytest.approx(unit, rel=1e-6)
 
 
-def test_without_strangers_there_is_no_threshold() -> None:
+def test_without_non_matches_there_is_no_threshold() -> None:
     metrics = evaluate_distances(
         np.array([[1.0, 2.0]]), manifest(["a"], prefix="q"), manifest(["a", "a"]), "diagonal"
     ).metrics
@@ -155,7 +155,7 @@ def test_compute_cmc_curve() -> None:
 
 @pytest.mark.parametrize("count", [150, pytest.param(3368, marks=pytest.mark.slow)])
 def test_real_lists(count: int, shared_data: Path) -> None:
-    """Market-1501's lists, with cameras from the names, and embeddings made up."""
+    """Market-1501's lists, with cameras from the file names, and random embeddings."""
     query, gallery = from_lists(shared_data / "reid_lists")
     query_emb, gallery_emb = embeddings(query, gallery, 128)
     rows = np.random.default_rng(0).choice(len(query), count, replace=False)
@@ -171,7 +171,7 @@ def test_real_lists(count: int, shared_data: Path) -> None:
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("spread", [1e-1, 1e-3, 3e-4])
 def test_nearly_parallel_embeddings(metric: str, spread: float) -> None:
-    """What float32 products cannot tell apart is told apart, also at the operating point."""
+    """Distances that float32 products cannot distinguish, also at the operating point."""
     random = np.random.default_rng(0)
     identities = np.arange(1500) // 15
     centres = random.standard_normal((100, 24))

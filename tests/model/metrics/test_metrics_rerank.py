@@ -1,4 +1,4 @@
-"""Re-ranking against the published formulation on whole matrices."""
+"""Re-ranking, compared with the published formulation on whole matrices."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from runtime.errors import UserError
 
 
 def published(query: np.ndarray, gallery: np.ndarray, k1: int, k2: int, weight: float, same: bool) -> np.ndarray:
-    """Zhong et al.'s formulation, one image after the other: the whole matrix, sorted rows, sets, dense encodings."""
+    """Zhong et al.'s formulation, image by image: the whole matrix, sorted rows, sets, dense encodings."""
     union = (query if same else np.concatenate([query, gallery])).astype(np.float64)
     squared = ((union[:, None] - union[None]) ** 2).sum(2)  # (N, N)
     largest = squared.max(axis=0)
-    original = (squared / np.where(largest == 0, 1, largest)).T  # column j by its maximum, then transposed
+    original = (squared / np.where(largest == 0, 1, largest)).T  # column j divided by its maximum, then transposed
     rank = np.argsort(original, axis=1, kind="stable")
     number, half = len(union), int(np.around(k1 / 2))
 
@@ -55,9 +55,9 @@ def reranked(query: np.ndarray, gallery: np.ndarray, step: int = 7, **settings: 
 def case(kind: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Queries and gallery."""
     rng = np.random.default_rng(seed)
-    if kind == "grid":  # full of ties
+    if kind == "grid":  # many ties
         return rng.integers(0, 3, (12, 3)).astype(np.float32), rng.integers(0, 3, (60, 3)).astype(np.float32)
-    if kind.startswith("copies"):  # also more equal images than neighbours, where one may not be among its own
+    if kind.startswith("copies"):  # also more equal images than neighbours: an image may not be its own neighbour
         copies = int(kind.split()[1])
         union = np.repeat(embeddings(seed, 12), copies, axis=0)[rng.permutation(12 * copies)]
         return union[:10], union[10:]
@@ -71,7 +71,7 @@ SETTINGS = [(20, 6, 0.3), (20, 1, 0.3), (5, 3, 0.0), (7, 2, 0.5), (1, 1, 0.1), (
 CASES = [("clusters", *setting, 12) for setting in SETTINGS]
 CASES += [(f"copies {copies}", k1, 3, 0.3, 6) for copies, k1 in ((2, 6), (4, 6), (9, 3), (3, 20))]
 CASES += [("grid", 8, 4, 0.3, 4), ("collapsed", 4, 2, 0.3, 1)]
-CASES += [(sizes, 20, 12, 0.3, 1) for sizes in ("3x4", "1x1", "1x5", "4x1")]  # neighbours that are not there
+CASES += [(sizes, 20, 12, 0.3, 1) for sizes in ("3x4", "1x1", "1x5", "4x1")]  # fewer images than neighbours
 
 
 @pytest.mark.parametrize("variant", ["euclidean", "cosine", "all against all"])
@@ -82,7 +82,7 @@ def test_equals_the_published_formulation(kind: str, k1: int, k2: int, weight: f
         settings = {"k1": k1, "k2": k2, "weight": weight}
         if variant == "cosine":
             if kind == "grid":
-                continue  # rounding makes and breaks ties at length 1
+                continue  # at length 1, rounding makes and breaks ties
             query, gallery = (x / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True) for x in given)
             settings["metric"] = "cosine"
         elif variant == "all against all":

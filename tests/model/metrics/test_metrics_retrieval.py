@@ -1,4 +1,4 @@
-"""Retrieval figures against published loops, brute force and cases worked by hand.
+"""Retrieval metrics, compared with published loops, brute force and cases computed by hand.
 
 Rounding neither makes nor breaks a tie, and ties count against the match.
 """
@@ -26,7 +26,7 @@ def test_against_brute_force(metric: str, excluder: str) -> None:
     assert result.definitions["metric"] == metric
     assert result.definitions["excluder"].startswith(excluder)
     assert ranked(result) == pytest.approx(brute_force(distances, query, gallery, excluder), abs=1e-12)
-    assert (result.counts["queries_used"] == len(query)) == (query is gallery)  # else the case has some to skip
+    assert (result.counts["queries_used"] == len(query)) == (query is gallery)  # other cases have queries to skip
 
 
 @pytest.mark.parametrize(
@@ -80,20 +80,20 @@ def test_wrong_arguments(excluder: str, metric: str, rows: int, bad: float, mess
 @pytest.mark.parametrize(("size", "images"), [(1, 301), (13, 301), (64, 301), (16, 4000)])  # 4,000: in portions
 @pytest.mark.parametrize("zero", [True, False])
 def test_collapsed_network(metric: str, size: int, images: int, zero: bool) -> None:
-    """All images at one point: every non-match ranks first."""
+    """All images are at one point: every non-match ranks first."""
     row = np.zeros(size) if zero else np.random.default_rng(size).standard_normal(size)
     embeddings = np.tile(row.astype(np.float32), (images, 1))
     everything = manifest([i // 3 for i in range(images)])
     query = everything.select(np.arange(images - 301, images))
     result = evaluate_retrieval(embeddings[-301:], embeddings, query, everything, "diagonal", metric)
     assert result.metrics["cmc@10"] == result.metrics[POINT[0]] == 0
-    assert result.per_query["first_rank"][:300].tolist() == [images - 2] * 300  # images - 3 of others come first
+    assert result.per_query["first_rank"][:300].tolist() == [images - 2] * 300  # images - 3 non-matches come first
     assert result.counts["queries_skipped_identity_absent"] == 1
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_equal_gallery_rows_tie_exactly(metric: str) -> None:
-    """A copy of the match under another identity ranks before it, wherever in the gallery the two stand."""
+    """A copy of the match with another identity ranks before it, wherever the two are in the gallery."""
     rng = np.random.default_rng(0)
     for size in (1, 5, 31, 64, 300):
         rows = rng.standard_normal((257, size)).astype(np.float32)
@@ -119,16 +119,16 @@ def test_size_of_the_embeddings_does_not_matter(metric: str, scale: float) -> No
 
 
 def test_nearly_collapsed_network() -> None:
-    """Images 6e-5 apart, at 333 from the origin: told apart, and what ties still ties."""
+    """Images 6e-5 apart, at distance 333 from the origin, are distinguished, and ties remain ties."""
     query_emb, gallery_emb, query, gallery = random_case(4)
     near = [1000 / 3 + np.round(2 * emb.astype(float)) * 2.0**-14 for emb in (query_emb, gallery_emb)]
-    distances = cdist(*near, "sqeuclidean").round(15)  # from differences, exact but for the last digits
+    distances = cdist(*near, "sqeuclidean").round(15)  # from differences, exact except for the last digits
     result = evaluate_retrieval(*near, query, gallery, "market1501", "euclidean")
     assert ranked(result) == pytest.approx(brute_force(distances, query, gallery, "market1501"), abs=1e-12)
 
 
 def test_parallel_vectors_tie_in_cosine() -> None:
-    """Multiples of the query are all at distance 0, whatever rounding makes of them."""
+    """Multiples of the query all have distance 0, in spite of rounding."""
     rng = np.random.default_rng(0)
     direction = rng.standard_normal(33)
     gallery_emb = (rng.uniform(0.1, 10, (60, 1)) * direction).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The nearest of a gallery: exactly, against sorting; approximately, against exactly; queries expanded by them."""
+"""Nearest neighbours: exact search compared with sorting, approximate with exact search; query expansion."""
 
 import sys
 
@@ -25,11 +25,11 @@ def points(seed: int, number: int, dimensions: int = 16) -> np.ndarray:
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("kind", ["clusters", "grid", "far from 0", "one far away", "tiny"])
 @pytest.mark.parametrize("k", [1, 5, 60])
-def test_nearest_is_what_sorting_in_double_precision_gives(metric: str, kind: str, k: int) -> None:
+def test_nearest_equals_sorting_in_float64(metric: str, kind: str, k: int) -> None:
     rng = np.random.default_rng(k)
     query, gallery = points(k, 40, 6), points(k + 1, 60, 6)
     if kind == "grid":
-        # Of length 4, for the cosine to be free of rounding.
+        # Of length 4, so the cosine has no rounding errors.
         query, gallery = (rng.integers(0, 2, (n, 16)) * 2.0 - 1 for n in (40, 60))
         gallery[30:] = gallery[:30]
     elif kind == "far from 0":
@@ -54,7 +54,7 @@ def test_nearest_is_what_sorting_in_double_precision_gives(metric: str, kind: st
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nearest_of_many_nearly_equal_vectors(seed: int) -> None:
-    """Distances that float32 cannot tell apart are still in order."""
+    """Distances that float32 cannot distinguish are still in order."""
     rng = np.random.default_rng(seed)
     points = 1 + 1e-9 * rng.normal(size=(300, 64))
     points[:5] += 10
@@ -63,7 +63,7 @@ def test_nearest_of_many_nearly_equal_vectors(seed: int) -> None:
 
 
 def plainly(query: np.ndarray, gallery: np.ndarray, k: int, alpha: float, metric: str, exclude: list) -> np.ndarray:
-    """The expanded queries, one after the other."""
+    """The expanded queries, computed one by one."""
     if metric == "cosine":
         query, gallery = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (query, gallery))
     rows = []
@@ -98,7 +98,7 @@ def test_opposite_and_zero_vectors_weigh_nothing() -> None:
     np.testing.assert_allclose(expand_queries(query, gallery, 3, alpha=2.0, metric="cosine"), query)
     zero = expand_queries(np.zeros((1, 2)), np.zeros((2, 2)), 2, alpha=2.0, metric="cosine")
     np.testing.assert_array_equal(zero, [[0, 0]])
-    alone = expand_queries(query, query, 5, metric="euclidean", exclude=np.zeros(1, np.int64))  # nothing but itself
+    alone = expand_queries(query, query, 5, metric="euclidean", exclude=np.zeros(1, np.int64))  # no other image
     np.testing.assert_array_equal(alone, query)
 
 
@@ -126,7 +126,7 @@ def test_a_small_gallery_is_searched_exactly(metric: str, number: int) -> None:
 
 @pytest.mark.usefixtures("_cells")
 @pytest.mark.parametrize("metric", SQUARED)
-def test_cells_find_what_was_asked_for(metric: str) -> None:
+def test_cells_reach_the_required_recall(metric: str) -> None:
     query, gallery = points(2, 200), points(3, 6000)
     index = ApproximateIndex(gallery, metric, seed=1, recall=0.9)
     assert 1 <= index.probed < index.cells
@@ -141,7 +141,7 @@ def test_cells_find_what_was_asked_for(metric: str) -> None:
 
 
 @pytest.mark.usefixtures("_cells")
-def test_all_cells_are_exact_equal_images_are_no_loss_and_one_seed_is_one_index() -> None:
+def test_all_cells_are_exact_equal_images_count_and_a_seed_gives_one_index() -> None:
     query, gallery, equal = points(4, 100), points(5, 3000), np.repeat(points(6, 50), 40, axis=0)
     assert ApproximateIndex(gallery, "euclidean", recall=1.0).recall_against_exact(gallery[:300], 5) > 0.99
     assert ApproximateIndex(equal, "euclidean").recall_against_exact(equal[::40], 5) == 1.0
@@ -150,7 +150,7 @@ def test_all_cells_are_exact_equal_images_are_no_loss_and_one_seed_is_one_index(
 
 
 @pytest.mark.usefixtures("_faiss")
-def test_faiss_has_nothing_to_warn_of() -> None:
+def test_faiss_prints_no_warnings() -> None:
     code = """
 import numpy as np
 from model.metrics.search import approximate
@@ -162,7 +162,7 @@ for number in (40, 100, 1000):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_without_faiss_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_faiss_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(UserError, match="pip install faiss-cpu"):
         ApproximateIndex(points(0, 20), "euclidean")

@@ -1,4 +1,4 @@
-"""The single gallery shot against all draws, one after the other."""
+"""The single gallery shot, compared with all draws one by one."""
 
 import itertools
 
@@ -12,7 +12,7 @@ RANKS = (1, 2, 3, 5, 40)
 
 
 def all_draws(distances: np.ndarray, identities: np.ndarray, own: int, out: np.ndarray, ties: str) -> list[float]:
-    """One query: the share of draws with the match at rank k or better, counted out."""
+    """For one query, the share of draws with the match at rank k or better, by counting."""
     groups = [np.flatnonzero((identities == name) & ~out) for name in np.unique(identities[~out])]
     if own not in identities[~out]:
         return [np.nan] * len(RANKS)
@@ -28,7 +28,7 @@ def all_draws(distances: np.ndarray, identities: np.ndarray, own: int, out: np.n
 @pytest.mark.parametrize("ties", ["pessimistic", "optimistic"])
 @pytest.mark.parametrize("share", [0, 0.3, 1])
 def test_equals_the_mean_over_all_draws(seed: int, ties: str, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is left out may have no distance; how many matches are a block changes nothing."""
+    """Excluded images may have no distance; the number of matches in a block has no effect."""
     rng = np.random.default_rng(seed)
     identities = rng.permutation(np.repeat([3, 7, 8, 20, 21], rng.integers(1, 4, 5)))
     query_identities = rng.choice([3, 7, 8, 20, 21, 99], 9)  # 99 is not in the gallery

@@ -1,4 +1,4 @@
-"""Backbones: features of Keras's own, `backbone_stage` (an earlier stage), frozen batch norm."""
+"""Backbones: features equal to Keras's, `backbone_stage` (an earlier stage), frozen batch norm."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from model.run.restore import restore_model
 from model.training.warm_start import warm_start
 from runtime.errors import UserError
 
-# What the papers and Keras say of each stage: the layer it ends with, its features.
+# The last layer and the features of each stage, from the papers and Keras.
 ENDS = {
     "mobilenet_v1_1_224": {
         1: ("conv_pw_1_relu", 64),
@@ -78,7 +78,7 @@ def save_checkpoint(model, path):
     ],
 )
 def test_a_stage_is_what_lies_inside_the_whole_network(name, stages, side, tmp_path):
-    """A weights file of the whole network, written by Keras's own, is read; the features are those inside of it."""
+    """Reads a weights file of Keras's whole network; the features equal those of its inner layer."""
     if name == "basic":
         whole, preprocess = network_of(name, None).embedder.get_layer("backbone"), None
     else:
@@ -102,7 +102,7 @@ def test_a_stage_is_what_lies_inside_the_whole_network(name, stages, side, tmp_p
             np.testing.assert_allclose(network.trunk(pixels), expected, rtol=1e-4, atol=1e-4)
         assert len(backbone.weights) == len(inside.weights)
         places = side // 2 ** (stage or 5)
-        about = 3 if name == "inception_resnet_v2" else 0  # its convolutions leave out the margin
+        about = 3 if name == "inception_resnet_v2" else 0  # its convolutions have no padding
         assert features.shape[-1] == width
         assert places - about <= features.shape[1] <= places
         assert np.isfinite(features).all()
@@ -123,8 +123,8 @@ def test_golden_features(shared_data):
     assert expected.std() > 0.1
 
 
-def test_mobilenet_v1_takes_the_weights_of_its_name(tmp_path, monkeypatch):
-    """Keras would take others for images of 128 x 128."""
+def test_mobilenet_v1_takes_the_weights_for_224(tmp_path, monkeypatch):
+    """Keras would take other weights for images of 128 x 128."""
     theirs, asked = scrambled(mobilenet.MobileNet(include_top=False, weights=None, input_shape=(224, 224, 3))), []
     theirs.save_weights(tmp_path / "x.weights.h5")
 
@@ -148,12 +148,12 @@ def test_mobilenet_v1_takes_the_weights_of_its_name(tmp_path, monkeypatch):
     ],
 )
 def test_checkpoints_of_other_stages(name, stage, side, tmp_path):
-    """A run with the whole backbone gives an earlier stage its weights; the other way there are none for the rest."""
+    """An earlier stage can take the weights of a run with the whole backbone, but not the reverse."""
     whole, part = (network_of(name, number, side).embedder for number in (None, stage))
     paths = [save_checkpoint(model, tmp_path / f"ckpt{number}") for number, model in enumerate((whole, part))]
     saved = [n for n, _ in tf.train.list_variables(paths[1]) if n.startswith("backbone/")]
     backbone, head = parts_of(part).values()
-    assert len(saved) == len(backbone.weights)  # nothing of the later stages
+    assert len(saved) == len(backbone.weights)  # no weights of later stages
     before = [weights.copy() for weights in head.get_weights()]
     said = warm_start(part, paths[0])
     assert "(backbone)" in said
@@ -189,7 +189,7 @@ def test_checkpoints_of_other_stages(name, stage, side, tmp_path):
         ({"model_type": "inception_resnet_v2", "last_stride": 1}, "'inception_resnet_v2' does not support it"),
     ],
 )
-def test_stages_and_strides_that_cannot_be(values, message):
+def test_invalid_stages_and_strides(values, message):
     with pytest.raises(UserError, match=message):
         build_embedder(params_of(**{"image_size": 96, "num_channels": [4, 6, 5]} | values))
 
@@ -198,13 +198,13 @@ def test_stages_and_strides_that_cannot_be(values, message):
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_frozen_batch_norm_is_that_of_the_weights(frozen):
+def test_frozen_batch_norm_keeps_the_statistics_of_the_weights(frozen):
     values = {"image_size": 16, "num_channels": [4, 8], "warm_start_from": "x", "embedding_size": 5, "head": "fc1024"}
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8))
     network = build_network(params_of(batch_norm="frozen" if frozen else "train", **values))
     backbone, head = parts_of(network.embedder).values()
     trained = [weight.path for weight in network.embedder.trainable_weights]
-    assert any("batch_norm" in path for path in trained if "fc1024" in path)  # the head's own goes on
+    assert any("batch_norm" in path for path in trained if "fc1024" in path)  # the head's batch norm still learns
     assert frozen != any(path.startswith("batch_norm") for path in trained)
     before = [weights.copy() for weights in backbone.get_weights()]
     pixels = tf.cast(images, tf.float32) / 127.5 - 1

@@ -1,4 +1,4 @@
-"""Networks: from uint8 images to embeddings, and what training sees of them, such as the batch-norm neck."""
+"""Networks: from uint8 images to embeddings, and their training outputs, such as those of BNNeck."""
 
 import shutil
 
@@ -31,7 +31,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint
 @pytest.mark.parametrize("head", plugins.choices("model.network.heads"))
 @pytest.mark.parametrize("pooling", ["average", "max", "flatten", "gem"])
 def test_heads(head, pooling):
-    size = {"flatten": 512}.get(pooling, 8) if head.startswith("bnneck") else 5  # 8x8 places with 8 features
+    size = {"flatten": 512}.get(pooling, 8) if head.startswith("bnneck") else 5  # 8x8 positions with 8 features
     model = build(head=head, pooling=pooling, num_channels=[4, 8], embedding_size=size)
     embeddings = model(PIXELS).numpy()
     assert embeddings.shape == (2, size)
@@ -42,7 +42,7 @@ def test_heads(head, pooling):
     assert len(dense) == {"fc1024": 2, "similarity": 2, "cgd": 2, "bnneck": 0}.get(head.partition("_")[0], 1)
 
 
-def test_basic_backbone_is_what_its_parameters_say():
+def test_basic_backbone_follows_its_parameters():
     model = build(num_channels=[4, 6, 8], bn_momentum=0.7)
     layers = {layer.name: layer for layer in model.get_layer("backbone").layers}
     assert [layers[f"conv_{i}"].filters for i in range(3)] == [4, 6, 8]
@@ -55,8 +55,8 @@ def test_basic_backbone_is_what_its_parameters_say():
     assert not any("batch_norm" in variable.path for variable in plain.variables)
 
 
-def test_images_are_taken_as_they_come():
-    """uint8 in, scaling inside: the same image as grey and as three equal channels."""
+def test_grey_and_colour_images():
+    """The network takes uint8 and scales it: the same image in grey and with three equal channels."""
     grey = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
     model = build(model_type="mobilenet_v2", image_channels=1)
     colour = build(model_type="mobilenet_v2")
@@ -94,7 +94,7 @@ def test_half_precision_ends_before_the_embedding(values):
     assert {v.dtype for v in network.embedder.trainable_variables} == {"float32"}
 
 
-def test_keras_seed_makes_the_network_and_building_it_changes_no_setting_of_keras():
+def test_the_keras_seed_determines_the_network_and_building_changes_no_keras_setting():
     weights = []
     for seed in (1, 1, 2):
         keras.utils.set_random_seed(seed)
@@ -119,7 +119,7 @@ def test_keras_seed_makes_the_network_and_building_it_changes_no_setting_of_kera
         ),
     ],
 )
-def test_heads_that_cannot_be(values, message):
+def test_invalid_heads(values, message):
     with pytest.raises(UserError, match=message):
         build(num_channels=[4, 8], **values)
 
@@ -134,7 +134,7 @@ def test_no_imagenet_weights_for_the_basic_backbone():
 
 @pytest.mark.parametrize("head", ["bnneck", "bnneck_normalize"])
 def test_bnneck_equals_its_definition(head):
-    """f_t is the mean over the places, f_i its batch norm without bias: of the batch in training, of the past later."""
+    """f_t is the mean over positions; f_i is its batch norm without bias, by batch or by moving statistics."""
     network = build_network(params_of(head=head, image_size=16, num_channels=[4, 8], embedding_size=8))
     model, neck = network.embedder, network.embedder.get_layer("head").get_layer("bnneck")
     random = np.random.default_rng(2)
@@ -161,7 +161,7 @@ def test_bnneck_equals_its_definition(head):
     assert (network.classified_size, network.classifier_batch_norm) == (8, False)
 
 
-def test_weights_beside_the_embedding_are_refused(monkeypatch):
+def test_weights_that_do_not_affect_the_embedding_are_refused(monkeypatch):
     def head(features, params):
         pooled = heads.pool(features, params)
         embedding = heads.embedding_layer(pooled, params)
@@ -201,7 +201,7 @@ NECK = {
 
 @pytest.fixture(scope="module")
 def neck(tmp_path_factory, dataset):
-    """A run with `bnneck` and all terms, on one device."""
+    """A run with `bnneck` and all loss terms, on one device."""
     run = make_run(tmp_path_factory.mktemp("neck") / "one", dataset, learning_rate=0.1, **NECK)
     done = train_smoothly(run)
     assert done.returncode == 0, done.stderr
@@ -216,9 +216,9 @@ def test_bnneck_trains_and_is_evaluated(neck, tmp_path):
     changed = {key for key in before if not np.array_equal(before[key], after[key])}
     assert any("_centers" in key for key in changed)
     trained = [key for key in changed if "/_trainable_variables/" in key]
-    assert len(trained) == 8  # convolution, gamma, beta of two blocks, gamma of the neck, the classifier's matrix
+    assert len(trained) == 8  # convolution, gamma and beta of two blocks; gamma of the neck; the classifier's matrix
 
-    # Logged is what the triplet loss saw: pooled ReLU features, half of which batch norm would make negative.
+    # The log has the input of the triplet loss: pooled ReLU features. Batch norm would make half of them negative.
     log = read_detailed_log(neck / "detailed")
     assert log.emb.shape == (4, 8, 16)
     assert log.emb.min() >= 0

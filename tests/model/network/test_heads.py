@@ -1,4 +1,4 @@
-"""Heads of image ranking against their formulas, written out in NumPy with float64."""
+"""Heads of image ranking, compared with their formulas in NumPy with float64."""
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ def network_of(**values):
 
 
 def activations(seed=0):
-    """(5, 3, 4, 8) float32: of both signs, of one sign, all zero, huge, and a single place that is not 0."""
+    """(5, 3, 4, 8) float32: both signs, one sign, all zero, huge, and a single position other than 0."""
     random = np.random.default_rng(seed)
     x = random.normal(size=(5, 3, 4, 8))
     x[1] = -np.abs(x[1])
@@ -48,7 +48,7 @@ def mac(x):
 
 
 def gem(x, p):
-    """By logarithms, so that no power overflows."""
+    """With logarithms: no power overflows."""
     logs = p * np.log(np.maximum(np.asarray(x, float), 1e-6))
     count = logs.shape[1] * logs.shape[2]
     return np.exp((np.logaddexp.reduce(np.logaddexp.reduce(logs, axis=1), axis=1) - np.log(count)) / p)
@@ -61,12 +61,12 @@ def test_gem_and_its_gradients_equal_the_formula(p):
     variable = tf.Variable(x)
     with tf.GradientTape() as tape:
         pooled = layer(variable)
-        # Maps of 1e30 and of 1 in one sum would say nothing of the small ones.
+        # In one sum, maps of 1e30 would hide maps of 1.
         scaled = tf.reduce_sum(pooled / tf.stop_gradient(pooled))
     assert pooled.dtype == tf.float32
     np.testing.assert_allclose(pooled, gem(x, p), rtol=1e-5)
 
-    # Of each output over itself: by x (zero where it is not above 1e-6), and by p.
+    # Relative gradients of each output: by x (zero where x is at most 1e-6), and by p.
     ratios = np.maximum(x.astype(float), 1e-6) / gem(x, p)[:, None, None]  # the mean of their p-th powers is 1
     expected = np.where(x > 1e-6, ratios ** (p - 1) / 12, 0) / gem(x, p)[:, None, None]
     by_x, by_p = tape.gradient(scaled, [variable, layer.exponent])
@@ -89,7 +89,7 @@ def test_a_learned_p_stays_in_its_range():
 
 
 def test_lengths_of_1():
-    """Signs are kept, and neither tiny nor huge vectors lose their direction in float32."""
+    """Signs are kept, and tiny and huge vectors keep their direction in float32."""
     random = np.random.default_rng(0)
     x = random.normal(size=(6, 9)) * np.array([1, 1e-30, 1e-33, 1e25, 1e35, 1e-7])[:, None]
     x = np.append(x, [np.zeros(9), [0, 0, 0, -2.5e-20, 0, 0, 0, 0, 0]], axis=0).astype(np.float32)
@@ -116,7 +116,7 @@ def test_lengths_of_1():
     "values", [{"head": "cgd", "descriptors": "SMG"}, {"head": "cgd", "gem_learned": True}, {"head": "gem"}]
 )
 def test_heads_of_length_1_at_dead_features(values):
-    """Features that are all zero: zero embeddings, and finite gradients for all weights."""
+    """All features are zero: embeddings are zero, and all gradients are finite."""
     head = network_of(**values).embedder.get_layer("head")
     with tf.GradientTape() as tape:
         embeddings = head(tf.concat([tf.zeros([1, 4, 4, 6]), tf.ones([1, 4, 4, 6])], 0))
@@ -174,7 +174,7 @@ def test_the_classifier_sees_the_first_descriptor(descriptors, first, seen):
     assert [tuple(w.shape) for w in objective.trainable_variables] == [(width,), (width,), (width, 2)]
 
 
-# The others
+# Other heads
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_similarity_equals_its_definition():
 
 
 def test_training_with_descriptors_and_a_learned_p(dataset, tmp_path):
-    """The p moves, is kept in the checkpoint, and the next run may start from it."""
+    """p changes, is saved in the checkpoint, and another run can start from it."""
     options = {"head": "cgd", "descriptors": "SMG", "gem_learned": True, "embedding_size": 10}
     options |= {"classification_weight": 1.0, "classification_temperature": 0.5, "label_smoothing": 0.1}
     run = make_run(tmp_path / "run", dataset, **options)

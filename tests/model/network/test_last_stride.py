@@ -1,4 +1,4 @@
-"""`last_stride: 1`: the last stage, by hand, with weights of the other stride."""
+"""`last_stride: 1`: the last stage, compared with one computed by hand with the weights of the other stride."""
 
 import keras
 import numpy as np
@@ -81,7 +81,7 @@ def batch_norm_by_hand(backbone, x, name):
     ],
 )
 def test_the_last_stage_with_either_stride(name, before, by_hand, width, tmp_path):
-    """The same weights, read from a Keras weights file or a checkpoint of the other stride, give what they should."""
+    """The weights come from a Keras weights file or a checkpoint with the other stride."""
     networks = [build_embedder(params_of(model_type=name, last_stride=stride)) for stride in (2, 1)]
     networks[1].set_weights(networks[0].get_weights())
     two, one = (model.get_layer("backbone") for model in networks)
@@ -98,7 +98,7 @@ def test_the_last_stage_with_either_stride(name, before, by_hand, width, tmp_pat
 
     images = np.random.default_rng(1).normal(size=(2, 64, 32, 3)).astype(np.float32)
     inside = [keras.Model(b.input, b.get_layer(before).output)(images).numpy() for b in (two, one)]
-    np.testing.assert_array_equal(*inside)  # up to there nothing is changed
+    np.testing.assert_array_equal(*inside)  # earlier layers do not change
     assert inside[0].std() > 0.1
     for backbone, stride in ((two, 2), (one, 1)):
         expected = by_hand(backbone, inside[0], stride)
