@@ -184,5 +184,5 @@ def check_embeddings(embeddings: np.ndarray, manifest: Manifest) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(embeddings).all(1))
     if len(bad):
         what = f"{len(bad)} of {len(embeddings)} embeddings are NaN or infinite"
-        raise UserError(f"{manifest.source}: {what}, first that of {manifest.paths[bad[0]]}; use an earlier checkpoint")
+        raise UserError(f"{manifest.source}: {what}, the first for {manifest.paths[bad[0]]}; use an earlier checkpoint")
     return embeddings
