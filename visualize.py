@@ -18,7 +18,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in COMMANDS:
         folder = importlib.import_module(f"visualization.{name}")
-        words = folder.__doc__ or ""
+        words = (folder.__doc__ or "").partition("\n>>>")[0].strip()  # the help, without the example
         command = commands.add_parser(name, help=words.splitlines()[0], description=words)
         folder.add_arguments(command)
         command.set_defaults(command=name)

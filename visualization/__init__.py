@@ -1,14 +1,19 @@
-"""Pictures of what a network has learned: one folder for each command of visualize.py, whose name is the folder's.
+"""Pictures of what a network has learned: one folder for each command of visualize.py.
 
-A command's folder has an `__init__.py`, for --help, which imports argparse and little more. Its docstring is the
-command's help, its first line that in the list of commands, and it defines
+The folder has the command's name and two files. `__init__.py` is for --help, so it imports argparse and little more.
+Its docstring is the help: the first line for the list of commands, all of it (without the example) for the command.
+It defines
 
     add_arguments(parser)       adds the command's arguments to an argparse parser
 
-and a `command.py`, imported once the arguments are read, which defines
+`command.py` is imported after the arguments are read. It defines
 
-    run(args) -> int            does it and gives the exit code; raises a UserError for what the user has to mend
+    run(args) -> int            runs the command and returns the exit code; raises a UserError for invalid input
 
-`command.py` imports no TensorFlow. A command that needs it has a module for it, which is imported late: after all that
-is cheap has been checked, and after `model.run.devices.prepare`.
+`command.py` does not import TensorFlow. A command that needs TensorFlow has a module for it, imported after all cheap
+checks and after `model.run.devices.prepare`.
+
+>>> from visualize import COMMANDS
+>>> print(*COMMANDS)
+analyze attention batches data distances embedding hparams projector rankings tracks
 """

@@ -98,7 +98,7 @@ def test_mp4_and_options(trained, snippet, tmp_path):
     page = (out / "tracks.html").read_bytes()
     code, _, error = command(*words(run, make_snippet(tmp_path / "other", pictures=snippet[0].name)))
     assert code == 2
-    assert f"tracks.html is there already and shows the frames of {snippet[0].resolve()}" in error
+    assert f"tracks.html exists and shows the frames of {snippet[0].resolve()}" in error
     assert (out / "tracks.html").read_bytes() == page
 
 
@@ -144,11 +144,11 @@ def test_help_and_mistakes_are_answered_before_tensorflow_is_loaded(trained, sni
         ((pictures, tmp_path / "empty"), [], "no annotations (.xml) in it"),
         ((tmp_path / "empty", annotations), [], "no pictures (.JPEG, .jpg, .png) in it"),
         ((pictures, other[1]), [], "have no frame in common: there is 000000.JPEG, but a.xml"),
-        ((Path("/"), annotations), [], "--frames /: a folder without a name; say with --out"),
+        ((Path("/"), annotations), [], "--frames /: this folder has no name; name"),
         (wrong_size, [], "none of the 4 frames can be used; the first"),
         (wrong_size, [], "the picture is 120x80, its annotation says 120x81"),
-        (lonely, out, "of 2 frames 1 have objects; to match, there must be two"),
-        (occluded, [*out, "--skip_occluded"], "of 2 frames 1 have objects that are not occluded"),
+        (lonely, out, "1 of 2 frames has objects; matching needs two"),
+        (occluded, [*out, "--skip_occluded"], "1 of 2 frames has objects that are not occluded"),
         (long, out, "501 frames of 480x320: --format gif keeps them in memory and takes at most 500"),
         (snippet, [*out, "--checkpoint", "ckpt-9"], "no checkpoint 'ckpt-9'; there is latest, ckpt-0"),
         (snippet, [*out, "--every", "0"], "--every: 0: it must be a whole number of at least 1"),

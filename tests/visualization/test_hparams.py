@@ -116,7 +116,7 @@ def test_a_folder_without_results_is_refused(parent, tmp_path):
     for folder in (parent / "waiting", tmp_path / "gone"):
         done = command("visualize.py", "hparams", "--parent_dir", folder)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "there is no run with results in it" in done.stderr
+        assert "no run with results below this folder" in done.stderr
     assert not (parent / "waiting" / "events.out.tfevents.0.hparams").exists()
 
 

@@ -40,7 +40,7 @@ def test_labels_of_equal_boxes_lie_side_by_side_and_wholly_in_the_frame(box):
     blank = Image.new("RGB", (320, 240))
     marks = [Mark(box, number, State.WRONG) for number in (1, 2, 3)]
     pixels = np.asarray(draw_frame(blank, marks, "", "", 320)).reshape(-1, 3)
-    for number in (1, 2):  # the last box covers the others' lines, so that their colours are those of their labels
+    for number in (1, 2):  # the last box covers the others' lines: their colours are those of their labels
         assert (pixels == colour_of(number)).all(1).sum() > 500
 
 
@@ -87,7 +87,9 @@ def test_a_gif_has_the_nearest_speed_it_can(tmp_path, fps, milliseconds):
 def test_long_gifs_are_refused():
     check_length("gif", 500, (640, 360), 1)
     check_length("mp4", 50_000, (640, 360), 1)
-    with pytest.raises(UserError, match=r"1,001 frames of 640x360: .* at most 500; take fewer with --every 6, .*mp4"):
+    with pytest.raises(
+        UserError, match=r"1,001 frames of 640x360: .* at most 500; set --every 6 for fewer frames, .*mp4"
+    ):
         check_length("gif", 1001, (640, 360), 2)
     with pytest.raises(UserError, match="at most 125"):
         check_length("gif", 126, (2000, 2000), 1)
@@ -150,7 +152,7 @@ PAIRS = [RIGHT] * 6 + [WRONGLY, RIGHT, MISSING]
 def test_sections_are_limited_and_faults_come_first(tmp_path, limit, shown, left_out):
     page, wanted = page_of(tmp_path, PAIRS, limit)
     assert re.findall(r"<h2>f(\d) → f\d</h2>", page) == [str(i) for i in shown]
-    told = re.search(r"Left out here: (\d+) more pairs of frames with something wrong, and (\d+) where all", page)
+    told = re.search(r"Not shown: (\d+) more pairs of frames with errors, and (\d+) without", page)
     assert (tuple(map(int, told.groups())) if told else None) == left_out
     assert page.count(">✗<") == 2 * (6 in shown)
     # Each picture is made and embedded once, and only where it is shown.
@@ -169,7 +171,7 @@ def test_many_objects_get_a_sentence(tmp_path):
     size = MOST_OBJECTS + 1
     pairs = ((0, 1), (1, 0), *((k, k) for k in range(2, size)))
     page, wanted = page_of(tmp_path, [pairs], 5, size)
-    assert f"41 and 41 objects, too many for a table: of 41 matches {size - 2} are right." in page
+    assert f"41 and 41 objects are too many for a table: {size - 2} of 41 matches are right." in page
     assert "✗</span>" not in page
     assert wanted == []
 
@@ -204,9 +206,9 @@ def test_marks_and_numbers_are_legible_on_every_shade(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("tracks.html", '<meta name="frames" content="/other">', "shows the frames of /other; give another folder"),
-        ("tracks.html", "my own page", "it is not known which frames"),
-        ("tracks.mp4", "my own video", "tracks.mp4 is there already"),
+        ("tracks.html", '<meta name="frames" content="/other">', "shows the frames of /other; name another folder"),
+        ("tracks.html", "my own page", "exists and shows unknown frames"),
+        ("tracks.mp4", "my own video", "tracks.mp4 exists"),
     ],
 )
 def test_what_shows_other_frames_stays(tmp_path, name, text, expected):
@@ -221,6 +223,6 @@ def test_after_an_error_all_is_as_it_was(tmp_path):
     with contextlib.suppress(RuntimeError), replace_together(tmp_path) as temporary:
         (temporary / "tracks.mp4").touch()
         raise RuntimeError("no more")
-    with pytest.raises(UserError, match=r"cannot write into .*: .* is no folder"):
+    with pytest.raises(UserError, match=r"cannot write into .*: .* is not a folder"):
         check_folder(tmp_path / "tracks.gif" / "a", "/frames")
     assert [path.name for path in tmp_path.iterdir()] == ["tracks.gif"]

@@ -231,7 +231,7 @@ def test_data_of_a_file_of_parameters(run, tmp_path):
     words += ["--set", "triplet_strategy=basic", "--set", "batch_p=12"]
     assert command("visualize.py", "data", *words).returncode == 0
     with Image.open(out) as picture:
-        assert picture.size[0] > 8 * 128  # at most eight columns beside each other
+        assert picture.size[0] > 8 * 128  # at most eight columns
 
 
 def test_hard_triples_are_those_that_the_run_kept(dataset, tmp_path):
@@ -254,7 +254,7 @@ def test_batches_are_ranked_within_themselves(run, monkeypatch):
         assert query.lines[0].startswith("query")
         marks = [mark for card in ranked for mark in card.lines[3:]]
         assert sorted(marks) == ["hardest negative", "hardest positive"]
-        ranks = [int(re.match(r"(\d+)\.", card.lines[0])[1]) for card in ranked]
+        ranks = [int(re.match(r"rank (\d+)", card.lines[0])[1]) for card in ranked]
         assert ranks == sorted(ranks)
         hardest = next(card for card in ranked if "hardest positive" in card.lines)
         assert hardest.lines[1] == query.lines[1]

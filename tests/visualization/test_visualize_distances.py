@@ -285,13 +285,13 @@ def test_page_names_every_image(files, tmp_path):
     assert len(re.findall(r"<b>id \d & 車\nGröße <\d+> \$.png", page.words)) == len(page.all("title")) - 1 == 40
     assert [image["href"][:15] for image in page.all("image")] == ["data:image/png;"]
     assert not page.all("script")
-    assert "nearest is of the same identity, embedding: 87.5%" in printed  # not that of the first four and of 30
+    assert "nearest image has the same identity, embedding: 87.5%" in printed  # not that of the first four and of 30
 
 
 def test_thumbnails(files, tmp_path):
     out = tmp_path / "x.png"
     words = [*EMBEDDING, files / "x.h5", "--image_root", files, "--thumbnails", "--images"]
-    assert "cannot be read as an image; leave out --thumbnails" in command(*words, 40).stderr
+    assert "cannot be read as an image; repair it, or drop --thumbnails" in command(*words, 40).stderr
     seed = 8  # which draws none of the identities with images that cannot be opened
     assert command(*words, 20, "--identities", 3, "--seed", seed, "--out", out).returncode == 0
     with Image.open(out) as image:

@@ -39,7 +39,7 @@ def test_of_a_run(run, dataset):
     assert (done.returncode, done.stderr) == (0, "")
     out = run.folder / "pictures" / "projector"
     assert f"wrote {out}: 12 of 30 images of tiny, query_gallery; 8 dimensions\n" in done.stdout
-    assert f"tensorboard --logdir {out} and http://localhost:6006/#projector" in done.stdout
+    assert f"tensorboard --logdir {out}, then http://localhost:6006/#projector" in done.stdout
     embedding, (head, *rows), vectors = read(out)
     assert embedding.tensor_name == "tiny, query_gallery, step 4"
     assert list(embedding.tensor_shape) == list(vectors.shape) == [12, 8]
@@ -78,7 +78,9 @@ def test_of_a_run_without_a_retrieval_set(run, own_dataset):
 def test_of_a_file_without_identities(without_identities, dataset, tmp_path):
     words = ["visualize.py", "projector", "--query_embeddings", without_identities]
     done = command(*words)
-    assert done.stdout.startswith("no small images: they are not where the list says; --image_root DIR")
+    assert done.stdout.startswith(
+        "no small pictures: the images are not where the list says; set their folder with --image_root"
+    )
     embedding, (head, *rows), vectors = read(tmp_path / "projector")
     assert not embedding.HasField("sprite")
     assert head == ["file", "set"]
@@ -101,15 +103,15 @@ def test_images_that_are_gone(without_identities, tmp_path, dataset):
     done = command("visualize.py", *words, tmp_path / "images")
     assert done.stdout.startswith("29 images cannot be opened: grey in the projector\n")
     done = command("visualize.py", *words, tmp_path)
-    assert done.stdout.startswith("no small images")
+    assert done.stdout.startswith("no small pictures")
     assert [file.name for file in (tmp_path / "projector" / "projector").glob("*.png")] == []
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("--out EMB", "it is a file; name a folder"),
-        ("--out FULL", "it holds something else (notes.txt)"),
+        ("--out EMB", "this is a file; name a folder"),
+        ("--out FULL", "the folder has other files (notes.txt)"),
         ("--out no/such", "does not exist; make it first"),
         ("--images 0", "--images: 0: it must be a whole number between 1 and 262144"),
         ("--metric cosine", "unrecognized arguments: --metric cosine"),

@@ -1,30 +1,20 @@
 """`visualize.py rankings`: the order against a brute-force one, whose are shown, the page. `analyze`: its page."""
 
 import functools
-import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import command, process
+from helpers.commands import command
 from helpers.embedded_sets import embedded_set, image_list
-from helpers.embedding_files import write_embeddings
 from helpers.html_page import Parsed
 from PIL import Image
 from scipy.spatial.distance import cdist
 
-from dataset.formats.manifest import Manifest, read_manifest
-from model.embedding.hdf5_file import read_embeddings
-from model.evaluation.by_class.analysis import RANKING_METRICS
-from model.metrics.ranking.retrieval import evaluate_retrieval
-from model.run.run_folder import RunFolder
 from runtime.errors import UserError
-from runtime.json_files import read_json_lines
-from visualization.analyze.command import count_tenths
 from visualization.kit.card_page import draw_cards, fit, font_of, render_cards, wrap
 from visualization.kit.cards import Card, Page, Section, Verdict
-from visualization.kit.printable import shorten
+from visualization.kit.printable import parts_of, shorten
 from visualization.kit.thumbnails import from_pixels, open_small
 from visualization.rankings import command as rankings_command
 from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
@@ -34,7 +24,7 @@ ODD = 'ü <b>&"é 日本'  # a name that HTML must escape and fonts may not have
 
 
 def random_set(seed, together, excluder):
-    """Small whole-number embeddings, so that ties abound: lists, embeddings, and both as a set."""
+    """Small whole-number embeddings with many ties: lists, embeddings, and both as a set."""
     random = np.random.default_rng(seed)
     sides = []
     for count, prefix in [(30, "q")] if together else [(30, "q"), (50, "g")]:
@@ -79,19 +69,19 @@ def test_the_ranking_is_that_of_sorting_all_distances(together, excluder, top):
 
 def test_the_choice_of_queries():
     _, _, embedded = random_set(3, True, "diagonal")
-    figures = rank_queries(embedded)
-    order = sorted(range(len(figures.aps)), key=lambda i: (-figures.aps[i], -figures.margins[i], i))
-    assert [row for _, row in choose_queries(figures, 4, "best", 0)] == order[:4]
-    assert [row for _, row in choose_queries(figures, 4, "worst", 0)] == order[::-1][:4]
-    mixed = choose_queries(figures, 12, "mixed", 0)
+    metrics = rank_queries(embedded)
+    order = sorted(range(len(metrics.aps)), key=lambda i: (-metrics.aps[i], -metrics.margins[i], i))
+    assert [row for _, row in choose_queries(metrics, 4, "best", 0)] == order[:4]
+    assert [row for _, row in choose_queries(metrics, 4, "worst", 0)] == order[::-1][:4]
+    mixed = choose_queries(metrics, 12, "mixed", 0)
     assert [kind for kind, _ in mixed] == ["worst"] * 4 + ["best"] * 4 + ["random"] * 4
     assert len({row for _, row in mixed}) == 12
-    assert [kind for kind, _ in choose_queries(figures, 1, "mixed", 0)] == ["worst"]
-    assert len(choose_queries(figures, 999, "mixed", 0)) == len(figures.aps)
-    assert [row for _, row in choose_queries(figures, 1, "all", 0)] == list(range(len(figures.aps)))
+    assert [kind for kind, _ in choose_queries(metrics, 1, "mixed", 0)] == ["worst"]
+    assert len(choose_queries(metrics, 999, "mixed", 0)) == len(metrics.aps)
+    assert [row for _, row in choose_queries(metrics, 1, "all", 0)] == list(range(len(metrics.aps)))
 
-    # Random ones are the same whatever the figures are: seen from checkpoint to checkpoint.
-    others = type(figures)(figures.aps[::-1], figures.margins)
+    # Random ones are the same whatever the metrics are: seen from checkpoint to checkpoint.
+    others = type(metrics)(metrics.aps[::-1], metrics.margins, metrics.first_ranks)
     again = choose_queries(others, 12, "mixed", 0)
     assert [c for c in again if c[0] == "random"] == [c for c in mixed if c[0] == "random"]
 
@@ -121,7 +111,7 @@ def test_the_page_of_files_of_embeddings(files, tmp_path, rankings):
     titles = [figure["title"] for figure in page.all("figure")]
     assert any("Größe <3> $.png" in title for title in titles)
     for text in (page.words, said):
-        assert "1 queries have no match and are not shown" in text
+        assert "1 query has no match and is not shown" in text
         assert "Images that cannot be opened: 2, the first is" in text
     assert "cosine" in page.words  # what the file says of its training
     queries = [figure for figure in page.all("figure") if figure["class"] == "query"]
@@ -145,7 +135,7 @@ def test_what_a_page_cannot_hold_is_answered_with_what_it_can(files, tmp_path, m
     assert rankings(*words, "100000").returncode == 0  # no more than there are
     monkeypatch.setattr(rankings_command, "_MOST_IMAGES", 15)
     errors = rankings(*words, "6").stderr
-    assert re.search(r"3 queries with 6 images .* --top to 3 at most, or show 1 queries at most", errors)
+    assert re.search(r"3 queries with 6 images .* --top to 3 at most, or show 1 query at most", errors)
     monkeypatch.setattr(rankings_command, "_MOST_IMAGES", 2)
     assert rankings(*words, "6").stderr.endswith("more than a page can hold\n")
 
@@ -153,7 +143,7 @@ def test_what_a_page_cannot_hold_is_answered_with_what_it_can(files, tmp_path, m
 def test_right_and_wrong_differ_without_colour():
     picture = Image.new("RGB", (60, 60), "white")
     cards = [Card(picture, ("1",), verdict) for verdict in (Verdict.RIGHT, Verdict.WRONG)]
-    drawn = np.asarray(draw_cards(Page("t", {}, sections=[Section("", [cards])], legend=False)).convert("L"))
+    drawn = np.asarray(draw_cards(Page("t", "", {}, sections=[Section("", [cards])], legend=False)).convert("L"))
     dark = drawn < 160
     line = dark[np.flatnonzero(dark.sum(axis=1) > 100)[0]]  # along the upper frame of either
     starts = np.flatnonzero(np.diff(line.astype(int)) == 1) + 1
@@ -175,8 +165,8 @@ def test_nothing_is_wider_than_its_place():
 def test_a_picture_that_nobody_could_open_is_refused():
     section = Section("", [[Card(None, ("1",))]] * 3000)
     with pytest.raises(UserError, match="show fewer images"):
-        draw_cards(Page("t", {}, sections=[section]), side=2000)
-    assert "cannot be opened" in render_cards(Page("t", {}, sections=[Section("", [[Card(None, ())]])]))
+        draw_cards(Page("t", "", {}, sections=[section]), side=2000)
+    assert "cannot be opened" in render_cards(Page("t", "", {}, sections=[Section("", [[Card(None, ())]])]))
 
 
 @pytest.mark.parametrize(
@@ -202,96 +192,15 @@ def test_pixels_of_a_network_are_enlarged():
     assert np.array_equal(np.asarray(from_pixels(pixels, 10))[::3, ::3, 0], pixels[..., 0])
 
 
-def test_histogram_counts_each_class_once() -> None:
-    shares = [0, 0.1, 3 / 10, 0.3 - 1e-3, 0.999, 1.0]
-    assert count_tenths(shares) == [1, 1, 1, 1, 0, 0, 0, 0, 0, 2]
-    assert count_tenths([]) == [0] * 10
-
-
-@pytest.fixture
-def images(files: Path) -> Manifest:
-    """The list of the files of embeddings, whose rows are numbered as those of the file."""
-    return read_manifest(files / "x.csv", files)
-
-
-def test_table_json_and_page(files: Path, images: Manifest, tmp_path: Path) -> None:
-    """One set of figures in all three, and the page is whole, with every name as text."""
-    words = ["--query_embeddings", files / "x.h5", "--query_dataset", files / "x.csv", "--out", tmp_path]
-    code, printed, _ = command("visualize.py", "analyze", *words, "--classes", 3, "--pairs", 20)
-    assert code == 0
-    got = json.loads((tmp_path / "analysis.json").read_text())
-    json.dumps(got, allow_nan=False)  # there is none in it
-    emb = read_embeddings(files / "x.h5").emb
-    result = evaluate_retrieval(emb, emb, images, images, "diagonal", "cosine")
-    assert got["metrics"] == {name: result.metrics[name] for name in RANKING_METRICS}
-    assert got["counts"]["queries_skipped_identity_absent"] == 1
-    assert sum(one["queries"] for one in got["classes"]) == 40
-    assert got["counts"]["queries_wrong"] >= 4
-    for name in ("confusions", "confused_pairs"):
-        assert sum(one["count"] for one in got[name]) == got["counts"]["queries_wrong"]
-    assert {one["class"] for one in got["classes"]} == set(images.identities) - {"alone"}
-    assert all(low <= one["recall@1"] <= high for one in got["classes"] for low, high in [one["recall@1_interval"]])
-
-    over_queries = next(line.split()[3:] for line in printed.splitlines() if line.startswith("mean over queries"))
-    shares = [f"{100 * got['metrics'][name]:.2f}" for name in RANKING_METRICS[:-2]]
-    assert over_queries == [*shares, *(f"{got['metrics'][name]:,.2f}" for name in RANKING_METRICS[-2:])]
-    hardest = next(line for line in printed.splitlines() if line.strip().startswith(got["classes"][0]["class"]))
-    assert f"{100 * got['classes'][0]['recall@1']:.2f}" in hardest
-    assert "hardest classes, 3 of 10" in printed
-    assert "2 of the examples' images cannot be opened" in printed
-
-    page = Parsed(tmp_path / "analysis.html")
-    assert not page.all("b")  # names did not become markup
-    for text in ("<b>id 2 & 車", "ckpt-<7>", "Größe <3> $.png", "cannot be opened", *over_queries):
-        assert text in page.words
-    assert page.all("img")
-    tenths = ", ".join(map(str, count_tenths(one["recall@1"] for one in got["classes"])))
-    assert f"by recall@1: {tenths} in each tenth" in page.all("svg")[0]["aria-label"]
-
-
-def test_without_pictures_and_without_tensorflow(files: Path, tmp_path: Path) -> None:
-    """The file alone: it tells its images itself; where they are is not known, and nothing but the page lacks them."""
-    code = "import sys; sys.modules['tensorflow'] = None; import visualize; sys.exit(visualize.main(sys.argv[1:]))"
-    done = process("-c", code, "analyze", "--query_embeddings", files / "x.h5", "--out", tmp_path / "page.html")
-    assert done.returncode == 0, done.stderr
-    assert "--image_root" in done.stdout
-    assert not Parsed(tmp_path / "page.html").all("img")
-    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
-
-
-def test_query_against_gallery(files: Path, images: Manifest, tmp_path: Path) -> None:
-    """Numbers of images are those of either list; both files are named one by one, and written where they are named."""
-    emb = read_embeddings(files / "x.h5").emb
-    parts = [np.arange(8), np.arange(8, len(emb))]
-    lists = [images.select(rows) for rows in parts]
-    words = ["--excluder", "diagonal", "--image_root", files, "--metric", "cityblock"]
-    for name, rows, part in zip(("query", "gallery"), parts, lists, strict=True):
-        write_embeddings(tmp_path / f"{name}.h5", emb[rows], part, {})
-        words += [f"--{name}_embeddings", tmp_path / f"{name}.h5"]
-    outputs = ["--out", tmp_path / "a.json", "--out", tmp_path / "b.HTML"]
-    assert command("visualize.py", "analyze", *words, *outputs).returncode == 0
-    got = json.loads((tmp_path / "a.json").read_text())
-    result = evaluate_retrieval(*(emb[rows] for rows in parts), *lists, "diagonal", "cityblock")
-    assert got["metrics"] == {name: result.metrics[name] for name in RANKING_METRICS}
-    place = {path: number for number, path in enumerate(images.paths)}
-    assert len(got["confusions"]) == 2
-    for one in got["confusions"]:
-        query, image = place[one["example"]["query"]], place[one["example"]["image"]]
-        assert images.identities[[query, image]].tolist() == [one["query_class"], one["found_class"]]
-        assert one["example"]["distance"] == pytest.approx(np.abs(emb[query] - emb[image]).sum(), rel=1e-5)
-    assert Parsed(tmp_path / "b.HTML").all("img")
-
-
-@pytest.mark.slow
-def test_of_a_run(run: RunFolder) -> None:
-    """The network embeds the set, and the figures are those that the evaluator writes of that checkpoint."""
-    done = command("evaluate.py", "--model_dir", run.folder, "--once")
-    assert done.returncode == 0, done.stderr
-    lines = {line["set"]: line for line in read_json_lines(run.results)}
-    for name in ("test", "query_gallery"):
-        assert command("visualize.py", "analyze", "--model_dir", run.folder, "--eval_set", name).returncode == 0
-        got = json.loads((run.folder / "pictures" / "analysis.json").read_text())
-        assert got["facts"]["set"] == name
-        assert got["counts"]["queries_used"] == lines[name]["counts"]["queries_used"]
-        assert got["metrics"] == pytest.approx({key: lines[name]["metrics"][key] for key in RANKING_METRICS}, abs=1e-6)
-        assert Parsed(run.folder / "pictures" / "analysis.html").all("img")
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("val/video_70/000001.03.crop.x.jpg", ["val/", "video_", "70/", "000001.03", ".crop.x", ".jpg"]),
+        ("ILSVRC2015_val_00003000/3", ["ILSVRC2015_", "val_", "00003000/3"]),
+        ("-1", ["-1"]),
+        ("1,378.92", ["1,378.92"]),
+        ("", [""]),
+    ],
+)
+def test_names_break_at_separators(name, parts):
+    assert parts_of(name) == parts

@@ -2,9 +2,11 @@
 
 import argparse
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from model.evaluation.by_class.analysis import Analysis, analyze
+from model.evaluation.by_class.confusion import ConfusedPair
 from model.evaluation.by_class.summary import (
     as_json,
     as_text,
@@ -17,18 +19,26 @@ from model.evaluation.by_class.summary import (
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import write_json
-from visualization.kit.colours import INK, PALETTE
+from visualization.analyze.worst_queries import Worst, find_worst, has_few_queries
 from visualization.kit.html_page import render_page
-from visualization.kit.printable import printable
+from visualization.kit.printable import count_of, printable
 from visualization.kit.thumbnails import as_jpeg, open_small
 from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_source
 
-MOST_CLASSES = 1000  # of the table of all: more are in the JSON alone
+MOST_CLASSES = 1000  # in the table of all classes; more are in the JSON only
 _SIDE = 112  # pixels of the longer side of an example
 _NAMES = ("analysis.html", "analysis.json")
 _SUFFIXES = (".html", ".json")
+_MEANINGS = {
+    "recall": "queries with a match among the {k} nearest images",
+    "recall@1": "queries with a match as the nearest image",
+    "map": "average precision of the whole ranking",
+    "map@r": "average precision of the first R ranks; R is the number of matches",
+    "average_rank": "mean rank of all matches of a query; small is good",
+    "first_rank": "rank of a query's first match; 1 is best",
+}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,10 +53,15 @@ def run(args: argparse.Namespace) -> int:
         args.memory_gb,
     )
     print(printable(f"{embedded.title}: metric {embedded.metric}, excluder {embedded.task.rules}"))
-    print(printable(as_text(analysis, args.classes, args.pairs)))
+    worst = find_worst(embedded, analysis, args.classes) if has_few_queries(analysis) else None
+    pairs = len(pairs_shown(analysis, args.pairs, worst is not None))
+    print(printable(as_text(analysis, 0 if worst else args.classes, pairs)))
+    if worst:
+        print(f"\n{worst.note}")
+        print(printable(worst.as_text(embedded)))
     for file in files:
         if file.suffix.lower() == ".html":
-            _write_page(file, analysis, embedded, args)
+            _write_page(file, analysis, embedded, worst, args)
         else:
             paths = embedded.query.paths, embedded.gallery.paths
             write_json(file, as_json(analysis, embedded.title, embedded.facts, *paths))
@@ -55,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _outputs(args: argparse.Namespace) -> list[Path]:
-    """The files to write, each known to be writable; checks the source's arguments first."""
+    """The files to write, which can be written; checks the source's arguments first."""
     given = [Path(out) for out in args.out] if args.out else []
     files: list[Path] = []
     for out in given:
@@ -65,30 +80,35 @@ def _outputs(args: argparse.Namespace) -> list[Path]:
         files += [out / name for name in _NAMES] if folder else [out]
     paths = [file.resolve() for file in files]
     if twice := next((file for file, path in zip(files, paths, strict=True) if paths.count(path) > 1), None):
-        raise UserError(f"--out {twice}: it is named twice; give each file once")
+        raise UserError(f"--out {twice}: named twice; name each file once")
     if not files:
         return [check_output_file(args, None, name, _SUFFIXES) for name in _NAMES]
     return [check_output_file(args, file, _NAMES[0], _SUFFIXES) for file in files]
 
 
-def _write_page(file: Path, analysis: Analysis, embedded: EmbeddedSet, args: argparse.Namespace) -> None:
-    page, missing = render_analysis(analysis, embedded, args.classes, args.pairs)
+def _write_page(file: Path, analysis: Analysis, embedded: EmbeddedSet, worst: Worst | None, args: Any) -> None:
+    page, missing = render_analysis(analysis, embedded, worst, args.classes, args.pairs)
     with replace_file(file) as out:
         out.write(page)
     if missing:
-        print(f"{len(missing):,} of the examples' images cannot be opened, the first is {printable(missing[0])}")
+        print(
+            f"examples that cannot be opened: {count_of(len(missing), 'image')}, the first is {printable(missing[0])}"
+        )
     elif args.pairs and analysis.pairs and None in (embedded.query.files, embedded.gallery.files):
-        print("no pictures on the page: it is not known where the images are; --image_root says")
+        print("the page has no images: their folder is unknown; set it with --image_root")
 
 
-def render_analysis(analysis: Analysis, embedded: EmbeddedSet, classes: int, pairs: int) -> tuple[str, list[Path]]:
-    """The page as HTML that needs no network, and no script but to sort the tables; and images that cannot be opened.
+def render_analysis(
+    analysis: Analysis, embedded: EmbeddedSet, worst: Worst | None, classes: int, pairs: int
+) -> tuple[str, list[Path]]:
+    """The page as HTML that needs no network, and scripts only to sort tables; and the images that cannot be opened.
 
     Args:
         analysis: of the set.
         embedded: the set.
-        classes: most hardest classes shown.
-        pairs: most pairs shown, and most confusions in one direction.
+        worst: its worst queries, which take the place of the hardest classes; None where classes have enough queries.
+        classes: number of hardest classes shown, at most.
+        pairs: number of pairs shown, at most.
     """
     missing: set[Path] = set()
 
@@ -101,31 +121,51 @@ def render_analysis(analysis: Analysis, embedded: EmbeddedSet, classes: int, pai
 
     page = render_page(
         "analyze/analysis.html.jinja",
-        title=embedded.title,
+        title=f"Where rankings go wrong: {embedded.title}",
+        intro="Metrics of all queries, and the classes and images that cause the errors. Look for look-alikes, wrong "
+        "labels, and groups of queries that fail together.",
         facts=embedded.facts,
         analysis=analysis,
         query=embedded.query,
         gallery=embedded.gallery,
         thumbnail=thumbnail,
-        classes=classes,
-        pairs=pairs,
-        overall=overall_rows(analysis),
+        file_name=lambda path: PurePosixPath(path).name,
+        hardest=analysis.classes[:classes],
+        most=pairs_shown(analysis, pairs, worst is not None),
+        overall=_overall(analysis),
         counted=counts_text(analysis.counts).splitlines(),
+        few=worst and worst.note,
+        worst=worst and worst.rankings,
+        first_ranks=worst and worst.first_ranks,
         tenths=count_tenths(one.metrics["recall@1"] for one in analysis.classes),
         class_head=class_head(),
         class_cells=class_cells,
         pair_cells=pair_cells,
         taken_for={one.query_class: one for one in reversed(analysis.confusions)},  # the most frequent comes last
         most_classes=MOST_CLASSES,
-        bar=PALETTE[1],  # sky blue, and a line that stands out from it
-        line=INK,
     )
     return page, sorted(missing)
 
 
+def pairs_shown(analysis: Analysis, most: int, few_queries: bool) -> list[ConfusedPair]:
+    """The most confused pairs; where classes have few queries, only pairs that were confused more than once."""
+    return [pair for pair in analysis.pairs[:most] if pair.count > 1 or not few_queries]
+
+
+def _overall(analysis: Analysis) -> list[tuple[str, str, str, str]]:
+    """A row for each metric: name, mean over queries, mean over classes, meaning."""
+    names, over_queries, over_classes = (row[1:] for row in overall_rows(analysis))
+    rows = []
+    for name, *means in zip(names, over_queries, over_classes, strict=True):
+        key, _, rank = name.removesuffix(" %").partition("@")
+        meaning = _MEANINGS.get(f"{key}@{rank}", _MEANINGS[key]).format(k=rank)
+        rows.append((name.replace("_", " "), *means, meaning))
+    return rows
+
+
 def count_tenths(shares: Iterable[float]) -> list[int]:
-    """How many shares lie in each tenth of 0 to 1; the last has the 1."""
+    """How many shares are in each tenth of 0 to 1; the last tenth includes 1."""
     counts = [0] * 10
     for share in shares:
-        counts[min(int(share * 10), 9)] += 1  # 0.3 begins a tenth, though it is a hair less than 3 * 0.1
+        counts[min(int(share * 10), 9)] += 1  # 0.3 begins a tenth, though it is a hair below 3 * 0.1
     return counts

@@ -1,4 +1,4 @@
-"""Which places of two images raised their similarity: gradient times activation, at the backbone's last features.
+"""Maps of the places in two images that raised their similarity: gradient times activation at the last features.
 
 With A (h, w, F) the features of an image, u its embedding, v that of the other image and c a centre, the similarity is
 s = (u - c) . (v - c), and the map of the image is
@@ -7,18 +7,17 @@ s = (u - c) . (v - c), and the map of the image is
 
 (Draelos & Carin, Use HiResCAM instead of Grad-CAM, 2020). With average pooling the gradient is the same at all places,
 and M is Grad-CAM (Selvaraju et al. 2017) for the similarity; for other heads, whose gradients differ from place to
-place, M stays faithful, while Grad-CAM's averages do not. The map is a sum, not only a picture: for a head that is
-linear, or of the kind of a ReLU, in the features, the sum of M over all places is u . (v - c), but for what biases add.
+place, M stays faithful, while Grad-CAM's averages do not. The map is a sum as well as a picture: for a head that is
+linear or made of ReLUs in the features, the sum of M over all places is u . (v - c), apart from the biases.
 
-Lengths are held constant in the gradient, those inside the head as well: else a vector of length 1 has no gradient
-along itself, the map of two equal images would be 0, and what is shown would be how to turn it, not where it comes
-from. So cosines are decomposed as by Stylianou et al. (Visualizing Deep Similarity Networks, 2019) and Zhu et al.
+The gradient takes lengths as constants, also inside the head. Otherwise a vector of length 1 has no gradient along
+itself: the map of two equal images would be 0, and maps would show how to rotate the vector, not where it comes from.
+Cosines are therefore decomposed as by Stylianou et al. (Visualizing Deep Similarity Networks, 2019) and Zhu et al.
 (Visual Explanation for Deep Metric Learning, 2019).
 
-What s has to do with the distance d: for euclidean and sqeuclidean -d^2 / 2 = s - |u - c|^2 / 2 - |v - c|^2 / 2, so
-that s is all of it that depends on both images; for cosine u and v are first made of length 1, and -d is the same
-expression. For cityblock there is no such product: there s = -d, and with the gradient of -|u - v| by coordinates the
-two maps together add up to it.
+s and the distance d: for euclidean and sqeuclidean -d^2 / 2 = s - |u - c|^2 / 2 - |v - c|^2 / 2. Only s depends on both
+images. For cosine, u and v are first scaled to length 1, and -d is the same expression. Cityblock has no such product:
+there s = -d, and with the gradient of -|u - v| by coordinates the two maps together add up to it.
 """
 
 from pathlib import Path
@@ -41,14 +40,14 @@ from visualization.sources.network import check_finite, load_network
 
 
 class ConstantLength(keras.layers.Layer):
-    """Vectors divided by their lengths, which the gradient takes as constants: (B, D) -> (B, D) float32."""
+    """Divides vectors by their lengths, which the gradient takes as constants: (B, D) -> (B, D) float32."""
 
     def __init__(self) -> None:
         super().__init__(dtype="float32")
         self._unit = UnitLength()
 
     def call(self, vectors: tf.Tensor) -> tf.Tensor:
-        """The values are those of UnitLength."""
+        """The same values as UnitLength."""
         still = tf.stop_gradient(vectors)
         unit = self._unit(still)
         # Along itself: 1 / length, without squares that overflow.
@@ -59,17 +58,17 @@ class ConstantLength(keras.layers.Layer):
 
 
 class AttentionMaps:
-    """Computes maps by a network as it embeds images. Weights that are restored into it later are used."""
+    """Computes maps with a network. It uses the network's current weights, also those restored later."""
 
     def __init__(self, embedder: keras.Model, metric: str, centre: np.ndarray | None = None) -> None:
         """Args:
-        embedder: of `build_embedder`.
+        embedder: from `build_embedder`.
         metric: a module of `model.distances`.
-        centre: (D,) c above, such as the gallery's mean (of its embeddings as they are compared); None for 0. Has no
+        centre: (D,) c above, such as the gallery's mean (of its embeddings as they are compared); None for 0. No
             effect where the distance is a sum over the dimensions.
         """
         head = embedder.get_layer("head")
-        # What the head was applied to: a model's own `input` is that inside of it.
+        # The tensor that the head is applied to; `head.input` is the one inside the head.
         features = keras.Operation.input.fget(head)
         self._features = keras.Model(embedder.input, features)
         self._head = keras.models.clone_model(head, clone_function=_with_constant_length)
@@ -79,9 +78,9 @@ class AttentionMaps:
         self._centre = tf.constant(np.zeros(size) if centre is None else centre, tf.float32)
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of N pairs of images (N, 2, H, W, C) uint8: maps (N, 2, h, w), similarity (N,), embeddings (N, 2, D).
+        """Maps (N, 2, h, w), similarity (N,) and embeddings (N, 2, D) of N pairs of images (N, 2, H, W, C) uint8.
 
-        A map is what each place of an image adds to the similarity; below 0 where it takes away.
+        A map holds the contribution of each place to the similarity; below 0 where a place lowers it.
         """
         count = len(images)
         flat = images.reshape(-1, *images.shape[2:])  # (2 N, H, W, C)
@@ -106,14 +105,14 @@ class AttentionMaps:
 
 
 def _with_constant_length(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """The layer itself, with its weights, or what stands for one that makes vectors of length 1."""
+    """The layer itself, with its weights; ConstantLength for a layer that makes vectors of length 1."""
     if isinstance(layer, (UnitLength, keras.layers.UnitNormalization)):
         return ConstantLength()
     return layer
 
 
 def mean_embedding(emb: np.ndarray, metric: str) -> np.ndarray:
-    """The centre of embeddings (N, D) as they are compared: (D,) float64."""
+    """The mean of embeddings (N, D), at length 1 if the metric compares them so: (D,) float64."""
     emb = emb.astype(np.float64)
     return (unit_rows(emb) if has_unit_length(metric) else emb).mean(0)
 
@@ -126,7 +125,7 @@ def explain(
     metric: str,
     embedded: EmbeddedSet | None,
 ) -> list[ExplainedPair]:
-    """Runs the network and computes the maps, a few pairs at a time.
+    """The pairs with their maps, computed a few pairs at a time.
 
     Args:
         pairs: N pairs.
@@ -136,13 +135,15 @@ def explain(
         embedded: the set whose mean is the centre; None for 0.
 
     Raises:
-        UserError: for a checkpoint of another architecture, or one whose embeddings are not finite.
+        UserError: for a checkpoint of another architecture, or with embeddings that are NaN or infinite.
     """
     params = params.model_copy(update={"precision": "float32"})  # gradients vanish in half precision
     model = load_network(checkpoint, params)
     centre = None if embedded is None else mean_embedding(embedded.gallery.emb, metric)
     if centre is not None and len(centre) != model.output_shape[-1]:
-        raise UserError(f"{checkpoint}: it gives {model.output_shape[-1]} dimensions, the file has {len(centre)}")
+        raise UserError(
+            f"{checkpoint}: {model.output_shape[-1]} dimensions, but the file has {len(centre)}; use its own checkpoint"
+        )
     compute = AttentionMaps(model, metric, centre)
     files = [file for pair in pairs for file in pair.files]
     explained: list[ExplainedPair] = []

@@ -1,4 +1,4 @@
-"""Which pairs of images to explain: queries of a set with images near them, or files that are named."""
+"""The pairs of images to explain: queries of a set with images near them, or named files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ class ChosenPair:
     """A query and the image it is compared with.
 
     Attributes:
-        files: that can be opened.
-        names, identities: of both; identities are "" where they are not known.
+        files: paths that can be opened.
+        names, identities: of both; an unknown identity is "".
         kind: why it is shown: best, worst, random, or "".
     """
 
@@ -26,7 +26,7 @@ class ChosenPair:
 
     @property
     def right(self) -> bool | None:
-        """Whether they are of one identity; None where that is not known."""
+        """Whether both have one identity; None if that is unknown."""
         return self.identities[0] == self.identities[1] if all(self.identities) else None
 
     @property
@@ -35,7 +35,7 @@ class ChosenPair:
 
 
 def choose_pairs(embedded: EmbeddedSet, count: int, show: str, match: str, seed: int) -> list[ChosenPair]:
-    """Queries of a set, each with the image nearest to it as it is evaluated.
+    """Queries of a set, each with the nearest image of the evaluation.
 
     Args:
         embedded: the set.
@@ -43,7 +43,7 @@ def choose_pairs(embedded: EmbeddedSet, count: int, show: str, match: str, seed:
         match: "nearest", or "right" or "wrong": the nearest of the query's identity, or of another.
 
     Raises:
-        UserError: when it is not known where the images are, or all are of one identity and `match` is "wrong".
+        UserError: when the place of the images is unknown, or all have one identity and `match` is "wrong".
     """
     query, gallery = embedded.query, embedded.gallery
     query_files, gallery_files = check_can_open(query), check_can_open(gallery)
@@ -52,7 +52,7 @@ def choose_pairs(embedded: EmbeddedSet, count: int, show: str, match: str, seed:
     for (kind, _), ranking in zip(chosen, find_rankings(embedded, [row for _, row in chosen], 1), strict=True):
         found = {"nearest": ranking.top[0], "right": ranking.first, "wrong": ranking.nearest_wrong}[match]
         if found is None:
-            raise UserError("--match wrong: all images are of one identity; use --match right")
+            raise UserError("--match wrong: all images have one identity; use --match right")
         first, second = ranking.query, found.index
         files = str(query_files[first]), str(gallery_files[second])
         names = printable(query.paths[first]), printable(gallery.paths[second])
@@ -61,10 +61,10 @@ def choose_pairs(embedded: EmbeddedSet, count: int, show: str, match: str, seed:
 
 
 def find_pairs(pairs: list[tuple[str, str]], embedded: EmbeddedSet | None = None) -> list[ChosenPair]:
-    """Pairs of files; a name may also be a path of the set's list, which tells the identity.
+    """Pairs of files. A name may also be a path in the set's list, which has the identity.
 
     Raises:
-        UserError: for a file that is not there.
+        UserError: for a file that does not exist.
     """
     listed: dict[str, tuple[Path, str]] = {}
     for points in (embedded.gallery, embedded.query) if embedded else ():

@@ -12,7 +12,7 @@ from model.run import devices
 from model.run.checkpoint_files import step_of
 from runtime.errors import UserError
 from visualization.kit.card_page import write_cards
-from visualization.kit.printable import printable
+from visualization.kit.printable import count_of, printable
 from visualization.kit.thumbnails import from_pixels
 from visualization.rankings.query_cards import lay_out_rankings
 from visualization.rankings.ranked import Ranking, choose_queries, find_rankings, rank_queries
@@ -21,10 +21,17 @@ from visualization.sources.embedded_set import Lists, assemble_set
 from visualization.sources.opening import choose_set, open_run
 from visualization.sources.training_source import load_batches_of
 
+_INTRO = (
+    "Each row is an image of the batch as a query, and the other images, nearest first. Look at the hardest positive "
+    "and the hardest negative: batch-hard losses train on these."
+)
+
 
 def run(args: argparse.Namespace) -> int:
     if args.eval_set and args.step is not None:
-        raise UserError("--step is of training batches, --eval_set of an evaluation set: give one of them")
+        raise UserError(
+            "--step and --eval_set: give one of them; --step is for training batches, --eval_set for an evaluation set"
+        )
     run = open_run(args)
     params, checkpoint = run.params, run.checkpoint
     out = check_output_file(args, args.out, "batches.html")
@@ -33,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         manifest, orientations, what = _draw_from_set(args, params)
     else:
         data = load_batches_of(params, run.folder, step, 1)
-        what = f"the batch of step {step:,} (0 is the first) of training on {printable(data.prepared.name)}"
+        what = f"step {step:,} of training on {printable(data.prepared.name)} (the first step is 0)"
 
     devices.prepare(args.device, params.deterministic)
     from visualization.sources.network import embed_images
@@ -60,35 +67,38 @@ def run(args: argparse.Namespace) -> int:
         embedded,
         [(kind, rankings[row]) for kind, row in chosen],
         lambda side, index: from_pixels(images[index], 200),
-        title=f"Rankings within a batch: {what}",
+        title=f"Rankings in a batch: {what}",
+        intro=_INTRO,
         notes=_notes(rankings),
         extremes=True,
     )
     for note in page.notes:
         print(note)
     write_cards(page, out)
-    print(f"wrote {printable(out)}: {len(chosen)} queries of {len(manifest)} images")
+    shown = count_of(len(chosen), "query")
+    print(f"wrote {printable(out)}: {shown}, each against the other {len(manifest) - 1:,} images of the batch")
     return 0
 
 
 def _notes(rankings: list[Ranking]) -> list[str]:
-    """How the batch stands as a whole."""
+    """Metrics of the whole batch, as sentences."""
     count = len(rankings)
     right = sum(ranking.first.rank == 1 for ranking in rankings)
-    notes = [f"Of {right} of {count} queries ({right / count:.0%}) the nearest image is of their identity."]
+    notes = [f"The nearest image is right for {right} of {count_of(count, 'query')} ({right / count:.0%})."]
     both = [(r.last.distance, r.nearest_wrong.distance) for r in rankings if r.nearest_wrong is not None]
     if both:
         positive, negative = (sum(values) / len(both) for values in zip(*both, strict=True))
         apart = sum(p < n for p, n in both)
         notes.append(
-            f"Hardest positive (the farthest of the query's identity) at {positive:.4g} on average, hardest negative "
-            f"(the nearest of another) at {negative:.4g}; for {apart} of {len(both)} queries the positive is nearer."
+            f"Mean distances: hardest positive {positive:.4g} (the farthest image of the query's identity), hardest "
+            f"negative {negative:.4g} (the nearest image of another identity). The positive is nearer for {apart} of "
+            f"{count_of(len(both), 'query')}."
         )
     return notes
 
 
 def _draw_from_set(args: argparse.Namespace, params: Params) -> tuple[Manifest, np.ndarray, str]:
-    """P identities with up to K images each of an evaluation set, their EXIF orientations, and what that is called."""
+    """P identities of an evaluation set with up to K images each, their EXIF orientations, and a title."""
     prepared = open_prepared(params.dataset)
     chosen = choose_set(prepared, args.eval_set)
     policy = (prepared.image_root, params.check_images, params.corrupt_images)
@@ -102,9 +112,9 @@ def _draw_from_set(args: argparse.Namespace, params: Params) -> tuple[Manifest, 
     names, counts = np.unique(identities.astype(str), return_counts=True)
     names = random.permutation(names[counts > 1])[: params.batch_p]
     if not len(names):
-        raise UserError(f"--eval_set {args.eval_set}: no identity in it has two images")
+        raise UserError(f"--eval_set {args.eval_set}: no identity has two images; name another set")
     rows = [random.permutation(np.flatnonzero(identities == name))[: max(2, params.batch_k)] for name in names]
     places = np.concatenate(rows)
     manifest = Manifest(identities[places], paths[places], prepared.image_root, chosen.files[0])
-    what = f"{len(names)} identities drawn from {printable(f'{prepared.name}, {chosen.name}')}"
+    what = f"{count_of(len(names), 'identity')} drawn from {printable(f'{prepared.name}, {chosen.name}')}"
     return manifest, orientations[places], what

@@ -10,22 +10,27 @@ from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from visualization.kit.card_page import write_cards
 from visualization.kit.cards import Card, Page, Section
-from visualization.kit.printable import printable
+from visualization.kit.printable import count_of, printable
 from visualization.kit.thumbnails import from_pixels
 from visualization.sources.arguments import check_output_file
 from visualization.sources.training_source import TrainingBatch, load_batches_of
 
-COLUMNS = 8  # identities beside each other: more are neither read nor printed well
+COLUMNS = 8  # identities in a row of the page
 SIDE = 200  # pixels of the longer side
 _ROLES = ("anchor", "positive", "negative")
-_MOST_IMAGES = 20_000  # on a page that browsers open
+_MOST_IMAGES = 20_000  # a browser opens a page of this many
+
+_INTRO = (
+    "The images of training batches as the network gets them. Look whether the object is still recognisable after "
+    "augmentation, and whether the images of a column show one identity."
+)
 
 
 def run(args: argparse.Namespace) -> int:
     if (args.model_dir is None) == (args.params is None):
-        raise UserError("give --model_dir RUN or --params FILE, one of them: which parameters to use")
+        raise UserError("give --model_dir RUN or --params FILE, one of them, for the parameters")
     if args.params and not args.out:
-        raise UserError("--out is missing: with --params there is no run folder to write to")
+        raise UserError("--out is missing: --params has no run folder to write to; name a file")
     folder = RunFolder(args.model_dir) if args.model_dir else None
     params = folder.load_trained_params(args.set) if folder else load_params(Path(args.params), args.set)
     out = check_output_file(args, args.out, "data.html")
@@ -33,56 +38,57 @@ def run(args: argparse.Namespace) -> int:
     if data.sampler.batch_size * args.batches > _MOST_IMAGES:
         raise UserError(
             f"--batches {args.batches}: {data.sampler.batch_size * args.batches:,} images are more than a page can "
-            f"hold; show at most {_MOST_IMAGES // data.sampler.batch_size}"
+            f"hold; show at most {_MOST_IMAGES // data.sampler.batch_size} batches"
         )
 
-    devices.prepare("cpu", params.deterministic)  # the network is not built: the GPU stays free for the training
+    devices.prepare("cpu", params.deterministic)  # no network is built: the GPU stays free for training
     from visualization.sources.training_batch import read_training_batches
 
     facts = {
         "run" if folder else "parameters": str(folder.folder if folder else args.params),
         "data set": str(data.prepared.folder),
         "images": f"{len(data.images):,} of {len(data.sampler.identities):,} identities",
-        "sampling": f"{params.sampling}, {data.sampler.batch_size} images in a batch",
+        "sampling": f"{params.sampling}, {data.sampler.batch_size} images per batch",
         "augmentation": ", ".join(params.augmentation) or "none",
     }
     if params.augmentation_pool:
         low, high = params.augmentation_pool_count
-        facts["besides"] = f"{low} to {high} of {', '.join(params.augmentation_pool)}, in random order"
+        facts["augmentation pool"] = f"{low} to {high} of {', '.join(params.augmentation_pool)}, in random order"
     facts["image size"] = " x ".join(map(str, params.image_shape)) + " (height x width)"
-    notes = ["Each column is what the batch has of one identity; below each image its identity and file."]
+    notes = ["A column has the images of one identity; below each image are its identity and file."]
     if not args.augmented_only:
-        notes.append("Below each image as the network gets it: the same without augmentation, only resized.")
-    page = Page(f"Training batches of {data.prepared.name}", facts, notes, legend=False)
+        notes.append("The image below it is the same without augmentation, only resized.")
+    page = Page(f"Training batches of {data.prepared.name}", _INTRO, facts, notes, legend=False)
     triples, steps = params.sampling == "triplets", (args.step, args.step + args.batches)
     for batch in read_training_batches(data, params, *steps, originals=not args.augmented_only):
         page.sections.extend(lay_out_batch(batch, data.images.manifest, 3 if triples else params.batch_k, triples))
     write_cards(page, out)
-    print(f"wrote {printable(out)}: {args.batches:,} batches of {data.sampler.batch_size} images")
+    batches = "1 batch" if args.batches == 1 else f"{args.batches:,} batches"
+    print(f"wrote {printable(out)}: {batches} of {count_of(data.sampler.batch_size, 'image')}")
     return 0
 
 
 def lay_out_batch(batch: TrainingBatch, manifest: Manifest, column: int, roles: bool) -> list[Section]:
-    """A batch as cards: a column for each identity, each image as the network gets it and as it was.
+    """A batch as cards: a column for each identity, each image as the network gets it and without augmentation.
 
     Args:
-        batch: B images, those of a column one after the other.
+        batch: B images, column after column.
         manifest: all training images.
-        column: images that belong together, usually K.
-        roles: they are an anchor, a positive and a negative.
+        column: number of images of a column, usually K.
+        roles: a column is an anchor, a positive and a negative.
     """
     seen: set[int] = set()
     cards, originals = [], []
     for place, index in enumerate(batch.indices.tolist()):
         path, identity = manifest.paths[index], manifest.identities[index]
-        marks = [*([_ROLES[place % column]] if roles else []), *(["once more"] if index in seen else [])]
+        marks = [*([_ROLES[place % column]] if roles else []), *(["repeated"] if index in seen else [])]
         seen.add(index)
         full = ", ".join([path, f"identity {identity}", f"image {place + 1} of the batch", *marks])
         lines = (identity, PurePosixPath(path).name, *marks)
         cards.append(Card(from_pixels(batch.images[place], SIDE), lines, full=full))
         if batch.originals is not None:
             original = from_pixels(batch.originals[place], SIDE)
-            originals.append(Card(original, ("as it was",), full=f"{full}, without augmentation"))
+            originals.append(Card(original, ("not augmented",), full=f"{full}, without augmentation"))
     groups = -(-len(cards) // column)
     sections = []
     for left in range(0, groups, COLUMNS):

@@ -20,6 +20,8 @@ def run(args: argparse.Namespace) -> int:
         out,
         pixels,
         title=f"Distances of positive and negative pairs: {embedded.title}",
+        intro="How far apart images of one identity are (blue), and images of two identities (orange). The less they "
+        "overlap, the better. Look at the left tail of the orange ones: these are the look-alikes.",
         facts=embedded.facts,
         label="histograms of the distances; the table has the numbers",
         metrics=metrics,

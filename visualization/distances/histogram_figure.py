@@ -1,4 +1,4 @@
-"""The picture of `visualize.py distances`: how far positive pairs are apart, and how far negative ones."""
+"""The picture of `visualize.py distances`: histograms of the distances of positive and negative pairs."""
 
 import math
 
@@ -9,17 +9,19 @@ from visualization.kit.colours import INK, PALETTE
 from visualization.kit.plotting import Figure, make_figure, pixels_of, plain
 from visualization.sources.embedded_set import EmbeddedSet
 
-_POSITIVE, _NEGATIVE = PALETTE[4], PALETTE[5]  # blue and vermilion; a dashed line besides
-_FEW = 1000  # positives that need wider bins
+_POSITIVE, _NEGATIVE = PALETTE[4], PALETTE[5]  # blue and vermilion; negative lines are dashed, too
+_FEW = 1000  # fewer positives than this need wider bins
 
 NOTES = [
-    "Positive pairs are a query and a gallery image of its identity, negative ones are of two identities. All pairs "
-    "of the queries that have a match are counted, without those that the excluder leaves out: no sample.",
-    "The threshold is the distance of the first negative pair that the false positive rate (FPR) excludes; the true "
-    "positive rate (TPR) is the share of positive pairs nearer than that. Both are those of the evaluation.",
+    "Positive pair: a query and a gallery image of its identity. Negative pair: two identities. All pairs of queries "
+    "with a match are counted, except those that the excluder removes; nothing is sampled.",
+    "A pair nearer than the threshold is accepted as a match. True positive rate (TPR): share of positive pairs that "
+    "are accepted. False positive rate (FPR): share of negative pairs that are accepted. The threshold is the "
+    "distance of the first negative pair that the FPR excludes. All three are those of evaluate.py.",
     f"Area under the ROC curve (AUC), from {BINS:,} bins: the probability that a positive pair is nearer than a "
-    "negative one. Equal error rate: the share of positives that are missed where as large a share of negatives is "
-    "accepted. d': how far apart the two means are, in standard deviations (root of the mean of both variances).",
+    "negative one; 0.5 is chance. Equal error rate: the error at the threshold where the share of rejected positives "
+    "equals that of accepted negatives. d': distance between the two means in standard deviations (root of the mean "
+    "of both variances).",
 ]
 
 
@@ -29,12 +31,12 @@ def picture_distances(embedded: EmbeddedSet) -> np.ndarray:
 
 
 def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log: bool = False) -> Figure:
-    """Densities above, and below what share of either kind is nearer than a distance.
+    """Draws densities above, and below them the share of each kind that is nearer than a distance.
 
     Args:
         embedded: the set.
-        histograms: of it.
-        log: densities on a logarithmic scale, which shows their tails.
+        histograms: of its distances.
+        log: logarithmic densities, which show the tails.
     """
     h = histograms
     figure = make_figure(9, 7)
@@ -43,13 +45,18 @@ def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log
     bins = 48 if h.positives.total < _FEW else 96
     edges = h.edges[:: BINS // bins]
     width, lowest = edges[1] - edges[0], 1.0
-    kinds = [(h.positives, "positive", "TPR", _POSITIVE, "-"), (h.negatives, "negative", "FPR", _NEGATIVE, "--")]
+    kinds = [
+        (h.positives, "positive", "TPR", _POSITIVE, "-"),
+        (h.negatives, "negative", "FPR", _NEGATIVE, "--"),
+    ]
     for spread, kind, rate, colour, style in kinds:
         density, label = spread.drawn(bins) / max(spread.total, 1) / width, f"{kind} pairs ({spread.total:,})"
         above.stairs(density, edges, fill=True, color=colour, alpha=0.22, linewidth=0)
         above.stairs(density, edges, color=colour, linestyle=style, linewidth=1.8, label=label)
         if spread.total:
-            below.plot(h.edges, spread.nearer()[1:-1], color=colour, ls=style, linewidth=1.8, label=f"{kind}s ({rate})")
+            below.plot(
+                h.edges, spread.nearer()[1:-1], color=colour, ls=style, linewidth=1.8, label=f"{kind} pairs: {rate}"
+            )
             lowest = min(lowest, 0.5 / spread.total)
     above.set_ylim(bottom=0)
     if log:
@@ -58,9 +65,9 @@ def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log
     below.set_yscale("log", nonpositive="mask")
     below.set_ylim(max(lowest, min(h.fpr / 30, 1e-4)), 1.6)
     below.set_xlim(h.edges[0], h.edges[-1])
-    above.set_ylabel(f"density{' (logarithmic)' * log}", color=INK)
-    below.set_ylabel("share that is nearer", color=INK)
-    below.set_xlabel(f"{embedded.metric} distance", color=INK)
+    above.set_ylabel(f"density of pairs{' (logarithmic)' * log}", color=INK)
+    below.set_ylabel("share of pairs nearer (log)", color=INK)
+    below.set_xlabel(f"{embedded.metric} distance of a pair", color=INK)
     if h.threshold is not None:
         accepted = h.fpr if h.fpr * h.negatives.total >= 1 else 0.0
         for height, marker, colour in ((h.tpr, "o", _POSITIVE), (accepted, "s", _NEGATIVE)):
@@ -76,7 +83,7 @@ def draw_distances(embedded: EmbeddedSet, histograms: DistanceHistograms, *, log
 
 
 def metrics_of(histograms: DistanceHistograms) -> list[list[str]]:
-    """What the picture says in numbers: a row for each, name and value."""
+    """The numbers in the picture: rows of name and value."""
     h = histograms
     threshold = "none: no negative pair to exclude" if h.threshold is None else repr(float(h.threshold))
     rows = [
@@ -97,7 +104,7 @@ def metrics_of(histograms: DistanceHistograms) -> list[list[str]]:
 
 
 def number(value: float, form: str = ".4g") -> str:
-    """Four digits, or as `form` says; a dash for what there is none of."""
+    """The value with four digits, or in another format; a dash for NaN."""
     return "–" if math.isnan(value) else f"{value:{form}}"
 
 
@@ -116,16 +123,14 @@ def _title(embedded: EmbeddedSet, h: DistanceHistograms) -> str:
     if beyond := _beyond(h):
         lines.append(f"beyond the picture: {beyond}")
     if 0 < h.negatives.total * h.fpr < 1:
-        lines.append(
-            "There are fewer negative pairs than such an FPR needs: none of them is nearer than the threshold."
-        )
+        lines.append("Too few negative pairs for this FPR: none of them is nearer than the threshold.")
     if h.highest - h.lowest <= 1e-3 * h.highest or not h.highest:
-        lines.append("All distances are equal, or almost: the embedding has collapsed.")
+        lines.append("All distances are equal or almost equal: the embedding has collapsed.")
     return "\n".join(lines)
 
 
 def _beyond(h: DistanceHistograms) -> str:
-    """How many pairs are nearer or farther than what is shown."""
+    """The number of pairs nearer or farther than the picture's range."""
     parts = []
     for name, place, extreme in (("nearer", 0, h.lowest), ("farther", -1, h.highest)):
         counts = int(h.positives.counts[place]), int(h.negatives.counts[place])

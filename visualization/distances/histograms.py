@@ -1,4 +1,4 @@
-"""How the distances of positive and of negative pairs are distributed, counted over all pairs of an evaluation set."""
+"""Histograms of the distances of positive and negative pairs, over all pairs of an evaluation set."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from runtime.errors import UserError
 from runtime.parallel import cores
 from visualization.sources.embedded_set import EmbeddedSet
 
-BINS = 3840  # fine ones, for shares and areas; what is drawn is a divisor of it
+BINS = 3840  # for shares and areas; the picture has fewer bins, a divisor of this
 
-_ROWS, _COLUMNS = 256, 8192  # of a tile of distances: 8 MB in single precision
-_SAMPLE_ROWS, _SAMPLE_COLUMNS = 256, 2048  # of negative pairs that tell the range
-_TAIL = 5e-3  # share of either kind that may lie beyond the range at each end, if it lies far away
-_MOST_KEPT = 2 * 10**8  # negative pairs whose distances are held for the operating point: 1.6 GB
-_FAR = 1.0  # far: more than so many spans of the others
+_ROWS, _COLUMNS = 256, 8192  # a tile of distances: 8 MB in single precision
+_SAMPLE_ROWS, _SAMPLE_COLUMNS = 256, 2048  # negative pairs that decide the range
+_TAIL = 5e-3  # share of each kind that may be beyond the range at either end, if it is far away
+_MOST_KEPT = 2 * 10**8  # distances of negative pairs in memory for the operating point: 1.6 GB
+_FAR = 1.0  # "far" is farther than this many spans of the others
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One kind of pairs.
+    """The distances of one kind of pairs.
 
     Attributes:
-        counts: (BINS + 2,) int64, the first below the lowest edge, the last from the highest one on.
-        mean, std: of all of them, NaN without any.
+        counts: (BINS + 2,) int64; the first is below the lowest edge, the last from the highest edge up.
+        mean, std: of all distances; NaN if there are none.
     """
 
     counts: np.ndarray
@@ -41,26 +41,26 @@ class Spread:
         return int(self.counts.sum())
 
     def drawn(self, bins: int) -> np.ndarray:
-        """Counts of fewer bins over the same range: (bins,), a divisor of BINS."""
+        """Counts in fewer bins over the same range: (bins,), a divisor of BINS."""
         return self.counts[1:-1].reshape(bins, -1).sum(1)
 
     def nearer(self) -> np.ndarray:
-        """Share of pairs nearer than each edge, between 0 and 1 for the ends: (BINS + 3,), NaN without any."""
+        """Share of pairs nearer than each edge, with 0 and 1 at the ends: (BINS + 3,); NaN if there are none."""
         with np.errstate(invalid="ignore"):
             return np.concatenate([[0], np.cumsum(self.counts)]) / np.float64(self.total)
 
 
 @dataclass(frozen=True)
 class DistanceHistograms:
-    """Positive pairs: a query and a gallery image of its identity. Negative pairs: of two identities.
+    """Histograms of positive pairs (a query and a gallery image of its identity) and negative pairs (two identities).
 
-    Pairs are those that the evaluation counts: of queries that have a match, without what the excluder leaves out.
+    Pairs are those of the evaluation: queries with a match, without the pairs that the excluder removes.
 
     Attributes:
         edges: (BINS + 1,) in the unit of the metric.
         positives, negatives: the pairs.
-        fpr, tpr: the operating point: of all false positive rates up to `fpr` the highest true positive rate.
-        threshold: its distance; None where there is no negative pair to exclude.
+        fpr, tpr: the operating point: the highest true positive rate at a false positive rate of at most `fpr`.
+        threshold: its distance; None if there is no negative pair to exclude.
         lowest, highest: the extremes of all distances.
     """
 
@@ -75,18 +75,18 @@ class DistanceHistograms:
 
     @property
     def auc(self) -> float:
-        """Share of (positive, negative) pairs of pairs with the positive nearer, a half where they share a bin."""
+        """The probability that a positive pair is nearer than a negative one; pairs in one bin count one half."""
         return float(np.trapezoid(self.positives.nearer(), self.negatives.nearer()))
 
     @property
     def equal_error_rate(self) -> float:
-        """Where the share of rejected positives is that of accepted negatives, interpolated between edges."""
+        """The error where the share of rejected positives equals that of accepted negatives, interpolated."""
         missed, accepted = 1 - self.positives.nearer(), self.negatives.nearer()
         return float(np.interp(0, accepted - missed, accepted))
 
     @property
     def d_prime(self) -> float:
-        """Difference of the means over the root of the mean variance; NaN where that is 0."""
+        """Difference of the means, divided by the root of the mean variance; NaN where that is 0."""
         spread = np.sqrt((self.positives.std**2 + self.negatives.std**2) / 2)
         return float((self.negatives.mean - self.positives.mean) / spread) if spread > 0 else float("nan")
 
@@ -94,26 +94,26 @@ class DistanceHistograms:
 def count_distances(embedded: EmbeddedSet, fpr: float = FPR) -> DistanceHistograms:
     """Counts all pairs, in tiles of 256 x 8192: positives by their exact distances, negatives in single precision.
 
-    Single precision rounds as `EmbeddingDistances.slack` says: a little, unless a few embeddings are thousands of times
-    longer than the others. The threshold is exact. Memory: a tile on each processor core, the positive pairs, and a
-    share `fpr` of the negative ones.
+    `EmbeddingDistances.slack` bounds the rounding of single precision: little, unless a few embeddings are thousands of
+    times longer than the others. The threshold is exact. Memory: a tile per processor core, the positive pairs, and a
+    share `fpr` of the negative pairs.
     """
     distances, lists = embedded.distances(), embedded.task.lists
     queries, gallery = distances.shape
     count = queries * gallery - len(lists.columns) - len(lists.left_out)
     if fpr * count > _MOST_KEPT:
         raise UserError(
-            f"--fpr {fpr:g} of {count:,} negative pairs: too many to be held; at most {_MOST_KEPT / count:.2g}"
+            f"--fpr {fpr:g}: too much memory for {count:,} negative pairs; set it to at most {_MOST_KEPT / count:.2g}"
         )
     point = OperatingPoint(fpr, count, distances)
     ordered = distances.pairs(np.repeat(np.arange(queries), np.diff(lists.offsets)), lists.columns)  # exact
     matches = np.asarray(distances.in_units(ordered))
     sample = _sample(distances, lists)
     low, high = _range([matches, sample])
-    middle = float(sample.mean()) if len(sample) else 0.0  # sums about it do not cancel
+    middle = float(sample.mean()) if len(sample) else 0.0  # sums about it lose no digits
 
     def look_at(start: int) -> tuple[np.ndarray, float, float, float, float]:
-        """Of 256 queries: counts (BINS + 2,), sum and squares about the middle, the least and the largest."""
+        """For 256 queries: counts (BINS + 2,), sum and squares about the middle, smallest and largest distance."""
         rows = np.arange(start, min(start + _ROWS, queries))
         counts, total, squares, least, largest = np.zeros(BINS + 2, np.int64), 0.0, 0.0, np.inf, -np.inf
         for first in range(0, gallery, _COLUMNS):
@@ -146,7 +146,7 @@ def count_distances(embedded: EmbeddedSet, fpr: float = FPR) -> DistanceHistogra
 def _negatives(
     distances: EmbeddingDistances, lists: MatchLists, rows: np.ndarray, columns: slice
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of some queries to a part of the gallery, infinite where a pair is not negative, and where it is."""
+    """Distances of queries to a part of the gallery, infinite where a pair is not negative; and a mask of negatives."""
     tile, part = distances.tile(rows, columns), lists.select(rows)
     start, stop, step = columns.indices(distances.shape[1])
     negative = np.ones(tile.shape, bool)
@@ -159,7 +159,7 @@ def _negatives(
 
 
 def _sample(distances: EmbeddingDistances, lists: MatchLists) -> np.ndarray:
-    """Distances of negative pairs spread evenly over queries and gallery; all of them where there are few."""
+    """Distances of negative pairs spread evenly over queries and gallery; all pairs if there are few."""
     queries, gallery = distances.shape
     rows = np.arange(0, queries, -(-queries // _SAMPLE_ROWS))
     tile, negative = _negatives(distances, lists, rows, slice(0, gallery, -(-gallery // _SAMPLE_COLUMNS)))
@@ -167,7 +167,7 @@ def _sample(distances: EmbeddingDistances, lists: MatchLists) -> np.ndarray:
 
 
 def _count(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """How many values each bin has, (BINS + 2,) int64: those below `low` first, those from `high` on last."""
+    """Counts of values in each bin, (BINS + 2,) int64: first those below `low`, last those from `high` up."""
     places = np.clip((values - low) * (BINS / (high - low)) + 1, 0, BINS + 1).astype(np.intp)
     return np.bincount(places, minlength=BINS + 2)
 
@@ -182,7 +182,7 @@ def _spread(counts: np.ndarray, middle: float, total: float, squares: float) -> 
 
 
 def _range(kinds: list[np.ndarray]) -> tuple[float, float]:
-    """What to show of distances: all of it, but for few that are far away; from 0, unless all are far from it."""
+    """The range of the histograms: all distances except a few far ones; from 0, unless all are far from 0."""
     lows, highs = [], []
     for values in kinds:
         if not len(values):
@@ -192,7 +192,7 @@ def _range(kinds: list[np.ndarray]) -> tuple[float, float]:
         lows.append(max(values.min(), low - room))
         highs.append(min(values.max(), high + room))
     low, high = float(min(lows)), float(max(highs))
-    if high - low <= 1e-9 * high:  # one point: all of the same distance
+    if high - low <= 1e-9 * high:  # all distances are equal
         return (0.0, 2 * high) if high > 0 else (0.0, 1.0)
     margin = 0.01 * (high - low)
     return (0.0 if low < 0.5 * high else low - margin), high + margin

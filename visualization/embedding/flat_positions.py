@@ -1,4 +1,4 @@
-"""Embeddings in two dimensions: t-SNE, UMAP or principal components, of whole identities drawn from a set."""
+"""Embeddings in two dimensions by t-SNE, UMAP or principal components, for whole identities drawn from a set."""
 
 import contextlib
 import importlib.util
@@ -19,12 +19,12 @@ from runtime.errors import UserError
 from visualization.sources.embedded_set import EmbeddedSet, Points, check_can_open
 
 _FEWEST = 3
-_FEW = 1000  # images that one thread places sooner than several
-_OF_UMAP = {"cityblock": "manhattan"}  # what scipy and scikit-learn call otherwise
+_FEW = 1000  # with fewer images one thread is faster than several
+_OF_UMAP = {"cityblock": "manhattan"}  # UMAP's name for a SciPy metric
 
 
 class Flat(NamedTuple):
-    """Positions (N, 2), and what to know of them: settings, or the components' shares of the variance."""
+    """Positions (N, 2), and a note: settings, or the components' shares of the variance."""
 
     positions: np.ndarray
     note: str
@@ -32,10 +32,10 @@ class Flat(NamedTuple):
 
 
 def draw_images(embedded: EmbeddedSet, count: int, seed: int) -> Points:
-    """Draws whole identities at random until there are `count` images; the last ones that would be too many stay out.
+    """Draws whole identities at random, at most `count` images in all.
 
-    Identities are those of queries that have a match: distractors and junk are not drawn. Queries and gallery are
-    one set here. An identity that has more than `count` images by itself is cut, if it is the first.
+    Only identities of queries with a match are drawn: no distractors, no junk. Queries and gallery are one set here.
+    If the first identity alone has more than `count` images, some of them are drawn.
 
     Raises:
         UserError: when there are fewer than three images.
@@ -68,18 +68,18 @@ def draw_images(embedded: EmbeddedSet, count: int, seed: int) -> Points:
 
 
 def flatten(emb: np.ndarray, metric: str, method: str, seed: int = 0, perplexity: float = 30.0) -> Flat:
-    """N embeddings in two dimensions.
+    """Positions of N embeddings in two dimensions.
 
-    Distances are those of the metric: cosine is euclidean at length 1; t-SNE and UMAP, which go by neighbours, take
-    sqeuclidean as euclidean, and so a sum over dimensions that SciPy does not know. Principal components are about the
-    mean, and of the embeddings at length 1 for cosine.
+    Distances are those of the metric. Cosine is euclidean at length 1. t-SNE and UMAP use neighbours only, so they take
+    sqeuclidean, and any sum over dimensions that SciPy lacks, as euclidean. Principal components are about the mean;
+    for cosine, of the embeddings at length 1.
 
     Args:
         emb: (N, D), N >= 3.
         metric: a module of `model.distances`.
         method: tsne, umap or pca.
         seed: of t-SNE and UMAP.
-        perplexity: of t-SNE, and the number of neighbours for UMAP; made smaller where N is small.
+        perplexity: of t-SNE, and the number of neighbours for UMAP; reduced where N is small.
     """
     points = emb.astype(np.float64)
     points = unit_rows(points) if has_unit_length(metric) else points / (np.abs(points).max() or 1.0)
@@ -87,18 +87,18 @@ def flatten(emb: np.ndarray, metric: str, method: str, seed: int = 0, perplexity
     model = PCA(2, svd_solver="full")
     with np.errstate(invalid="ignore"):  # shares of no variance
         components = model.fit_transform(points)
-    if components.std(axis=0).max() <= 1e-7:  # of a largest coordinate of 1: what float32 cannot tell from one point
+    if components.std(axis=0).max() <= 1e-7:  # largest coordinate 1: float32 cannot tell this from one point
         return Flat(np.zeros((len(points), 2)), "all embeddings are equal: collapsed", True)
     if method == "pca":
         shares = model.explained_variance_ratio_
-        return Flat(components, f"the two components have {shares[0]:.1%} and {shares[1]:.1%} of the variance")
+        return Flat(components, f"PCA: the two components have {shares[0]:.1%} and {shares[1]:.1%} of the variance")
     start = (1e-4 / components[:, 0].std()) * components
     distance = getattr(find_distance(metric), "CDIST", "euclidean")
     distance = _OF_UMAP.get(distance, distance) if method == "umap" else distance
     if method == "tsne":
         perplexity = min(perplexity, max(1.0, (len(points) - 1) / 3))
         model = TSNE(perplexity=perplexity, init=start.astype(np.float32), metric=distance, random_state=seed)
-        # Threads that share out a thousand steps of a millisecond wait for each other more than they work.
+        # Steps of a millisecond are too short to share among threads.
         with threadpool_limits(1) if len(points) < _FEW else contextlib.nullcontext():
             positions = model.fit_transform(points.astype(np.float32))
         return Flat(positions, f"t-SNE, perplexity {perplexity:.3g}, seed {seed}")
@@ -108,14 +108,14 @@ def flatten(emb: np.ndarray, metric: str, method: str, seed: int = 0, perplexity
 
     neighbours = int(min(max(2, perplexity), len(points) - 1))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of threads that a seed forbids
+        warnings.simplefilter("ignore")  # that a seed forbids threads
         model = umap.UMAP(n_neighbors=neighbours, metric=distance, init=1e5 * start, random_state=seed, n_jobs=1)
         positions = model.fit_transform(points.astype(np.float32))
     return Flat(positions, f"UMAP, {neighbours} neighbours, seed {seed}")
 
 
 def neighbour_share(points: np.ndarray, identities: np.ndarray, metric: str = "euclidean") -> float:
-    """The share of points whose nearest other one is of their identity: (N, D), (N,)."""
+    """The share of points (N, D) whose nearest other point has their identity (N,)."""
     others = nearest(points, points, 1, metric, exclude=np.arange(len(points))).indices[:, 0]
     return float((identities[others] == identities).mean())
 

@@ -1,4 +1,4 @@
-"""The picture of `visualize.py embedding`: images as points of a plane, near each other as their embeddings are."""
+"""The picture of `visualize.py embedding`: images as points, near each other where their embeddings are."""
 
 from collections.abc import Sequence
 
@@ -17,16 +17,13 @@ from visualization.sources.embedded_set import Points, check_can_open
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 
 _GREY = "#b5b5b5"
-_DOTS = 130  # an inch
+_DOTS = 130  # per inch
 _INCHES = 8.0  # of the square of points
 _PICTURE = 0.34  # inches of a thumbnail
 
 
 def choose_highlighted(identities: np.ndarray, count: int, seed: int = 0) -> list[str]:
-    """The identities to be told apart: all, if there are no more than `count`, else those with the most images.
-
-    Of equally many images, the seed decides.
-    """
+    """The identities that get colours: those with the most images, at most `count`; the seed decides between equals."""
     names, counts = np.unique(identities, return_counts=True)
     order = np.lexsort((np.random.default_rng(seed).permutation(len(names)), -counts))
     return np.sort(names[order[:count]]).tolist()
@@ -46,28 +43,32 @@ def draw_embedding(
     Args:
         drawn: N images.
         positions: (N, 2).
-        names: the identities in colours; the others are grey.
-        title: lines for the head.
-        thumbnails: draw the images where there is room.
+        names: identities in colours; the others are grey.
+        title: lines of the head.
+        thumbnails: draw images where there is room.
 
     Returns:
-        The picture (H, W, 3) uint8, and where the images are in it.
+        The picture (H, W, 3) uint8, and the boxes of the images in it.
 
     Raises:
         UserError: when an image cannot be opened.
     """
-    figure = make_figure(_INCHES + 3.5, _INCHES + 0.25 * len(title) + 0.2)
+    columns = 3 if max(map(len, names), default=0) < 20 else 2
+    lines = -(-(len(names) + 1) // columns)
+    figure = make_figure(_INCHES, _INCHES + 0.25 * len(title) + 0.2 * lines + 0.5)
     figure.suptitle("\n".join(plain(line) for line in title), fontsize=11, color=INK, x=0.01, ha="left")
     axes = figure.subplots()
     low, high = positions.min(axis=0), positions.max(axis=0)
     side = max(float((high - low).max()), 1e-12) * 1.06
     corner = (low + high - side) / 2
-    # In t-SNE and UMAP only who is near whom means anything: no ticks.
+    # No ticks: in t-SNE and UMAP only neighbourhoods have a meaning.
     axes.set(xlim=(corner[0], corner[0] + side), ylim=(corner[1], corner[1] + side), xticks=[], yticks=[])
-    axes.set_aspect("equal", anchor="W")  # the legend has the right
+    axes.set_aspect("equal")
     looks = {name: look_of(number) for number, name in enumerate(names)}
     _points(axes, drawn.identities, positions, looks)
     cell = side * _PICTURE / _INCHES
+    legend = {"title": "identity (number of images)", "title_fontsize": 10, "fontsize": 9, "alignment": "left"}
+    figure.legend(loc="outside lower left", ncols=columns, frameon=False, markerscale=1.4, **legend)
     pictured, middles = _pictured(positions, corner, cell) if thumbnails else ([], positions[:0])
     for point, middle in zip(pictured, middles, strict=True):
         _thumbnail(axes, drawn, point, middle, cell, looks)
@@ -91,17 +92,12 @@ def _points(axes: Axes, identities: np.ndarray, positions: np.ndarray, looks: di
         axes.scatter(positions[others, 0], positions[others, 1], s=0.6 * size, c=_GREY, linewidths=0, label=label)
     for name, (colour, marker) in looks.items():
         x, y = positions[identities == name].T
-        label = f"{shorten(plain(printable(name)), 30, head=9)} ({len(x)})"
-        axes.scatter(x, y, s=size, c=colour, marker=marker, edgecolors=INK, linewidths=0.4, label=label)
-    words = {"title": "identity (images)", "title_fontsize": 9, "fontsize": 8}
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, markerscale=1.3, **words)
+        label = f"{shorten(plain(printable(name)), 32, head=9)} ({len(x)})"
+        axes.scatter(x, y, s=max(size, 14), c=colour, marker=marker, edgecolors=INK, linewidths=0.4, label=label)
 
 
 def _pictured(positions: np.ndarray, corner: np.ndarray, cell: float) -> tuple[list[int], np.ndarray]:
-    """Of the points in each square of a grid the one nearest to its middle, and these middles.
-
-    One picture to a square: so they do not overlap, and the plane is evenly filled.
-    """
+    """In each square of a grid, the point nearest to its middle; and the middles. Pictures there do not overlap."""
     places = np.floor((positions - corner) / cell)
     middles = corner + (places + 0.5) * cell
     order = np.argsort(np.square(positions - middles).sum(axis=1), kind="stable")
@@ -112,17 +108,17 @@ def _pictured(positions: np.ndarray, corner: np.ndarray, cell: float) -> tuple[l
 def _thumbnail(
     axes: Axes, drawn: Points, point: int, middle: np.ndarray, cell: float, looks: dict[str, tuple[str, str]]
 ) -> None:
-    """Draws a picture into its square; a highlighted identity has a frame of its colour, and its mark."""
+    """Draws an image into its square, for a highlighted identity with a frame in its colour and its marker."""
     file = check_can_open(drawn)[point]
     picture = open_small(file, 96)
     if picture is None:
-        raise UserError(f"{file}: cannot be read as an image; leave out --thumbnails, or mend it")
+        raise UserError(f"{file}: cannot be read as an image; repair it, or drop --thumbnails")
     width, height = (0.94 * cell * edge / max(picture.size) for edge in picture.size)
     x, y = middle[0] - width / 2, middle[1] - height / 2
     axes.imshow(picture, extent=(x, x + width, y, y + height), interpolation="antialiased", zorder=3)
     if drawn.identities[point] in looks:
         colour, marker = looks[drawn.identities[point]]
         axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2, zorder=4))
-        # The point itself is hidden: its mark, in a corner.
+        # The image hides the point: its marker goes to a corner.
         x, y = x + 0.12 * width, y + 0.88 * height
         axes.scatter(x, y, s=36, c=colour, marker=marker, edgecolors="white", linewidths=0.8, zorder=5)

@@ -1,7 +1,11 @@
-"""Parameters and final metrics of all runs below a folder, for the HPARAMS tab of TensorBoard.
+"""Parameters and final metrics of all runs below a folder, for TensorBoard's HPARAMS tab.
 
-Each run's best checkpoint counts; a run that has no metrics yet is skipped. `tensorboard --logdir DIR` shows them.
-Writing again replaces what was written before.
+The best checkpoint of each run counts; runs without metrics are skipped. Repeat the command after new runs, then see
+them with `tensorboard --logdir DIR`.
+
+>>> from visualize import parse
+>>> parse(["hparams", "--parent_dir", "experiments"]).parent_dir.name
+'experiments'
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""A page of cards in a file: HTML, or one picture, a grid of images with words below.
+"""Writes a page of cards to a file: HTML, or one picture, a grid of images with texts below.
 
-The picture is drawn by Pillow; docs/design.md says why.
+Pillow draws the picture; docs/design.md says why.
 """
 
 import functools
@@ -14,24 +14,25 @@ from runtime.files import replace_file
 from visualization.kit.cards import LEGEND, Card, Page, Verdict, box_of
 from visualization.kit.colours import RIGHT, WRONG
 from visualization.kit.html_page import render_page
-from visualization.kit.printable import printable, shorten
+from visualization.kit.printable import parts_of, printable, shorten
 from visualization.kit.thumbnails import as_jpeg
 
-SIDE = 120  # of the square as large as an image is shown in a picture, in pixels
-_PAGE_SIDE = 132  # the same of HTML, in CSS pixels
-_LETTERS = 36  # of a line of HTML that is not shortened
+SIDE = 120  # pixels: an image in a picture has the area of a square of this side
+_PAGE_SIDE = 132  # the same in HTML, in CSS pixels
+_LETTERS = 60  # longest line of HTML that is not shortened
+_LINES = 3  # most lines of a name in a picture
 _PAPER, _INK, _FAINT, _EMPTY = "#ffffff", "#1c1c1c", "#555555", "#e4e4e4"
 _MARGIN, _GAP, _FRAME, _APART, _LINE = 16, 10, 5, 18, 17
-_LEAST_WIDTH, _QUERY_WIDTH, _PAGE_WIDTH = 140, 196, 640  # of texts
-_MOST_PIXELS = 2**28  # of a picture that viewers open
+_LEAST_WIDTH, _QUERY_WIDTH, _PAGE_WIDTH = 140, 196, 640  # pixels of texts
+_MOST_PIXELS = 2**28  # viewers may not open a larger picture
 _MARKS = {Verdict.RIGHT: ("✓", RIGHT), Verdict.WRONG: ("✗", WRONG)}
 
 
 def write_cards(page: Page, out: Path) -> None:
-    """Writes it under a temporary name, then renames it.
+    """Writes the page under a temporary name, then renames it.
 
     Raises:
-        UserError: when it cannot be written, or would be too large a picture.
+        UserError: when it cannot be written, or the picture would be too large.
     """
     if out.suffix.lower() == ".png":
         picture = draw_cards(page)
@@ -49,6 +50,7 @@ def render_cards(page: Page) -> str:
     return render_page(
         "kit/cards.html.jinja",
         title=page.title,
+        intro=page.intro,
         facts=page.facts,
         page=page,
         width=width,
@@ -64,10 +66,10 @@ def draw_cards(page: Page, side: int = SIDE) -> Image.Image:
 
     Args:
         page: what to draw.
-        side: of the square as large as an image is shown, in pixels.
+        side: pixels; an image has the area of a square of this side.
 
     Raises:
-        UserError: when it would become too large to be opened.
+        UserError: when the picture would be too large to open.
     """
     box = box_of(page, side)
     rows = [row for section in page.sections for row in section.rows]
@@ -75,15 +77,15 @@ def draw_cards(page: Page, side: int = SIDE) -> Image.Image:
     title, plain, bold = font_of(20, bold=True), font_of(13), font_of(13, bold=True)
     head = [(line, title, _INK) for line in wrap(page.title, title, inner)]
     facts = "   ".join(f"{name}: {value};" for name, value in page.facts.items()).rstrip(";")
-    for text in (facts, *page.notes):
+    for text in (page.intro, facts, *page.notes):
         head += [(line, plain, _FAINT) for line in wrap(text, plain, inner)]
     headings = sum(bool(section.heading) for section in page.sections)
     lines = sum(round(font.size) + 6 for _, font, _ in head) + 2 * _LINE * (page.legend + headings)
     size = inner + 2 * _MARGIN, 2 * _MARGIN + lines + sum(_height(row, box) for row in rows)
     if size[0] * size[1] > _MOST_PIXELS:
         raise UserError(
-            f"a picture of {size[0]:,} x {size[1]:,} pixels could not be opened: show fewer images, or make it "
-            "a page (.html)"
+            f"a picture of {size[0]:,} x {size[1]:,} pixels is too large to open: show fewer images, or write a page "
+            "(.html)"
         )
 
     picture = Image.new("RGB", size, _PAPER)
@@ -114,7 +116,17 @@ def _width(card: Card, box: tuple[int, int]) -> int:
 
 
 def _height(row: list[Card], box: tuple[int, int]) -> int:
-    return box[1] + 2 * _FRAME + 4 + max(len(card.lines) for card in row) * _LINE + _GAP
+    return box[1] + 2 * _FRAME + 4 + max(len(_lines_of(card, _width(card, box) - _GAP)) for card in row) * _LINE + _GAP
+
+
+def _lines_of(card: Card, width: int) -> list[tuple[str, ImageFont.FreeTypeFont, str, int]]:
+    """Lines of text below the image: text, font, colour, distance from the left. Long names take several lines."""
+    lines = []
+    for number, text in enumerate(card.lines):
+        font, colour = font_of(13, bold=number == 0), _FAINT if number > 1 else _INK
+        left = 21 if number == 0 and card.verdict in _MARKS else 0
+        lines += [(line, font, colour, left) for line in wrap(text, font, width - left, _LINES) or [""]]
+    return lines
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, y: int) -> None:
@@ -127,7 +139,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, y: int) -> None:
 
 
 def _draw_card(card: Card, box: tuple[int, int], size: tuple[int, int]) -> Image.Image:
-    """The card alone: its image centred in a box, in a frame, above its lines."""
+    """The card alone: its image centred in a frame, above its texts."""
     cell = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(cell)
     _draw_frame(draw, card.verdict, (0, 0, box[0] + 2 * _FRAME - 1, box[1] + 2 * _FRAME - 1))
@@ -140,18 +152,16 @@ def _draw_card(card: Card, box: tuple[int, int], size: tuple[int, int]) -> Image
         middle = _FRAME + box[0] / 2, _FRAME + box[1] / 2
         draw.text(middle, "cannot\nbe\nopened", fill=_INK, font=font_of(13), anchor="mm", align="center")
     y = box[1] + 2 * _FRAME + 4
-    for number, line in enumerate(card.lines):
-        x, font = 0, font_of(13, bold=number == 0)
-        if number == 0 and card.verdict in _MARKS:
-            _draw_mark(draw, card.verdict, x, y)
-            x = 21
-        draw.text((x, y), fit(line, font, size[0] - x), fill=_FAINT if number > 1 else _INK, font=font)
+    if card.lines and card.verdict in _MARKS:
+        _draw_mark(draw, card.verdict, 0, y)
+    for text, font, colour, left in _lines_of(card, size[0]):
+        draw.text((left, y), text, fill=colour, font=font)
         y += _LINE
     return cell
 
 
 def _draw_frame(draw: ImageDraw.ImageDraw, verdict: Verdict, box: tuple[int, int, int, int]) -> None:
-    """Solid for right, dashed for wrong, a thin double line for a query, a hair for the rest; nothing is inside yet."""
+    """Solid for right, dashed for wrong, a thin double line for a query, a hairline for the rest; drawn first."""
     x0, y0, x1, y1 = box
     if verdict in _MARKS:
         draw.rectangle(box, outline=_MARKS[verdict][1], width=_FRAME)
@@ -175,13 +185,13 @@ def _draw_mark(draw: ImageDraw.ImageDraw, verdict: Verdict, x: int, y: int) -> N
 
 @functools.cache
 def font_of(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along: Latin, Greek, Cyrillic and more."""
+    """DejaVu Sans, which comes with Matplotlib: Latin, Greek, Cyrillic and more."""
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"), size)
 
 
 def fit(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """The text on one line, its middle left out as far as it is wider than `width` pixels."""
+    """The text on one line of at most `width` pixels, its middle cut out where it is longer."""
     text = " ".join(printable(text).split())
     letters = len(text)
     while letters > 1 and font.getlength(shorten(text, letters)) > width:
@@ -189,13 +199,30 @@ def fit(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     return shorten(text, letters)
 
 
-def wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    """Lines no wider than `width` pixels, broken at spaces; a longer word is shortened."""
+def wrap(text: str, font: ImageFont.FreeTypeFont, width: float, most: int | None = None) -> list[str]:
+    """Lines no wider than `width` pixels, broken at spaces and at the separators of names.
+
+    Args:
+        text: words or a name.
+        font: their font.
+        width: pixels of a line.
+        most: number of lines; a longer text loses its middle.
+    """
+    text = " ".join(printable(text).split())
+    letters = len(text)
+    lines = _broken(text, font, width)
+    while most is not None and len(lines) > most:
+        letters -= 1
+        lines = _broken(shorten(text, letters, letters // 3), font, width)
+    return lines
+
+
+def _broken(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
     lines: list[str] = []
-    for word in printable(text).split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and font.getlength(longer) <= width:
+    for part in parts_of(text):
+        longer = lines[-1] + part if lines else part
+        if lines and font.getlength(longer.rstrip()) <= width:
             lines[-1] = longer
         else:
-            lines.append(fit(word, font, width))
-    return lines
+            lines.append(fit(part, font, width) + " " * part.endswith(" "))
+    return [line.rstrip() for line in lines if line.strip()]

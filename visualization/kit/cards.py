@@ -1,6 +1,6 @@
-"""What a page of images consists of: sections of rows of cards, each an image in a frame with a few lines of text.
+"""The content of a page of images: sections of rows of cards. A card is an image in a frame with lines of text.
 
-`render_cards` writes it as HTML, `draw_cards` draws it.
+`render_cards` makes it HTML, `draw_cards` a picture.
 """
 
 import math
@@ -12,7 +12,7 @@ from PIL import Image
 
 
 class Verdict(Enum):
-    """How a card is framed."""
+    """The frame of a card."""
 
     QUERY = "query"
     RIGHT = "right"
@@ -21,21 +21,21 @@ class Verdict(Enum):
 
 
 LEGEND = {
-    Verdict.RIGHT: "the query's identity: solid frame, tick",
-    Verdict.WRONG: "another identity: dashed frame, cross",
+    Verdict.RIGHT: "right: the query's identity (solid frame, tick)",
+    Verdict.WRONG: "wrong: another identity (dashed frame, cross)",
 }
 
 
 @dataclass(frozen=True)
 class Card:
-    """An image and what is said of it.
+    """An image with its texts.
 
     Attributes:
-        picture: RGB; None for one that cannot be opened.
-        lines: of text below it, the first in bold.
+        picture: RGB; None if it cannot be opened.
+        lines: texts below it, the first in bold.
         verdict: its frame.
-        full: all that is known of it, unabridged.
-        gap: set apart from the card before it: what is between them is left out.
+        full: all its names and numbers in full, shown under the pointer.
+        gap: a space before it, because the ranking skips images here.
     """
 
     picture: Image.Image | None
@@ -47,7 +47,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows of cards under a heading; the cards of rows that are a table (`columns`) stand in columns."""
+    """Rows of cards under a heading; with `columns`, the rows are those of a table."""
 
     heading: str
     rows: list[list[Card]]
@@ -56,14 +56,18 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """All of it.
+    """The whole page.
 
     Attributes:
-        title, facts, notes: what the head says: facts by name, notes as sentences.
-        legend: explain the frames.
+        title: the heading.
+        intro: what one sees, and what to look for.
+        facts: lines of the head by name: where the images come from.
+        notes: sentences of the head.
+        legend: whether the frames are explained.
     """
 
     title: str
+    intro: str
     facts: dict[str, str]
     notes: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
@@ -71,11 +75,11 @@ class Page:
 
 
 def box_of(page: Page, side: int) -> tuple[int, int]:
-    """Width and height in which the page's images are shown: of their usual shape, with the area of a square.
+    """Width and height of an image on the page: the median shape of its images, with the area of a square.
 
     Args:
-        page: its cards.
-        side: of the square, in pixels.
+        page: the cards.
+        side: side of the square, in pixels.
     """
     cards = [card for section in page.sections for row in section.rows for card in row]
     shapes = [card.picture.width / card.picture.height for card in cards if card.picture]

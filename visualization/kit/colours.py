@@ -4,6 +4,7 @@
 # vermilion, reddish purple, black.
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
 RIGHT, WRONG = PALETTE[2], PALETTE[5]  # a tick and a cross, a solid and a dashed line say the same
+BAR, DARK_BAR = PALETTE[1], "#2f7fb5"  # bars of a page, on white and on nearly black
 INK, FAINT = "#222222", "#767676"
 
 

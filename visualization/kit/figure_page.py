@@ -1,4 +1,4 @@
-"""Writes a drawn figure to a file: PNG, or a page around it, by the ending of its name."""
+"""Writes a drawn picture to a file: a PNG, or a page around it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from visualization.kit.plotting import png_of
 
 
 class Spot(NamedTuple):
-    """A box of a figure, in pixels from the top left, in which the pointer finds a text."""
+    """A box in a picture, in pixels from the top left, that shows a text under the pointer."""
 
     x: float
     y: float
@@ -26,6 +26,7 @@ def write_figure(
     pixels: np.ndarray,
     *,
     title: str,
+    intro: str,
     facts: dict[str, str],
     label: str,
     metrics: Sequence[Sequence[str]],
@@ -35,14 +36,15 @@ def write_figure(
     """Writes it under a temporary name, then renames it.
 
     Args:
-        out: the file; one that ends in .html gets the page, of plain text but for the figure.
+        out: the file. A name that ends in .html gets the page, all others the PNG.
         pixels: (H, W, 3) uint8.
         title: of the page.
-        facts: what its head says, by name.
-        label: what the figure shows, for those who do not see it.
-        metrics: rows of a table whose first column are headings.
+        intro: what one sees, and what to look for.
+        facts: lines of the page's head, by name.
+        label: what the picture shows, for people who do not see it.
+        metrics: rows of a table; the first cell of each is its heading.
         notes: sentences at the end.
-        spots: boxes that say something.
+        spots: boxes with texts.
 
     Raises:
         UserError: when it cannot be written.
@@ -56,6 +58,7 @@ def write_figure(
     page = render_page(
         "kit/figure.html.jinja",
         title=title,
+        intro=intro,
         facts=facts,
         png=png,
         width=width,

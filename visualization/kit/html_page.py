@@ -1,4 +1,4 @@
-"""Pages from templates: `*.html.jinja` beside the modules that fill them, each one HTML file that needs no network."""
+"""Pages from templates: `*.html.jinja` next to the modules that fill them. A page is one HTML file that needs no network."""
 
 import base64
 from pathlib import Path
@@ -7,24 +7,31 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from visualization.kit.colours import RIGHT, WRONG
-from visualization.kit.printable import printable, shorten
+from visualization.kit.colours import BAR, DARK_BAR, RIGHT, WRONG
+from visualization.kit.printable import parts_of, printable, shorten
 
 
-def render_page(template: str, **values: Any) -> str:
-    """The page as HTML.
+def render_page(template: str, *, title: str, intro: str, facts: dict[str, str], **values: Any) -> str:
+    """The page as HTML. All texts are plain: they are escaped and made printable.
 
     Args:
-        template: its path in `visualization/`. It extends `kit/page.html.jinja`, which wants `title` and `facts`, the
-            lines of the head by name.
-        **values: what the template shows. Plain text: it is escaped, and made printable.
+        template: its path in `visualization/`. It extends `kit/page.html.jinja`.
+        title: the heading.
+        intro: a sentence or two below it: what one sees, and what to look for.
+        facts: lines of the head by name: where the data come from.
+        **values: what the template shows.
     """
-    return _TEMPLATES.get_template(template).render(values)
+    return _TEMPLATES.get_template(template).render(values, title=title, intro=intro, facts=facts)
 
 
 def data_uri(data: bytes, kind: str) -> Markup:
-    """A file's content as an address, so that the page needs no file beside it."""
+    """A file's content as an address: the page needs no other file."""
     return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}")
+
+
+def breakable(name: Any) -> Markup:
+    """A name whose lines may end at its separators, and not in the middle of a word."""
+    return Markup("<wbr>").join(parts_of(printable(str(name))))
 
 
 def _printable(value: Any) -> Any:
@@ -39,5 +46,5 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"data_uri": data_uri, "shorten": shorten}
-_TEMPLATES.globals |= {"RIGHT": RIGHT, "WRONG": WRONG}
+_TEMPLATES.filters |= {"breakable": breakable, "data_uri": data_uri, "shorten": shorten}
+_TEMPLATES.globals |= {"BAR": BAR, "DARK_BAR": DARK_BAR, "RIGHT": RIGHT, "WRONG": WRONG}

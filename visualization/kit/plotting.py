@@ -1,4 +1,4 @@
-"""Figures drawn by matplotlib, without its global state: they may be drawn in any thread, with no display at hand."""
+"""Pictures by Matplotlib without its global state: any thread may draw them, and no display is needed."""
 
 import io
 import re
@@ -11,12 +11,12 @@ from PIL import Image
 
 
 def make_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, whose parts arrange themselves."""
+    """An empty figure of this width and height in inches; its parts arrange themselves."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def pixels_of(figure: Figure, dots: int = 100) -> np.ndarray:
-    """The drawn figure, at so many dots an inch: (H, W, 3) uint8."""
+    """The drawn figure at `dots` pixels per inch: (H, W, 3) uint8."""
     figure.set_dpi(dots)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -31,7 +31,7 @@ def png_of(pixels: np.ndarray) -> bytes:
 
 
 def plain(text: str) -> str:
-    """The text as matplotlib can write it: characters that its own font lacks become question marks, $ stays $."""
+    """The text as Matplotlib can write it: characters that its font lacks become question marks, $ stays $."""
     known = get_font(findfont("DejaVu Sans")).get_char_index
     text = "".join(c if known(ord(c)) else "?" for c in re.sub(r"\s", " ", text))
     return text.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Image files made small, whatever they are: huge, grey, with 16 bits, turned by EXIF, transparent."""
+"""Small copies of image files of any kind: huge, grey, 16 bits, rotated by EXIF, transparent."""
 
 import io
 from pathlib import Path
@@ -10,18 +10,18 @@ _QUALITY = 80
 
 
 def open_small(file: Path, side: int) -> Image.Image | None:
-    """An image upright in RGB, its longer side at most `side` pixels; None where it cannot be opened."""
+    """The image upright in RGB, its longer side at most `side` pixels; None if it cannot be opened."""
     try:
         with Image.open(file) as image:
-            image.draft("RGB", (side, side))  # JPEG: decoded at a fraction of its size, never below this
+            image.draft("RGB", (side, side))  # JPEG: decoded at a fraction of its size, never below `side`
             return shrunk(ImageOps.exif_transpose(image), side)
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
         return None
 
 
 def shrunk(image: Image.Image, side: int) -> Image.Image:
-    """RGB, its longer side at most `side` pixels; what is transparent becomes white."""
-    if image.mode.startswith("I"):  # 16 bits: Pillow would cut, not scale
+    """The image in RGB, its longer side at most `side` pixels; transparent parts become white."""
+    if image.mode.startswith("I"):  # 16 bits: Pillow would clip, not scale
         image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -33,7 +33,7 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
 
 
 def from_pixels(pixels: np.ndarray, side: int) -> Image.Image:
-    """(H, W, C) uint8, C = 1 or 3, as an image; where it fits into `side` several times, it is enlarged so often."""
+    """Pixels (H, W, C) uint8, C = 1 or 3, as an image, enlarged by the largest whole factor that fits into `side`."""
     height, width = pixels.shape[:2]
     factor = max(1, side // max(height, width))
     image = Image.fromarray(np.ascontiguousarray(np.broadcast_to(pixels, (height, width, 3))))

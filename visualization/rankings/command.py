@@ -4,14 +4,14 @@ import argparse
 
 from runtime.errors import UserError
 from visualization.kit.card_page import write_cards
-from visualization.kit.printable import printable
+from visualization.kit.printable import count_of, printable
 from visualization.rankings.query_cards import FilePictures, lay_out_rankings
 from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
 from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_source
 
-_MOST_IMAGES = 50_000  # on a page that browsers open
+_MOST_IMAGES = 50_000  # a browser opens a page of this many
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         most = _MOST_IMAGES // len(chosen) - 2
         fewer = _MOST_IMAGES // (args.top + 2)
         remedies = [f"set --top to {most:,} at most"] if most > 0 else []
-        remedies += [f"show {fewer:,} queries at most: --queries N --show random"] if fewer else []
+        remedies += [f"show {count_of(fewer, 'query')} at most: --queries N --show random"] if fewer else []
         what = f"{len(chosen):,} queries with {args.top:,} images each are more than a page can hold"
         raise UserError(f"{what}; {', or '.join(remedies)}" if remedies else what)
     rankings = find_rankings(embedded, [number for _, number in chosen], args.top)
@@ -43,22 +43,23 @@ def run(args: argparse.Namespace) -> int:
     for note in page.notes:
         print(note)
     write_cards(page, out)
-    print(f"wrote {printable(out)}: {len(chosen):,} queries, the first {args.top} of {len(embedded.task.gallery):,}")
+    top, shown = count_of(len(embedded.task.gallery), "gallery image"), count_of(len(chosen), "query")
+    print(f"wrote {printable(out)}: {shown}, each with the nearest {args.top:,} of {top}")
     return 0
 
 
 def _named(names: list[str], embedded: EmbeddedSet) -> list[int]:
-    """The numbers, among the task's queries, of the queries of these paths or file names."""
+    """The queries with these paths or file names, as numbers among the task's queries."""
     points, numbers = embedded.query, []
     for name in names:
         found = [i for i, path in enumerate(points.paths) if path == name]
         found = found or [i for i, path in enumerate(points.paths) if path.rpartition("/")[2] == name]
         if not found:
-            raise UserError(f"--query {name}: no query has this path; they look like {printable(points.paths[0])}")
+            raise UserError(f"--query {name}: no query has this path; paths look like {printable(points.paths[0])}")
         if len(found) > 1:
-            raise UserError(f"--query {name}: {len(found)} queries have this name; give a path from the list")
+            raise UserError(f"--query {name}: {len(found)} queries have this file name; give the path as in the list")
         place = embedded.task.queries.searchsorted(found[0])
         if place == len(embedded.task.queries) or embedded.task.queries[place] != found[0]:
-            raise UserError(f"--query {name}: the gallery has no match for it, so that it is not evaluated")
+            raise UserError(f"--query {name}: the gallery has no match for it; name a query with a match")
         numbers.append(int(place))
     return numbers

@@ -1,4 +1,4 @@
-"""Rankings as cards: a query, then the images that are ranked first."""
+"""Rankings as cards: a query, then the gallery images nearest to it."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -8,23 +8,31 @@ from PIL import Image
 
 from runtime.errors import UserError
 from visualization.kit.cards import Card, Page, Section, Verdict
-from visualization.kit.printable import printable
+from visualization.kit.printable import count_of, printable
 from visualization.kit.thumbnails import open_small
 from visualization.rankings.ranked import Ranked, Ranking
 from visualization.sources.embedded_set import EmbeddedSet, Points, check_can_open
 
 SIDE = 200  # pixels of the longer side: sharp in print and on dense screens
-_KEPT = 256  # images that many rankings show are opened once
+_KEPT = 256  # images kept open: many rankings show the same ones
 
-# From the side ("query" or "gallery") and the position there to the image; None where it cannot be opened.
+# The image at a position of a side ("query" or "gallery"); None if it cannot be opened.
 Pictures = Callable[[str, int], Image.Image | None]
 
 HEADINGS = {
-    "worst": "The worst queries by average precision",
-    "best": "The best queries by average precision",
-    "random": "Queries drawn at random",
+    "worst": "Worst queries: lowest average precision",
+    "best": "Best queries: highest average precision",
+    "random": "Random queries",
     "": "",
 }
+INTRO = (
+    "Each row is a query and the gallery images nearest to it, nearest first. Look for what the wrong images have in "
+    "common with the query: colour, background, pose."
+)
+_CAPTIONS = (
+    "Below a query: average precision (AP), identity, file, rank of the first match, number of matches. "
+    "Below the others: rank and distance to the query, identity, file."
+)
 
 
 def lay_out_rankings(
@@ -33,6 +41,7 @@ def lay_out_rankings(
     pictures: Pictures,
     *,
     title: str,
+    intro: str = INTRO,
     notes: Sequence[str] = (),
     extremes: bool = False,
 ) -> Page:
@@ -40,11 +49,11 @@ def lay_out_rankings(
 
     Args:
         embedded: the set.
-        rankings: each with its kind, a key of HEADINGS; those of one kind follow each other.
-        pictures: gives the images.
-        title, notes: of the page.
-        extremes: mark the farthest match and the nearest image of another identity, and show them if they are not among
-            the first.
+        rankings: each with its kind, a key of HEADINGS. Rankings of one kind follow each other.
+        pictures: returns the images.
+        title, intro, notes: texts of the page's head.
+        extremes: mark the farthest match and the nearest image of another identity, and show them even if they are not
+            among the first.
     """
     known = set(embedded.query.identities)
     sections: list[Section] = []
@@ -52,19 +61,19 @@ def lay_out_rankings(
         if not sections or sections[-1].heading != HEADINGS[kind]:
             sections.append(Section(HEADINGS[kind], []))
         sections[-1].rows.append(_row(embedded, ranking, pictures, known, extremes))
-    notes = [*notes, "Below each image: its rank and its distance to the query, its identity, its file."]
-    return Page(title, embedded.facts, [*notes, *note_left_out(embedded)], sections)
+    return Page(title, intro, embedded.facts, [*notes, _CAPTIONS, *note_unmatched(embedded)], sections)
 
 
-def note_left_out(embedded: EmbeddedSet) -> list[str]:
-    """What is said of queries that have no match, and therefore no ranking."""
+def note_unmatched(embedded: EmbeddedSet) -> list[str]:
+    """A sentence on queries that have no match, and therefore no ranking; none if there are none."""
     counts = embedded.task.counts
     absent, only = counts["queries_skipped_identity_absent"], counts["queries_skipped_only_same_camera"]
     reasons = [
-        *([f"of {absent:,} the gallery has no other image of the identity"] if absent else []),
-        *([f"of {only:,} only such as are left out of the ranking"] if only else []),
+        *([f"the gallery has no other image of the identity ({absent:,})"] if absent else []),
+        *([f"the excluder removes all matches ({only:,})"] if only else []),
     ]
-    return [f"{absent + only:,} queries have no match and are not shown: {', '.join(reasons)}."] if reasons else []
+    count, verbs = absent + only, ("query has", "is") if absent + only == 1 else ("queries have", "are")
+    return [f"{count:,} {verbs[0]} no match and {verbs[1]} not shown: {', '.join(reasons)}."] if reasons else []
 
 
 def _row(embedded: EmbeddedSet, ranking: Ranking, pictures: Pictures, known: set[str], extremes: bool) -> list[Card]:
@@ -84,7 +93,7 @@ def _row(embedded: EmbeddedSet, ranking: Ranking, pictures: Pictures, known: set
 
 def _query_card(embedded: EmbeddedSet, ranking: Ranking, pictures: Pictures) -> Card:
     name, path, identity = _names(embedded.query, ranking.query)
-    matches = f"{ranking.matches:,} match{'es' if ranking.matches > 1 else ''}"
+    matches = count_of(ranking.matches, "match")
     lines = (f"query · AP {ranking.ap:.3f}", identity, name, f"first match: rank {ranking.first.rank:,}", matches)
     full = f"query {path}, identity {identity}, average precision {ranking.ap:.4f}, {matches}"
     return Card(pictures("query", ranking.query), lines, Verdict.QUERY, full)
@@ -99,7 +108,7 @@ def _card(
     full = f"rank {entry.rank}, distance {entry.distance:.6g}: {path}, identity {identity}{camera}"
     full += "".join(f", {mark}" for mark in [role, *marks] if mark)
     lines = (
-        f"{entry.rank:,}. {_digits(entry.distance)}",
+        f"rank {entry.rank:,} · {_digits(entry.distance)}",
         f"{identity} ({role})" if role else identity,
         name,
         *marks,
@@ -108,20 +117,20 @@ def _card(
 
 
 def _names(points: Points, index: int) -> tuple[str, str, str]:
-    """The file's name, its path, and the identity."""
+    """Name of the file, its path, and its identity."""
     return PurePosixPath(points.paths[index]).name, points.paths[index], points.identities[index]
 
 
 def _digits(distance: float) -> str:
-    """A distance to four digits, of a length that fits."""
+    """The distance to four digits, short enough for a card."""
     return f"{distance:#.4g}".rstrip(".") if distance == 0 or 1e-3 <= distance < 1e5 else f"{distance:.1e}"
 
 
 class FilePictures:
-    """The images of a set, opened from their files as they are needed; counts those that cannot be opened."""
+    """The images of a set, opened when they are needed; counts those that cannot be opened."""
 
     def __init__(self, embedded: EmbeddedSet, side: int = SIDE) -> None:
-        """Raises a UserError when it is not known where the images are."""
+        """Raises a UserError when the place of the images is unknown."""
         self._files = {"query": check_can_open(embedded.query), "gallery": check_can_open(embedded.gallery)}
         self._open = lru_cache(_KEPT)(lambda file: open_small(file, side))
         self._opens: dict[Path, bool] = {}
@@ -133,16 +142,14 @@ class FilePictures:
         return picture
 
     def check(self) -> str | None:
-        """A sentence on the images that could not be opened, if there are any.
+        """A clause about the images that could not be opened; None if all could.
 
         Raises:
-            UserError: when none could be opened: the images are somewhere else.
+            UserError: when none could be opened: the images are elsewhere.
         """
         missing = [file for file, opens in self._opens.items() if not opens]
         if missing and len(missing) == len(self._opens):
-            raise UserError(
-                f"{printable(missing[0])}: cannot be opened, and no other image either; give the right --image_root"
-            )
+            raise UserError(f"{printable(missing[0])}: cannot be opened, and no other image either; set --image_root")
         return (
             f"images that cannot be opened: {len(missing):,}, the first is {printable(missing[0])}" if missing else None
         )

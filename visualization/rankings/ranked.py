@@ -1,7 +1,7 @@
-"""The rankings of some queries over a whole gallery, in the order that the evaluation counts by, and whose to look at.
+"""Rankings of queries over the whole gallery, in the order of the evaluation, and the choice of queries to show.
 
-All queries are ranked as evaluate.py ranks them: in blocks, without a matrix of all distances. Only of the queries that
-are shown is it found out which images are at the top.
+All queries are ranked as by evaluate.py: in blocks, without a matrix of all distances. The images at the top are
+looked up for the shown queries only.
 """
 
 from collections.abc import Sequence
@@ -16,25 +16,28 @@ from model.metrics.ranking.per_query import compute_per_query
 from model.metrics.ranking.retrieval import Task
 from visualization.sources.embedded_set import EmbeddedSet
 
-_BLOCK = 64  # queries whose whole rows of distances are held at a time
+_BLOCK = 64  # whole rows of distances in memory
 
 
 @dataclass(frozen=True)
 class QueryMetrics:
-    """How well each of a task's n queries is answered.
+    """Metrics of each of a task's n queries.
 
     Attributes:
-        aps: (n,) average precision (`map`'s).
-        margins: (n,) distance to the nearest image of another identity less that to the nearest of their own.
+        aps: (n,) average precision, whose mean is `map`.
+        margins: (n,) distance to the nearest image of another identity minus distance to the nearest match: below 0
+            where the nearest image is wrong.
+        first_ranks: (n,) rank of the first match, from 1.
     """
 
     aps: np.ndarray
     margins: np.ndarray
+    first_ranks: np.ndarray
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A gallery image in a ranking: its position in the gallery, its rank from 1, its distance, whether it matches."""
+    """A gallery image in a ranking: position in the gallery, rank from 1, distance, whether it matches."""
 
     index: int
     rank: int
@@ -53,7 +56,7 @@ class Ranking:
         top: the nearest images, from rank 1.
         first: its first match.
         last: its last match, the farthest.
-        nearest_wrong: the nearest image of another identity; None where there is none.
+        nearest_wrong: the nearest image of another identity; None if there is none.
     """
 
     query: int
@@ -76,18 +79,19 @@ def rank_queries(embedded: EmbeddedSet) -> QueryMetrics:
     ranks = rank_matches(distances, embedded.task.lists, see=see)
     nearest_right = ranks.distances[ranks.offsets[:-1]]
     both = np.array([[distances.in_units(d) for d in pair] for pair in zip(nearest_wrong, nearest_right, strict=True)])
-    return QueryMetrics(compute_per_query(ranks)["map"], both[:, 0] - both[:, 1])
+    first = ranks.ranks[ranks.offsets[:-1]]
+    return QueryMetrics(compute_per_query(ranks)["map"], both[:, 0] - both[:, 1], first)
 
 
 def choose_queries(metrics: QueryMetrics, count: int, show: str, seed: int) -> list[tuple[str, int]]:
-    """Which queries to look at: (kind, number among the task's queries).
+    """Queries to show: (kind, number among the task's queries).
 
-    `mixed` is a third at random, the rest half the best and half the worst; random ones depend on the seed alone, not
-    on the metrics. Best and worst are by average precision, equals by the margin. `all` is all, in their order.
+    `mixed` is a third each of the worst, the best and random ones. Random ones depend on the seed alone, not on the
+    metrics. Best and worst go by average precision, then by the margin. `all` keeps the order of the list.
 
     Args:
         metrics: of the queries to choose from.
-        count: how many, if there are so many.
+        count: how many, at most.
         show: mixed, best, worst, random or all.
         seed: of the random choice.
     """
@@ -105,9 +109,9 @@ def choose_queries(metrics: QueryMetrics, count: int, show: str, seed: int) -> l
 
 
 def find_rankings(embedded: EmbeddedSet, rows: Sequence[int] | np.ndarray, top: int) -> list[Ranking]:
-    """The rankings of some of the task's queries, by their numbers, in that order.
+    """The rankings of the task's queries with these numbers, in their order.
 
-    Ranks are those of the evaluation: a non-match at the distance of a match stands before it.
+    Ranks are those of the evaluation: a non-match at the distance of a match comes first.
     """
     rows, inverse = np.unique(np.asarray(rows, np.int64), return_inverse=True)
     found: list[Ranking] = []
@@ -131,7 +135,7 @@ def _rankings(embedded: EmbeddedSet, top: int) -> list[Ranking]:
         rough[number, columns] = rough[number, lists.left_out[out]] = np.inf
         right = _ranked(task, distances, number, columns, ranks.ranks[part], True)
         near = _nearest(distances, rough[number], number, top)
-        # Before the last of these stand others of them and matches: they have the ranks that no match has.
+        # Non-matches take the ranks that no match has.
         free = np.setdiff1d(np.arange(1, len(columns) + top + 1), ranks.ranks[part])[:top]
         wrong = _ranked(task, distances, number, near, free, False)
         first = sorted((entry for entry in (*right, *wrong) if entry.rank <= top), key=attrgetter("rank"))
@@ -143,7 +147,7 @@ def _rankings(embedded: EmbeddedSet, top: int) -> list[Ranking]:
 def _ranked(
     task: Task, distances: EmbeddingDistances, row: int, columns: np.ndarray, ranks: np.ndarray, right: bool
 ) -> list[Ranked]:
-    """Columns of a row with ascending ranks, as many as there are of both: the nearest first, equals by column."""
+    """Columns of a row paired with ascending ranks: the nearest first, equals by column."""
     exact = distances.pairs(np.full(len(columns), row), columns)
     order = np.lexsort((columns, exact))
     return [
@@ -153,18 +157,18 @@ def _ranked(
 
 
 def _nearest(distances: EmbeddingDistances, rough: np.ndarray, row: int, count: int) -> np.ndarray:
-    """The nearest columns of a row, and what single precision cannot tell from them.
+    """The nearest columns of a row, and those that single precision cannot tell from them.
 
     Args:
         distances: of all.
-        rough: (G,) the row's distances in single precision, infinite for what is not wanted.
+        rough: (G,) the row's distances in single precision, infinite for unwanted columns.
         row: its number.
-        count: how many, at least 1, if there are so many.
+        count: how many, at most; at least 1.
     """
     count = min(count, int(np.isfinite(rough).sum()))
     if not count:
         return np.empty(0, np.int64)
     near = np.argpartition(rough, count - 1)[:count]
-    farthest = distances.pairs(np.full(count, row), near).max()  # none of the nearest can be farther than this
+    farthest = distances.pairs(np.full(count, row), near).max()  # the nearest cannot be farther
     limit = farthest + distances.slack(np.array([row]), np.array([farthest]))[0]
     return np.flatnonzero(rough <= np.nextafter(rough.dtype.type(limit), rough.dtype.type(np.inf)))

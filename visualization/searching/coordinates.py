@@ -14,7 +14,7 @@ TOP, BOTTOM = 0.0, 1.0  # of an axis
 
 
 class Tick(NamedTuple):
-    """A labelled place of an axis."""
+    """A label on an axis, and its place."""
 
     place: float
     label: str
@@ -26,7 +26,7 @@ class Axis(NamedTuple):
     Attributes:
         name: its title.
         ticks: labels.
-        places: of each row's value; None where a row has none.
+        places: place of each row's value; None if it has none.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Axis(NamedTuple):
 
 
 def make_axes(space: Sequence[Dimension], rows: Sequence[dict[str, Any]], metric: str) -> list[Axis]:
-    """The axes of the parameters that differ, then that of the metric. Numbers of one range or list share a scale.
+    """The axes of the parameters that differ, then that of the metric.
 
     Args:
-        space: of the search.
-        rows: of its table.
-        metric: the column that decides.
+        space: the searched parameters.
+        rows: rows of the search's table.
+        metric: the column that ranks them.
     """
     axes = []
     for each in space:
@@ -58,10 +58,10 @@ def make_axes(space: Sequence[Dimension], rows: Sequence[dict[str, Any]], metric
 
 
 def colour_rows(rows: Sequence[dict[str, Any]], metric: str) -> list[str | None]:
-    """A colour of Matplotlib's viridis for each row, dark where the metric is low; None for rows without it."""
+    """A colour of Matplotlib's viridis for each row, dark where the metric is low; None for rows without the metric."""
     known = [row[metric] for row in rows if row[metric] != ""]
     low, high = (min(known), max(known)) if known else (0.0, 0.0)
-    # Its upper end is a yellow that can hardly be seen on white.
+    # The upper end is a yellow that is hardly visible on white.
     shares = [None if row[metric] == "" else 0.9 * _share(row[metric], low, high) for row in rows]
     return [None if share is None else to_hex(colormaps["viridis"](share)) for share in shares]
 
@@ -71,7 +71,7 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _choices_axis(choices: Choices, rows: Sequence[dict[str, Any]]) -> Axis:
-    """Evenly spaced choices, the first at the bottom; numbers in ascending order, before all else."""
+    """An axis of evenly spaced choices, from the bottom: numbers in ascending order, then the others."""
     values = sorted(choices.values, key=lambda value: (not _is_number(value), value if _is_number(value) else 0))
     labels = [value if isinstance(value, str) else json.dumps(value) for value in values]
     places = {label: BOTTOM - place / (len(labels) - 1) for place, label in enumerate(labels)}
@@ -80,7 +80,7 @@ def _choices_axis(choices: Choices, rows: Sequence[dict[str, Any]]) -> Axis:
 
 
 def is_numeric(dimension: Dimension) -> bool:
-    """Whether all its values are numbers, by which a table can be sorted."""
+    """Whether all values are numbers, which a table can be sorted by."""
     return isinstance(dimension, Range) or all(_is_number(value) for value in dimension.values)
 
 
@@ -94,7 +94,7 @@ def _number_axis(name: str, values: Sequence[float | None], low: float, high: fl
         return BOTTOM - _share(*ends)
 
     ticks = dict.fromkeys([low, *_round_numbers(low, high, log=log), high])
-    # A round number that would be written over an end of the axis has no label.
+    # A round number near an end of the axis has no label: it would overlap.
     kept = [v for v in ticks if v in (low, high) or 0.06 < place(v) < 0.94]
     return Axis(name, [Tick(place(v), f"{v:.4g}") for v in kept], [None if v is None else place(v) for v in values])
 

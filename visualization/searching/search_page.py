@@ -1,4 +1,4 @@
-"""search.html: the trials of a search as lines through parallel axes, and as a table that can be sorted."""
+"""search.html: the trials of a search as lines through parallel axes, and as a sortable table."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from visualization.searching.coordinates import colour_rows, is_numeric, make_ax
 
 
 def write_page(plan: Plan, rows: list[dict[str, Any]], metric: str) -> None:
-    """Writes it into the folder of the search.
+    """Writes the page into the folder of the search.
 
     Args:
         plan: the search.
-        rows: of its table.
-        metric: the column that decides, `<set>/<metric>`.
+        rows: rows of its table, the best first.
+        metric: the column that ranks them, `<set>/<metric>`.
     """
     states: dict[str, int] = {}
     for row in rows:
@@ -37,6 +37,8 @@ def write_page(plan: Plan, rows: list[dict[str, Any]], metric: str) -> None:
     page = render_page(
         "searching/search.html.jinja",
         title=f"Search in {plan.parent}",
+        intro=f"Trials of a hyperparameter search, ranked by {metric}. Look which values the best lines share, and "
+        "whether the best are at the end of a range: then search farther there.",
         facts=facts,
         rows=rows,
         axes=make_axes(plan.space, rows, metric),

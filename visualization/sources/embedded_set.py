@@ -1,4 +1,4 @@
-"""A set of images with their embeddings, from wherever they come: what pictures of a ranking are drawn of."""
+"""A set of images with their embeddings, from a run or from files: the data of all pictures of rankings."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +19,10 @@ class Points:
 
     Attributes:
         emb: (N, D) float32.
-        paths: N paths as they are in the list.
-        files: N files that can be opened; None where it is not known where the paths start.
+        paths: N paths as in the list.
+        files: N paths that can be opened; None if the folder that `paths` start from is unknown.
         identities: (N,) str.
-        cameras: (N,) str; None where they are not known.
+        cameras: (N,) str; None if unknown.
     """
 
     emb: np.ndarray
@@ -41,10 +41,10 @@ class EmbeddedSet:
 
     Attributes:
         title: the data set and its evaluation set, or the file.
-        facts: where all of it comes from and how it is compared, by name: what the head of a page says.
+        facts: source and comparison, by name: the lines of a page's head.
         metric: a module of `model.distances`.
-        query, gallery: the images; the same object where each is compared with all others.
-        task: who matches, who is left out. Its `queries` and `gallery` are positions in `query` and `gallery`.
+        query, gallery: the images; the same object if each is compared with all others.
+        task: matches and excluded images. Its `queries` and `gallery` are positions in `query` and `gallery`.
     """
 
     title: str
@@ -55,18 +55,18 @@ class EmbeddedSet:
     task: Task
 
     def heading(self) -> str:
-        """What it is, at which step, and how it is compared: for the head of a picture."""
+        """Title, step and metric: the heading of a picture."""
         step = f", step {self.facts['step']}" if "step" in self.facts else ""
         return f"{shorten(self.title, 60, head=19)}{step}, {self.metric} distance"
 
     def distances(self) -> EmbeddingDistances:
-        """The distances of the task's queries (Q') to its gallery (G'), as they are evaluated."""
+        """The distances of the task's queries (Q') to its gallery (G'), as in the evaluation."""
         return EmbeddingDistances(
             self.query.emb[self.task.queries], self.task.of_gallery(self.gallery.emb), self.metric
         )
 
     def with_queries(self, rows: np.ndarray) -> "EmbeddedSet":
-        """The same with only some of the task's queries, by their numbers in ascending order."""
+        """The same set with some of the task's queries; their numbers ascend."""
         lists, queries = self.task.lists.select(rows), self.task.queries[rows]
         return replace(self, task=replace(self.task, lists=lists, queries=queries))
 
@@ -76,9 +76,9 @@ class Lists:
     """The lists of an evaluation set.
 
     Attributes:
-        query, gallery: the images, with their labels; the same object for all against all.
-        excluder: what no query is compared with, a module of `model.metrics.excluders`.
-        pooling: how the embeddings of a sequence become one; "none" for one embedding of each image.
+        query, gallery: the images with their labels; the same object for all against all.
+        excluder: a module of `model.metrics.excluders`: images that no query is compared with.
+        pooling: how the embeddings of a sequence become one; "none" keeps one per image.
     """
 
     query: Manifest
@@ -92,7 +92,7 @@ class Lists:
         return self.query is self.gallery
 
     def files(self) -> list[str]:
-        """The files whose embeddings `assemble_set` wants, in this order."""
+        """The files that `assemble_set` needs embeddings of, in this order."""
         return self.query.files() + ([] if self.together else self.gallery.files())
 
 
@@ -105,17 +105,17 @@ def assemble_set(
     facts: dict[str, str],
     can_open: tuple[bool, bool] = (True, True),
 ) -> EmbeddedSet:
-    """Brings lists and embeddings together.
+    """The set of these lists and embeddings.
 
     Args:
         lists: N images, the queries first, or all of them once.
         embeddings: (N, D) of `lists.files()`, in that order.
-        metric: what they are compared by.
+        metric: a module of `model.distances`.
         title, facts: see EmbeddedSet; metric, excluder and numbers are added to the facts.
         can_open: whether the files of queries and gallery are where their lists say.
 
     Raises:
-        UserError: for embeddings that are not finite, a wrong excluder, or when no query has a match.
+        UserError: for embeddings that are NaN or infinite, a wrong excluder, or when no query has a match.
     """
     sides = pair_sides(lists, embeddings)
     query, gallery = sides[0][1], sides[-1][1]
@@ -132,14 +132,14 @@ def assemble_set(
 
 
 def pair_sides(lists: Lists, embeddings: np.ndarray) -> list[tuple[np.ndarray, Manifest]]:
-    """Embeddings and list of the queries, and of the gallery where it is another; pooled where the lists say so.
+    """Embeddings and list of the queries, and of a gallery of its own; pooled if the lists say so.
 
     Args:
         lists: N images.
         embeddings: (N, D) of `lists.files()`, in that order.
 
     Raises:
-        UserError: for embeddings that are not finite.
+        UserError: for embeddings that are NaN or infinite.
     """
     count = len(lists.query)
     sides = [(embeddings[:count], lists.query)] + ([] if lists.together else [(embeddings[count:], lists.gallery)])
@@ -151,7 +151,7 @@ def pair_sides(lists: Lists, embeddings: np.ndarray) -> list[tuple[np.ndarray, M
 
 
 def make_points(emb: np.ndarray, manifest: Manifest, opens: bool) -> Points:
-    """Brings the images of a list and their embeddings (N, D) together; `opens`: whether their files are there."""
+    """The images of a list with their embeddings (N, D); `opens`: whether their files exist."""
     return Points(
         np.ascontiguousarray(emb, np.float32),
         manifest.paths.tolist(),
@@ -162,14 +162,14 @@ def make_points(emb: np.ndarray, manifest: Manifest, opens: bool) -> Points:
 
 
 def check_can_open(points: Points) -> list[Path]:
-    """The files of images that a picture needs.
+    """The files of the images.
 
     Raises:
-        UserError: when it is not known where the images are.
+        UserError: when their folder is unknown.
     """
     if points.files is None:
         raise UserError(
-            f"it is not known where the images are (such as {points.paths[0]}): give --image_root, the folder that "
+            f"the folder of the images is unknown (the first is {points.paths[0]}): give --image_root, the folder that "
             "the paths of the list start from"
         )
     return points.files

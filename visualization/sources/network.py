@@ -1,4 +1,4 @@
-"""A run's network, restored, and the embeddings that it gives. Imports TensorFlow."""
+"""A run's network with the weights of a checkpoint, and its embeddings. Imports TensorFlow."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from model.run.restore import restore_model
 from runtime.errors import UserError
 from runtime.progress import Progress
 
-# Embeds files with their EXIF orientations, (N, D); the last argument says what they are, for the progress.
+# Embeds files with their EXIF orientations: (N, D). The last argument names them in the progress line.
 Embed = Callable[[list[str], np.ndarray, str], np.ndarray]
 
 
@@ -22,7 +22,7 @@ def load_network(checkpoint: Path, params: Params) -> keras.Model:
     """The network with the weights of a checkpoint.
 
     Raises:
-        UserError: when it is of another architecture, or broken.
+        UserError: for a checkpoint of another architecture, or a broken one.
     """
     model = build_embedder(params)
     restore_model(checkpoint, model)
@@ -30,7 +30,7 @@ def load_network(checkpoint: Path, params: Params) -> keras.Model:
 
 
 def load_embed(checkpoint: Path, params: Params) -> Embed:
-    """The network as a function, which raises a UserError for embeddings that are not finite."""
+    """The network as a function, which raises a UserError for embeddings that are NaN or infinite."""
     embedder = Embedder(load_network(checkpoint, params), params)
 
     def embed(files: list[str], orientations: np.ndarray, what: str) -> np.ndarray:
@@ -47,6 +47,6 @@ def embed_images(checkpoint: Path, params: Params, images: np.ndarray) -> np.nda
 
 
 def check_finite(checkpoint: Path, embeddings: np.ndarray) -> None:
-    """Raises a UserError for a checkpoint whose embeddings are not finite."""
+    """Raises a UserError for a checkpoint with embeddings that are NaN or infinite."""
     if not np.isfinite(embeddings).all():
-        raise UserError(f"{checkpoint}: it gives embeddings that are no numbers; use another checkpoint")
+        raise UserError(f"{checkpoint}: its embeddings are NaN or infinite; use another checkpoint")

@@ -1,4 +1,4 @@
-"""Opens what a command's arguments name: a run, or files of embeddings."""
+"""Opens the source that a command's arguments name: a run, or files of embeddings."""
 
 import argparse
 from pathlib import Path
@@ -30,7 +30,7 @@ class Run(NamedTuple):
     checkpoint: Path
 
     def facts(self) -> dict[str, str]:
-        """What the head of a page says of it."""
+        """Lines of a page's head, by name."""
         return {
             "run": printable(self.folder),
             "checkpoint": printable(self.checkpoint.name),
@@ -39,7 +39,7 @@ class Run(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Lists, and embeddings (N, D) of their images: what `assemble_set` wants, in its order and by its names."""
+    """Lists and embeddings (N, D) of their images: the arguments of `assemble_set`."""
 
     lists: Lists
     embeddings: np.ndarray
@@ -53,23 +53,23 @@ def open_run(args: argparse.Namespace) -> Run:
     """The run of --model_dir, with --set and --checkpoint.
 
     Raises:
-        UserError: for wrong parameters, or a checkpoint that is not there.
+        UserError: for wrong parameters, or a checkpoint that does not exist.
     """
     run = RunFolder(args.model_dir)
     return Run(run.folder, run.load_trained_params(args.set), find_checkpoint(run.folder, args.checkpoint or "latest"))
 
 
 def open_source(args: argparse.Namespace) -> EmbeddedSet:
-    """Reads, or computes, the embeddings that the arguments ask for; `check_output_file` has checked the arguments.
+    """The set that the arguments name, with its embeddings read or computed. Call `check_output_file` first.
 
     Raises:
-        UserError: for files, lists, images or checkpoints that are wrong or do not belong together.
+        UserError: for files, lists, images or checkpoints that are wrong or do not fit together.
     """
     return assemble_set(**open_embeddings(args)._asdict())
 
 
 def open_embeddings(args: argparse.Namespace, *, labelled: bool = True) -> Source:
-    """The same without ranking anything: no image needs a match. Unless `labelled`, none needs an identity, either.
+    """The embeddings of the set without rankings: no image needs a match or, unless `labelled`, an identity.
 
     Raises:
         UserError: as `open_source`.
@@ -78,10 +78,10 @@ def open_embeddings(args: argparse.Namespace, *, labelled: bool = True) -> Sourc
 
 
 def choose_set(prepared: PreparedDataset, name: str | None) -> EvaluationSet:
-    """The retrieval set of that name; `test` where there is one, else `query_gallery`.
+    """The retrieval set of that name; by default `test` if there is one, else `query_gallery`.
 
     Raises:
-        UserError: when there is none, or it is one of episodes.
+        UserError: when there is none, or it is a set of episodes.
     """
     found, kinds = find_evaluation_sets(prepared.folder), load_kinds()
     sets = {each.name: each for each in found if "rankings" in kinds[each.kind].PICTURES}
@@ -91,16 +91,16 @@ def choose_set(prepared: PreparedDataset, name: str | None) -> EvaluationSet:
         return sets[name]
     if not sets:
         raise UserError(
-            f"{prepared.folder}: it has no retrieval set (test.csv, or query.csv and gallery.csv), only what has no "
-            "ranking; name another --dataset, or embed a list with embed.py and give --query_embeddings"
+            f"{prepared.folder}: it has no retrieval set (test.csv, or query.csv and gallery.csv) to rank; "
+            "name another --dataset, or embed a list with embed.py and give --query_embeddings"
         )
     raise UserError(f"--eval_set {name}: {prepared.folder} has no such retrieval set; it has {', '.join(sets)}")
 
 
 def _choose_unranked(prepared: PreparedDataset, name: str | None) -> Path | None:
-    """The episodes of that name; by default, where there is no retrieval set, the first episodes, else train.csv.
+    """The episodes of that name; by default, without a retrieval set, the first episodes, else train.csv.
 
-    None where a retrieval set is wanted.
+    None if a retrieval set is wanted.
     """
     found, kinds = find_evaluation_sets(prepared.folder), load_kinds()
     episodes = {each.name: each.files[0] for each in found if each.kind == "episodes"}
@@ -112,7 +112,7 @@ def _choose_unranked(prepared: PreparedDataset, name: str | None) -> Path | None
 
 
 def _load_unranked(csv: Path, prepared: PreparedDataset, params: Params) -> CheckedImages:
-    """The images of episodes, whose identities are not known, or of train.csv."""
+    """The images of episodes, with unknown identities, or of train.csv."""
     policy = (prepared.image_root, params.check_images, params.corrupt_images)
     if csv == prepared.train_csv:
         return load_images(csv, *policy)
@@ -122,7 +122,7 @@ def _load_unranked(csv: Path, prepared: PreparedDataset, params: Params) -> Chec
 
 
 def _embed(args: argparse.Namespace, labelled: bool) -> Source:
-    """A set of a data set, embedded by the network of a run."""
+    """A set of a data set, embedded by a run's network."""
     run = open_run(args)
     params = run.params
     prepared = open_prepared(args.dataset or params.dataset)
@@ -152,7 +152,7 @@ def _embed(args: argparse.Namespace, labelled: bool) -> Source:
 
 
 def _read(args: argparse.Namespace, labelled: bool) -> Source:
-    """The set of files that embed.py wrote."""
+    """The set in files of embed.py."""
     named = [file for file in (args.query_embeddings, args.gallery_embeddings) if file]
     csvs = (args.query_dataset, args.gallery_dataset)
     sides = [_read_side(args, *side, labelled) for side in zip(named, csvs, strict=False)]
@@ -178,7 +178,7 @@ def _read(args: argparse.Namespace, labelled: bool) -> Source:
 def _read_side(
     args: argparse.Namespace, file: str, csv: str | None, labelled: bool
 ) -> tuple[Manifest, Embeddings, bool]:
-    """The list, the embeddings, and whether it is known where the images are."""
+    """The list, the embeddings, and whether the folder of the images is known."""
     root = args.image_root or None
     if root is not None and not Path(root).is_dir():
         raise UserError(f"--image_root {root}: there is no such folder")
@@ -190,7 +190,7 @@ def _read_side(
         if paths is None or identities is None:
             side = "query" if file == args.query_embeddings else "gallery"
             raise UserError(
-                f"{file}: it does not tell the paths{' and identities' if labelled else ''} of its images: give "
+                f"{file}: it has no paths{' and identities' if labelled else ''} of its images; give "
                 f"--{side}_dataset, a list identity,path of the same images in the same order"
             )
         manifest = Manifest(identities, paths, Path(root or ""), Path(file))

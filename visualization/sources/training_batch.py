@@ -1,4 +1,4 @@
-"""Batches as training gets them. Imports TensorFlow."""
+"""Reads training batches as training gets them. Imports TensorFlow."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def read_training_batches(
     """The batches of steps `start` .. `stop` - 1.
 
     Raises:
-        UserError: when an image cannot be decoded; names its file.
+        UserError: when an image cannot be decoded; it names the file.
     """
     files, orientations = data.images.manifest.files(), data.images.orientations
     batches = iter(training_batches(files, orientations, data.sampler, params, start, stop))
@@ -33,5 +33,5 @@ def read_training_batches(
 
 
 def read_images(files: list[str], orientations: np.ndarray, params: Params) -> np.ndarray:
-    """Files as the evaluation sees them: (N, H, W, C) uint8."""
+    """The images of files as the evaluation gets them: (N, H, W, C) uint8."""
     return np.concatenate([batch.numpy() for batch in embedding_batches(files, orientations, params, len(files))])

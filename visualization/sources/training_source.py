@@ -1,4 +1,4 @@
-"""Where `visualize.py data` and `batches` take training batches from: a run, or a file of parameters."""
+"""The source of training batches for `visualize.py data` and `batches`: a run, or a file of parameters."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,10 @@ class TrainingBatch:
     """B images of one step.
 
     Attributes:
-        step: the training step that they are for, from 0.
+        step: their training step, from 0.
         images: (B, H, W, C) uint8, augmented.
-        originals: (B, H, W, C) uint8, resized only, as the evaluation sees them; None if not asked for.
-        indices: (B,) which of the training images they are.
+        originals: (B, H, W, C) uint8, resized only, as the evaluation gets them; None if not requested.
+        indices: (B,) their numbers among the training images.
     """
 
     step: int
@@ -31,28 +31,28 @@ class TrainingBatch:
 
 
 def load_batches_of(params: Params, run: Path | None, step: int, count: int) -> TrainingSet:
-    """The training images and a sampler that knows the batches of steps `step` .. `step + count - 1`.
+    """The training images, and a sampler for the batches of steps `step` .. `step + count - 1`.
 
     Raises:
-        UserError: for a broken data set, or hard triples that the run has not mined for these steps.
+        UserError: for a broken data set, or hard triples that the run has not kept for these steps.
     """
     data = load_training_set(params)
     sampler = data.sampler
     if params.triplet_mining != "hard" or not isinstance(sampler, TripletSampler):
         return data
-    # Mined triples are of an epoch, and of the network as it was when that began: only what the run kept is known.
+    # Mined triples depend on the network at the start of their epoch: only those that the run kept are known.
     length, folder = sampler.steps_per_epoch, RunFolder(run).triples if run else None
     for epoch in range(step // length, (step + count - 1) // length + 1):
         triples = load_triples(folder, epoch) if folder else None
         try:
             if triples is None:
-                raise ValueError("it is not there")
+                raise ValueError("no such file")
             sampler.use(epoch, triples)
         except ValueError as error:
             where = folder / f"epoch-{epoch}.npy" if folder else "the run's triples/"
             raise UserError(
-                f"step {step} trains on hard triples, which are mined for each epoch of {length} steps; those of its "
-                f"epoch {epoch} cannot be had from {where} ({error}): choose a --step of the newest epochs, or see "
-                "other triples with --set triplet_mining=random"
+                f"step {step} trains on hard triples, mined for each epoch of {length} steps; those of epoch {epoch} "
+                f"cannot be read from {where} ({error}): choose a --step of the newest epochs, or random triples with "
+                "--set triplet_mining=random"
             ) from error
     return data

@@ -1,4 +1,4 @@
-"""What the evaluator draws of a retrieval set for TensorBoard: rankings, distances, and the projector."""
+"""Pictures of a retrieval set for TensorBoard: rankings, distances, and the projector's files."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,29 +19,29 @@ from visualization.rankings.ranked import choose_queries, find_rankings, rank_qu
 from visualization.sources.embedded_set import EmbeddedSet, Lists, assemble_set
 from visualization.tensorboard.projector import Projector
 
-TOP, SIDE = 8, 88  # images of a ranking, and pixels: a picture is kept for every checkpoint
-QUERIES = 8  # a third each the best, the worst and random ones
+TOP, SIDE = 8, 88  # images in a ranking, and their pixels; small: TensorBoard keeps a picture per checkpoint
+QUERIES = 8  # about a third each worst, best and random
 PROJECTED = 1000  # images in the projector
-MOST_PAIRS = 2 * 10**7  # of queries and gallery images that are looked at
+MOST_PAIRS = 2 * 10**7  # pairs of queries and gallery images used
 
 
 class EvaluationPictures:
-    """Draws one set again and again; keeps nothing of a checkpoint."""
+    """Draws the pictures of one set for each checkpoint."""
 
     def __init__(self, prepared: PreparedDataset, ready: ReadySet, params: Params, run: RunFolder) -> None:
         """Args:
         prepared: the data set.
-        ready: its retrieval set; what is drawn of it are the `PICTURES` of its kind.
-        params: of the run.
-        run: its folder, for the pictures' heading and the projector's files.
+        ready: its retrieval set; the `PICTURES` of its kind are drawn.
+        params: parameters of the run.
+        run: its folder, for the headings and the projector's files.
 
         Raises:
-            UserError: for a list that is broken.
+            UserError: for a broken list.
         """
         used, parts = set(ready.files), []
         for csv in ready.found.files:
             manifest = read_manifest(csv, prepared.image_root)
-            # As they are evaluated: without the images that are left out.
+            # As evaluated: without the skipped images.
             parts.append(manifest.select(np.array([file in used for file in manifest.files()])))
         excluder = default_excluder(parts[0], parts[-1])
         self._lists = Lists(parts[0], parts[-1], excluder, params.eval_pool_sequences)
@@ -52,11 +52,11 @@ class EvaluationPictures:
             self._projector = Projector(run.eval_events(ready.name), PROJECTED, params.seed)
 
     def draw(self, embeddings: np.ndarray, step: int) -> Iterator[tuple[str, np.ndarray]]:
-        """Names and pictures (H, W, 3) uint8, one after the other; writes the projector's files.
+        """Yields names and pictures (H, W, 3) uint8, and writes the projector's files.
 
         Args:
-            embeddings: (N, D) of the files, in order.
-            step: of the checkpoint.
+            embeddings: (N, D) of the files, in their order.
+            step: the checkpoint's.
         """
         embedded = assemble_set(
             self._lists,
@@ -74,7 +74,7 @@ class EvaluationPictures:
             yield "distances", histogram_figure.picture_distances(looked_at)
 
     def _drawn(self, embedded: EmbeddedSet) -> EmbeddedSet:
-        """The queries that are looked at, the same ones for every checkpoint; the title tells if they are not all."""
+        """The set with the queries used, the same for every checkpoint. The title says so if they are not all."""
         queries = len(embedded.task.queries)
         most = max(1, MOST_PAIRS // max(1, len(embedded.task.gallery)))
         if queries <= most:

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard's HPARAMS tab: the parameters and final metrics of runs, without TensorFlow."""
+"""Writes event files for TensorBoard's HPARAMS tab, without TensorFlow: parameters and final metrics of runs."""
 
 import json
 from pathlib import Path
@@ -17,14 +17,14 @@ from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import read_json
 
-EVENTS = "events.out.tfevents.0.hparams"  # TensorBoard reads what has "tfevents" in its name
-_SECTION = "hparams/"  # of the tags: otherwise each evaluation set has one among the curves
-# Parameters that are shown even where all runs agree.
+EVENTS = "events.out.tfevents.0.hparams"  # TensorBoard reads files with "tfevents" in the name
+_SECTION = "hparams/"  # of the tags: otherwise each evaluation set has a section among the curves
+# Parameters shown even if all runs have the same value.
 _ALWAYS = ("dataset", "model_type", "head", "embedding_size", "triplet_strategy", "margin", "metric", "learning_rate")
 
 
 class _Differing:
-    """What TensorBoard's domains say nothing of: that the values differ. Such columns are shown first."""
+    """Marks a column whose values differ; TensorBoard shows such columns first. Its own domains do not mark it."""
 
     def update_hparam_info(self, info: Any) -> None:
         super().update_hparam_info(info)  # type: ignore[misc]
@@ -40,16 +40,17 @@ class _DifferentNumbers(_Differing, hparams.RealInterval):
 
 
 def write_hparams(parent: Path) -> list[RunFolder]:
-    """Writes an event file into `parent` and each run below it that has metrics; gives these runs.
+    """Writes an event file into `parent` and each run below it with metrics; returns these runs.
 
-    Those of folders between them go: TensorBoard shows the columns of one folder only, and not always the upper one's.
+    Event files in folders between are removed: TensorBoard shows the columns of one folder only, and not always of the
+    upper one.
 
     Raises:
-        UserError: when there is none, or a file of a run is broken.
+        UserError: when there is no run, or a file of a run is broken.
     """
     found = {run: metrics for run in _find_runs(parent) if (metrics := _final_metrics(run))}
     if not found:
-        raise UserError(f"{parent}: there is no run with results in it; evaluate.py --model_dir RUN writes them")
+        raise UserError(f"{parent}: no run with results below this folder; evaluate.py --model_dir RUN writes results")
     params = {run: _plain_values(run.load_trained_params()) for run in found}
     keys = [
         key
@@ -57,7 +58,7 @@ def write_hparams(parent: Path) -> list[RunFolder]:
         if key in _ALWAYS or len({json.dumps(values[key]) for values in params.values()}) > 1
     ]
     for key in keys:
-        # A column of TensorBoard is of numbers, of truth values or of texts.
+        # TensorBoard wants one type in a column: numbers, truth values or texts.
         kinds = {bool if isinstance(values[key], bool) else type(values[key]) for values in params.values()}
         if len(kinds - {int, float}) and len(kinds) > 1:
             for values in params.values():
@@ -81,13 +82,13 @@ def write_hparams(parent: Path) -> list[RunFolder]:
 
 
 def _find_runs(parent: Path) -> list[RunFolder]:
-    """All folders at or below `parent` that have parameters and results."""
+    """All folders at or below `parent` with parameters and results."""
     runs = [RunFolder(file.parent) for file in sorted(parent.rglob("results.jsonl"))]
     return [run for run in runs if run.resolved_json.is_file() or run.params_json.is_file()]
 
 
 def _final_metrics(run: RunFolder) -> dict[str, float]:
-    """The main metrics of each set at the best checkpoint, as the table of a search has it; at the last if none is."""
+    """The main metrics of each set at the best checkpoint, as in a search's table; at the last one if none is best."""
     if outcome := read_outcome(run):
         return outcome.metrics
     if run.best_json.is_file():
@@ -98,7 +99,7 @@ def _final_metrics(run: RunFolder) -> dict[str, float]:
 
 
 def _plain_values(params: Params) -> dict[str, Any]:
-    """Numbers, truth values and texts; all else as JSON."""
+    """Numbers, truth values and texts unchanged; all other values as JSON."""
     values = params.model_dump()
     return {
         key: value if isinstance(value, bool | int | float | str) else json.dumps(value)
@@ -107,7 +108,7 @@ def _plain_values(params: Params) -> dict[str, Any]:
 
 
 def _domain(values: list[Any]) -> hparams.Domain:
-    """By which TensorBoard knows the type of a column, and what to offer as a filter."""
+    """The type of a column, and the filter that TensorBoard offers for it."""
     differ = len(set(values)) > 1
     if any(isinstance(value, bool | str) for value in values):
         return (_DifferentTexts if differ else hparams.Discrete)(sorted(set(values)))

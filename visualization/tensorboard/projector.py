@@ -1,8 +1,7 @@
-"""Files of TensorBoard's embedding projector: vectors, what each of them is, and a small image of each.
+"""Writes the files of TensorBoard's embedding projector: vectors, labels, and a small picture of each image.
 
-TensorBoard looks for `projector_config.pbtxt` in every folder with events. Which images are shown, and their small
-pictures, stay the same from checkpoint to checkpoint; only the vectors are written anew, so that TensorBoard never
-finds files that do not belong together.
+TensorBoard looks for `projector_config.pbtxt` in every folder with events. The images and their small pictures stay the
+same for all checkpoints; only the vectors are rewritten. So TensorBoard never finds files that do not fit together.
 """
 
 import math
@@ -17,44 +16,44 @@ from visualization.kit.thumbnails import open_small
 from visualization.sources.embedded_set import Points
 
 CONFIG, VECTORS, LABELS, SPRITE = "projector_config.pbtxt", "vectors.tsv", "labels.tsv", "images.png"
-_LARGEST_SPRITE = 8192  # pixels of a side: the most that browsers take
-_SIDE = 64  # of an image in it
+_LARGEST_SPRITE = 8192  # pixels of a side that browsers accept
+_SIDE = 64  # pixels of an image in it
 
 
 class Projector:
-    """Writes the files of a set of images; knows after the first time which images it shows.
+    """Writes the files of a set; the first call of `write` chooses the images.
 
     Attributes:
-        shown: how many images that are.
-        pictures: of how many of them there is a picture.
+        shown: number of images.
+        pictures: how many of them have a small picture.
     """
 
     def __init__(self, folder: Path, images: int, seed: int) -> None:
         """Args:
-        folder: of the set's events. The files, but the one that TensorBoard looks for, go to `projector/` in it.
-        images: how many are shown, at most.
-        seed: of their choice.
+        folder: the set's folder of events. All files but `projector_config.pbtxt` go to `projector/` in it.
+        images: number of images, at most.
+        seed: random seed of their choice.
         """
         self._folder, self._images, self._seed = folder, images, seed
         self._chosen: np.ndarray | None = None
         self.shown = self.pictures = 0
 
     def write(self, query: Points, gallery: Points, name: str) -> None:
-        """Writes the vectors, under a name; the first time all else, too.
+        """Writes the vectors; the first call also writes labels and pictures.
 
         Args:
-            query, gallery: the images; the same object where they are one set.
-            name: what TensorBoard calls the vectors.
+            query, gallery: the images; the same object for one set.
+            name: TensorBoard's name for the vectors.
 
         Raises:
-            UserError: when they cannot be written.
+            UserError: when a file cannot be written.
         """
         sides = {"all": query} if gallery is query else {"query": query, "gallery": gallery}
         images = [(role, points, index) for role, points in sides.items() for index in range(len(points))]
         chosen = self._chosen
         if chosen is None:
             chosen = self._choose([points.identities[index] for _, points, index in images])
-            (self._folder / CONFIG).unlink(missing_ok=True)  # of other images: until all is there, there is nothing
+            (self._folder / CONFIG).unlink(missing_ok=True)  # its vectors may be of other images
             self.pictures = _write_pictures([images[place] for place in chosen], self._folder / "projector")
             self._chosen, self.shown = chosen, len(chosen)
         with replace_file(self._folder / "projector" / VECTORS) as file:
@@ -63,7 +62,7 @@ class Projector:
                 file.write("\t".join(map("{:.6g}".format, points.emb[index].tolist())) + "\n")
         side, quoted = _side(len(chosen)), name.replace("\\", "\\\\").replace('"', '\\"')
         sprite = f'image_path: "projector/{SPRITE}" single_image_dim: {side} single_image_dim: {side}'
-        with replace_file(self._folder / CONFIG) as file:  # last: now all that it names is there
+        with replace_file(self._folder / CONFIG) as file:  # last: now all files that it names exist
             file.write(
                 "embeddings {\n"
                 f'  tensor_name: "{quoted}"\n'
@@ -74,7 +73,7 @@ class Projector:
             )
 
     def _choose(self, identities: list[str]) -> np.ndarray:
-        """Images of as few identities as it takes, so that one sees whether each is together, or random ones."""
+        """Images of as few identities as possible, to show whether these stay together; random images if unlabelled."""
         labels = identities if any(identities) else range(len(identities))
         names, codes = np.unique(labels, return_inverse=True)
         turn = np.random.default_rng(self._seed).permutation(len(names))[codes]  # (N,) which identity comes when
@@ -82,7 +81,7 @@ class Projector:
 
 
 def _write_pictures(chosen: list[tuple[str, Points, int]], folder: Path) -> int:
-    """Labels and, where it is known where the images are, small images; the number of these."""
+    """Writes labels and, if the place of the images is known, small pictures; returns the number of pictures."""
     side, across = _side(len(chosen)), _across(len(chosen))
     labelled = any(points.identities[index] for _, points, index in chosen)
     with replace_file(folder / LABELS) as file:

@@ -1,4 +1,4 @@
-"""Pictures to an animated GIF or an MP4 video."""
+"""Writes pictures as an animated GIF or an MP4 video."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,14 +11,14 @@ from PIL import Image
 from runtime.errors import UserError
 
 FORMATS = ("gif", "mp4")
-# Pillow keeps all frames of a GIF until it writes them, a byte a pixel.
+# Pillow keeps all frames of a GIF in memory until it writes them: one byte per pixel.
 GIF_FRAMES, GIF_BYTES = 500, 500_000_000
 
 _MP4_ENCODER: Final = "libx264"
 
 
 def check_format(name: str) -> None:
-    """Raises a UserError when a format cannot be written here."""
+    """Raises a UserError if a format cannot be written here."""
     if name != "mp4":
         return
     try:
@@ -30,30 +30,30 @@ def check_format(name: str) -> None:
 
 
 def check_length(name: str, count: int, size: tuple[int, int], every: int) -> None:
-    """Raises a UserError when `count` frames, one in `every`, are more than a format takes: a GIF stays in memory."""
+    """Raises a UserError if `count` frames, one in `every`, are too many for the format: GIFs stay in memory."""
     fits = min(GIF_FRAMES, GIF_BYTES // (size[0] * size[1]))
     if name == "gif" and count > fits:
         enough = every * -(-count // max(fits, 1))
         raise UserError(
             f"{count:,} frames of {size[0]}x{size[1]}: --format gif keeps them in memory and takes at most {fits:,}; "
-            f"take fewer with --every {enough}, or any number with --format mp4"
+            f"set --every {enough} for fewer frames, or --format mp4 for any number"
         )
 
 
 def frames_a_second(name: str, fps: float) -> float:
-    """The speed that a format gives for `fps`: delays between the frames of a GIF are whole hundredths of a second."""
+    """The speed of the animation for `fps`: GIFs have delays of whole hundredths of a second."""
     return 100 / _centiseconds(fps) if name == "gif" else fps
 
 
 def write_animation(
     path: Path, frames: Iterable[Image.Image], fps: float, reserved: Sequence[tuple[int, int, int]] = ()
 ) -> None:
-    """Writes frames, at least one, all RGB and of one size, as the suffix of `path` says.
+    """Writes at least one frame, all RGB and of one size, in the format of the suffix of `path`.
 
     Args:
-        frames: taken one by one; an MP4 is written as they come, a GIF, whose frames Pillow keeps, after the last.
-        fps: frames a second; see `frames_a_second`.
-        reserved: colours that a GIF, which has 256 a frame, keeps exactly.
+        frames: an MP4 is written frame by frame, a GIF after the last one.
+        fps: frames per second; see `frames_a_second`.
+        reserved: colours that a GIF keeps exactly; it has 256 per frame.
 
     Raises:
         UserError: when the file cannot be written.
@@ -74,16 +74,16 @@ def _write_gif(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
 
 
 def _few_colours(frame: Image.Image, reserved: Sequence[tuple[int, int, int]]) -> Image.Image:
-    """A palette image: the colours that suit this frame best, and the reserved ones."""
+    """The frame as a palette image with its best colours and the reserved ones."""
     adapted = frame.quantize(256 - len(reserved), Image.Quantize.MEDIANCUT).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette(adapted[: 3 * (256 - len(reserved))] + [value for colour in reserved for value in colour])
-    # Dithered, the file is twice as large, and flickers.
+    # Dithering doubles the file and flickers.
     return frame.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def _write_mp4(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
-    """H.264 with the pixel format that every player knows, which halves colours: sizes must be even."""
+    """H.264 with the pixel format that every player supports. It halves colours: sizes must be even."""
     import av
 
     first = next(frames)

@@ -1,4 +1,4 @@
-"""The frames of a video with their objects in numbered boxes, and what is wrong with their numbers."""
+"""Draws the frames of a video with their objects in numbered boxes; wrong numbers are marked."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,29 +13,29 @@ from visualization.kit.colours import PALETTE, rgb_of
 from visualization.tracks.tracking import Box, Tracks
 
 Colour = tuple[int, int, int]
-Shown = tuple[int, int, int, int]  # the same of a box as it is drawn
+Shown = tuple[int, int, int, int]  # a box as drawn
 
 NUMBER_COLOURS: tuple[Colour, ...] = tuple(rgb_of(colour) for colour in PALETTE[:-1])  # without black
 BLACK, WHITE, CAPTION = (0, 0, 0), (255, 255, 255), (34, 34, 34)
-# What an animation with few colours must keep as it is.
+# Colours that an animation with few colours must keep.
 RESERVED = (*NUMBER_COLOURS, BLACK, WHITE, CAPTION)
 
-LARGEST_SIDE = 4096  # pixels: what players of videos can be trusted with
+LARGEST_SIDE = 4096  # pixels that video players can show
 
-_ENLARGED_TO = 480  # pixels of the longer side that a frame must have for boxes and labels
+_ENLARGED_TO = 480  # pixels of the longer side, for legible boxes and labels
 
 
 class State(Enum):
-    """How an object came to its number."""
+    """Where an object's number comes from."""
 
-    KEPT = "kept"  # from its match, or it is one of the first
-    NEW = "new"  # nothing was matched to it
-    WRONG = "wrong"  # from its match, which is another object
+    KEPT = "kept"  # its match, or it is one of the first objects
+    NEW = "new"  # it has no match
+    WRONG = "wrong"  # its match, which is another object
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One object to be drawn: its box in pixels of the frame, which may reach beyond it, and its number."""
+    """One object: its box in pixels of the frame, which may extend beyond the frame, and its number."""
 
     box: Box
     number: int
@@ -43,19 +43,19 @@ class Mark:
 
 
 def colour_of(number: int) -> Colour:
-    """The colour of objects 1, 2, ...; it repeats, which is why the number stands beside it."""
+    """The colour of object 1, 2, ... Colours repeat; numbers do not."""
     return NUMBER_COLOURS[(number - 1) % len(NUMBER_COLOURS)]
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Black or white, whichever has more contrast to a colour (WCAG's relative luminance)."""
+    """Black or white, whichever has more contrast to the colour (WCAG's relative luminance)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return BLACK if (luminance + 0.05) ** 2 > 1.05 * 0.05 else WHITE
 
 
 def fit_size(size: tuple[int, int], width: int) -> tuple[int, int]:
-    """The size a frame is shown at: at most `width` wide, no side above 4096; small frames are enlarged by a factor.
+    """The size of a shown frame: at most `width` wide, no side above 4096. Small frames are enlarged.
 
     The factor is whole: the smallest that makes the longer side 480 pixels, as far as `width` allows.
     """
@@ -81,7 +81,7 @@ def draw_frames(frames: Sequence[AnnotatedFrame], tracks: Tracks, width: int) ->
 
 
 def _states(tracks: Tracks) -> list[list[State]]:
-    """How each object came to its number; those of the first frame with objects are the first and not new."""
+    """The state of each object; those of the first frame with objects are not new."""
     states = [[State.NEW] * len(own) for own in tracks.numbers]
     first = next(own for own in states if own)
     first[:] = [State.KEPT] * len(first)
@@ -93,11 +93,11 @@ def _states(tracks: Tracks) -> list[list[State]]:
 
 
 def draw_frame(picture: Image.Image, marks: Sequence[Mark], caption: str, legend: str, width: int) -> Image.Image:
-    """A frame with boxes, labels, and a line of text below it; width and height are even, as video codecs need them.
+    """A frame with boxes, labels, and a line of text below it. Width and height are even: video codecs need that.
 
     Args:
         picture: RGB.
-        caption, legend: text at the left and, where there is room, at the right.
+        caption, legend: text at the left and, if there is room, at the right.
         width: see `fit_size`.
     """
     w, h = fit_size(picture.size, width)
@@ -115,7 +115,7 @@ def draw_frame(picture: Image.Image, marks: Sequence[Mark], caption: str, legend
     for mark, box in zip(marks, boxes, strict=True):
         _draw_box(draw, box, mark, stroke)
     taken: list[Shown] = []
-    for mark, box in zip(marks, boxes, strict=True):  # after all boxes, so that no label is crossed
+    for mark, box in zip(marks, boxes, strict=True):  # after all boxes: no box crosses a label
         _draw_label(draw, box, mark, (w, h), letters, taken)
 
     draw.text((8, h + line / 2), caption, fill=WHITE, font=font, anchor="lm")
@@ -137,10 +137,10 @@ def _inside(box: Box, scale: tuple[float, float], size: tuple[int, int], stroke:
 
 def _draw_box(draw: ImageDraw.ImageDraw, box: Shown, mark: Mark, stroke: int) -> None:
     colour = colour_of(mark.number)
-    if mark.state is State.WRONG:  # two lines: a dashed one outside, the number's colour inside
+    if mark.state is State.WRONG:  # two lines: dashed outside, the number's colour inside
         _dashed(draw, box, stroke + 1)
         box = _shrunk(box, stroke + 1)
-    for edge, inset, width in ((ink_on(colour), 0, stroke + 2), (colour, 1, stroke)):  # a line legible on any ground
+    for edge, inset, width in ((ink_on(colour), 0, stroke + 2), (colour, 1, stroke)):  # visible on any background
         x0, y0, x1, y1 = _shrunk(box, inset)
         if x0 < x1 and y0 < y1:
             draw.rectangle((x0, y0, x1, y1), outline=edge, width=width)
@@ -151,7 +151,7 @@ def _shrunk(box: Shown, by: int) -> Shown:
 
 
 def _dashed(draw: ImageDraw.ImageDraw, box: Shown, stroke: int) -> None:
-    """A rectangle's outline in black and white in turn, which shows on any ground."""
+    """Draws a rectangle's outline in alternating black and white, which is visible on any background."""
     x0, y0, x1, y1 = box
     dash, inside = 4 * stroke, stroke - 1
     draw.rectangle(box, outline=WHITE, width=stroke)
@@ -166,7 +166,7 @@ def _dashed(draw: ImageDraw.ImageDraw, box: Shown, stroke: int) -> None:
 def _draw_label(
     draw: ImageDraw.ImageDraw, box: Shown, mark: Mark, size: tuple[int, int], letters: int, taken: list[Shown]
 ) -> None:
-    """Writes the number on its colour where it hides no other label, always within the frame."""
+    """Writes the number on its colour, within the frame, where it hides no other label."""
     font = ImageFont.load_default(letters)
     text = f"{mark.number}" if mark.state is State.KEPT else f"{mark.number}  {mark.state.value}"
     pad = letters // 4

@@ -25,7 +25,7 @@ from visualization.tracks.folder import PAGE, check_folder, replace_together
 from visualization.tracks.tracking import NOTES, match
 from visualization.tracks.video_page import render_tracks
 
-_LINES_SHOWN = 10  # of what was left out
+_LINES_SHOWN = 10  # messages about skipped frames and objects
 _THUMBNAIL = 64  # pixels
 
 
@@ -35,9 +35,9 @@ def run(args: argparse.Namespace) -> int:
     check_format(args.format)
     name = Path(args.frames).resolve().name
     if not (name or args.out):
-        raise UserError(f"--frames {args.frames}: a folder without a name; say with --out where to write")
+        raise UserError(f"--frames {args.frames}: this folder has no name; name the folder to write with --out")
     out = Path(args.out) if args.out else opened.folder / "tracks" / name
-    frames, left_out = _read(args)
+    frames, skipped = _read(args)
     size = fit_size((frames[0].frame.width, frames[0].frame.height), args.width)
     check_length(args.format, len(frames), size, args.every)
     source = printable(Path(args.frames).resolve())
@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
     devices.prepare(args.device, params.deterministic)
     from visualization.sources.network import load_embed
 
-    # Whatever is wrong with the network or the device shows before any frame is cropped.
+    # Errors of the network or the device show before any frame is cropped.
     embed = load_embed(checkpoint, params)
-    # Crops lie elsewhere: TensorFlow takes no names that are not UTF-8.
+    # Crops have their own folder: TensorFlow accepts only names in UTF-8.
     with tempfile.TemporaryDirectory() as crops, replace_together(out) as temporary:
         files = _cut_objects(frames, Path(crops), DEFAULT if args.context is None else CropSettings(args.context))
         flat = [file for own in files for file in own]
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         page = render_tracks(
             title=f"Objects of {printable(name or args.frames)} matched from frame to frame",
             source=source,
-            facts=_facts(args, checkpoint, params.metric, frames, left_out),
+            facts=_facts(args, checkpoint, params.metric, frames, skipped),
             metrics=metrics,
             notes=NOTES,
             animation=animation,
@@ -76,26 +76,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(args: argparse.Namespace) -> tuple[list[AnnotatedFrame], list[str]]:
-    """The frames, and lines of what was left out, which are printed at once: they may explain an error."""
+    """The frames, and messages about what was skipped, which are printed at once: they may explain an error."""
     frames, lines = read_annotated_frames(
         Path(args.frames), Path(args.annotations), every=args.every, skip_occluded=args.skip_occluded
     )
-    left_out = [printable(line) for line in lines[:_LINES_SHOWN]]
+    skipped = [printable(line) for line in lines[:_LINES_SHOWN]]
     if len(lines) > _LINES_SHOWN:
-        left_out.append(f"and {len(lines) - _LINES_SHOWN:,} more")
-    for line in left_out:
+        skipped.append(f"and {len(lines) - _LINES_SHOWN:,} more")
+    for line in skipped:
         print(line, flush=True)
     having = sum(bool(f.frame.objects) for f in frames)
     if having < 2:
         what = "objects that are not occluded" if args.skip_occluded else "objects"
         raise UserError(
-            f"{args.annotations}: of {len(frames):,} frames {having} have {what}; to match, there must be two"
+            f"{args.annotations}: {having} of {len(frames):,} frames {'has' if having == 1 else 'have'} {what}; "
+            "matching needs two"
         )
-    return frames, left_out
+    return frames, skipped
 
 
 def _cut_objects(frames: Sequence[AnnotatedFrame], folder: Path, settings: CropSettings) -> list[list[str]]:
-    """Cuts all objects out of their frames, as for training: their files, a list per frame."""
+    """Crops all objects from their frames, as for training: the files of each frame."""
     files, progress = [], Progress("cropped", len(frames), "frames")
     for number, (picture, frame) in enumerate((f.picture, f.frame) for f in frames):
         boxes = tuple((o.box, f"{number}.{place}.jpg") for place, o in enumerate(frame.objects))
@@ -106,9 +107,9 @@ def _cut_objects(frames: Sequence[AnnotatedFrame], folder: Path, settings: CropS
 
 
 def _facts(
-    args: argparse.Namespace, checkpoint: Path, metric: str, frames: Sequence[AnnotatedFrame], left_out: list[str]
+    args: argparse.Namespace, checkpoint: Path, metric: str, frames: Sequence[AnnotatedFrame], skipped: list[str]
 ) -> dict[str, str]:
-    """What the head of the page says."""
+    """The lines of the page's head, by name."""
     return {
         "run": printable(args.model_dir),
         "checkpoint": printable(checkpoint),
@@ -116,7 +117,7 @@ def _facts(
         "metric": metric,
         "largest distance matched": "no limit" if args.max_distance is None else f"{args.max_distance:g}",
         "frames": f"{len(frames):,} of {printable(args.frames)}" + f", one in {args.every}" * (args.every > 1),
-        "frames a second": f"{frames_a_second(args.format, args.fps):.3g}",
-        "objects": f"{sum(len(f.frame.objects) for f in frames):,}" + ", occluded ones left out" * args.skip_occluded,
-        "left out": "; ".join(left_out) or "nothing",
+        "frames per second": f"{frames_a_second(args.format, args.fps):.3g}",
+        "objects": f"{sum(len(f.frame.objects) for f in frames):,}" + ", occluded ones skipped" * args.skip_occluded,
+        "skipped": "; ".join(skipped) or "nothing",
     }

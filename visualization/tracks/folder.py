@@ -1,4 +1,4 @@
-"""The folder of `visualize.py tracks`: what it holds of other frames stays; new files take their places together."""
+"""The folder of `visualize.py tracks`: files of other frames are kept; new files replace old ones together."""
 
 import contextlib
 import os
@@ -17,24 +17,27 @@ _SOURCE = '<meta name="frames" content="'  # in video.html.jinja
 
 
 def check_folder(folder: Path, source: str) -> None:
-    """Raises a UserError when `folder` cannot be written to, or shows frames of another `source`. Makes nothing."""
+    """Raises a UserError if `folder` cannot be written to, or shows frames of another `source`. Changes no file."""
     there = [folder / name for name in _NAMES if (folder / name).exists()]
     page = (folder / PAGE).read_text("utf-8", "replace") if (folder / PAGE).is_file() else ""
     shown = unescape(page.partition(_SOURCE)[2].partition('"')[0])
     if there and shown != source:
-        other = f"the frames of {shown}" if shown else "it is not known which frames"
-        remedy = "give another folder with --out, or remove what is there"
-        raise UserError(f"{there[-1]} is there already and shows {other}; {remedy}")
+        other = f"the frames of {shown}" if shown else "unknown frames"
+        raise UserError(
+            f"{there[-1]} exists and shows {other}; name another folder with --out, or remove the old files"
+        )
     place = next(place for place in (folder, *folder.parents) if place.exists())
     if not (place.is_dir() and os.access(place, os.W_OK)):
-        raise UserError(f"cannot write into {folder}: {place} is no folder, or one that you may not write into")
+        raise UserError(
+            f"cannot write into {folder}: {place} is not a folder, or is write-protected; name another one with --out"
+        )
 
 
 @contextlib.contextmanager
 def replace_together(folder: Path) -> Iterator[Path]:
-    """Gives a temporary folder; when the block ends without an error, its files take their places in `folder`.
+    """Yields a temporary folder. When the block ends without an error, its files move to `folder`.
 
-    An animation of another format that was there goes. Call `check_folder` first.
+    An older animation of another format is removed. Call `check_folder` first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".tracks.") as temporary:
@@ -45,4 +48,4 @@ def replace_together(folder: Path) -> Iterator[Path]:
         for name in set(_NAMES).difference(new):
             if (folder / name).exists():
                 (folder / name).unlink()
-                print(f"removed {folder / name}: it was of an earlier run")
+                print(f"removed {folder / name}, a file of an earlier run")

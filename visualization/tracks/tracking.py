@@ -1,4 +1,4 @@
-"""Objects followed through a video: each frame's objects matched to those before, and how often rightly."""
+"""Matches the objects of each frame of a video to those of the frame before, and counts right matches."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -12,19 +12,19 @@ from model.metrics.ranking.gallery_distances import EmbeddingDistances
 
 Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in pixels
 
-# Boxes that do not touch have an overlap distance of 1: nothing then says which belongs to which.
+# Boxes that do not touch have an overlap distance of 1 and are not matched.
 NO_OVERLAP = np.nextafter(1.0, 0.0)
 
-# What the words of the table of `match` mean.
+# The meanings of the words in the table of `match`.
 NOTES = [
-    "In the animation, a number is the one that the matching gave; new: matched to none before; wrong, in a dashed "
-    "box: matched to another object. On this page, track is the number in the annotations.",
-    "Right: of the objects that are in both of two consecutive frames, those matched to themselves. Wrong: matches of "
-    "two different objects. Identity switches: an object's number is not the one it had when it was last seen.",
-    "A frame is matched to the last one before it that has objects, and to no earlier one: an object that was away "
-    "comes back with another number, which counts as a switch after absence.",
-    "Overlap of boxes: the same assignment on 1 - IoU of the annotated boxes; boxes that do not overlap are not "
-    "matched. Chance: a random assignment, on average; it matches all it can, whatever --max_distance is.",
+    "In the animation, the number of an object comes from the matching. New: no match in the frame before. Wrong, with "
+    "a dashed box: matched to another object. On this page, track is the number in the annotations.",
+    "Right: objects in both of two consecutive frames that were matched to themselves. Wrong: matches of two different "
+    "objects. Identity switch: an object's number differs from the one it had when it was last seen.",
+    "A frame is matched to the last frame before it with objects, and to no earlier one. An object that was absent "
+    "returns with another number; this counts as a switch after absence.",
+    "Overlap of boxes: the same assignment by 1 - IoU of the annotated boxes; boxes that do not overlap are not "
+    "matched. Chance: the average of random assignments, which match all they can and ignore --max_distance.",
 ]
 
 
@@ -33,10 +33,10 @@ class Matching:
     """The objects of one frame matched to those of a later one.
 
     Attributes:
-        first, second: positions of the frames in the video; the frames between them have no objects.
-        identities: the true ones of the N objects of `first` and of the M objects of `second`.
+        first, second: positions of the frames in the video; frames between them have no objects.
+        identities: true identities of the N objects of `first` and of the M objects of `second`.
         distances: (N, M), a row per object of `first`, a column per object of `second`.
-        pairs: (row, column) of those matched, in order of rows.
+        pairs: (row, column) of each match, in order of rows.
     """
 
     first: int
@@ -47,19 +47,19 @@ class Matching:
 
     @property
     def right(self) -> list[tuple[int, int]]:
-        """Those of the pairs that join an object with itself."""
+        """The pairs that join an object with itself."""
         rows, columns = self.identities
         return [pair for pair in self.pairs if rows[pair[0]] == columns[pair[1]]]
 
     @property
     def present(self) -> int:
-        """How many objects are in both frames."""
+        """The number of objects in both frames."""
         return len(set(self.identities[0]) & set(self.identities[1]))
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """What became of the objects of F frames: F - 1 matchings (fewer with empty frames), and each object's number.
+    """The objects of F frames followed: F - 1 matchings (fewer with empty frames), and each object's number.
 
     `trackids` holds the true identity of each object of each frame.
     """
@@ -71,14 +71,14 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Score:
-    """Matchings held against the true identities.
+    """Matchings compared with the true identities.
 
     Attributes:
-        present: objects that are in both frames of a matching, over all matchings.
-        right: those of them that were matched to themselves.
+        present: objects in both frames of a matching, summed over all matchings.
+        right: those that were matched to themselves.
         wrong: matches of different objects.
         switches: how often an object's number differs from the one it had when it was last seen.
-        switches_after_absence: those of them where it was not in the frame before, so that no matching could know it.
+        switches_after_absence: switches of objects that were not in the frame before: no matching could avoid these.
     """
 
     present: int
@@ -113,13 +113,13 @@ def assign(
 ) -> tuple[tuple[int, int], ...]:
     """The assignment of rows to columns with the smallest sum of distances (Hungarian method).
 
-    With a limit, a pair farther apart than `max_distance` is not matched, and whatever is left unmatched for it costs
+    With a limit, pairs farther apart than `max_distance` are not matched, and each unmatched object costs
     `max_distance`: the smallest sum over all assignments, partial ones included.
 
     Args:
         distances: (N, M), finite.
-        random: decides between equally good assignments. Objects are listed in the order of their identities; to take
-            the first of equals would make an embedding that maps everything to one point look perfect.
+        random: decides between equally good assignments. Objects are listed by identity: always taking the first of
+            equals would make an embedding of a single point look perfect.
 
     Returns:
         (row, column) of each match, in order of rows: min(N, M) of them without a limit.
@@ -137,13 +137,13 @@ def assign(
 def track(
     trackids: Sequence[Sequence[int]], distances: Callable[[int, int], np.ndarray], max_distance: float | None = None
 ) -> Tracks:
-    """Matches the objects of each frame to those of the last frame before it that has any, and numbers them.
+    """Matches the objects of each frame to those of the last frame before it with objects, and numbers them.
 
-    The first objects get 1, 2, ...; a matched object takes over its partner's number, any other gets a new one.
+    The first objects get 1, 2, ... A matched object takes its partner's number, any other a new one.
 
     Args:
         trackids: the true identity of each object of each frame.
-        distances: from two positions of frames with N and M objects to their (N, M) distances.
+        distances: maps the positions of two frames with N and M objects to their (N, M) distances.
         max_distance: pairs farther apart are not matched.
     """
     random, new = np.random.default_rng(0), itertools.count(1)
@@ -163,7 +163,7 @@ def track(
 
 
 def score(tracks: Tracks) -> Score:
-    """Counts what is right."""
+    """Counts right and wrong matches and switches."""
     switches = absent = 0
     seen: dict[int, tuple[int, int]] = {}  # of each identity the number it had last, and in which frame
     before = -1
@@ -179,7 +179,7 @@ def score(tracks: Tracks) -> Score:
 
 
 def expected_by_chance(tracks: Tracks) -> float:
-    """How many objects a random assignment matches to themselves, on average: 1 / max(N, M) of those in both frames."""
+    """The mean number of right matches of a random assignment: 1 / max(N, M) of the objects in both frames."""
     return sum(m.present / max(m.distances.shape) for m in tracks.matchings)
 
 
@@ -193,7 +193,7 @@ def match(
         metric, max_distance: see `distance_matrix` and `track`.
 
     Returns:
-        What is matched, and a table of how often rightly, beside the overlap of boxes and chance.
+        The matchings, and a table of right matches for the embedding, the overlap of boxes, and chance.
     """
     trackids = [tuple(o.trackid for o in f.frame.objects) for f in frames]
     boxes = [[o.box for o in f.frame.objects] for f in frames]

@@ -1,6 +1,6 @@
 """The page of `visualize.py tracks`: metrics, the animation, and the distances of each frame to the next.
 
-Distances are in tables: the objects of a frame are rows, those of the next are columns.
+Tables hold the distances: rows are the objects of a frame, columns those of the next.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,9 +12,9 @@ from visualization.kit.html_page import render_page
 from visualization.tracks.boxes import Colour, colour_of, ink_on
 from visualization.tracks.tracking import Matching, Tracks
 
-EMBEDDED_BYTES = 8_000_000  # a larger animation is not put into the page, which shows the file beside it
-MOST_OBJECTS = 40  # of a frame; a larger table nobody reads
-# Legible on each other: WRONG on NEAREST, the darkest a cell gets.
+EMBEDDED_BYTES = 8_000_000  # a larger animation stays a file next to the page
+MOST_OBJECTS = 40  # in a frame; larger tables are not shown
+# WRONG is legible on NEAREST, the darkest colour of a cell.
 NEAREST, WRONG = "#aacdf0", "#7a2e00"
 
 # From the positions of a frame and of an object in it to the object's picture, a JPEG file.
@@ -36,23 +36,25 @@ def render_tracks(
     """The page as HTML that needs no network.
 
     Args:
-        source: which frames it shows, to be recognised by `folder.check_folder`.
-        facts: what the head says, by name.
+        source: the frames it shows; `folder.check_folder` compares it.
+        facts: lines of the head by name.
         metrics: a table whose first row and column are headings.
         notes: sentences below the table.
-        animation: the file, which will be in the page's folder.
+        animation: the file, in the page's folder.
         tracks: from the embedding, over F frames.
         names: F names of frames.
-        thumbnail: gives the pictures of the objects that are shown.
-        limit: most sections of matchings: first those with a fault, then the others.
+        thumbnail: returns the picture of an object.
+        limit: number of matchings shown, at most; those with errors first.
     """
-    # Of a sound matching, all objects that are in both frames are matched to themselves, and no others are matched.
+    # Sound: all objects in both frames are matched to themselves, and no others are matched.
     sound = [i for i, m in enumerate(tracks.matchings) if len(m.right) == len(m.pairs) == m.present]
     faulty = sorted(set(range(len(tracks.matchings))).difference(sound))
     tables = Matrices(tracks, names, thumbnail)
     return render_page(
         "tracks/video.html.jinja",
         title=title,
+        intro="Annotated objects of a video, matched from frame to frame by their embeddings. Look at the wrong "
+        "matches: which objects does the network confuse, and when?",
         source=source,
         facts=facts,
         metrics=metrics,
@@ -67,7 +69,7 @@ def render_tracks(
 
 
 class Shown(NamedTuple):
-    """An object: its picture's name, the number it was given with its colours, and its true identity."""
+    """An object: name of its picture, the number it was given with its colours, and its true identity."""
 
     picture: str
     number: int
@@ -77,7 +79,7 @@ class Shown(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A distance in three digits, its colour, whether it was matched, and whether it is of one object."""
+    """A distance in three digits, its colour, whether the two are matched, and whether they are one object."""
 
     distance: str
     shade: str
@@ -86,7 +88,7 @@ class Cell(NamedTuple):
 
 
 class Matrix(NamedTuple):
-    """The table of one matching; with too many objects, a sentence in place of columns and rows.
+    """The table of one matching; with too many objects, a sentence instead.
 
     A row is an object, its distances, and whether it is in the next frame.
     """
@@ -99,10 +101,10 @@ class Matrix(NamedTuple):
 
 
 class Matrices:
-    """Makes tables with one scale of colours, and collects the pictures that they show.
+    """Makes tables with one scale of colours and collects their pictures.
 
     Attributes:
-        thumbnails: the pictures of the tables made so far, JPEG files by name.
+        thumbnails: pictures of the tables so far, JPEG files by name.
     """
 
     def __init__(self, tracks: Tracks, names: Sequence[str], thumbnail: Thumbnail) -> None:
@@ -117,8 +119,8 @@ class Matrices:
         names = self._names[matching.first], self._names[matching.second]
         n, m = matching.distances.shape
         if max(n, m) > MOST_OBJECTS:
-            counts = f"of {len(matching.pairs):,} matches {len(matching.right):,} are right"
-            return Matrix(*names, [], [], f"{n:,} and {m:,} objects, too many for a table: {counts}.")
+            counts = f"{len(matching.right):,} of {len(matching.pairs):,} matches are right"
+            return Matrix(*names, [], [], f"{n:,} and {m:,} objects are too many for a table: {counts}.")
         pairs = frozenset(matching.pairs)
         rows = []
         for row, identity in enumerate(first):
