@@ -1,4 +1,4 @@
-"""What the evaluator draws for TensorBoard, and that it is no danger to the figures."""
+"""Pictures for TensorBoard by the evaluator; their errors do not stop the evaluation."""
 
 import shutil
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_no_picture_is_worth_a_figure(run, capsys, monkeypatch):
     ("setting", "shown"),
     [
         ("eval_pictures=false", ()),
-        ("metric=cityblock", ()),  # the figures are not the run's
+        ("metric=cityblock", ()),  # the metrics are not the run's
         ("eval_pictures=true", ("rankings",)),
         ("eval_pictures=true", ("distances",)),
         ("eval_pictures=true", ("projector",)),
@@ -103,7 +103,7 @@ def test_pictures_are_those_of_the_kind_where_they_are_wanted(run, monkeypatch, 
 
 
 def test_pictures_are_of_the_evaluated_lists(own_dataset, tmp_path, monkeypatch):
-    """Cameras, images left out, images that vanish before they are drawn, and too many queries."""
+    """Cameras, excluded images, images that vanish before they are drawn, and too many queries."""
     for name, camera in (("query", "1"), ("gallery", "2")):
         file = own_dataset / f"{name}.csv"
         file.write_text(file.read_text().replace("path\n", "path,camera\n").replace(".jpg\n", f".jpg,{camera}\n"))

@@ -1,4 +1,4 @@
-"""Pages from templates: `*.html.jinja` next to the modules that fill them. A page is one HTML file that needs no network."""
+"""Renders pages from templates, `*.html.jinja` next to the modules that fill them: HTML files that work offline."""
 
 import base64
 from pathlib import Path
