@@ -75,9 +75,7 @@ class PartialEmbeddings:
                 self.note = f"resuming: {self.done:,} of {rows:,} images are already embedded"
         else:
             if size > len(before) > 0:
-                self.note = (
-                    f"starting from scratch, without the embeddings of an earlier run: {_difference(before, origin)}"
-                )
+                self.note = f"starting from scratch: {_difference(before, origin)}"
             self._write(header, "wb")
 
     def append(self, rows: np.ndarray) -> None:
@@ -139,4 +137,6 @@ def _difference(before: bytes, origin: dict[str, Any]) -> str:
         names = [name for name in origin if old.get(name) != origin[name]]
     except (ValueError, AttributeError):
         names = []
-    return f"they have another {', '.join(names)}" if names else "their file is damaged"
+    if not names:
+        return "the unfinished embeddings of an earlier run are damaged"
+    return f"the unfinished embeddings of an earlier run have another {', '.join(names)}"

@@ -127,7 +127,7 @@ def test_another_origin_starts_from_scratch(trained, dataset, tmp_path, capsys):
         ([], ("tensorflow.config.get_visible_devices", lambda kind: ["GPU:0"]), "kind of device"),
     ):
         begun(*more, changed=changed)
-        assert f"starting from scratch, without the embeddings of an earlier run: they have another {what}\n" in begun()
+        assert f"the unfinished embeddings of an earlier run have another {what}\n" in begun()
     without_effect = {"learning_rate": 0.5, "train_iterations": 9, "best_metric": "x/map", "check_images": "off"}
     assert "1 of 30 images are already embedded" in begun(*setting(**without_effect))
     begun("--checkpoint", "ckpt-0")

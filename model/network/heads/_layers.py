@@ -25,7 +25,7 @@ class WithinRange(keras.constraints.Constraint):
 
 @register
 class GeneralizedMeanPooling2D(keras.layers.Layer):
-    """(mean over the places of max(x, 1e-6)^p)^(1/p): (B, h, w, F) -> (B, F) float32.
+    """(mean over the positions of max(x, 1e-6)^p)^(1/p): (B, h, w, F) -> (B, F) float32.
 
     p = 1 is the mean, and p towards infinity the maximum (Radenovic et al., Fine-tuning CNN Image Retrieval with No
     Human Annotation, section 3.2). All channels share one p: the paper found one per channel no better.
