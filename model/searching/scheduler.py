@@ -145,8 +145,8 @@ class Scheduler:
         if failure:
             return f"failed: {failure}"
         outcome = read_outcome(run)
-        best = f"{self._watched} {outcome.value:.4g} at step {outcome.step}" if outcome else "not evaluated"
-        return f"pruned ({pruned}); best {best}" if pruned else best
+        best = f"best {self._watched} {outcome.value:.4g} at step {outcome.step}" if outcome else "not evaluated"
+        return f"pruned ({pruned}); {best}" if pruned else f"done; {best}"
 
     def _reason_to_prune(self, trial: Trial, run: RunFolder) -> str | None:
         """Why to prune a run; None also if its training has ended, because pruning would save nothing."""
