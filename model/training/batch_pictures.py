@@ -1,4 +1,4 @@
-"""Pictures of a batch for TensorBoard, drawn by Pillow (docs/design.md says why)."""
+"""Draws pictures of a batch for TensorBoard, with Pillow (docs/design.md says why)."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from model.training.batch_statistics import Triplet
 
-# Green and vermilion that the colour-blind tell apart (Okabe & Ito); the words below say the same.
+# Green and vermilion, which colour-blind readers can distinguish (Okabe & Ito). The words repeat the information.
 _RIGHT, _WRONG, _NEUTRAL, _INK = "#009e73", "#d55e00", "#6e6e6e", "#191919"
-_WIDTH = 96  # pixels that an image must have for the text beside it
+_WIDTH = 96  # smallest width of an image in pixels: its text must fit
 _FONT, _LINE, _FRAME, _GAP = 13, 19, 3, 6
 
 
 def batch_picture(images: np.ndarray, batch_k: int) -> np.ndarray:
-    """The images of a PK batch as one picture, a column per identity: (P * K, H, W, C) -> (K * H', P * W', C)."""
-    gap = max(1, images.shape[2] // 32)  # a grey frame, so that neighbours can be told apart
+    """One picture of a PK batch, one column per identity: (P * K, H, W, C) -> (K * H', P * W', C)."""
+    gap = max(1, images.shape[2] // 32)  # a grey frame separates neighbours
     images = np.pad(images, [(0, 0), (gap, gap), (gap, gap), (0, 0)], constant_values=128)
     batch_p, (_, height, width, channels) = len(images) // batch_k, images.shape
     grid = images.reshape(batch_p, batch_k, height, width, channels).transpose(1, 2, 0, 3, 4)
@@ -23,14 +23,14 @@ def batch_picture(images: np.ndarray, batch_k: int) -> np.ndarray:
 
 
 def triplets_picture(images: np.ndarray, triplets: Sequence[Triplet]) -> np.ndarray:
-    """A row per triplet: anchor, positive, negative, with the distances to the anchor under them.
+    """A picture with one row per triplet: anchor, positive, negative, and the distances to the anchor below.
 
-    Where the positive is nearer than the negative, the frames are green and the word is "right", else vermilion and
-    "wrong". Small images are enlarged by a whole factor, without smoothing.
+    A triplet with the positive nearer than the negative has green frames and the word "right", any other vermilion
+    frames and "wrong". Small images are enlarged by a whole factor, without smoothing.
 
     Args:
         images: (B, H, W, C) uint8, C = 1 or 3.
-        triplets: as `hardest_triplets` gives them; without any, the picture has headings only.
+        triplets: as `hardest_triplets` returns them; if empty, the picture has only headings.
 
     Returns:
         (H', W', 3) uint8.

@@ -1,7 +1,6 @@
-"""How a batch of embeddings stands: figures for curves, distances for histograms, the triplets that are wrong most.
+"""Batch statistics for the log: metrics for curves, distances for histograms, the hardest triplets.
 
-All of it is for logged steps only. Anchors are taken in blocks, so that memory grows with the size of the batch and not
-with its square.
+They are computed on logged steps only, for blocks of anchors: memory grows with the batch size, not with its square.
 """
 
 from collections import Counter
@@ -14,11 +13,11 @@ import tensorflow as tf
 from model.losses.pairwise import pairwise
 
 _BLOCK = 128  # anchors at a time
-_FLAT = 1e-6  # a spread of so small a part of the values is float32's rounding
+_FLAT = 1e-6  # a smaller spread, relative to the values, is float32 rounding
 
 
 class Triplet(NamedTuple):
-    """An anchor with its farthest positive and its nearest negative: positions in the batch, and distances."""
+    """An anchor, its farthest positive and its nearest negative: positions in the batch, and distances."""
 
     anchor: int
     positive: int
@@ -28,19 +27,19 @@ class Triplet(NamedTuple):
 
 
 def batch_statistics(labels: tf.Tensor, embeddings: tf.Tensor, metric: str, k: int) -> dict[str, float]:
-    """Scalars that tell how a batch of embeddings stands: (B,), (B, D) -> dictionary.
+    """Scalars that describe a batch of embeddings: (B,), (B, D) -> dictionary.
 
-    - batch_top1: share of anchors whose nearest other image is of their identity.
-    - batch_precision@K-1: share of their identity among an anchor's K - 1 nearest, mean over the anchors.
+    - batch_top1: share of anchors with an image of the same identity as nearest neighbour.
+    - batch_precision@K-1: share of images of the anchor's identity among its K - 1 nearest, mean over the anchors.
     - embedding_norm: mean length.
     - embedding_std: standard deviation of a dimension over the batch, mean over the dimensions.
-    - embedding_std_min: that of the dimension that varies least.
-    - effective_rank: how many dimensions the batch spreads over, between 1 and min(B - 1, D); 0 when it is one point.
+    - embedding_std_min: standard deviation of the dimension that varies least.
+    - effective_rank: number of dimensions over which the batch spreads, from 1 to min(B - 1, D); 0 for a single point.
       With p the singular values of the centred batch divided by their sum, exp(-sum p log p)  (Roy & Vetterli, The
       Effective Rank, 2007)
 
-    The first two are over the anchors that have a positive, and 0 without any; K is `k`, also for identities that have
-    fewer images in the batch. Images at no finite distance are nobody's neighbours.
+    The first two are means over the anchors with a positive, 0 if there are none. K is `k`, even for identities with
+    fewer images in the batch. Images at a distance that is not finite are no neighbours.
     """
     neighbours = max(k - 1, 1)
     hits, has_positive = [], []
@@ -63,7 +62,7 @@ def batch_statistics(labels: tf.Tensor, embeddings: tf.Tensor, metric: str, k: i
 
 
 def percentiles(values: dict[str, np.ndarray]) -> dict[str, float]:
-    """The percentiles 5, 50 and 95 of each array's finite values, as `NAME_p5` ...; nothing where there is none."""
+    """Percentiles 5, 50 and 95 of the finite values of each array, as `NAME_p5` ...; none for an array without any."""
     found: dict[str, float] = {}
     for name, array in values.items():
         finite = array[np.isfinite(array)]
@@ -78,8 +77,8 @@ def distance_samples(
 ) -> dict[str, np.ndarray]:
     """Distances of some anchors to the whole batch, for histograms: (B,), (B, D) -> all, positive, negative, each 1-D.
 
-    The anchors are evenly spaced in the batch: all of them where it is not larger than `anchors`. An anchor's distance
-    to itself is left out.
+    The anchors are evenly spaced in the batch; a batch of at most `anchors` images gives all. Distances of an anchor
+    to itself are excluded.
     """
     size = len(embeddings)
     chosen = min(anchors, size)
@@ -91,8 +90,8 @@ def distance_samples(
 def hardest_triplets(labels: tf.Tensor, embeddings: tf.Tensor, metric: str, count: int = 8) -> list[Triplet]:
     """The `count` anchors with the largest d(anchor, farthest positive) - d(anchor, nearest negative), worst first.
 
-    At most one anchor of an identity, as long as there are enough identities. Anchors without a positive or a negative
-    at a finite distance are left out.
+    With enough identities, each has at most one anchor. Anchors without a positive and a negative at a finite distance
+    are excluded.
     """
     found = []
     for _, distances, same, itself in blocks_of(labels, embeddings, metric):
@@ -106,7 +105,7 @@ def hardest_triplets(labels: tf.Tensor, embeddings: tf.Tensor, metric: str, coun
     seen: Counter[int] = Counter()
     turns = []
     for identity in np.asarray(labels)[worst_first].tolist():
-        turns.append(seen[identity])  # how many anchors of its identity are worse
+        turns.append(seen[identity])  # number of worse anchors of the same identity
         seen[identity] += 1
     kept = worst_first[np.sort(np.argsort(np.array(turns, int), kind="stable")[:count])]
     return [Triplet(int(i), int(positive[i]), int(negative[i]), float(d_ap[i]), float(d_an[i])) for i in kept]
@@ -115,11 +114,11 @@ def hardest_triplets(labels: tf.Tensor, embeddings: tf.Tensor, metric: str, coun
 def blocks_of(
     labels: Any, embeddings: Any, metric: str, anchors: np.ndarray | None = None, block: int = _BLOCK
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Anchors against all images, some anchors at a time: (N,), (N, D), (A,) numbers of the anchors, all by default.
+    """Compares anchors with all images, block by block: (N,), (N, D), (A,) indices of the anchors (default: all).
 
     Yields:
-        The anchors (b,); their distances to all images, float32, whether these are of the same identity, and whether
-        they are the anchor itself: (b, N) each.
+        The anchors (b,), and three arrays (b, N): float32 distances to all images, whether the identity is the same,
+        whether the image is the anchor itself.
     """
     labels, embeddings = np.asarray(labels), tf.convert_to_tensor(embeddings)
     anchors = np.arange(len(labels)) if anchors is None else anchors
@@ -133,9 +132,9 @@ def blocks_of(
 def _effective_rank(embeddings: tf.Tensor) -> tf.Tensor:
     """exp of the entropy of the normalised singular values of the centred batch: (B, D) -> ()."""
     finite = tf.reduce_all(tf.math.is_finite(embeddings))
-    embeddings = tf.where(finite, embeddings, 0.0)  # a decomposition of NaN may not come to an end
+    embeddings = tf.where(finite, embeddings, 0.0)  # the decomposition of NaN may not terminate
     size = tf.reduce_max(tf.abs(embeddings))
-    embeddings = tf.math.divide_no_nan(embeddings, size)  # so that no square is too large or too small for float32
+    embeddings = tf.math.divide_no_nan(embeddings, size)  # no square overflows or underflows float32
     centred = embeddings - tf.reduce_mean(embeddings, axis=0)
     spread = tf.reduce_max(tf.abs(centred)) > _FLAT
     singular = tf.linalg.svd(tf.where(spread, centred, 0.0), compute_uv=False)  # (min(B, D),)

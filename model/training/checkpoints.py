@@ -1,8 +1,7 @@
-"""Saving and restoring checkpoints.
+"""Saves and restores checkpoints.
 
-A checkpoint is `checkpoints/ckpt-<step>.index` and `.data-*`. It holds the backbone, the head, what variables the loss
-has, the optimizer, the step, and the state of Keras's seed generators, which Keras leaves out of TensorFlow checkpoints
-by itself.
+A checkpoint is `checkpoints/ckpt-<step>.index` and `.data-*`. It holds backbone, head, the variables of the loss, the
+optimizer, the step, and the state of Keras's seed generators, which Keras does not put into a TensorFlow checkpoint.
 """
 
 from collections.abc import Callable
@@ -23,7 +22,7 @@ def _seed_states(model: keras.Model) -> list[tf.Variable]:
 
 
 class TrainingCheckpoints:
-    """Saves everything that training goes on from, and restores it to the bit."""
+    """Saves the whole state of a training, and restores it bit for bit."""
 
     def __init__(
         self,
@@ -38,7 +37,7 @@ class TrainingCheckpoints:
         model: an embedder.
         objective: its loss.
         optimizer: its optimizer, already built.
-        keep: number of newest checkpoints that stay; None keeps all.
+        keep: number of newest checkpoints to keep; None: all.
         """
         self._folder, self._variables = folder, [*model.variables, *objective.variables]
         self._step = tf.Variable(0, dtype=tf.int64)
@@ -50,7 +49,7 @@ class TrainingCheckpoints:
             optimizer=optimizer,
             step=self._step,
         )
-        self.before_saving: list[Callable[[], None]] = []  # what writes down the steps that a checkpoint makes final
+        self.before_saving: list[Callable[[], None]] = []  # called before a checkpoint is written
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=keep)
 
     @property
@@ -60,10 +59,11 @@ class TrainingCheckpoints:
         return listed[-1][1] if listed else None
 
     def save(self, step: int) -> None:
-        """Writes `ckpt-<step>`, unless that was done just now, and forgets the oldest ones.
+        """Writes `ckpt-<step>` unless it is the newest already, and deletes the oldest checkpoints.
 
         Raises:
-            NonFiniteError: when a weight is no number: such a checkpoint would take the place of a good one.
+            NonFiniteError: when a weight is NaN or infinite; the checkpoint would replace a good one.
+            UserError: when it cannot be written.
         """
         if self.latest and step_of(self.latest) == step:
             return
@@ -71,20 +71,20 @@ class TrainingCheckpoints:
             kind = tf.as_dtype(variable.dtype)
             if kind.is_floating and not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
                 name = getattr(variable, "path", variable.name)
-                raise NonFiniteError(f"{name} is not finite at step {step}", self.latest)
+                raise NonFiniteError(f"weight {name} became NaN or infinite at step {step}", self.latest)
         for write in self.before_saving:
             write()
         self._step.assign(step)
         try:
             self._manager.save(checkpoint_number=step)
         except tf.errors.OpError as error:
-            raise UserError(f"checkpoint {step} cannot be written: {error.message}") from error
+            raise UserError(f"cannot write {self._folder}/ckpt-{step}: {error.message}") from error
 
     def restore(self) -> int:
-        """Restores the newest checkpoint; gives its step, 0 when there is none.
+        """Restores the newest checkpoint and returns its step; returns 0 without a checkpoint.
 
         Raises:
-            UserError: when it is of another architecture, or damaged.
+            UserError: when the checkpoint has another architecture, or is damaged.
         """
         if self.latest is None:
             return 0

@@ -1,11 +1,11 @@
-"""Every batch of a training in files, for looking closely at them afterwards.
+"""Writes and reads the detailed log: embeddings and losses of every batch.
 
-`detailed/<last step>.npz` has a row per batch: `step` (n,) int64, `loss` (n,) float32, `emb` (n, B, D) float32,
-`anchor_loss` (n, B) float32 and `image` (n, B) int64, positions in the `paths` of `detailed/contents.json`, which also
+`detailed/<last step>.npz` has one row per batch: `step` (n,) int64, `loss` (n,) float32, `emb` (n, B, D) float32,
+`anchor_loss` (n, B) float32 and `image` (n, B) int64, an index into `paths` of `detailed/contents.json`. That file also
 has `batch_size` B and `dimensions` D.
 
-A file is written before each checkpoint, and whenever the rows in memory become large. What a killed training had not
-written yet comes after its last checkpoint, and is computed again.
+A file is written before each checkpoint, and when the rows in memory become large. A killed training loses only rows
+after its last checkpoint, which it computes again when it resumes.
 """
 
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ class DetailedLog:
     """Adds batches to the folder of a run.
 
     Attributes:
-        note: what became of an earlier folder, a line for the log; None if there is nothing to say.
+        note: a log line about an earlier folder that was renamed; None without one.
     """
 
     def __init__(self, folder: Path, files: list[str], start_step: int, batch_size: int, dimensions: int) -> None:
-        """Goes on with the folder, or begins one.
+        """Continues the folder, or begins one.
 
-        Files of later steps than `start_step` are removed, as they are computed again. A folder of another batch size,
-        dimension or list of files is renamed to `detailed.until-<start_step>`.
+        Removes files of steps after `start_step`: these steps are repeated. Renames a folder of another batch size,
+        dimension or list of files to `detailed.until-<start_step>`.
 
         Args:
             folder: `detailed` in the run folder.
@@ -55,7 +55,7 @@ class DetailedLog:
             dimensions: D.
 
         Raises:
-            UserError: when it cannot be written.
+            UserError: when the folder cannot be written.
         """
         self._folder, self.note = Path(folder), None
         self._rows: list[dict[str, float | np.ndarray]] = []
@@ -66,7 +66,7 @@ class DetailedLog:
         for file in self._folder.glob("*.npz"):
             if int(file.stem) > start_step:
                 file.unlink()
-        for half in self._folder.glob(".*.tmp"):  # of a writer that was killed
+        for half in self._folder.glob(".*.tmp"):  # from a killed writer
             half.unlink()
         write_json(known, contents)
 
@@ -81,10 +81,10 @@ class DetailedLog:
             self.write()
 
     def write(self) -> None:
-        """Writes the rows that no file has yet.
+        """Writes the rows in memory to a file.
 
         Raises:
-            UserError: when it cannot be written.
+            UserError: when the file cannot be written.
         """
         if not self._rows:
             return
@@ -99,16 +99,16 @@ class DetailedLog:
             number += 1
         self._folder.rename(aside)
         return (
-            f"{self._folder} is of another batch size, dimension or list of images; it is now {aside.name}, and a new "
-            "one begins"
+            f"{self._folder} has another batch size, dimension or list of images; it was renamed to {aside.name}, "
+            "and a new one begins"
         )
 
 
 def read_detailed_log(folder: Path) -> DetailedBatches:
-    """Reads all batches that are written so far, also while a training goes on.
+    """All batches that are written so far; a training may still be running.
 
     Raises:
-        UserError: when there are none.
+        UserError: when there are none yet.
     """
     paths = read_json(Path(folder) / _CONTENTS)["paths"]
     parts = []
@@ -116,6 +116,6 @@ def read_detailed_log(folder: Path) -> DetailedBatches:
         with np.load(file) as part:
             parts.append(dict(part))
     if not parts:
-        raise UserError(f"{folder}: no batch is written yet; the first are with the first checkpoint")
+        raise UserError(f"{folder}: no batch is written yet; wait for the first checkpoint after step 0")
     steps, losses, emb, anchor_losses, images = (np.concatenate([part[name] for part in parts]) for name in _TYPES)
     return DetailedBatches(steps, losses, emb, anchor_losses, images, paths)

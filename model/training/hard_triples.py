@@ -1,4 +1,4 @@
-"""Hardest triples of a whole training set, mined between epochs."""
+"""Mines the hardest triples of the training set at the start of each epoch."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from runtime.log import Log
 
 
 def hardest_triples(embeddings: np.ndarray, codes: np.ndarray, metric: str, block: int = 1024) -> np.ndarray:
-    """For each image that has a positive: itself, its farthest positive, its nearest negative.
+    """The hardest triple of each image that has a positive: the image, its farthest positive, its nearest negative.
 
-    This is the choice of batch-hard (Hermans et al., In Defense of the Triplet Loss, section 2) with the whole training
-    set as the batch, which FaceNet (Schroff et al., section 3.2) calls offline generation. The distances are those of
-    the loss, rounded to float32. Of equal distances the image with the lowest index is taken.
+    This is batch-hard mining (Hermans et al., In Defense of the Triplet Loss, section 2) with the training set as the
+    batch; FaceNet (Schroff et al., section 3.2) calls it offline generation. The distances are those of the loss,
+    rounded to float32. At equal distances the image with the lowest index wins.
 
     Args:
         embeddings: (N, D) float32.
@@ -30,19 +30,19 @@ def hardest_triples(embeddings: np.ndarray, codes: np.ndarray, metric: str, bloc
         block: anchors at a time; each takes about 30 N bytes of memory.
 
     Returns:
-        (A, 3) int64: indices of anchor, positive, negative, ascending anchors; A images have a positive.
+        (A, 3) int64: indices of anchor, positive and negative, in ascending order of anchors. A images have a positive.
 
     Raises:
-        ValueError: for fewer than 2 identities, or distances that are not finite.
+        ValueError: for fewer than 2 identities, or distances that are NaN or infinite.
     """
     identities, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(identities) < 2:
-        raise ValueError("without a second identity there are no negatives")
+        raise ValueError("there is only one identity, so there are no negatives")
     anchors = np.flatnonzero(counts[codes] >= 2)  # (A,)
     triples = [np.empty((0, 3), np.int64)]
     for rows, distances, same, itself in blocks_of(codes, embeddings, metric, anchors, block):
         if not np.isfinite(distances).all():
-            raise ValueError("embeddings, or distances between them, are not finite")
+            raise ValueError("embeddings or their distances are NaN or infinite")
         farthest = np.where(same & ~itself, distances, -np.inf).argmax(axis=1)
         nearest = np.where(same, np.inf, distances).argmin(axis=1)
         triples.append(np.stack([rows, farthest, nearest], axis=1))
@@ -50,9 +50,9 @@ def hardest_triples(embeddings: np.ndarray, codes: np.ndarray, metric: str, bloc
 
 
 class HardTriples:
-    """Mines the triples of an epoch by the embeddings of the checkpoint that it begins with.
+    """Mines the triples of an epoch with the checkpoint at its start.
 
-    They are kept in a file, so that a run that is resumed within the epoch goes on with the same.
+    They are saved in a file: a run that resumes within the epoch uses the same triples.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class HardTriples:
         self._checkpoints, self._embedder = checkpoints, Embedder(model, params)
 
     def prepare(self, step: int) -> None:
-        """Gives the sampler the triples of the epoch that `step` is in; called before its batches are asked for.
+        """Gives the sampler the triples of the epoch of `step`. Call it before asking for the batches of that epoch.
 
         Raises:
             NonFiniteError: when a weight or an embedding became NaN or infinite.
@@ -83,16 +83,16 @@ class HardTriples:
             try:
                 sampler.use(epoch, kept)
                 return
-            except ValueError:  # of another data set
+            except ValueError:  # from another data set
                 pass
         embeddings = self._embedder.embed(self._images.manifest.files(), self._images.orientations)
         try:
             triples = hardest_triples(embeddings, sampler.codes, self._params.metric)
-        except ValueError as error:  # of finite weights too: a training that diverges
+        except ValueError as error:  # finite weights may have such embeddings: the training diverges
             raise NonFiniteError(
                 f"no triples can be mined at step {step}: {error}", self._checkpoints.latest
             ) from error
-        self._checkpoints.save(step)  # from here, resuming mines the same
+        self._checkpoints.save(step)  # a resumed run mines the same triples from it
         save_triples(self._folder, epoch, triples)
         sampler.use(epoch, triples)
         self._log.line(f"step {step}: {len(triples):,} hard triples mined from ckpt-{step}")

@@ -1,4 +1,4 @@
-"""What learns: the network with its loss, its optimizer and the compiled step, on every device."""
+"""Builds what a training needs: network, loss, optimizer and compiled step, on all devices."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from runtime.errors import UserError
 
 
 class Learner(NamedTuple):
-    """A network that can be trained."""
+    """A network with everything that trains it."""
 
     strategy: tf.distribute.Strategy
     network: Network
@@ -26,11 +26,11 @@ class Learner(NamedTuple):
 
     @property
     def embedder(self) -> keras.Model:
-        """Images to embeddings: the part of the network that is used after training."""
+        """The model from images to embeddings, which is used after training."""
         return self.network.embedder
 
     def summary(self, params: Params) -> str:
-        """One line for the start of a run."""
+        """A log line about the network."""
         replicas = self.strategy.num_replicas_in_sync
         return (
             f"model: {params.model_type}, {params.head}, {self.embedder.count_params():,} parameters, "
@@ -40,16 +40,18 @@ class Learner(NamedTuple):
 
 
 def build_learner(params: Params, data: TrainingSet, total: int, *, imagenet: bool) -> Learner:
-    """Builds it for `total` steps, with initial weights; those of the backbone are ImageNet's if `imagenet`.
+    """The learner for a training of `total` steps, with initial weights (ImageNet's in the backbone if `imagenet`).
 
     Raises:
-        UserError: when the devices cannot share a batch evenly, weights cannot be loaded, or nothing would learn.
+        UserError: when a batch cannot be divided among the devices, weights cannot be loaded, or nothing would learn.
     """
     strategy = make_strategy(params)
     replicas = strategy.num_replicas_in_sync
     if data.sampler.batch_size % replicas:
-        raise UserError(f"a batch of {data.sampler.batch_size} images cannot be shared by {replicas} devices evenly")
-    keras.utils.set_random_seed(params.seed)  # right before the network: one seed, one network
+        raise UserError(
+            f"a batch of {data.sampler.batch_size} images cannot be divided among {replicas} devices; change batch_p"
+        )
+    keras.utils.set_random_seed(params.seed)  # right before the network: equal seeds give equal networks
     with strategy.scope():
         network = build_network(params, synchronized=replicas > 1, imagenet=imagenet)
         model = network.embedder

@@ -25,9 +25,9 @@ from runtime.stopping import StopRequest
 
 
 def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: Watched | None = None) -> None:
-    """Trains until the last step, or until SIGINT or SIGTERM; resumes from the newest checkpoint of the run.
+    """Trains until the last step, SIGINT or SIGTERM. Resumes from the newest checkpoint of the run.
 
-    `watched` is the evaluator's metric by which the learning rate is lowered, or training ends early, if it shall.
+    `watched` is the metric for plateaus and early stopping; None without evaluation sets.
 
     Raises:
         UserError: when a checkpoint does not fit, weights cannot be loaded, or an image is broken.
@@ -47,7 +47,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
 
     phase: Phase | None = None
     whitened_last = params.whitening in ("end", "both")
-    ended: str | None = None  # why training is over before its last step
+    ended: str | None = None  # the reason for early stopping
     with contextlib.closing(record), StopRequest() as stop:
         step = start  # the number of steps done
         while step < total and not stop.requested:
@@ -64,21 +64,21 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
             step += 1
             if not math.isfinite(loss := float(result.loss)):
                 batch = ", ".join(_files_of(data, step - 1, step))
-                raise NonFiniteError(f"the loss is {loss} at step {step} (images: {batch})", checkpoints.latest)
+                raise NonFiniteError(f"the loss became {loss} at step {step} (images: {batch})", checkpoints.latest)
             record.add(step, images, result, waited=waited, compiled=phase != last)
 
-            # Before the last step too, if that is whitened: should the whitening fail, nothing else is lost.
+            # Also before a last step with whitening: a failure there loses nothing else.
             due = step % params.save_checkpoints_steps == 0 or (whitened_last and step == total - 1)
             if due and step < total:
                 checkpoints.save(step)
                 supervisor.checkpoint_saved()
         if step == total and whitened_last:
-            log.line(whiten(learner.network, params, data.images))  # before a checkpoint of this step is evaluated
-        checkpoints.save(step)  # nothing of the finished steps is lost
+            log.line(whiten(learner.network, params, data.images))  # before the checkpoint that is evaluated
+        checkpoints.save(step)  # no finished step is lost
 
     supervisor.ended()
     if step < total and not ended:
-        log.line(f"stopped by {stop.requested} at step {step} of {total}; the same command goes on from there")
+        log.line(f"stopped by {stop.requested} at step {step} of {total}; run the same command to resume")
         return
     write_done(run, step, ended)
     done = f"done: {step} steps; {checkpoints.latest}"
@@ -93,11 +93,11 @@ def feed(
     stop: int,
     hard: HardTriples | None,
 ) -> Iterator[tuple[tf.Tensor, ...]]:
-    """The batches of steps `start` .. `stop - 1`, each shared among the replicas: (images, labels, indices)."""
+    """The batches of steps `start` .. `stop - 1`, distributed over the replicas: (images, labels, indices)."""
     files, orientations = data.images.manifest.files(), data.images.orientations
     while start < stop:
         end = stop
-        if hard:  # batches are prepared ahead, but not beyond what is known
+        if hard:  # batches are prepared in advance, but only for the epoch with known triples
             hard.prepare(start)
             epoch = data.sampler.steps_per_epoch
             end = min(stop, (start // epoch + 1) * epoch)
@@ -114,10 +114,10 @@ def _next_batch(
     step: int,
     checkpoints: TrainingCheckpoints,
 ) -> tuple[tf.Tensor, tf.Tensor, float]:
-    """The images and labels of the next batch, and the seconds that it was waited for.
+    """Images and labels of the next batch, and the seconds spent waiting for it.
 
     Raises:
-        UserError: when an image is broken; names it. What was learned so far is saved.
+        UserError: when an image is broken; the message names it. Saves a checkpoint first.
     """
     before = time.perf_counter()
     try:
@@ -130,6 +130,6 @@ def _next_batch(
 
 
 def _files_of(data: TrainingSet, start: int, stop: int) -> list[str]:
-    """The files of the batches of steps start .. stop - 1."""
+    """The image files of steps start .. stop - 1."""
     files = data.images.manifest.files()
     return [files[index] for step in range(start, stop) for index in data.sampler.batch(step)]

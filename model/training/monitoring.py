@@ -15,7 +15,7 @@ from runtime.tables import CsvLog
 
 
 class Meter:
-    """Images per second, and the share of the time that was spent waiting for data, since it was made."""
+    """Measures images per second and the share of time spent waiting for data, since its creation."""
 
     def __init__(self) -> None:
         self._start, self._waited, self._images = time.perf_counter(), 0.0, 0
@@ -91,7 +91,7 @@ class TrainingMonitor:
 
 
 def progress_line(step: int, total: int, values: dict[str, float]) -> str:
-    """What a person wants to see of a logged step, in one line."""
+    """One line for the terminal about a logged step."""
     digits = len(str(total))
     rate, left = values["images_per_second"], values["seconds_left"]
     return (

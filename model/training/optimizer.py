@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step, and Adam with one of its own for the backbone."""
+"""The learning-rate schedule, and Adam with a separate learning rate for the backbone."""
 
 import math
 from collections.abc import Iterable
@@ -8,31 +8,31 @@ import tensorflow as tf
 
 from model.configuration.params import Params
 
-EPSILON = 1e-7  # as Keras has it
+EPSILON = 1e-7  # the default of Keras
 
 
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """Warm-up, then constant, exponential, cosine or stepwise decay; a pure function of the step.
+    """Warm-up, then constant, exponential, cosine or stepwise decay, as a pure function of the step.
 
     With r the `learning_rate`, t the step, T the number of steps, t0 = `decay_start_step` and e =
     `decay_final_fraction`, for t > t0:
 
     - exponential: r * e^((t - t0) / (T - t0))        (Hermans et al., section 4.2)
     - cosine: r * (e + (1 - e) * (1 + cos(pi * (t - t0) / (T - t0))) / 2)
-    - step: r * decay_factor^n, n how many of `decay_steps` are <= t, whatever T and t0
+    - step: r * decay_factor^n, where n of the `decay_steps` are <= t; T and t0 do not matter
 
-    During the first `warmup_steps` steps all of it is multiplied by (t + 1) / warmup_steps. On a plateau
-    (model/training/supervisor.py) the whole is lowered by a factor, which is no function of the step.
+    In the first `warmup_steps` steps the result is multiplied by (t + 1) / warmup_steps. On a plateau
+    (model/training/supervisor.py) it is multiplied by a further factor, which is not a function of the step.
     """
 
     def __init__(self, params: Params, total_steps: int) -> None:
         self._params, self._total = params, total_steps
-        # A variable, as it changes under compiled steps; a checkpoint does not see it.
+        # A variable, because it changes between compiled steps. It is not part of checkpoints.
         self._plateau = tf.Variable(1.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         self._lowered_to = 1.0
 
     def lower(self, factor: float) -> None:
-        """Multiplies everything from now on by `factor`, instead of the last one."""
+        """Multiplies the schedule by `factor` from now on; replaces the last factor."""
         if factor != self._lowered_to:
             self._plateau.assign(factor)
             self._lowered_to = factor
@@ -57,30 +57,29 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class BackboneAdam(keras.optimizers.Adam):
-    """Adam (Kingma & Ba, algorithm 1) whose steps are scaled for the backbone, which may begin to learn later.
+    """Adam (Kingma & Ba, algorithm 1) with scaled steps for the backbone, which may begin to learn later.
 
     With a the learning rate of the schedule, the backbone's variables move by
 
         a * backbone_learning_rate / learning_rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon),
 
-    t the steps that they have learned for: all, or those from `freeze_backbone_steps` on. So their moments are what
-    they would be in an Adam that started there. Its variables are those of one Adam over all, whatever the parameters,
-    so that checkpoints fit.
+    where t counts the steps in which they learned, i.e. from `freeze_backbone_steps` on: as in an Adam that starts
+    there. The optimizer's variables do not depend on these parameters, so checkpoints always fit.
     """
 
     def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, params: Params) -> None:
         super().__init__(schedule, epsilon=EPSILON)
         self.backbone_scale = (params.backbone_learning_rate or params.learning_rate) / params.learning_rate
         self._start = params.freeze_backbone_steps
-        self._backbone: frozenset[int] = frozenset()  # the places of its variables; a set is no part of a checkpoint
+        self._backbone: frozenset[int] = frozenset()  # indices of its variables; a set is not part of a checkpoint
 
     def build_for(self, backbone: Iterable[keras.Variable], variables: list[keras.Variable]) -> None:
-        """Makes the moments of `variables`, some of which are the backbone's."""
+        """Creates the moments of `variables`; those also in `backbone` get the scaled steps."""
         self.build(variables)
         self._backbone = frozenset(self._get_variable_index(variable) for variable in backbone)
 
     def learning_rates(self, step: int) -> dict[str, float]:
-        """What step 0, 1, ... learns with, for the log: `learning_rate`, and `backbone_learning_rate` if it differs."""
+        """The learning rates of step 0, 1, ... for the log; `backbone_learning_rate` only if it differs."""
         rate = float(self._learning_rate(step))
         rates = {"learning_rate": rate}
         if self._start or self.backbone_scale != 1.0:
@@ -88,11 +87,11 @@ class BackboneAdam(keras.optimizers.Adam):
         return rates
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """Adam's step for one variable; Keras calls it for each that has a gradient."""
+        """Updates one variable; Keras calls it for each variable with a gradient."""
         if self._get_variable_index(variable) in self._backbone:
             if self.backbone_scale != 1.0:
                 learning_rate = learning_rate * self.backbone_scale
-            if self._start:  # Keras corrects the bias for all steps, in a factor of the learning rate
+            if self._start:  # Keras corrects the bias for the total number of steps
                 late = self._correction(self.iterations + 1 - self._start)
                 learning_rate = learning_rate * late / self._correction(self.iterations + 1)
         super().update_step(gradient, variable, learning_rate)

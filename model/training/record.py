@@ -1,4 +1,4 @@
-"""What is written down of every training step: metrics, pictures, the detailed log, warnings, lines for a person."""
+"""Records each training step: metrics, pictures, the detailed log, warnings, lines of the log."""
 
 import json
 import math
@@ -18,17 +18,17 @@ from model.training.monitoring import Meter, TrainingMonitor, progress_line
 from model.training.step import StepResult
 from runtime.log import Log
 
-# Rows of the picture of a batch: what belongs together is a column.
+# Rows in the picture of a batch, where they are not `batch_k`. A column is one triplet or one identity.
 _COLUMN = {"triplets": 3}
 
 
 class Record:
-    """Writes down a training, step by step."""
+    """Records a training, step by step."""
 
     def __init__(
         self, run: RunFolder, params: Params, data: TrainingSet, learner: Learner, start: int, log: Log
     ) -> None:
-        """Opens the run's files; what they have of steps after `start` is dropped, as these are repeated."""
+        """Opens the run's files and drops their records of steps after `start`: these steps are repeated."""
         self._params, self._sampler, self._learner, self._start, self._log = params, data.sampler, learner, start, log
         self._total = params.total_steps(data.sampler.steps_per_epoch)
         csv_file = run.folder / "metrics.csv" if params.csv_log else None
@@ -45,14 +45,14 @@ class Record:
         self._meter = Meter()
 
     def add(self, step: int, images: tf.Tensor, result: StepResult, *, waited: float, compiled: bool) -> None:
-        """Writes down what is due after a step.
+        """Records a finished step.
 
         Args:
             step: the number of steps done.
-            images: (B, H, W, C) uint8, its batch, shared among the replicas.
-            result: what it gave.
-            waited: seconds that it waited for its batch.
-            compiled: whether it was compiled first, so that its time says nothing about the next.
+            images: (B, H, W, C) uint8, its batch, distributed over the replicas.
+            result: the result of the step.
+            waited: seconds spent waiting for the batch.
+            compiled: whether the step was compiled first, which makes it slower than the next ones.
         """
         loss = float(result.loss)
         values = {name: float(value) for name, value in result.values.items()}
@@ -67,10 +67,10 @@ class Record:
         if self._is_logged(step):
             self._scalars(step, {"loss": loss, **values}, result, compiled)
         if compiled:
-            self._meter = Meter()  # the next reading leaves out the compilation
+            self._meter = Meter()  # the next reading excludes the compilation
 
     def write(self) -> None:
-        """Writes what waits in memory: before a checkpoint, from where it would not be computed again."""
+        """Writes what is still in memory. Needed before a checkpoint: training resumes from there."""
         if self._detailed:
             self._detailed.write()
 
@@ -83,7 +83,7 @@ class Record:
         return step % self._params.save_summary_steps == 0 or step in (1, self._total)
 
     def _pictures(self, step: int, images: tf.Tensor, result: StepResult) -> None:
-        """The first batch since the start, and now and then the hardest triplets of a batch."""
+        """Writes the first batch after a start, and every `save_picture_steps` the hardest triplets of a batch."""
         params, first = self._params, step == self._start + 1
         draw = params.save_picture_steps and (step == 1 or step % params.save_picture_steps == 0)
         if not (draw or first):
@@ -99,7 +99,7 @@ class Record:
                 self._monitor.picture("hardest_triplets", triplets_picture(pixels, triplets), step)
 
     def _scalars(self, step: int, values: dict[str, float], result: StepResult, compiled: bool) -> None:
-        """A line of metrics.jsonl, a point per curve, and a line for a person."""
+        """Writes a line of metrics.jsonl, a point per curve, and a line of the log."""
         speed, self._meter = self._meter.read(), Meter()
         rate = speed["images_per_second"] / self._sampler.batch_size
         values = values | self._learner.optimizer.learning_rates(step - 1)
@@ -111,7 +111,7 @@ class Record:
 
 
 def _statistics(monitor: TrainingMonitor, result: StepResult, params: Params, step: int) -> dict[str, float]:
-    """The scalars of a logged step; its histograms go to TensorBoard at once."""
+    """The statistics of a logged step. Also writes its histograms."""
     statistics = batch_statistics(result.labels, result.embeddings, params.metric, params.batch_k)
     anchors = result.anchors
     anchor_losses = _anchor_losses(result)[anchors.valid.numpy() > 0]
@@ -124,5 +124,5 @@ def _statistics(monitor: TrainingMonitor, result: StepResult, params: Params, st
 
 
 def _anchor_losses(result: StepResult) -> np.ndarray:
-    """The mean loss of each anchor's terms, 0 for anchors without any: (B,)."""
+    """Mean loss of each anchor over its terms, 0 for anchors without terms: (B,)."""
     return tf.math.divide_no_nan(result.anchors.total, result.anchors.count).numpy()

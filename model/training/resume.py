@@ -1,4 +1,4 @@
-"""Where a training starts: a checkpoint of its run, other weights, or nothing."""
+"""The start of a training: from a checkpoint of its run, from other weights, or from scratch."""
 
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
@@ -14,13 +14,13 @@ from runtime.log import Log
 def resume_or_begin(
     run: RunFolder, params: Params, data: TrainingSet, learner: Learner, log: Log, *, fresh: bool
 ) -> tuple[TrainingCheckpoints, int]:
-    """Restores the newest checkpoint of the run; if it is `fresh`, loads the weights to begin with and saves step 0.
+    """Restores the newest checkpoint. A `fresh` run loads its initial weights instead and saves them as step 0.
 
     Returns:
-        The run's checkpoints, and the number of steps that are done.
+        The checkpoints of the run, and the number of steps done.
 
     Raises:
-        UserError: when the checkpoint is of another architecture, weights do not fit, or an image is broken.
+        UserError: when the checkpoint has another architecture, weights do not fit, or an image is broken.
     """
     model = learner.embedder
     checkpoints = TrainingCheckpoints(
@@ -29,7 +29,7 @@ def resume_or_begin(
     start = checkpoints.restore()
     if not fresh:
         log.line(f"resumed from {checkpoints.latest}")
-    elif params.warm_start_from == "imagenet":  # loaded when the network was built
+    elif params.warm_start_from == "imagenet":  # loaded with the network
         log.line(f"warm start: {len(model.get_layer('backbone').weights)} variables (backbone) from ImageNet")
     elif params.warm_start_from:
         log.line(warm_start(model, params.warm_start_from))
@@ -37,11 +37,11 @@ def resume_or_begin(
         check_whitening(learner.network, params)
     if fresh and params.whitening in ("start", "both"):
         log.line(whiten(learner.network, params, data.images))
-    run.write_resolved(params)  # only now: a run that cannot go on keeps its record
+    run.write_resolved(params)  # only now: a run that cannot resume keeps its old record
     if forgotten := forget_results_after(run, start):
-        log.line(f"{forgotten} results of later steps dropped from {run.results}: these steps are repeated")
+        log.line(f"dropped {forgotten} results of steps after {start} from {run.results}: these steps are repeated")
     if params.csv_log and run.results.exists():
         write_results_csv(run)
     if fresh:
-        checkpoints.save(0)  # so that the untrained network is evaluated too
+        checkpoints.save(0)  # the evaluator evaluates the untrained network, too
     return checkpoints, start

@@ -1,4 +1,4 @@
-"""May this run start? What train.py checks, says and undoes around a training. Needs no TensorFlow."""
+"""The checks and notes before a training starts. Needs no TensorFlow."""
 
 import contextlib
 import shutil
@@ -16,12 +16,12 @@ from runtime.errors import UserError
 
 
 def start_run(run: RunFolder, source: Path) -> None:
-    """Copies a params.json into a new run folder; one that is there already must be the same."""
+    """Copies a params.json into a run folder; an existing one must be identical."""
     load_params(source)
     if run.params_json.exists():
         if run.params_json.read_bytes() != source.read_bytes():
             raise UserError(
-                f"{run.params_json} exists and differs from {source}; leave out --params, or take a new run"
+                f"{run.params_json} exists and differs from {source}; drop --params, or use a new --model_dir"
             )
         return
     try:
@@ -32,15 +32,15 @@ def start_run(run: RunFolder, source: Path) -> None:
 
 
 def check_start(run: RunFolder, params: Params, data: TrainingSet, watched: Watched | None) -> None:
-    """Finds out before TensorFlow is loaded what would stop the training, or spoil it. Makes the run's folders.
+    """Checks what would stop the training, before TensorFlow is loaded. Creates the run's folders.
 
     Raises:
-        UserError: when there is no metric to watch, the run cannot be written, the weights to start from are missing,
-            or the run has results of checkpoints that are gone.
+        UserError: when there is no metric to watch, the folder is not writable, the initial weights are missing, or the
+            run has results without checkpoints.
     """
     asked = [name for name in ("plateau_evaluations", "early_stopping_evaluations") if getattr(params, name)]
     if asked and watched is None:
-        raise UserError(f"{asked[0]} needs figures, but {data.prepared.folder} has no evaluation set; set it to null")
+        raise UserError(f"{asked[0]} needs an evaluation set, but {data.prepared.folder} has none; set it to null")
     run.check_writable(run.checkpoints, run.train_events)
     if list_checkpoints(run.checkpoints):
         return
@@ -48,44 +48,42 @@ def check_start(run: RunFolder, params: Params, data: TrainingSet, watched: Watc
         find_weights(params.warm_start_from)
     for old in (run.results, run.best_json):
         if old.exists():
-            raise UserError(f"{old} has results of checkpoints that are gone; take a new --model_dir, or remove it")
+            raise UserError(f"{old} is from checkpoints that no longer exist; remove it, or use a new --model_dir")
 
 
 def nothing_to_do(run: RunFolder, params: Params, total: int) -> list[str]:
-    """Why there is nothing to train, in lines for the user; none if there is something.
+    """Lines that say why there is nothing to train; none if there is something.
 
-    A run that has its last checkpoint already, as after a kill, gets its DONE.
+    Writes DONE if the last checkpoint exists without it, as after a kill.
     """
     listed = list_checkpoints(run.checkpoints)
     if not listed:
         return []
     step, latest = listed[-1]
     if early := stopped_early(run, params, step):
-        reason = (
-            f"nothing to do: {early}; to go on, give another early_stopping_evaluations (null: never) or best_metric"
-        )
+        reason = f"nothing to do: {early}; to resume, change early_stopping_evaluations (null: never) or best_metric"
     elif step >= total and run.resolved_json.exists():
         write_done(run, step)
         reason = f"nothing to do: {latest} is at step {step} of {total}"
     else:
         return []
-    return [reason, *(f"not used, as nothing is trained: {change}" for change in run.changes(params))]
+    return [reason, *(f"ignored, since nothing is trained: {change}" for change in run.changes(params))]
 
 
 @contextlib.contextmanager
 def reopened(run: RunFolder) -> Iterator[None]:
-    """Takes DONE away while the run is trained again, before anything slow: an evaluator must not end on it now.
+    """Removes DONE while the run is trained, so the evaluator does not end.
 
-    It is put back after a UserError if nothing was trained until then: the run is as finished as it was.
+    Restores it after a UserError if nothing was trained.
 
     Raises:
-        UserError: when training ended with a whitening, from where it cannot go on.
+        UserError: when training ended with a whitening and therefore cannot resume.
     """
     done = run.done.read_text() if run.done.exists() else None
     if done and run.ended_white():
         raise UserError(
-            f"{run.folder}: its training has ended with a whitening in the place of the layers that were learned, "
-            f"and cannot go on; take a new --model_dir with warm_start_from {str(run.folder)!r}"
+            f"{run.folder}: training ended with a whitening of the linear layers and cannot resume; use a new "
+            f"--model_dir with warm_start_from {str(run.folder)!r}"
         )
     before = list_checkpoints(run.checkpoints)
     run.done.unlink(missing_ok=True)
@@ -98,9 +96,9 @@ def reopened(run: RunFolder) -> Iterator[None]:
 
 
 def notes(run: RunFolder, params: Params, data: TrainingSet, total: int) -> Iterator[str]:
-    """What the log says of a run before it starts: its data, plans beyond its last step, changed parameters."""
+    """Log lines before the start: the data, planned changes after the last step, changed parameters."""
     yield data.summary()
-    if total > 1:  # a short trial of a long recipe is no mistake
+    if total > 1:  # one step of a long recipe is a test
         for note in late_beginnings(params, total):
             yield f"note: {note}"
     for change in run.changes(params):

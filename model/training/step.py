@@ -1,4 +1,4 @@
-"""One training step, compiled, on one device or several."""
+"""The compiled training step, for one device or several."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -16,13 +16,13 @@ from runtime.errors import UserError
 
 
 class StepResult(NamedTuple):
-    """What a step tells of its whole batch.
+    """The result of a step for its whole batch.
 
     Attributes:
         loss: scalar.
         values: scalars by name.
         anchors: values of every anchor, (B,) each.
-        embeddings: (B, D), what the triplet loss saw.
+        embeddings: (B, D), the input of the triplet loss.
         labels: (B,).
     """
 
@@ -34,7 +34,7 @@ class StepResult(NamedTuple):
 
 
 def make_strategy(params: Params) -> tf.distribute.Strategy:
-    """One device, or all local GPUs (without any, all logical CPU devices)."""
+    """A strategy for one device, or for all local GPUs (without any: all logical CPU devices)."""
     if params.distribution == "none":
         return tf.distribute.get_strategy()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -42,11 +42,11 @@ def make_strategy(params: Params) -> tf.distribute.Strategy:
 
 
 class TrainStep:
-    """The compiled step of the phase that training is in; another phase is another graph, and the last one is let go.
+    """The compiled step of the current phase. A new phase compiles a new step.
 
-    Every replica embeds its part of the batch, gathers the vectors of all, and mines for its own anchors in the
-    whole batch; its loss is divided by the whole batch's count. The losses and gradients of the replicas then add up
-    to those of one device with the whole batch.
+    Each replica embeds its part of the batch, gathers all embeddings, mines for its own anchors in the whole batch, and
+    divides its loss by the count of the whole batch. The losses and gradients of all replicas therefore add up to those
+    of one device with the whole batch.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class TrainStep:
         optimizer: keras.optimizers.Optimizer,
         params: Params,
     ) -> None:
-        """Raises a UserError when the backbone is to be frozen and there is nothing else to learn."""
+        """Raises a UserError when the backbone is frozen at the start and nothing else can learn."""
         self._strategy, self._network, self._objective = strategy, network, objective
         self._optimizer, self._params = optimizer, params
         self._backbone = network.embedder.get_layer("backbone")
@@ -66,8 +66,8 @@ class TrainStep:
         self._others = [variable for variable in self._variables if id(variable) not in backbone]
         if params.freeze_backbone_steps and not (objective.trainable_variables or _learn_by_triplets(network)):
             raise UserError(
-                f"freeze_backbone_steps: head {params.head!r} has no weights before the triplet loss, and there is no "
-                f"classification_weight: nothing would learn; set it to 0, or take another head"
+                f"freeze_backbone_steps: head {params.head!r} has no weights before the triplet loss, and "
+                f"classification_weight is 0: nothing would learn; set freeze_backbone_steps to 0, or use another head"
             )
         self._phase: Phase | None = None
         self._compiled: Callable[..., StepResult] | None = None
@@ -76,10 +76,10 @@ class TrainStep:
         """One step.
 
         Args:
-            images: (B, H, W, C) uint8, shared among the replicas.
+            images: (B, H, W, C) uint8, distributed over the replicas.
             labels: (B,) int32, likewise.
             step: the number of steps done before.
-            phase: what it does.
+            phase: the phase of this step.
         """
         if self._compiled is None or phase != self._phase:
             self._phase, self._compiled = phase, self._compile(phase)
@@ -114,7 +114,7 @@ class TrainStep:
             if replicas > 1:
                 size = embeddings.shape[0]
                 anchors = (context.replica_id_in_sync_group * size, size)
-                # Zeros around the own rows, then a sum: a gather whose gradient is right on every strategy.
+                # A gather as a sum of zero-padded rows: its gradient is correct in every strategy.
                 around = [anchors[0], (replicas - 1) * size - anchors[0]]
                 embeddings = all_reduce(tf.pad(embeddings, [around, [0, 0]]))  # (B, D)
                 classified = all_reduce(tf.pad(classified, [around, [0, 0]])) if apart else embeddings  # (B, C)
@@ -129,16 +129,16 @@ class TrainStep:
                 all_reduce=all_reduce,
                 replicas=replicas,
             )
-        variables = self._others if phase.frozen else self._variables  # what is not asked for is not computed
+        variables = self._others if phase.frozen else self._variables  # no gradients for the frozen ones
         gradients = tape.gradient(loss, variables)
-        self._optimizer.apply(gradients, variables)  # Keras adds up the replicas' gradients
+        self._optimizer.apply(gradients, variables)  # Keras sums the gradients of the replicas
         self._objective.after_step(labels, embeddings, step)
         values["embedding_norm"] = tf.reduce_mean(tf.norm(embeddings, axis=1))
         return StepResult(loss, values, of_anchors, embeddings, labels)
 
 
 def _learn_by_triplets(network: Network) -> list[keras.Variable]:
-    """The head's weights that the triplet loss depends on."""
+    """The weights of the head on which the triplet loss depends."""
     training = network.training
     head = network.embedder.get_layer("head") if training is None else training.get_layer("head_in_training")
     return keras.Model(head.input, head.outputs[0]).trainable_variables
@@ -146,7 +146,7 @@ def _learn_by_triplets(network: Network) -> list[keras.Variable]:
 
 @contextlib.contextmanager
 def batch_norm_at_rest(backbone: keras.Model) -> Iterator[None]:
-    """While it is open, calls of the backbone are traced with the moving statistics, which stay as they are."""
+    """Inside, calls of the backbone use the moving statistics of batch norm and do not change them."""
     learning = [x for x in backbone.layers if isinstance(x, keras.layers.BatchNormalization) and x.trainable]
     for layer in learning:
         layer.trainable = False

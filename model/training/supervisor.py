@@ -1,4 +1,4 @@
-"""The training's eye on its evaluator: reads results.jsonl, and lowers the learning rate or ends the training by it."""
+"""Lowers the learning rate, or ends training early, according to the evaluator's results."""
 
 import math
 from collections.abc import Iterable
@@ -12,23 +12,23 @@ from runtime.errors import UserError
 from runtime.json_files import append_json_line, drop_json_lines_after, read_json_lines
 from runtime.log import Log
 
-LEAST_FACTOR = 0.001  # of what the schedule of the learning rate gives
-_PATIENCE = 3  # checkpoints without any news, before the log asks whether there is an evaluator
+LEAST_FACTOR = 0.001  # of the schedule
+_PATIENCE = 3  # checkpoints without an evaluation before a warning
 
 
 class Evaluation(NamedTuple):
-    """The watched figure of a checkpoint."""
+    """The watched metric of a checkpoint."""
 
     step: int
     value: float
 
 
 class Standing(NamedTuple):
-    """Where a training stands.
+    """The best evaluation, and those after it.
 
     Attributes:
-        best: the last evaluation that was better than all before it; None before the first.
-        later: the evaluations of later checkpoints, none of them better, in order of step.
+        best: the best evaluation (the first of equal ones); None before the first.
+        later: evaluations of later checkpoints, in order of step.
     """
 
     best: Evaluation | None
@@ -36,7 +36,7 @@ class Standing(NamedTuple):
 
 
 def standing_of(evaluations: Iterable[Evaluation]) -> Standing:
-    """Goes through the evaluations in order of step, in whatever order they came."""
+    """The standing after these evaluations, given in any order."""
     best: Evaluation | None = None
     later: list[Evaluation] = []
     for each in sorted(evaluations):
@@ -48,39 +48,38 @@ def standing_of(evaluations: Iterable[Evaluation]) -> Standing:
 
 
 class Plateau:
-    """The factor of the learning rate, lowered whenever evaluations stop getting better.
+    """The factor of the learning rate, which falls when evaluations stop getting better.
 
-    It is lowered when the last `plateau_evaluations` evaluations brought nothing better. They count from the best one
-    on, or from the step of the last reduction, whichever is later: what was saved up to that step was learned with the
-    higher rate, and says nothing about the lower one, however late it is evaluated.
+    It is lowered when the last `plateau_evaluations` evaluations were not better. Only checkpoints after the best one
+    and after the last reduction count: earlier ones learned with the higher rate, even if they are evaluated late.
 
     Attributes:
-        factor: what the learning rate is multiplied by.
+        factor: factor of the learning rate.
     """
 
     def __init__(self, file: Path, params: Params, start: int) -> None:
-        """Takes up the reductions that `file` tells of; those beyond step `start` are dropped.
+        """Reads the reductions in `file` and drops those after step `start`.
 
         Raises:
-            UserError: for a line of another form.
+            UserError: for a line that is not a reduction.
         """
         self._file, self._params = file, params
         for number, line in enumerate(read_json_lines(file), start=1):
             if not _is_reduction(line):
-                raise UserError(f"{file}: line {number} is no reduction of the learning rate; remove it")
+                raise UserError(f"{file}: line {number} is not a reduction of the learning rate; remove it")
         drop_json_lines_after(file, start)
         *_, last = {"factor": 1.0, "step": None}, *read_json_lines(file)
         self.factor: float = last["factor"]
         self._since: int | None = last["step"]
 
     def __str__(self) -> str:
-        """What is in force, in words; empty before the first reduction."""
+        """The present factor for the log; empty before the first reduction."""
         return (
             "" if self._since is None else f"learning rate at {self.factor:g} of its schedule since step {self._since}"
         )
 
     def update(self, step: int, standing: Standing) -> bool:
-        """Lowers the factor from step number `step` on, and writes that down, if it is time; says whether it did."""
+        """Lowers the factor from step `step` on and records it, if it is due; returns whether it did."""
         p, best = self._params, standing.best
         counted = [each for each in standing.later if self._since is None or each.step > self._since]
         if best is None or not p.plateau_evaluations or len(counted) < p.plateau_evaluations:
@@ -101,7 +100,7 @@ def _is_reduction(line: object) -> bool:
 
 
 class Watched(NamedTuple):
-    """The figure that decides: `best_metric`, as the evaluator understands it."""
+    """The metric that decides: `best_metric`, with `auto` resolved."""
 
     set: str
     metric: str
@@ -111,18 +110,18 @@ class Watched(NamedTuple):
 
 
 class EvaluationWatch:
-    """The watched figure of every evaluated checkpoint, read anew only when the file has changed."""
+    """The watched metric of every evaluated checkpoint; reads results.jsonl only after it changed."""
 
     def __init__(self, run: RunFolder, params: Params, watched: Watched) -> None:
         self._run, self._origin, self._watched = run, origin_of(params), watched
-        self._state: tuple[int, int, int] | None = None  # of the file, when it was read last
-        self.seen: list[Evaluation] = []  # at the last look
+        self._state: tuple[int, int, int] | None = None  # of the file at the last read
+        self.seen: list[Evaluation] = []  # at the last read
 
     def news(self) -> list[Evaluation] | None:
-        """All evaluations if there are others than at the last look, else None.
+        """All evaluations if they changed since the last call, else None.
 
         Raises:
-            UserError: when results.jsonl is damaged; once, until it changes again.
+            UserError: when results.jsonl is damaged; only once until it changes again.
         """
         try:
             stat = self._run.results.stat()
@@ -143,39 +142,41 @@ class EvaluationWatch:
 
 
 class Supervisor:
-    """Acts on the evaluations of a training. It waits for none: what it does is done when it sees them."""
+    """Acts on the evaluations of a training as soon as it sees them; never waits for one."""
 
     def __init__(self, run: RunFolder, params: Params, watched: Watched | None, start: int, log: Log) -> None:
         """Args:
         run: the run.
         params: its parameters.
-        watched: the figure; None without evaluation sets.
-        start: the step that training goes on from.
-        log: where it tells what it does.
+        watched: the metric; None without evaluation sets.
+        start: the number of steps done.
+        log: the log of the training.
         """
         self._params, self._log, self._watched = params, log, watched
         self._plateau = Plateau(run.folder / "plateau.jsonl", params, start)
         asked = params.plateau_evaluations or params.early_stopping_evaluations
         self._watch = EvaluationWatch(run, params, watched) if asked and watched else None
-        self._silent: int | None = 0  # checkpoints since the start; None once there was news, or a warning
+        self._silent: int | None = (
+            0  # checkpoints without an evaluation; None after the first one, or after the warning
+        )
         if self._watch:
-            log.line(f"watching {watched}, as evaluate.py finds it")
+            log.line(f"watching {watched} in the results of evaluate.py")
         if str(self._plateau):
             log.line(str(self._plateau))
 
     @property
     def factor(self) -> float:
-        """What the learning rate is multiplied by."""
+        """Factor of the learning rate."""
         return self._plateau.factor
 
     def look(self, step: int) -> str | None:
-        """Looks before step number `step`; gives the reason if training is to end."""
+        """Reads new results before step `step`; returns the reason if training must end."""
         if self._watch is None:
             return None
         try:
             evaluations = self._watch.news()
-        except UserError as error:  # a training of hours does not end by a line that somebody spoiled
-            self._log.line(f"warning: {error}; until then nothing is learned from the evaluations")
+        except UserError as error:  # a damaged line does not end a training of hours
+            self._log.line(f"warning: {error}; until then evaluations are ignored")
             return None
         if not evaluations:
             return None
@@ -184,38 +185,35 @@ class Supervisor:
         reason = reason_to_stop(self._params, str(self._watched), standing)
         if reason is None and standing.best and self._plateau.update(step, standing):
             self._log.line(
-                f"step {step}: plateau: no better {self._watched} since {standing.best.value:.4g} of "
+                f"step {step}: plateau: {self._watched} not above {standing.best.value:.4g} since "
                 f"ckpt-{standing.best.step}; {self._plateau}"
             )
         return reason
 
     def ended(self) -> None:
-        """Called after the last step: says how much of the evaluation was seen, as what comes later changes nothing."""
+        """Called after the last step: logs how many evaluations were seen; later ones change nothing."""
         if self._watch is not None:
             seen = [each.step for each in self._watch.seen]
-            last = f"; the last was of ckpt-{max(seen)}" if seen else ""
-            self._log.line(f"evaluations of {self._watched} that the training saw: {len(seen)}{last}")
+            last = f"; the last one is of ckpt-{max(seen)}" if seen else ""
+            self._log.line(f"evaluations of {self._watched} seen during training: {len(seen)}{last}")
 
     def checkpoint_saved(self) -> None:
-        """Called for every checkpoint: nobody may be evaluating them."""
+        """Called for every checkpoint: warns if no evaluator seems to run."""
         if self._watch is None or self._silent is None:
             return
         self._silent += 1
         if self._silent == _PATIENCE:
             self._silent = None
-            self._log.line(f"warning: no evaluation yet of {self._watched}; is evaluate.py running?")
+            self._log.line(f"warning: no evaluation of {self._watched} yet; start evaluate.py alongside")
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def reason_to_stop(params: Params, figure: str, standing: Standing) -> str | None:
-    """Why training should end, in words: so many evaluations in a row were not better; None if it should not."""
+def reason_to_stop(params: Params, metric: str, standing: Standing) -> str | None:
+    """The reason for early stopping; None if training should continue."""
     wanted, best = params.early_stopping_evaluations, standing.best
     if best is None or not wanted or len(standing.later) < wanted:
         return None
-    return (
-        f"the last {len(standing.later)} evaluations brought no better {figure} than {best.value:.4g} of "
-        f"ckpt-{best.step}"
-    )
+    return f"in the last {len(standing.later)} evaluations {metric} was not above {best.value:.4g} of ckpt-{best.step}"

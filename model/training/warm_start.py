@@ -1,4 +1,4 @@
-"""`warm_start_from`: weights to begin a run with."""
+"""Loads initial weights (`warm_start_from`)."""
 
 import warnings
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from runtime.errors import UserError
 
 
 def warm_start(model: keras.Model, source: str) -> str:
-    """Loads weights from a file or a checkpoint into an embedder; gives a sentence on what was loaded from where.
+    """Loads weights from a file or a checkpoint into an embedder; returns a log line about it.
 
-    A Keras weights file may hold the backbone alone or the whole embedder. From a checkpoint the backbone and the head
-    are loaded, each as a whole, where they fit: a head of another form stays as it is.
+    A Keras weights file holds the backbone alone or the whole embedder. A checkpoint has a backbone and a head: each is
+    loaded if all of it fits, otherwise it keeps its initial weights.
 
     Raises:
-        UserError: when nothing fits.
+        UserError: when neither fits.
     """
     kind, path = find_weights(source)
     backbone, head = model.get_layer("backbone"), model.get_layer("head")
@@ -32,18 +32,18 @@ def warm_start(model: keras.Model, source: str) -> str:
     if not loaded:
         reason = str(problem).strip().splitlines()[0].partition(". Example")[0].rstrip(".")
         raise UserError(
-            f"warm_start_from: {path}: no variables of this network match ({reason}); is it of another model_type or "
-            f"backbone_stage?"
+            f"warm_start_from: {path}: the weights do not fit this network ({reason}); check model_type and "
+            f"backbone_stage"
         )
     total = len(backbone.weights) + len(head.weights)
     variables = sum(len(part.weights) for part in loaded)
     names = " and ".join(part.name for part in loaded)
-    new = "" if len(loaded) == 2 else f"; the {(head if loaded == [backbone] else backbone).name} starts anew"
+    new = "" if len(loaded) == 2 else f"; the {(head if loaded == [backbone] else backbone).name} starts from scratch"
     return f"warm start: {variables} of {total} variables ({names}) from {path}{new}"
 
 
 def _load_part(name: str, part: keras.Model, checkpoint: Path) -> Exception | None:
-    """Restores one part of the network; gives the reason when it does not fit, and then leaves it as it was."""
+    """Restores one part of the network. Returns the reason, and changes nothing, when it does not fit."""
 
     def load() -> None:
         status = tf.train.Checkpoint(**{name: part}).restore(str(checkpoint)).expect_partial()
@@ -53,10 +53,10 @@ def _load_part(name: str, part: keras.Model, checkpoint: Path) -> Exception | No
 
 
 def _load_file(model: keras.Model, path: Path) -> tuple[list[keras.Model], Exception | None]:
-    """Loads a Keras weights file into the backbone, or into the whole embedder; gives the parts that it filled."""
+    """Loads a Keras weights file into the backbone or the whole embedder; returns the filled parts, or the reason."""
     backbone, head = model.get_layer("backbone"), model.get_layer("head")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras warns of every layer that a file does not have; see _load_whole
+        warnings.simplefilter("ignore")  # Keras warns about each missing layer; _load_whole checks that
         problem = _load_whole(backbone, lambda: backbone.load_weights(str(path)))
         if problem is None:
             return [backbone], None
@@ -66,9 +66,9 @@ def _load_file(model: keras.Model, path: Path) -> tuple[list[keras.Model], Excep
 
 
 def _load_whole(part: keras.Model, load: Callable[[], None]) -> Exception | None:
-    """Runs `load`; unless it fills every variable of `part`, puts the old values back and gives the reason.
+    """Runs `load`. Unless it fills every variable of `part`, restores the old values and returns the reason.
 
-    Keras's loader leaves out silently what it does not find in a file; so the variables are NaN while it works.
+    Keras silently skips variables that a file does not have; so all are set to NaN first.
     """
     before = part.get_weights()
     floats = [variable for variable in part.weights if "float" in variable.dtype]
@@ -78,8 +78,8 @@ def _load_whole(part: keras.Model, load: Callable[[], None]) -> Exception | None
         load()
         missing = [variable.path for variable in floats if np.isnan(np.asarray(variable.numpy(), np.float32)).any()]
         if missing:
-            raise ValueError(f"{len(missing)} of {len(floats)} variables are not in it, such as {missing[0]}")
-    except Exception as error:  # Keras, h5py and TensorFlow raise many kinds for a file that does not fit
+            raise ValueError(f"{len(missing)} of {len(floats)} variables are missing in it, such as {missing[0]}")
+    except Exception as error:  # Keras, h5py and TensorFlow raise many kinds of errors for a file that does not fit
         part.set_weights(before)
         return error
     return None

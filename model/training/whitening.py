@@ -1,4 +1,4 @@
-"""`whitening`: the head's linear layers as a whitening of the pooled features of the training images."""
+"""Sets the head's linear layers to a whitening of the training images' pooled features (`whitening`)."""
 
 import keras
 import numpy as np
@@ -10,31 +10,31 @@ from model.configuration.params import Params
 from model.network.build import Network
 from runtime.errors import UserError
 
-# Enough for the covariance of some thousand features; of a larger data set, images evenly spaced in its list.
+# Enough for the covariance of a few thousand features. Larger data sets: evenly spaced images of the list.
 MOST_IMAGES = 20_000
-# Added to the variances, as a share of the largest one: directions that hardly vary are noise, and stay small.
+# Added to the variances, relative to the largest: directions of small variance are noise and must stay small.
 _FLOOR = 1e-3
 
 
 def check_whitening(network: Network, params: Params) -> None:
-    """Raises a UserError when a linear layer has more outputs than inputs: before hours are spent."""
+    """Raises a UserError when a linear layer has more outputs than inputs, before a long training."""
     for layer in _linear_layers(network):
         width = layer.input.shape[1]
         if layer.units > width:
             raise UserError(
-                f"whitening: embedding_size {params.embedding_size} asks for {layer.units} dimensions of {width} "
-                f"pooled features; lower it, or drop whitening"
+                f"whitening: embedding_size {params.embedding_size} needs {layer.units} dimensions, but there are only "
+                f"{width} pooled features; reduce embedding_size, or drop whitening"
             )
 
 
 def whiten(network: Network, params: Params, images: CheckedImages) -> str:
-    """Sets the linear layers that see pooled features, as the backbone now makes them; gives a sentence on it.
+    """Sets the linear layers on the present pooled features to a whitening; returns a log line about it.
 
-    With m and C the mean and the covariance of the features x of the training images, the layer gives
-    (L + c)^(-1/2) V^T (x - m), where L and V are the D largest eigenvalues of C and their vectors (Jegou and Chum,
-    Negative Evidences and Co-occurrences in Image Retrieval: the Benefit of PCA and Whitening). Orthogonal layers keep
-    the distances of the features instead, in which a few directions that all images share count for most; layers that
-    were trained on few identities suit those, and may do worse on others than the features that they see.
+    Let m and C be the mean and covariance of the features x of the training images. The layer computes
+    (L + c)^(-1/2) V^T (x - m), where L and V are the D largest eigenvalues of C and their eigenvectors (Jegou and Chum,
+    Negative Evidences and Co-occurrences in Image Retrieval: the Benefit of PCA and Whitening). Without it, a few
+    directions that all images share dominate the distances; and layers trained on few identities may be worse on others
+    than the features themselves.
 
     Raises:
         UserError: when an image is broken.
@@ -65,7 +65,7 @@ def _linear_layers(network: Network) -> list[keras.layers.Dense]:
 
 
 class _Moments:
-    """Mean and covariance of vectors that come in batches, in float64."""
+    """Mean and covariance of vectors given in batches, in float64."""
 
     def __init__(self, width: int) -> None:
         self._count, self._sum, self._squares = 0, np.zeros(width), np.zeros((width, width))
@@ -78,7 +78,7 @@ class _Moments:
         self._squares += vectors.T @ vectors
 
     def whitening(self, dimensions: int) -> list[np.ndarray]:
-        """Kernel (F, D) and bias (D,), float32; the directions with the largest variance first."""
+        """Kernel (F, D) and bias (D,), float32; directions in order of falling variance."""
         mean = self._sum / self._count
         variances, directions = np.linalg.eigh(self._squares / self._count - np.outer(mean, mean))
         variances = np.maximum(variances[::-1][:dimensions], 0.0)

@@ -1,4 +1,4 @@
-"""Training as a user starts it: what it writes, how it stops, and that a resumed run equals an uninterrupted one."""
+"""Training from the command line: its files, stopping and resuming, invalid runs."""
 
 import json
 import random
@@ -16,17 +16,18 @@ from helpers.training_results import assert_same_bits, events
 from model.configuration.loading import check_params
 from model.losses.objective import Objective
 from model.run.checkpoint_files import NonFiniteError
+from model.run.event_tags import training_tag
 from model.run.run_folder import RunFolder
 from model.training.checkpoints import TrainingCheckpoints
 from runtime.json_files import read_json_lines
 
 
-def test_what_a_run_leaves(trained, dataset):
+def test_the_files_of_a_finished_run(trained, dataset):
     run = RunFolder(trained)
     assert run.done.read_text() == "4\n"
     resolved = json.loads(run.resolved_json.read_text())
     assert resolved["embedding_size"] == 8
-    assert resolved["margin"] == "soft"  # a default, written down too
+    assert resolved["margin"] == "soft"  # defaults are recorded, too
     assert resolved["versions"]["keras"]
     git = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
     assert (resolved["git_commit"] or "").removesuffix("+changes") == git.stdout.strip()
@@ -37,17 +38,17 @@ def test_what_a_run_leaves(trained, dataset):
     wanted |= {"learning_rate", "images_per_second", "data_wait_share"}
     assert wanted <= set(lines[0])
     found = events(run.train_events)
-    assert wanted <= set(found)
-    assert found["loss"] == [(1, "scalars"), (2, "scalars"), (4, "scalars")]
-    assert found["batch"] == [(1, "images")]
-    assert found["parameters"] == [(0, "text")]
+    assert {training_tag(key) for key in wanted} <= set(found)
+    assert found["loss/loss"] == [(1, "scalars"), (2, "scalars"), (4, "scalars")]
+    assert found["input/batch"] == [(1, "images")]
+    assert found["parameters"] == [(1, "text")]
     log = run.train_log.read_text()
     assert "30 images of 6 identities" in log
     assert "done: 4 steps" in log
-    assert not list(trained.glob("*.csv"))  # nobody asked for one
+    assert not list(trained.glob("*.csv"))  # only with csv_log
 
 
-def test_a_finished_run_is_left_alone(trained):
+def test_a_finished_run_is_not_changed(trained):
     before = {path: path.stat().st_mtime_ns for path in (trained / "checkpoints").iterdir()}
     done = command("train.py", "--model_dir", trained)
     assert done.returncode == 0
@@ -55,7 +56,7 @@ def test_a_finished_run_is_left_alone(trained):
     assert before == {path: path.stat().st_mtime_ns for path in (trained / "checkpoints").iterdir()}
 
 
-def test_resuming_after_sigterm_changes_no_bit(dataset, tmp_path):
+def test_a_run_resumed_after_sigterm_equals_an_uninterrupted_one_bit_for_bit(dataset, tmp_path):
     steps = 60
     options = {"train_iterations": steps, "deterministic": True, "save_checkpoints_steps": 1000, "num_channels": [8, 8]}
     options |= {"learning_rate_schedule": "cosine", "warmup_steps": 5, "save_summary_steps": 1}
@@ -83,7 +84,7 @@ def test_resuming_after_sigterm_changes_no_bit(dataset, tmp_path):
 
 
 def test_lines_after_the_last_checkpoint_are_computed_again(run):
-    """A killed run leaves figures of steps that the next start repeats: each stands there once in the end."""
+    """A killed run has lines of steps that it repeats when it resumes. Each step has one line in the end."""
     words = ["train.py", "--model_dir", run.folder, *setting(train_iterations=6)]
     (run.checkpoints / "ckpt-4.data-00000-of-00001").write_bytes(b"cut short")
     damaged = command(*words)
@@ -122,7 +123,7 @@ def small_model(folder, rate):
 
 
 def test_the_state_of_seed_generators_is_saved(tmp_path):
-    """Keras leaves it out of checkpoints: dropout would repeat its masks after a restart."""
+    """Keras does not save it: dropout would repeat its masks after a restart."""
     x = np.ones((2, 4), np.float32)
     model, checkpoints = small_model(tmp_path, 0.5)
     model(x, training=True)
@@ -133,18 +134,18 @@ def test_the_state_of_seed_generators_is_saved(tmp_path):
     np.testing.assert_array_equal(again(x, training=True).numpy(), following)
 
 
-def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+def test_weights_that_are_nan_are_not_saved(tmp_path):
     model, checkpoints = small_model(tmp_path, 0.0)
     checkpoints.save(1)
     model.variables[0].assign(np.full((4, 4), np.nan))
-    with pytest.raises(NonFiniteError, match=r"not finite at step 2; the last good checkpoint is .*ckpt-1"):
+    with pytest.raises(NonFiniteError, match=r"NaN or infinite at step 2; .*the last good checkpoint is .*ckpt-1"):
         checkpoints.save(2)
 
 
 def test_only_one_step_and_a_new_run_from_a_file(dataset, tmp_path):
     source = make_run(tmp_path / "source", dataset) / "params.json"
     run = tmp_path / "new run"
-    for _ in range(2):  # the second time the file is the same, and there is nothing to do
+    for _ in range(2):  # the second time, the file is the same and nothing is left to do
         done = command("train.py", "--model_dir", run, "--params", source, *setting(only_one_step=True))
         assert done.returncode == 0, done.stderr
     assert (run / "DONE").read_text() == "1\n"
@@ -163,7 +164,7 @@ def test_a_second_trainer_is_refused(dataset, tmp_path):
     assert "another train.py is running" in done.stderr
 
 
-def test_a_loss_that_is_no_number_stops_the_run(dataset, tmp_path):
+def test_a_loss_that_is_nan_or_infinite_stops_the_run(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset, learning_rate=1e30, train_iterations=50)
     done = command("train.py", "--model_dir", run)
     assert done.returncode == 3, done.stdout
@@ -175,7 +176,7 @@ def test_a_loss_that_is_no_number_stops_the_run(dataset, tmp_path):
 
 @pytest.mark.parametrize("variant", [{}, {"precision": "mixed_bfloat16"}, {"jit_compile": True}])
 def test_training_learns(tmp_path, variant):
-    """Colours are easy: in a few steps the loss falls and the nearest neighbour is right."""
+    """Colours are easy: after a few steps the loss is low and the nearest neighbour is right."""
     data = make_dataset(tmp_path / "data", identities=8, images=6)
     options = {"train_iterations": 80, "batch_p": 8, "learning_rate": 3e-3, "save_summary_steps": 40}
     run = make_run(tmp_path / "run", data, keep_checkpoints=2, **options | variant)
@@ -186,8 +187,8 @@ def test_training_learns(tmp_path, variant):
     assert last["batch_top1"] > 0.9
 
 
-def test_a_batch_that_devices_cannot_share(dataset, tmp_path):
+def test_a_batch_that_cannot_be_divided_among_the_devices(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset, distribution="mirrored", batch_p=3, batch_k=3)
     done = command("train.py", "--model_dir", run)
     assert done.returncode == 2
-    assert "9 images cannot be shared by 2 devices" in done.stderr
+    assert "9 images cannot be divided among 2 devices" in done.stderr

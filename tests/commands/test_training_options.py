@@ -1,4 +1,4 @@
-"""Trainings with each of the options: every strategy on every sampling, several devices, the alarm."""
+"""Training options: every strategy with every sampling, several devices, loss terms, the collapse alarm."""
 
 import re
 from pathlib import Path
@@ -18,13 +18,13 @@ from runtime.json_files import read_json_lines
 STRATEGIES = plugins.choices("model.losses.strategies")
 SAMPLINGS = ("pk", "uniform", "triplets")
 FITTING = [(s, k) for s in STRATEGIES for k in SAMPLINGS if s != "basic" or k == "triplets"]
-# The fast tests have every strategy and every sampling, but not all of one with all of the other.
+# The fast tests have every strategy and every sampling, but not every combination.
 QUICK = {(s, "triplets" if s == "basic" else SAMPLINGS[i % 3]) for i, s in enumerate(STRATEGIES)}
 TERMS = {"memory_size": 20, "classification_weight": 0.5, "classification_temperature": 0.5, "center_loss_weight": 0.1}
 
 
 def train(run: Path, *words: object) -> str:
-    """Trains a run; gives what is printed."""
+    """Trains a run and returns its output."""
     done = command("train.py", "--model_dir", run, *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -60,7 +60,7 @@ def test_every_strategy_trains_on_every_sampling(dataset, tmp_path, strategy, sa
     if sampling == "triplets":
         assert (identities[:, ::3] == identities[:, 1::3]).all()
         assert (identities[:, ::3] != identities[:, 2::3]).all()
-    if sampling != "uniform":  # there chance decides whether there is a triplet
+    if sampling != "uniform":  # a uniform batch may have no triplet
         assert lines[0]["loss"] > 0
         before, after = (checkpoint_values(run, step) for step in (0, 2))
         assert any(not np.array_equal(before[name], after[name]) for name in before if name.startswith("backbone/"))
@@ -83,7 +83,7 @@ PAIRS = {
         "triplet_strategy": "basic",
         "triplet_mining": "hard",
         "batch_k": 3,
-        "train_iterations": 10,  # 8 of them are an epoch
+        "train_iterations": 10,  # an epoch has 8
     },
 }
 
@@ -92,12 +92,12 @@ PAIRS = {
     "name", [pytest.param(name, marks=() if name == "terms" else pytest.mark.slow) for name in PAIRS]
 )
 def test_two_devices_equal_one(dataset, tmp_path, name):
-    # A margin of 1 leaves some triplets inactive, so that the replicas' counts differ.
+    # With a margin of 1 some triplets are inactive, so the counts of the replicas differ.
     options = {"margin": 1.0, "learning_rate": 0.1, "detailed_log": True, "save_summary_steps": 1}
     one, two = make_run(tmp_path / "one", dataset, **options | PAIRS[name]), tmp_path / "two"
     assert train_smoothly(one).returncode == 0
     last = PAIRS[name].get("train_iterations", 4)
-    # Each device has a copy of memory and centres, which a second start must restore on both.
+    # Each device has a copy of memory and centres; the second start must restore both.
     ends = [2, last] if name == "terms" else [last]
     assert_two_devices_train_alike(one, two, *ends, atol=2e-5 if name in STRATEGIES else 1e-4)
     assert 0 < read_json_lines(one / "metrics.jsonl")[-1]["active_fraction"] < 1 or "images" in name
@@ -136,10 +136,10 @@ def test_memory_and_classification_compiled_by_xla(dataset, tmp_path):
         train(run)
         runs.append(read_json_lines(run / "metrics.jsonl"))
     assert runs[0][0]["classification_loss"] == pytest.approx(runs[1][0]["classification_loss"], rel=1e-4)
-    assert runs[0][-1]["valid_terms"] > runs[0][0]["valid_terms"]  # the memory has been filled
+    assert runs[0][-1]["valid_terms"] > runs[0][0]["valid_terms"]  # the memory is full
 
 
-# Trainings that go wrong
+# Trainings that fail
 
 
 def test_embeddings_that_cannot_be_mined_stop_the_run(dataset, tmp_path):
@@ -148,16 +148,16 @@ def test_embeddings_that_cannot_be_mined_stop_the_run(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset, **options)
     done = command("train.py", "--model_dir", run)
     assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
-    assert "no triples can be mined at step 1: embeddings, or distances between them, are not finite" in done.stderr
+    assert "no triples can be mined at step 1: embeddings or their distances are NaN or infinite" in done.stderr
     assert f"the last good checkpoint is {run}/checkpoints/ckpt-0" in done.stderr
     assert not (run / "checkpoints" / "ckpt-1.index").exists()
 
 
 @pytest.mark.parametrize("rate", [10, pytest.param(1e-3, marks=pytest.mark.slow)])
-def test_only_a_training_that_breaks_is_warned_of(own_dataset, tmp_path, rate):
+def test_only_a_broken_training_gives_a_warning(own_dataset, tmp_path, rate):
     random = np.random.default_rng(3)
     for file in sorted((own_dataset / "images").rglob("*.jpg")):
-        if rate == 10:  # on noise: nothing can be learned
+        if rate == 10:  # noise, so nothing can be learned
             Image.fromarray(random.integers(0, 256, (24, 24, 3)).astype(np.uint8)).save(file)
     run = make_run(tmp_path / "run", own_dataset, learning_rate=rate, train_iterations=120, save_summary_steps=20)
     out = train(run)

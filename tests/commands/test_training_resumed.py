@@ -58,8 +58,8 @@ def mined(run: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("kind", "steps"), [("terms", STEPS), ("hard", HARD_STEPS)])
-def test_resuming_changes_no_bit(runs, kind, steps):
-    """Neither of the weights, memory and centres, nor of the detailed log."""
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(runs, kind, steps):
+    """In weights, memory, centres and the detailed log."""
     one, two = runs[kind], runs[f"{kind} part"]
     assert_same_bits(one, two, steps)
     whole, part = (read_detailed_log(run / "detailed") for run in (one, two))
@@ -68,7 +68,7 @@ def test_resuming_changes_no_bit(runs, kind, steps):
 
 
 def test_the_memory_holds_the_last_batches(runs, dataset):
-    """Each as it was embedded when it was trained on: the detailed log has that."""
+    """With the embeddings of their own step, which the detailed log has."""
     values = checkpoint_values(runs["terms"], STEPS)
     assert all(part in " ".join(values) for part in ("_centers", "classification/classifier"))
     held = {name.split("/")[1]: value for name, value in values.items() if name.startswith("memory/")}
@@ -80,7 +80,7 @@ def test_the_memory_holds_the_last_batches(runs, dataset):
     assert len(newest) == size
 
 
-def test_figures_of_the_terms_are_written(runs):
+def test_metrics_of_the_terms_are_written(runs):
     wanted = {"triplet_loss", "classification_loss", "classification_accuracy", "center_loss"}
     wanted |= {f"{name}_p{p}" for name in ("anchor_loss", "hardest_positive", "hardest_negative") for p in (5, 50, 95)}
     wanted |= {"embedding_norm", "embedding_std", "embedding_std_min", "effective_rank", "valid_terms"}
@@ -102,10 +102,10 @@ def test_tensorboard_has_histograms_and_pictures(runs):
         steps = [step for step, kind in found[name] if kind == "histograms"]
         assert steps == list(range(1, STEPS + 1)), name
     assert found["mining/hardest_triplets"] == [(step, "images") for step in (1, 5, 10)]
-    assert found["input/batch"] == [(1, "images")]  # of the first step of every start
+    assert found["input/batch"] == [(1, "images")]  # the first step after every start
     hard = events(runs["hard"] / "train")
     assert "mining/hardest_triplets" not in hard  # without save_picture_steps
-    for name, points in [*found.items(), *hard.items()]:  # it shows only one of two things with one name
+    for name, points in [*found.items(), *hard.items()]:  # TensorBoard shows only one kind per tag
         assert len({kind for _, kind in points}) == 1, name
 
 
@@ -133,7 +133,7 @@ def test_the_detailed_log_has_the_sampler_s_images(runs):
     log = read_detailed_log(runs["terms part"] / "detailed")
     assert log.images.tolist() == [data.sampler.batch(step).tolist() for step in range(STEPS)]
     assert log.paths == data.images.manifest.files()
-    # It is written with each checkpoint, also with those where an epoch of hard triples begins.
+    # It is written with each checkpoint, including those at the start of an epoch of hard triples.
     for name, steps in {"terms": [STEPS], "terms part": [ENDED, STEPS], "hard": [EPOCH, HARD_STEPS]}.items():
         assert sorted(int(file.stem) for file in (runs[name] / "detailed").glob("*.npz")) == steps
 
@@ -169,17 +169,17 @@ def test_an_epoch_is_mined_once(runs):
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda triples: (triples / "epoch-1.npy").write_bytes(b"cut short"),
-        # Of another data set:
+        # From another data set:
         pytest.param(lambda triples: save_triples(triples, 1, load_triples(triples, 1) + 1), marks=pytest.mark.slow),
         pytest.param(lambda triples: (triples / "epoch-1.npy").unlink(), marks=pytest.mark.slow),
     ],
 )
-def test_triples_that_are_no_use_are_mined_anew(runs, tmp_path, spoil):
+def test_unusable_triples_are_mined_again(runs, tmp_path, damage):
     run = Path(shutil.copytree(runs["hard ended"], tmp_path / "run"))
-    spoil(run / "triples")
+    damage(run / "triples")
     (done,) = train_several(run)
     assert done.returncode == 0, done.stderr
     again = f"step {HARD_ENDED}: 30 hard triples mined from ckpt-{HARD_ENDED}"

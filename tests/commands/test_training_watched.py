@@ -1,4 +1,4 @@
-"""Trainings that read results: lowered learning rates, early ends, and evaluate.py as a second process."""
+"""Plateaus and early stopping, with evaluate.py as a second process."""
 
 import signal
 import subprocess
@@ -14,8 +14,8 @@ import train
 from runtime.json_files import read_json_lines
 
 
-def test_the_rate_is_lowered_and_training_ends_by_what_results_say(dataset, tmp_path, capsys):
-    """One run, started again and again, with results as an evaluator beside it might have written them."""
+def test_results_lower_the_learning_rate_and_end_the_training(dataset, tmp_path, capsys):
+    """One run, started several times, with results that an evaluator might have written alongside."""
     common = {"save_summary_steps": 1, "save_checkpoints_steps": 1, "learning_rate": 0.008, "csv_log": True}
     common |= {"backbone_learning_rate": 0.004, "warmup_steps": 4, "plateau_factor": 0.5}
     common |= {"plateau_evaluations": 2, "early_stopping_evaluations": 5}
@@ -25,13 +25,13 @@ def test_the_rate_is_lowered_and_training_ends_by_what_results_say(dataset, tmp_
         assert train.main(["--model_dir", str(run), "--set", f"train_iterations={steps}", *more]) == 0
         return capsys.readouterr().out
 
-    assert "is evaluate.py running?" in go(4)
+    assert "start evaluate.py alongside" in go(4)
     write_results(run, {0: 0.5, 1: 0.75, 3: 0.25, 2: 0.5})  # not in order
-    assert "step 4: plateau: no better val_eval/general_accuracy since 0.75 of ckpt-1; learning rate at 0.5" in go(6)
+    assert "step 4: plateau: val_eval/general_accuracy not above 0.75 since ckpt-1; learning rate at 0.5" in go(6)
     assert read_json_lines(run / "plateau.jsonl") == [
         {"step": 4, "factor": 0.5, "best_step": 1, "best": 0.75, "last_evaluated_step": 3}
     ]
-    write_results(run, {4: 0.5, 5: 0.5})  # the first of them was saved with the higher rate
+    write_results(run, {4: 0.5, 5: 0.5})  # ckpt-4 still learned with the higher rate
     out = go(8)
     assert "learning rate at 0.5 of its schedule since step 4" in out
     assert "plateau:" not in out
@@ -41,14 +41,14 @@ def test_the_rate_is_lowered_and_training_ends_by_what_results_say(dataset, tmp_
     assert [line["backbone_learning_rate"] for line in lines] == pytest.approx([rate / 2 for rate in expected])
     write_results(run, {6: 0.75})
     out = go(20)
-    reason = "the last 5 evaluations brought no better val_eval/general_accuracy than 0.75 of ckpt-1"
+    reason = "in the last 5 evaluations val_eval/general_accuracy was not above 0.75 of ckpt-1"
     assert f"stopped early at step 8 of 20: {reason}" in out
     assert (run / "DONE").read_text() == f"8\nstopped early: {reason}\n"
     assert f"nothing to do: stopped early at step 8: {reason}" in go(20)
     assert "nothing to do" not in go(9, "--set", "early_stopping_evaluations=6")
     assert (run / "DONE").read_text() == "9\n"
     assert [line["step"] for line in read_json_lines(run / "plateau.jsonl")] == [4, 8]
-    # Back to an older checkpoint: the second reduction is undone with the steps after it, and its results are gone.
+    # Back to an older checkpoint: drops the steps after it, with their results and the second reduction.
     for step in (7, 8, 9):
         for file in (run / "checkpoints").glob(f"ckpt-{step}.*"):
             file.unlink()
@@ -63,7 +63,7 @@ def test_the_rate_is_lowered_and_training_ends_by_what_results_say(dataset, tmp_
 
 @pytest.fixture
 def started() -> Iterator[list[subprocess.Popen[str]]]:
-    """What a test starts; none of it stays behind."""
+    """The processes of a test, which are killed at its end."""
     processes: list[subprocess.Popen[str]] = []
     yield processes
     for process in processes:
@@ -73,7 +73,7 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
 
 @pytest.mark.slow
 def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path, started):
-    """A network that hardly learns: each evaluation is as good as the first. Each process is killed in between."""
+    """The network hardly learns, so no evaluation is better than the first. Both processes are killed once."""
     options = {"learning_rate": 1e-12, "use_batch_norm": False, "train_iterations": 10**6, "save_summary_steps": 1}
     options |= {"save_checkpoints_steps": 10, "save_picture_steps": None, "keep_checkpoints": None}
     options |= {"plateau_evaluations": 2, "plateau_factor": 0.5, "early_stopping_evaluations": 10**6}
@@ -94,11 +94,11 @@ def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path
     evaluator.kill()
     evaluator.wait()
     (first,) = reductions()
-    time.sleep(2)  # checkpoints come, but no figures
+    time.sleep(2)  # new checkpoints, but no evaluations
     assert reductions() == [first]
     trainer.kill()
     trainer.wait()
-    trainer = begin("train")  # alone: it must know of the reduction, and not take it for another
+    trainer = begin("train")  # alone: it must know the reduction, and not repeat it
     wait_for(lambda: "resumed from" in logs["train"].read_text(), trainer)
     evaluator = begin("evaluate")
     wait_for(lambda: len(reductions()) == 2, trainer, evaluator)
@@ -110,13 +110,13 @@ def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path
 
     last = int((run / "DONE").read_text().split("\n")[0])
     said = logs["train"].read_text()
-    assert f"stopped early at step {last} of 1000000: the last " in said
-    assert "brought no better val_eval/general_accuracy than" in said
+    assert f"stopped early at step {last} of 1000000: in the last " in said
+    assert "evaluations val_eval/general_accuracy was not above" in said
     assert "training has ended and all checkpoints that were kept are evaluated" in logs["evaluate"].read_text()
     results = read_json_lines(run / "results.jsonl")
     steps = sorted(line["step"] for line in results)
     assert steps == sorted(int(file.stem.split("-")[1]) for file in (run / "checkpoints").glob("*.index"))
-    assert len({line["metrics"]["general_accuracy"] for line in results}) == 1  # so it is the first that stays the best
+    assert len({line["metrics"]["general_accuracy"] for line in results}) == 1  # so the first one stays the best
     lines = reductions()
     assert [line["factor"] for line in lines] == [0.5**n for n in range(1, len(lines) + 1)]
     since = 0

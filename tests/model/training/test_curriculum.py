@@ -1,4 +1,4 @@
-"""Trainings that change by plan: a mining curriculum, a frozen backbone, learning rates of its parts; over restarts."""
+"""Planned changes: a curriculum, a frozen backbone, two learning rates; also in resumed runs."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def params_of(**values):
     return check_params({"embedding_size": 8, "num_channels": [8, 8], "image_size": 16} | values, "test")
 
 
-def test_phases_of_every_step_and_what_the_log_says_of_them():
+def test_phases_of_every_step_and_their_log_lines():
     params = params_of(triplet_strategy=[[0, "batch_all"], [2, "batch_hard"], [5, "hap2s_e"]], freeze_backbone_steps=3)
     names = ["batch_all"] * 2 + ["batch_hard"] * 3 + ["hap2s_e"] * 3
     assert [phase_at(params, step) for step in range(8)] == [Phase(names[i], i < 3) for i in range(8)]
@@ -40,12 +40,12 @@ def test_phases_of_every_step_and_what_the_log_says_of_them():
     first, second = phase_at(params, 1), phase_at(params, 3)
     assert first.news(None, params) == ["triplet_strategy batch_all", "the backbone is frozen until step 3"]
     assert first.news(first, params) == []
-    assert second.news(first, params) == ["triplet_strategy batch_hard", "the backbone learns too"]
-    assert second.news(None, params) == ["triplet_strategy batch_hard"]  # a run that is resumed
+    assert second.news(first, params) == ["triplet_strategy batch_hard", "the backbone is no longer frozen"]
+    assert second.news(None, params) == ["triplet_strategy batch_hard"]  # a resumed run
     assert phase_at(params_of(), 0).news(None, params_of()) == []
 
 
-def test_what_is_planned_for_steps_that_never_come():
+def test_plans_after_the_last_step_are_noted():
     params = params_of(triplet_strategy=[[0, "batch_all"], [9, "batch_hard"]], freeze_backbone_steps=10)
     assert late_beginnings(params, 11) == []
     assert late_beginnings(params, 9) == [
@@ -55,7 +55,7 @@ def test_what_is_planned_for_steps_that_never_come():
 
 
 @pytest.mark.parametrize("kept", ["train", pytest.param("frozen", marks=pytest.mark.slow)])
-def test_a_frozen_backbone_has_its_batch_norm_at_rest_and_wakes_as_it_was(kept):
+def test_a_frozen_backbone_does_not_change_and_learns_later(kept):
     values = {"batch_norm": "frozen", "warm_start_from": "x"} if kept == "frozen" else {}
     params = params_of(freeze_backbone_steps=1, jit_compile=False, **values)
     network, objective = build_network(params), Objective(params, 3)
@@ -89,7 +89,7 @@ def test_a_head_without_weights_and_a_frozen_backbone_are_refused(monkeypatch):
 
 
 def test_bnneck_learns_by_its_classifier_alone():
-    """Of the triplet loss it has no weight: its batch norm comes later."""
+    """It has no weights before the triplet loss: its batch norm comes later."""
     values = {"head": "bnneck", "freeze_backbone_steps": 5, "embedding_size": 8, "num_channels": [4, 8]}
     for weight in (0.0, 1.0):
         params = params_of(**values, classification_weight=weight)
@@ -103,7 +103,7 @@ def test_bnneck_learns_by_its_classifier_alone():
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
-    """A training by plan, stopped when its backbone begins to learn, and resumed."""
+    """A planned training, stopped when the backbone begins to learn, and resumed."""
     run = make_run(tmp_path_factory.mktemp("planned") / "run", dataset, **PLAN)
     done = train_several([run, *setting(train_iterations=FROZEN)], run)
     assert [result.returncode for result in done] == [0] * 2, [result.stderr for result in done]
@@ -112,7 +112,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [FROZEN - 1, HARD + 1, STEPS])
-def test_resuming_elsewhere_or_not_at_all_changes_no_bit(planned, dataset, tmp_path, end):
+def test_runs_resumed_at_any_step_are_equal_bit_for_bit(planned, dataset, tmp_path, end):
     run = make_run(tmp_path / "run", dataset, **PLAN)
     done = train_several([run, *setting(train_iterations=end)], run)
     assert [result.returncode for result in done] == [0] * 2, [result.stderr for result in done]
@@ -136,7 +136,7 @@ def test_the_backbone_learns_from_its_step_on(planned):
 
 
 def test_the_strategy_changes_at_its_step(planned):
-    """batch_all has many terms, batch_hard one for each anchor."""
+    """batch_all has many terms, batch_hard one per anchor."""
     terms = [line["valid_terms"] for line in read_json_lines(planned / "metrics.jsonl")]
     assert all(count > 8 for count in terms[:HARD])
     assert terms[HARD:] == [8] * (STEPS - HARD)

@@ -1,4 +1,4 @@
-"""The detailed log: what is written is read, resumed or not, and nothing of an earlier one is lost."""
+"""The detailed log: writing and reading, in resumed runs too; earlier logs are kept."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_rows_do_not_pile_up_in_memory(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("start", [0, 3, 6])
 def test_resuming_drops_later_steps(tmp_path, start):
-    """Killed after step 8, of which the last checkpoint is not known; 7 was still in memory, or half a file."""
+    """Killed after step 8; the last checkpoint is of step `start`. Step 7 was in memory, or in half a file."""
     log = opened(tmp_path)
     for steps in ((1, 2, 3), (4, 5, 6), (7, 8)):
         write(log, steps)
@@ -87,7 +87,7 @@ def test_another_shape_begins_a_new_folder(tmp_path, change):
     for aside in ("detailed.until-2", "detailed.until-2-2"):
         write(opened(tmp_path), [1, 2])
         log = opened(tmp_path, 2, **change)
-        assert log.note.endswith(f"it is now {aside}, and a new one begins")
+        assert log.note.endswith(f"it was renamed to {aside}, and a new one begins")
         write(log, [3], **{name: value for name, value in change.items() if name != "files"})
         assert_holds(tmp_path / aside, [1, 2])
         assert read_detailed_log(tmp_path / "detailed").steps.tolist() == [3]

@@ -1,4 +1,4 @@
-"""Learning rates: schedules, and Adam with rates of backbone and head, or a backbone that begins to learn later."""
+"""Learning-rate schedules; Adam with two learning rates and a backbone that begins to learn later."""
 
 import math
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from model.configuration.loading import check_params
 from model.training.optimizer import BackboneAdam, LearningRate
 
-SHAPES = [(3, 2), (4,), (2, 2)]  # of the variables; the first two are the backbone's
+SHAPES = [(3, 2), (4,), (2, 2)]  # of the variables; the first two belong to the backbone
 B1, B2 = 0.9, 0.999  # Adam's
 
 
@@ -63,7 +63,7 @@ def test_it_is_adam_for_each_part(schedule, frozen, backbone_rate, monkeypatch):
 
 
 def test_with_one_rate_it_is_keras_adam_to_the_bit_and_is_saved_like_it(tmp_path):
-    """Checkpoints that were written with the one fit the other."""
+    """So checkpoints of the one fit the other."""
     params = check_params({"learning_rate": 0.05, "warmup_steps": 3}, "x")
     split = check_params({"backbone_learning_rate": 0.01, "freeze_backbone_steps": 2}, "x")
     ends, saved = [], []

@@ -1,4 +1,4 @@
-"""What the training tells: its log, CSV files and histograms, and the alarm of a collapse."""
+"""The log of a training: lines, CSV files, histograms, the collapse alarm."""
 
 import csv
 import math
@@ -56,7 +56,7 @@ def rows_of(file):
 
 
 def test_the_csv_file_follows_the_lines(tmp_path):
-    """Columns that come later, figures that are no numbers, a killed writer, and lines that are rolled back."""
+    """Columns that appear later, NaN, a killed writer, and lines that are dropped."""
     metrics, file = tmp_path / "metrics.jsonl", tmp_path / "metrics.csv"
     monitor = TrainingMonitor(tmp_path / "train", metrics, 0, csv_file=file)
     assert rows_of(file) == []
@@ -79,7 +79,7 @@ def test_the_csv_file_follows_the_lines(tmp_path):
     assert [line["step"] for line in read_json_lines(metrics)] == [1, 2, 3]
 
 
-def test_results_as_a_table_of_figures(tmp_path):
+def test_results_as_a_table(tmp_path):
     run = RunFolder(tmp_path)
     append_json_line(run.results, result(0, 0, "test", map="of a kind") | {"metrics": {"map": 0.25}})
     append_json_line(run.results, {"step": 0, "set": "val_eval", "checkpoint": "ckpt-0", "metrics": {"accuracy": 0.5}})
@@ -108,7 +108,7 @@ def test_histograms_hold_the_finite_values(tmp_path):
     assert {record.step for record in records for value in record.summary.value if value.tag == tag} == {7}
 
 
-def figures(loss, positive, negative, norm, active=1.0, valid=64.0):
+def metrics(loss, positive, negative, norm, active=1.0, valid=64.0):
     return {
         "loss": loss,
         "hardest_positive": positive,
@@ -119,15 +119,15 @@ def figures(loss, positive, negative, norm, active=1.0, valid=64.0):
     }
 
 
-HEALTHY = figures(0.73, 0.87, 0.80, 3.7)
-COLLAPSED = figures(0.6931, 0.0, 0.0, 0.13)
-DIVERGED = figures(11.0, 11.1, 0.18, 16900.0)
-NO_TRIPLETS = figures(0.0, 0.0, 0.0, 1.0, active=0.0, valid=0.0)
-NOT_ACTIVE = figures(0.0, 0.5, 1.5, 1.0, active=0.0)
+HEALTHY = metrics(0.73, 0.87, 0.80, 3.7)
+COLLAPSED = metrics(0.6931, 0.0, 0.0, 0.13)
+DIVERGED = metrics(11.0, 11.1, 0.18, 16900.0)
+NO_TRIPLETS = metrics(0.0, 0.0, 0.0, 1.0, active=0.0, valid=0.0)
+NOT_ACTIVE = metrics(0.0, 0.5, 1.5, 1.0, active=0.0)
 
 
 def warnings(values, steps=100, margin="soft", metric="euclidean", dimensions=1):
-    """(step, warning) of a training with these figures, step by step."""
+    """(step, warning) of a training with these metrics, step by step."""
     alarm = CollapseAlarm(margin, metric, dimensions, steps=steps)
     return [(step, text) for step, value in enumerate(values, 1) if (text := alarm.update(step, value))]
 
@@ -137,35 +137,35 @@ def state_of(values, **settings):
     return texts[0].split(": ")[1].split(" for ")[0] if texts else None
 
 
-# Figures of steps 100 to 300 of real trainings, on the synthetic data set and on Omniglot.
+# Metrics of steps 100 to 300 of real trainings, on the synthetic data set and on Omniglot.
 @pytest.mark.parametrize(
     ("values", "margin", "state"),
     [
         (HEALTHY, "soft", None),  # basic, batch hard, learning rate 1e-3: just at ln 2, and learning
-        (figures(0.333, 0.813, 0.780, 3.57), 0.3, None),
-        (figures(0.737, 3.256, 2.862, 5.78, active=0.127), 1.0, None),  # params.json
-        (figures(0.737, 2.205, 2.184, 10.7), "soft", None),  # experiments/omniglot
-        (figures(0.683, 0.782, 0.255, 1.0, active=0.65), 1.0, None),  # learning rate 10, normalized: bad, but it learns
-        (figures(0.3031, 0.0636, 0.0605, 1.0), 0.3, None),  # normalized, batch hard: on a plateau, top-1 86 %
-        (figures(0.3005, 0.0300, 0.0295, 1.0), 0.3, None),  # the same, if it went on
-        (figures(0.02, 0.004, 1.2, 1.0, active=0.02), 0.3, None),  # positives have come together
-        (figures(-40.0, 20.0, 60.0, 5000.0), "none", None),  # without margin, lengths may grow
-        (figures(3.7, 7.0, 3.4, 4.9), 0.3, None),  # the first step
+        (metrics(0.333, 0.813, 0.780, 3.57), 0.3, None),
+        (metrics(0.737, 3.256, 2.862, 5.78, active=0.127), 1.0, None),  # params.json
+        (metrics(0.737, 2.205, 2.184, 10.7), "soft", None),  # experiments/omniglot
+        (metrics(0.683, 0.782, 0.255, 1.0, active=0.65), 1.0, None),  # learning rate 10, normalized: bad, but it learns
+        (metrics(0.3031, 0.0636, 0.0605, 1.0), 0.3, None),  # normalized, batch hard: on a plateau, top-1 86 %
+        (metrics(0.3005, 0.0300, 0.0295, 1.0), 0.3, None),  # the same, later
+        (metrics(0.02, 0.004, 1.2, 1.0, active=0.02), 0.3, None),  # near positives are the goal
+        (metrics(-40.0, 20.0, 60.0, 5000.0), "none", None),  # without a margin, lengths may grow
+        (metrics(3.7, 7.0, 3.4, 4.9), 0.3, None),  # the first step
         (COLLAPSED, "soft", "collapsed"),
-        (figures(0.694, 0.00211, 0.000669, 0.0007), "soft", "collapsed"),  # short embeddings: not narrow, but tiny
-        (figures(0.3, 3.1e-5, 3.1e-5, 0.078), 0.3, "collapsed"),  # batch hard without batch norm, 1e-3
-        (figures(0.6931, 0.612, 0.612, 970.0), "soft", "collapsed"),  # rounding, beside such lengths
-        (figures(0.695, 0.0071, 0.0034, 1.0), "soft", "collapsed"),  # fc1024_normalize, learning rate 10
-        (figures(0.306, 0.0110, 0.0049, 1.0), 0.3, "collapsed"),
+        (metrics(0.694, 0.00211, 0.000669, 0.0007), "soft", "collapsed"),  # short embeddings: not narrow, but tiny
+        (metrics(0.3, 3.1e-5, 3.1e-5, 0.078), 0.3, "collapsed"),  # batch hard without batch norm, 1e-3
+        (metrics(0.6931, 0.612, 0.612, 970.0), "soft", "collapsed"),  # rounding, at this length
+        (metrics(0.695, 0.0071, 0.0034, 1.0), "soft", "collapsed"),  # fc1024_normalize, learning rate 10
+        (metrics(0.306, 0.0110, 0.0049, 1.0), 0.3, "collapsed"),
         (DIVERGED, "soft", "diverged"),  # direct with batch norm, learning rate 10
-        (figures(4.4e9, 3.7e14, 2.9e13, 3.1e14, active=0.005), 0.3, "diverged"),
-        (figures(0.0, 1.3e7, 3.7e5, 8.4e6, active=0.0), "soft", "diverged"),
+        (metrics(4.4e9, 3.7e14, 2.9e13, 3.1e14, active=0.005), 0.3, "diverged"),
+        (metrics(0.0, 1.3e7, 3.7e5, 8.4e6, active=0.0), "soft", "diverged"),
         (NO_TRIPLETS, "soft", "no triplets"),
-        (figures(0.0, 0.0, 0.0, 1.0, active=0.0), 0.0, "collapsed"),  # it has triplets
+        (metrics(0.0, 0.0, 0.0, 1.0, active=0.0), 0.0, "collapsed"),  # it has triplets
         (NOT_ACTIVE, 0.3, "no active triplets"),
         (NOT_ACTIVE, "none", None),
-        (figures(math.nan, math.nan, math.nan, math.nan), "soft", None),
-        (figures(math.inf, math.inf, 0.0, math.inf), "soft", None),
+        (metrics(math.nan, math.nan, math.nan, math.nan), "soft", None),
+        (metrics(math.inf, math.inf, 0.0, math.inf), "soft", None),
     ],
 )
 def test_states(values, margin, state):
@@ -189,7 +189,7 @@ def test_states(values, margin, state):
     ],
 )
 def test_distances_are_compared_with_lengths(metric, distance, norm, state):
-    assert state_of(figures(0.69, distance, distance / 2, norm), metric=metric, dimensions=64) == state
+    assert state_of(metrics(0.69, distance, distance / 2, norm), metric=metric, dimensions=64) == state
 
 
 @pytest.mark.parametrize("bad", [COLLAPSED, DIVERGED, NO_TRIPLETS, NOT_ACTIVE])
@@ -211,13 +211,13 @@ def test_collapsed_and_diverged_are_one_episode_and_another_state_is_its_own():
     assert [text.split(":")[1].split(" for")[0].strip() for text in texts] == ["no triplets", "collapsed"]
 
 
-def test_the_warning_names_state_figures_and_remedies():
-    ((_, text),) = warnings([figures(0.6945, 0.0041, 0.0020, 1.0)] * 100)
+def test_the_warning_has_state_metrics_and_remedies():
+    ((_, text),) = warnings([metrics(0.6945, 0.0041, 0.0020, 1.0)] * 100)
     assert text == (
-        "warning: collapsed: all embeddings are nearly one point for 100 steps, at step 100 (hardest positive 0.0041 "
-        "and negative 0.002, embedding norm 1, loss 0.695; the triplet loss at one point is ln 2 = 0.693); remedies: "
-        "lower learning_rate, add warmup_steps, check that pretrained weights are loaded, use_batch_norm, "
-        "triplet_strategy batch_all first, smaller batch_p and batch_k"
+        "warning: collapsed: all embeddings are nearly equal for 100 steps, at step 100 (hardest positive 0.0041 and "
+        "negative 0.002, embedding norm 1, loss 0.695; equal embeddings have a triplet loss of ln 2 = 0.693); "
+        "remedies: lower learning_rate, add warmup_steps, check that pretrained weights are loaded, set "
+        "use_batch_norm, start with triplet_strategy batch_all, use a smaller batch_p and batch_k"
     )
     ((_, text),) = warnings([NOT_ACTIVE] * 100, margin=0.3)
     assert text.startswith("note: no active triplets for 100 steps")

@@ -1,4 +1,4 @@
-"""Hard triples: mined as by loops, and kept in files."""
+"""Hard triples: mining compared with plain loops, and the files."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ TRIPLES = np.array([[0, 1, 2], [1, 0, 3]])
 
 
 def by_loops(embeddings, codes, metric):
-    """Hardest triples one by one in float64; Python's max and min take the first of equals."""
+    """Hardest triples one by one in float64; max and min take the first of equal values."""
     distances = cdist(embeddings, embeddings, metric)
     triples = []
     for anchor, code in enumerate(codes):
@@ -45,10 +45,10 @@ def test_no_image_has_a_positive():
 @pytest.mark.parametrize(
     ("embeddings", "codes", "message"),
     [
-        (np.zeros((3, 2)), [0, 0, 0], "second identity"),
-        (np.array([[0.0], [np.nan], [1.0]]), [0, 0, 1], "not finite"),
-        (np.array([[0.0], [np.inf], [1.0]]), [0, 0, 1], "not finite"),
-        (np.array([[0.0], [1.0], [1e20]]), [0, 0, 1], "not finite"),  # the squares overflow
+        (np.zeros((3, 2)), [0, 0, 0], "only one identity"),
+        (np.array([[0.0], [np.nan], [1.0]]), [0, 0, 1], "NaN or infinite"),
+        (np.array([[0.0], [np.inf], [1.0]]), [0, 0, 1], "NaN or infinite"),
+        (np.array([[0.0], [1.0], [1e20]]), [0, 0, 1], "NaN or infinite"),  # the squares overflow
     ],
 )
 def test_what_cannot_be_mined(embeddings, codes, message):
@@ -70,7 +70,7 @@ def test_the_two_newest_files_of_one_history_are_kept(tmp_path):
     for epoch in (0, 1, 9, 10):
         save_triples(tmp_path, epoch, TRIPLES)
     assert {file.name for file in tmp_path.iterdir()} == {"notes.txt", "epoch-9.npy", "epoch-10.npy"}
-    save_triples(tmp_path, 9, TRIPLES)  # the run went on from an older checkpoint
+    save_triples(tmp_path, 9, TRIPLES)  # the run resumed from an older checkpoint
     assert {file.name for file in tmp_path.iterdir()} == {"notes.txt", "epoch-9.npy"}
 
 
@@ -84,7 +84,7 @@ def test_a_damaged_file_or_another_array_is_treated_as_absent(tmp_path):
     for position in range(6):
         file.write_bytes(whole[:position] + b"\0" + whole[position + 1 :])
         assert load_triples(tmp_path, 4) is None
-    file.write_bytes(whole.replace(b"(2, 3)", b"(2, (("))  # what NumPy's header reader meets with a tokenizer's error
+    file.write_bytes(whole.replace(b"(2, 3)", b"(2, (("))  # NumPy's header reader raises a tokenizer's error
     assert load_triples(tmp_path, 4) is None
     for other in (TRIPLES.astype(float), TRIPLES[:, :2], TRIPLES[0], np.array([{}], dtype=object)):
         np.save(file, other)

@@ -1,4 +1,4 @@
-"""Where training starts: whether it may, weights of a file, a checkpoint or a run, and a head that whitens features."""
+"""The start of a training: checks, initial weights from a file, a checkpoint or a run, whitening."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from runtime.errors import UserError
 
 
 def write_checkpoints(run: RunFolder, *steps: int) -> None:
-    """What tells that a run has these checkpoints."""
+    """The files by which a run has these checkpoints."""
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     for step in steps:
         (run.checkpoints / f"ckpt-{step}.index").touch()
@@ -29,18 +29,18 @@ def write_checkpoints(run: RunFolder, *steps: int) -> None:
     (run.checkpoints / "checkpoint").write_text("".join(lines))
 
 
-def test_a_run_at_its_last_step_has_nothing_to_do_and_gets_its_done(tmp_path):
+def test_a_run_at_its_last_step_has_nothing_to_do_and_gets_done(tmp_path):
     run, params = RunFolder(tmp_path), params_of(train_iterations=4)
     assert nothing_to_do(run, params, 4) == []
     write_checkpoints(run, 2, 4)
-    assert nothing_to_do(run, params, 4) == []  # without its record, nothing says what it was trained with
+    assert nothing_to_do(run, params, 4) == []  # without params.resolved.json its parameters are unknown
     run.write_resolved(params)
     assert nothing_to_do(run, params, 5) == []
     assert not run.done.exists()
     changed = params_of(train_iterations=4, seed=3)
     assert nothing_to_do(run, changed, 4) == [
         f"nothing to do: {run.checkpoints}/ckpt-4 is at step 4 of 4",
-        "not used, as nothing is trained: seed 0 -> 3",
+        "ignored, since nothing is trained: seed 0 -> 3",
     ]
     assert run.done.read_text() == "4\n"
 
@@ -49,7 +49,7 @@ def test_a_run_at_its_last_step_has_nothing_to_do_and_gets_its_done(tmp_path):
     "content", [b"", b"garbage {", b"\xff\xfe\0", b'all_model_checkpoint_paths: "ckpt-2"\nall_mod']
 )
 def test_a_damaged_list_of_checkpoints(tmp_path, content):
-    """A training would begin anew, over the checkpoints that are there."""
+    """Otherwise a training would start from scratch and overwrite the checkpoints."""
     run = RunFolder(tmp_path)
     write_checkpoints(run, 2, 10)
     listed = run.checkpoints / "checkpoint"
@@ -61,33 +61,33 @@ def test_a_damaged_list_of_checkpoints(tmp_path, content):
     assert tf.train.latest_checkpoint(str(run.checkpoints)) == str(run.checkpoints / "ckpt-10")
 
 
-def test_done_comes_back_only_when_nothing_was_trained(tmp_path):
+def test_done_is_restored_only_when_nothing_was_trained(tmp_path):
     run = RunFolder(tmp_path)
 
     @reopened(run)
     def fail(*checkpoints: int) -> None:
-        """A training that fails, after it has written checkpoints."""
+        """A training that writes checkpoints and fails."""
         assert not run.done.exists()
         write_checkpoints(run, *checkpoints)
         raise UserError("broken")
 
     with pytest.raises(UserError, match="broken"):
         fail(2)
-    assert not run.done.exists()  # nor was it there before
+    assert not run.done.exists()  # there was none before
     write_done(run, 2, "no better")
-    said = run.done.read_text()
+    before = run.done.read_text()
     with pytest.raises(UserError, match="broken"):
         fail(2)
-    assert run.done.read_text() == said
+    assert run.done.read_text() == before
     with pytest.raises(UserError, match="broken"):
         fail(2, 3)
     assert not run.done.exists()
 
 
-def test_a_whitened_end_is_not_trained_on(tmp_path):
+def test_a_whitened_network_is_not_trained_further(tmp_path):
     run = RunFolder(tmp_path)
     run.write_resolved(params_of(whitening="end"))
-    with reopened(run):  # it was stopped before its end
+    with reopened(run):  # stopped before its end
         pass
     write_done(run, 2)
     with pytest.raises(UserError, match="ended with a whitening"), reopened(run):
@@ -113,7 +113,7 @@ def test_weights_file_of_a_backbone_or_a_whole_network(tmp_path):
     source.get_layer("backbone").save_weights(file)
     head = weights_of(target, "head")
     said = warm_start(target, str(file))
-    assert f"10 of 12 variables (backbone) from {file}; the head starts anew" in said
+    assert f"10 of 12 variables (backbone) from {file}; the head starts from scratch" in said
     assert equal(weights_of(source, "backbone"), weights_of(target, "backbone"))
     assert equal(weights_of(target, "head"), head)
     source.save_weights(file)
@@ -126,7 +126,7 @@ def test_weights_file_that_does_not_fit_changes_nothing(tmp_path, other):
     build(**other).get_layer("backbone").save_weights(tmp_path / "b.weights.h5")
     target = build()
     before = target.get_weights()
-    with pytest.raises(UserError, match="no variables of this network match"):
+    with pytest.raises(UserError, match="the weights do not fit this network"):
         warm_start(target, str(tmp_path / "b.weights.h5"))
     assert equal(before, target.get_weights())
 
@@ -149,7 +149,7 @@ def test_checkpoint_of_another_run(trained):
     assert equal(weights_of(other_head, "head"), head)
 
 
-def test_what_a_name_means(trained, tmp_path):
+def test_sources_of_weights_by_name(trained, tmp_path):
     assert find_weights("imagenet")[0] == "imagenet"
     assert find_weights(str(trained)) == ("checkpoint", trained / "checkpoints" / "ckpt-4")
     for wrong in ("image_net", str(tmp_path / "no.h5"), str(tmp_path)):
@@ -161,7 +161,7 @@ def test_checkpoints_by_name(trained):
     assert [step for step, _ in list_checkpoints(trained / "checkpoints")] == [0, 2, 4]
     assert find_checkpoint(trained).name == "ckpt-4"
     assert find_checkpoint(trained, "ckpt-2").name == "ckpt-2"
-    with pytest.raises(UserError, match="'ckpt-3'; there is latest, ckpt-0, ckpt-2, ckpt-4"):
+    with pytest.raises(UserError, match="'ckpt-3'; it has latest, ckpt-0, ckpt-2, ckpt-4"):
         find_checkpoint(trained, "ckpt-3")
     with pytest.raises(UserError, match="'best'"):
         find_checkpoint(trained, "best")
@@ -189,7 +189,7 @@ def features_of(network, params, images):
         ({"head": "cgd", "descriptors": "SM"}, {"reduce_0_S": np.mean, "reduce_1_M": np.max}),
     ],
 )
-def test_layers_whiten_the_features_that_they_see(images, values, layers):
+def test_layers_whiten_their_inputs(images, values, layers):
     params = check_params(VALUES | values, "x")
     network = build_network(params)
     said = whiten(network, params, images)
@@ -205,14 +205,16 @@ def test_layers_whiten_the_features_that_they_see(images, values, layers):
         np.testing.assert_allclose(outputs.mean(axis=0), 0, atol=1e-4)
         expected = np.diag(variances / (variances + 1e-3 * variances[0]))
         np.testing.assert_allclose(np.cov(outputs.T, bias=True), expected, atol=1e-3)
-        # Which directions: those of the covariance, up to their sign.
+        # The directions are those of the covariance, up to the sign.
         cosines = np.abs(np.sum(directions * kernel, axis=0)) / np.linalg.norm(kernel, axis=0)
         np.testing.assert_allclose(cosines, 1, atol=1e-3)
 
 
 def test_more_dimensions_than_features_are_refused():
     params = check_params(VALUES | {"head": "direct", "embedding_size": 9}, "x")
-    with pytest.raises(UserError, match=r"whitening: embedding_size 9 asks for 9 dimensions of 8 pooled features"):
+    with pytest.raises(
+        UserError, match=r"whitening: embedding_size 9 needs 9 dimensions, but there are only 8 pooled features"
+    ):
         check_whitening(build_network(params), params)
 
 

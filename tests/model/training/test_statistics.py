@@ -1,4 +1,4 @@
-"""What the log says of a batch: statistics, samples of distances, hardest triplets and their pictures."""
+"""Batch statistics: metrics, samples of distances, hardest triplets and their pictures."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""The supervisor: what it reads of results.jsonl, what it says, and how a training that ended early stays ended."""
+"""The supervisor: reading results.jsonl, plateaus, early stopping, warnings."""
 
 from types import SimpleNamespace
 
@@ -24,7 +24,7 @@ from runtime.log import Log
 WATCHED = Watched("val_eval", "general_accuracy")
 
 
-def test_only_the_watched_figure_counts(tmp_path):
+def test_only_the_watched_metric_counts(tmp_path):
     run = RunFolder(tmp_path)
     watch = EvaluationWatch(run, params_of(), WATCHED)
     assert watch.news() is None
@@ -45,13 +45,13 @@ def test_only_the_watched_figure_counts(tmp_path):
     assert sorted(watch.news()) == [(0, 0.25), (5, 0.5), (30, 1)]
     assert watch.news() is None
     with open(run.results, "a") as file:
-        file.write('{"step": 40, "set": "val_eval"')  # it is being written
+        file.write('{"step": 40, "set": "val_eval"')  # not complete yet
     assert watch.news() is None
     append_json_line(run.results, result(35, 0.5))
     assert len(watch.news()) == 4
 
 
-def test_a_line_that_somebody_spoiled_is_told_once_and_ends_nothing(tmp_path, capsys):
+def test_a_damaged_line_gives_one_warning_and_ends_nothing(tmp_path, capsys):
     run = RunFolder(tmp_path)
     supervisor = Supervisor(run, params_of(plateau_evaluations=1), WATCHED, 0, Log())
     run.results.write_text("no JSON\n")
@@ -75,10 +75,10 @@ def test_a_line_that_somebody_spoiled_is_told_once_and_ends_nothing(tmp_path, ca
         ({}, None, False, 0),
     ],
 )
-def test_an_evaluator_that_is_not_there_is_asked_for_once(tmp_path, capsys, params, watched, found, asks):
+def test_a_missing_evaluator_gives_one_warning(tmp_path, capsys, params, watched, found, asks):
     run = RunFolder(tmp_path)
     supervisor = Supervisor(run, params_of(**params), watched, 0, Log())
-    watching = "watching val_eval/general_accuracy, as evaluate.py finds it\n"
+    watching = "watching val_eval/general_accuracy in the results of evaluate.py\n"
     assert capsys.readouterr().out == (watching if params else "")
     for step in range(10):
         if found and step == 1:
@@ -86,12 +86,12 @@ def test_an_evaluator_that_is_not_there_is_asked_for_once(tmp_path, capsys, para
         assert supervisor.look(step) is None
         supervisor.checkpoint_saved()
         out = capsys.readouterr().out
-        expected = "warning: no evaluation yet of val_eval/general_accuracy; is evaluate.py running?\n"
+        expected = "warning: no evaluation of val_eval/general_accuracy yet; start evaluate.py alongside\n"
         assert out == (expected if asks and step == 2 else "")
     supervisor.ended()
-    seen = f"{int(found)}{'; the last was of ckpt-0' if found else ''}"
-    told = f"evaluations of val_eval/general_accuracy that the training saw: {seen}\n"
-    assert capsys.readouterr().out == (told if params else "")
+    seen = f"{int(found)}{'; the last one is of ckpt-0' if found else ''}"
+    summary = f"evaluations of val_eval/general_accuracy seen during training: {seen}\n"
+    assert capsys.readouterr().out == (summary if params else "")
 
 
 def test_a_training_that_ended_early_stays_ended_until_its_rules_change(tmp_path):
@@ -101,9 +101,9 @@ def test_a_training_that_ended_early_stays_ended_until_its_rules_change(tmp_path
     write_done(run, 30)
     assert run.done.read_text() == "30\n"
     assert stopped_early(run, params, 30) is None
-    write_done(run, 30, "the figure stays where it is")
-    assert stopped_early(run, params, 30) == "stopped early at step 30: the figure stays where it is"
-    assert stopped_early(run, params, 20) is None  # its checkpoints were deleted, to go on from another
+    write_done(run, 30, "no better")
+    assert stopped_early(run, params, 30) == "stopped early at step 30: no better"
+    assert stopped_early(run, params, 20) is None  # its newest checkpoints were deleted, to resume from an older one
     longer = params_of(early_stopping_evaluations=2, train_iterations=10**6)
     assert stopped_early(run, longer, 30) is not None
     for change in ({"early_stopping_evaluations": 3}, {"best_metric": "test/map"}):
@@ -112,7 +112,7 @@ def test_a_training_that_ended_early_stays_ended_until_its_rules_change(tmp_path
 
 
 def restated(arrived: list[Evaluation]) -> list[int]:
-    """The steps of the evaluations that were better than all before them: each against every earlier better one."""
+    """Steps of the evaluations that were better than all earlier ones, by pairwise comparison."""
     better: list[Evaluation] = []
     for step in sorted(each.step for each in arrived):
         (value,) = [each.value for each in arrived if each.step == step]
@@ -122,8 +122,8 @@ def restated(arrived: list[Evaluation]) -> list[int]:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_reductions_and_the_end_equal_a_plain_restatement(tmp_path, monkeypatch, seed):
-    """Evaluations come late, in any order, and some never; training is killed now and then and repeats steps."""
+def test_reductions_and_early_stopping_equal_a_simple_oracle(tmp_path, monkeypatch, seed):
+    """Evaluations arrive late, in any order, or never. Training is killed now and then and repeats steps."""
     monkeypatch.setattr("model.training.supervisor.LEAST_FACTOR", 0.2)
     random = np.random.default_rng(seed)
     n, stop = int(random.integers(1, 4)), int(random.integers(2, 8))
@@ -135,7 +135,7 @@ def test_reductions_and_the_end_equal_a_plain_restatement(tmp_path, monkeypatch,
     reductions: list[int] = []
     step, kills = 0, 4
     while step < total:
-        if kills and random.random() < 0.04:  # back to the last checkpoint; what is evaluated there goes, too
+        if kills and random.random() < 0.04:  # back to the last checkpoint; later evaluations are dropped
             kills -= 1
             step = step // every * every
             arrives = {at: max(when, step) if at <= step else when for at, when in arrives.items()}
@@ -161,13 +161,13 @@ def test_reductions_and_the_end_equal_a_plain_restatement(tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("patience", [1, 2, 4])
-def test_it_does_what_keras_does_where_evaluations_are_seen_at_once(tmp_path, monkeypatch, seed, patience):
+def test_immediate_evaluations_have_the_same_effect_as_keras_callbacks(tmp_path, monkeypatch, seed, patience):
     monkeypatch.setattr("model.training.supervisor.LEAST_FACTOR", 0.1)
     random = np.random.default_rng(seed)
     values = (random.integers(0, 9, 40) / 8).tolist()
     params = params_of(plateau_evaluations=patience, early_stopping_evaluations=patience + 3, plateau_factor=0.5)
-    options = {"monitor": "figure", "mode": "max", "min_delta": 0.0}
-    model = SimpleNamespace(optimizer=keras.optimizers.SGD(1.0), stop_training=False)  # what a callback needs
+    options = {"monitor": "metric", "mode": "max", "min_delta": 0.0}
+    model = SimpleNamespace(optimizer=keras.optimizers.SGD(1.0), stop_training=False)  # all that a callback needs
     theirs = keras.callbacks.ReduceLROnPlateau(patience=patience, factor=0.5, min_lr=0.1, **options)
     stopping = keras.callbacks.EarlyStopping(patience=patience + 3, **options)
     for callback in (theirs, stopping):
@@ -176,7 +176,7 @@ def test_it_does_what_keras_does_where_evaluations_are_seen_at_once(tmp_path, mo
     plateau = Plateau(tmp_path / "plateau.jsonl", params, 0)
     for epoch, value in enumerate(values):
         for callback in (theirs, stopping):
-            callback.on_epoch_end(epoch, {"figure": value})
+            callback.on_epoch_end(epoch, {"metric": value})
         standing = standing_of([Evaluation(*each) for each in enumerate(values[: epoch + 1])])
         plateau.update(epoch, standing)
         assert plateau.factor == pytest.approx(float(model.optimizer.learning_rate))
@@ -186,7 +186,7 @@ def test_it_does_what_keras_does_where_evaluations_are_seen_at_once(tmp_path, mo
             break
 
 
-def test_reductions_are_taken_up_and_rolled_back_with_the_checkpoint(tmp_path):
+def test_reductions_are_restored_and_dropped_with_the_checkpoint(tmp_path):
     file = tmp_path / "plateau.jsonl"
     params = params_of(plateau_evaluations=1, plateau_factor=0.5)
     plateau = Plateau(file, params, 0)
@@ -196,13 +196,13 @@ def test_reductions_are_taken_up_and_rolled_back_with_the_checkpoint(tmp_path):
     assert [(line["step"], line["factor"]) for line in read_json_lines(file)] == [(6, 0.5), (10, 0.25)]
     with open(file, "a") as out:
         out.write('{"step": 11, "fac')  # killed while it was written
-    again = Plateau(file, params, 10)  # steps from 10 on are taken with it
+    again = Plateau(file, params, 10)  # in force from step 10
     assert (again.factor, str(again)) == (0.25, "learning rate at 0.25 of its schedule since step 10")
     assert Plateau(file, params, 9).factor == 0.5
     assert [line["step"] for line in read_json_lines(file)] == [6]
-    assert Plateau(file, params_of(), 9).factor == 0.5  # what happened stays, though no more is asked for
+    assert Plateau(file, params_of(), 9).factor == 0.5  # past reductions remain when no more are wanted
     assert Plateau(file, params, 5).factor == 1.0
     assert read_json_lines(file) == []
     file.write_text('{"step": 1}\n')
-    with pytest.raises(UserError, match=r"plateau.jsonl: line 1 is no reduction"):
+    with pytest.raises(UserError, match=r"plateau.jsonl: line 1 is not a reduction"):
         Plateau(file, params, 5)
