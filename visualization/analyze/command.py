@@ -152,14 +152,14 @@ def pairs_shown(analysis: Analysis, most: int, few_queries: bool) -> list[Confus
     return [pair for pair in analysis.pairs[:most] if pair.count > 1 or not few_queries]
 
 
-def _overall(analysis: Analysis) -> list[tuple[str, str, str, str]]:
+def _overall(analysis: Analysis) -> list[list[str]]:
     """A row for each metric: name, mean over queries, mean over classes, meaning."""
     names, over_queries, over_classes = (row[1:] for row in overall_rows(analysis))
     rows = []
     for name, *means in zip(names, over_queries, over_classes, strict=True):
         key, _, rank = name.removesuffix(" %").partition("@")
         meaning = _MEANINGS.get(f"{key}@{rank}", _MEANINGS[key]).format(k=rank)
-        rows.append((name.replace("_", " "), *means, meaning))
+        rows.append([name.replace("_", " "), *means, meaning])
     return rows
 
 
