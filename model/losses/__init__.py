@@ -3,9 +3,9 @@
 `TripletLoss` is the loss for `compile` and `fit` of any Keras model:
 
     >>> from model.losses import TripletLoss
-    >>> loss = TripletLoss("batch_hard", margin=0.5)
-    >>> float(loss([0, 0, 1, 1], [[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.0, 3.0]]))
-    0.0
+    >>> loss = TripletLoss("batch_hard", margin=2.0)
+    >>> round(float(loss([0, 0, 1, 1], [[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [0.0, 3.0]])), 3)
+    0.691
 """
 
 from typing import Any
