@@ -18,7 +18,7 @@ The second is a sum over the dimensions:
 
     >>> import numpy as np
     >>> from model.distances import find_distance, list_distances
-    >>> list_distances(), float(find_distance("cosine").of_squared(2.0, np))
+    >>> list_distances()[:4], float(find_distance("cosine").of_squared(2.0, np))
     (['euclidean', 'sqeuclidean', 'cityblock', 'cosine'], 1.0)
 """
 
