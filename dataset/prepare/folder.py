@@ -11,6 +11,7 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def prepare(args: argparse.Namespace) -> None:
     chosen = {"train.csv": train, "test.csv": test} if test else {"train.csv": train}
     tables = {name: [row for row in rows if row[0] in identities] for name, identities in chosen.items()}
     single = {identity for identity, size in sizes.items() if size == 1}
-    counts = {
+    counts: dict[str, Any] = {
         "train_images": len(tables["train.csv"]),
         "train_identities": len(train),
         "test_images": len(tables.get("test.csv", ())),

@@ -120,8 +120,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         without = []
         for index in indices:
             if not settings:
-                frames = counted(index.frame_count, "frame")
-                print(f"{index.split}: {counted(len(index.trackids), 'object')} in {frames}")
+                number_of_frames = counted(index.frame_count, "frame")
+                print(f"{index.split}: {counted(len(index.trackids), 'object')} in {number_of_frames}")
                 report_problems(folder, index.split, index.problems)
             elif not crop_split(folder, index, arguments.workers):
                 without.append(index)  # the other split may be complete

@@ -132,8 +132,8 @@ def prepare(args: argparse.Namespace) -> None:
     sets = {"background": merge(args.background, "background"), "evaluation": merge([args.evaluation], "evaluation")}
     shared = {d.content for d in sets["background"]} & {d.content for d in sets["evaluation"]}
     if shared:
-        images = counted(len(shared), "image")
-        what = f"the background and the evaluation archives share {images} (such as {min(shared)[0]})"
+        number = counted(len(shared), "image")
+        what = f"the background and the evaluation archives share {number} (such as {min(shared)[0]})"
         raise UserError(f"{what}; give images_background*.zip and images_evaluation.zip")
 
     tables, counts, checksum = {}, {}, 0

@@ -1,7 +1,9 @@
 """Counts of images and identities in a prepared data set, to compare with the published ones."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dataset.formats.manifest import Tables
 from dataset.sources.names import DISTRACTOR, JUNK
@@ -68,7 +70,7 @@ def shared_identities(tables: Tables) -> list[str]:
     return sorted(train & others - {JUNK, DISTRACTOR})
 
 
-def describe(tables: Tables, counts: dict[str, int]) -> list[str]:
+def describe(tables: Tables, counts: Mapping[str, Any]) -> list[str]:
     """One line of text per table."""
     lines = []
     for name, rows in tables.items():
