@@ -1,9 +1,9 @@
-"""Images per second of each augmentation and of all together, beside Pillow that does the same work.
+"""Images per second of each augmentation and of all together, compared with Pillow doing the same work.
 
     python -m benchmarks.augmentation
 
-Images of 128x128 in memory, mapped and batched as for training; Pillow runs in as many threads as there are cores. Both
-in one process, in turn. The processor's time is told as well, since it depends less on what else runs.
+Images of 128x128 in memory are mapped and batched as for training. Pillow uses one thread per core. Both run in turn in
+one process. The table also has processor time, which depends less on other programs.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def make_images(count: int, side: int) -> np.ndarray:
 
 
 def warp(image: Image.Image, draw: random.Random, names: set[str], p: object) -> Image.Image:
-    """Pillow's one affine transform for all of the warps named."""
+    """One affine transform of Pillow for all warps in `names`."""
     affine, center = "affine" in names, image.width / 2
     limits = [p.scale_range, p.rotate_range, p.shear_range, p.translate_range * SIDE, p.translate_range * SIDE]
     owners = ["scale", "rotate", "shear", "translate", "translate"]
@@ -91,7 +91,7 @@ def resized_crop(image: Image.Image, draw: random.Random, p: object) -> Image.Im
 
 
 def flip(image: Image.Image, draw: random.Random, p: object) -> Image.Image:
-    """Mirrored or not."""
+    """The image, mirrored or not."""
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if draw.random() < 0.5 else image
 
 
@@ -101,7 +101,7 @@ def grayscale(image: Image.Image, draw: random.Random, p: object) -> Image.Image
 
 
 def color_jitter(image: Image.Image, draw: random.Random, p: object) -> Image.Image:
-    """Brightness, contrast, saturation, and the hue as torchvision turns it in Pillow's HSV."""
+    """Brightness, contrast, saturation, and hue, which changes in Pillow's HSV as in torchvision."""
     *ranges, turns = p.color_jitter_ranges
     for enhance, limit in zip(
         (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), ranges, strict=True
@@ -136,7 +136,7 @@ PILLOW = {
 
 
 def pillow_steps(names: list[str], params: object) -> list[Callable[[Image.Image, random.Random], Image.Image]]:
-    """What Pillow does for a list of augmentations: the warps as one, where the first of them stands."""
+    """Pillow's operations for a list of augmentations. All warps are one operation, at the place of the first."""
     warps, steps = WARPS.intersection(names), []
     for name in names:
         if name not in WARPS:
@@ -147,9 +147,9 @@ def pillow_steps(names: list[str], params: object) -> list[Callable[[Image.Image
 
 
 def batches(run: Callable[[], Iterator[object]], least: float) -> tuple[float, float]:
-    """Images per second, and microseconds of the processor for an image, over `least` seconds."""
+    """Images per second, and microseconds of processor time per image, measured for at least `least` seconds."""
     stream = run()
-    for _ in range(4):  # compiled, and the threads are under way
+    for _ in range(4):  # compile, and start the threads
         next(stream)
     start, worked, seen = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - start < least:
@@ -160,7 +160,7 @@ def batches(run: Callable[[], Iterator[object]], least: float) -> tuple[float, f
 
 
 def ours(params: Params, images: np.ndarray) -> Iterator[object]:
-    """Batches of the project's augmentation, without end."""
+    """Endless batches of the project's augmentation."""
     augment, images = for_training(params), tf.constant(images)
     data = tf.data.Dataset.range(2**40)
     data = data.map(
@@ -172,7 +172,7 @@ def ours(params: Params, images: np.ndarray) -> Iterator[object]:
 
 
 def pillow(params: Params, images: np.ndarray, pool: ThreadPoolExecutor) -> Iterator[object]:
-    """The same of Pillow's operations."""
+    """Endless batches of Pillow's operations."""
     chosen = pillow_steps(params.augmentation, params)
     some = [pillow_steps([name], params)[0] for name in params.augmentation_pool]
 
@@ -192,9 +192,9 @@ def pillow(params: Params, images: np.ndarray, pool: ThreadPoolExecutor) -> Iter
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.augmentation", description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=0.6, help="of each measurement (default: 0.6)")
-    parser.add_argument("--repeats", type=int, default=3, help="measurements of each (default: 3)")
-    parser.add_argument("--only", help="the one case to measure, such as 'all together'")
+    parser.add_argument("--seconds", type=float, default=0.6, help="seconds per measurement (default: 0.6)")
+    parser.add_argument("--repeats", type=int, default=3, help="measurements per case (default: 3)")
+    parser.add_argument("--only", help="measure only this case, such as 'all together'")
     args = parser.parse_args()
     if args.repeats < 1 or args.seconds <= 0:
         parser.error("--repeats must be at least 1, --seconds more than 0")
@@ -205,7 +205,7 @@ def main() -> None:
     prepare("cpu")
     threads = cores()
     large, small = make_images(256, PRE_CROP), make_images(256, SIDE)
-    print(f"{SIDE}x{SIDE}, {threads} cores; load of the machine at the start: {os.getloadavg()[0]:.1f}")
+    print(f"{SIDE}x{SIDE}, {threads} cores; system load at the start: {os.getloadavg()[0]:.1f}")
     print(f"{'':22}{'images/s':>10}{'CPU':>12}{'Pillow':>14}{'CPU':>12}{'ratio':>8}{'of CPU':>8}")
     with ThreadPoolExecutor(threads) as pool:
         for case, names in cases.items():

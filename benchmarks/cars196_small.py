@@ -1,9 +1,9 @@
-"""Descriptors and losses with one budget: Recall@1, 2, 4, 8 and MAP@R on Cars196's classes that were not trained on.
+"""Descriptors and losses with equal budgets: Recall@1, 2, 4, 8 and MAP@R on the test classes of Cars196.
 
     python -m benchmarks.cars196_small --dataset data/cars196_small --weights WEIGHTS.weights.h5
 
 trains the recipe experiments/cars196_small and variations of it, evaluates the last checkpoint of each, and writes the
-table. Runs that are finished are not repeated, so that it may be stopped and started again.
+table. To resume after a stop, repeat the command: finished runs are skipped.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from runtime.json_files import read_json, read_json_lines
 
 ROOT = plugins.ROOT
 RECIPE = ROOT / "experiments" / "cars196_small"
-# What a row differs in from the recipe.
+# The parameters of each row that differ from the recipe.
 ROWS = {
     "SG (the recipe)": {},
     "S": {"descriptors": "S"},
@@ -26,15 +26,17 @@ ROWS = {
     "SG, weight 1, HAP2S_P": {"classification_weight": 1.0, "triplet_strategy": "hap2s_p"},
     "SG, weight 1, batch hard": {"classification_weight": 1.0, "triplet_strategy": "batch_hard"},
 }
-FIGURES = ("recall@1", "recall@2", "recall@4", "recall@8", "map@r")
+METRICS = ("recall@1", "recall@2", "recall@4", "recall@8", "map@r")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--dataset", type=Path, default=ROOT / "data" / "cars196_small", help="the prepared data set")
+    parser.add_argument("--dataset", type=Path, default=ROOT / "data" / "cars196_small", help="prepared data set")
     parser.add_argument("--weights", default="imagenet", help="ImageNet weights of MobileNetV2: a Keras weights file")
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "cars196_small", help="where the runs go")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help="only these rows")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "cars196_small", help="folder of the runs")
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help="rows (default: all)"
+    )
     parser.add_argument("--out", type=Path, default=RECIPE / "table.md")
     args = parser.parse_args()
 
@@ -48,18 +50,18 @@ def main() -> None:
 
 
 def page(runs: Path) -> str:
-    """The table of the rows that are finished."""
+    """The page with a table of the finished rows."""
     recipe = read_json(RECIPE / "params.json")
     images = recipe["train_iterations"] * recipe["batch_p"] * recipe["batch_k"]
     lines = [
         "# Descriptors and losses on Cars196 at 128x96, with one budget",
         "",
-        "What the figures say is in [README.md](README.md).",
+        "[README.md](README.md) discusses these results.",
         "",
         f"MobileNetV2 from ImageNet weights, {recipe['train_iterations']:,} steps of "
-        f"{recipe['batch_p'] * recipe['batch_k']} images ({images:,}) for every row; a row",
-        "differs from the recipe only in what it names; one seed. Test: 4 092 images of the classes 99 to 196, each",
-        "against all others, in percent. Accuracy: of the training batches' classification, in the last batch.",
+        f"{recipe['batch_p'] * recipe['batch_k']} images ({images:,}) for every row; one random seed. A row",
+        "differs from the recipe only in the named parameters. Test: 4 092 images of the classes 99 to 196, each against",
+        "all others, in percent. Accuracy is that of the classification in the last training batch.",
         "",
         "```",
         "python -m benchmarks.cars196_small --dataset data/cars196_small --weights WEIGHTS.weights.h5",
@@ -83,7 +85,7 @@ def page(runs: Path) -> str:
 
 def _cells(results: list[dict], step: int) -> str:
     (metrics,) = [line["metrics"] for line in results if line["step"] == step]
-    return " | ".join(f"{100 * metrics[name]:.1f}" for name in FIGURES)
+    return " | ".join(f"{100 * metrics[name]:.1f}" for name in METRICS)
 
 
 def _run(runs: Path, row: str) -> Path:

@@ -1,16 +1,16 @@
-"""Time and memory of a Market-1501 evaluation, from embeddings to all figures, beside other ways of computing it.
+"""Time and memory of a Market-1501 evaluation, from embeddings to all metrics, compared with other implementations.
 
     python -m benchmarks.evaluation                                # D = 128 and 2 048
-    python -m benchmarks.evaluation --distractors 250000 500000    # with a larger gallery, this project's alone
+    python -m benchmarks.evaluation --distractors 250000 500000    # also a larger gallery, for this project only
 
-The labels are like Market-1501's: 3 368 queries of 750 persons, a gallery of 19 732 images with 3 819 of junk and 2 798
-distractors, 6 cameras. `--lists DIR` takes the real lists instead (market1501_query.csv and market1501_test.csv there).
-Embeddings are noise about one centre for each person. Each measurement is a process of its own; memory is the growth of
-its largest resident set over what it has with the embeddings made. The contenders:
+The labels are like those of Market-1501: 3 368 queries of 750 persons; a gallery of 19 732 images with 3 819 junk and
+2 798 distractor images; 6 cameras. `--lists DIR` uses the real lists market1501_query.csv and market1501_test.csv.
+Embeddings are noise around one centre per person. Each measurement runs in its own process. Memory is the growth of its
+peak resident set after the embeddings are made. The contenders:
 
-    this project       all figures, ranks by counting
-    scikit-learn       its average_precision_score for each query: mAP alone
-    torchreid's way    its published algorithm in NumPy: all distances, sorted whole; mAP and CMC
+    this project       all metrics, ranks by counting
+    scikit-learn       its average_precision_score for each query: only mAP
+    torchreid's way    its published algorithm in NumPy, which sorts all distances: mAP and CMC
 """
 
 import argparse
@@ -34,7 +34,7 @@ JUNK, DISTRACTORS, IMAGES = 3819, 2798, 19732
 
 
 def like_market() -> tuple[Manifest, Manifest]:
-    """Labels with Market-1501's numbers: about 17 gallery images of each person, in cameras at random."""
+    """Labels with the counts of Market-1501: about 17 gallery images per person, in random cameras."""
     random = np.random.default_rng(0)
     names = np.array([f"{i:04d}" for i in range(1, PERSONS + 1)], object)
     queries = names[np.arange(QUERIES) % PERSONS]
@@ -50,7 +50,7 @@ def like_market() -> tuple[Manifest, Manifest]:
 
 
 def from_lists(folder: Path) -> tuple[Manifest, Manifest]:
-    """Market-1501's own labels, cameras taken from the names."""
+    """The real labels of Market-1501, with cameras from the file names."""
     parts = []
     for name in ("query", "test"):
         read = read_manifest(folder / f"market1501_{name}.csv", Path())
@@ -60,7 +60,7 @@ def from_lists(folder: Path) -> tuple[Manifest, Manifest]:
 
 
 def with_distractors(gallery: Manifest, count: int) -> Manifest:
-    """The gallery with further images of nobody."""
+    """The gallery with `count` more distractors."""
     identities = np.concatenate([gallery.identities, np.full(count, "0000", object)])
     paths = np.concatenate([gallery.paths, np.array([f"more/{i}.jpg" for i in range(count)], object)])
     cameras = np.concatenate([gallery.cameras, np.full(count, "1", object)])
@@ -79,12 +79,12 @@ def embeddings(query: Manifest, gallery: Manifest, dimensions: int) -> tuple[np.
 
 
 def this_project(query_emb: np.ndarray, gallery_emb: np.ndarray, query: Manifest, gallery: Manifest) -> float:
-    """mAP, and all other figures."""
+    """mAP; this computes all other metrics too."""
     return evaluate_retrieval(query_emb, gallery_emb, query, gallery, "market1501", "euclidean").metrics["map"]
 
 
 def scikit_learn(query_emb: np.ndarray, gallery_emb: np.ndarray, query: Manifest, gallery: Manifest) -> float:
-    """mAP, query after query; distances by one product each, so that they fit memory."""
+    """mAP, query by query. Each query has its own matrix product, so the distances fit into memory."""
     kept, aps = gallery.identities != "-1", []
     gallery_emb, identities, cameras = gallery_emb[kept], gallery.identities[kept], gallery.cameras[kept]
     norms = np.square(gallery_emb).sum(1)
@@ -98,7 +98,7 @@ def scikit_learn(query_emb: np.ndarray, gallery_emb: np.ndarray, query: Manifest
 
 
 def torchreid_way(query_emb: np.ndarray, gallery_emb: np.ndarray, query: Manifest, gallery: Manifest) -> float:
-    """mAP and CMC as torchreid's evaluation without its extension goes: the whole matrix, its argsort, a loop."""
+    """mAP and CMC as in torchreid's evaluation without its extension: the whole matrix, its argsort, a loop."""
     kept = gallery.identities != "-1"
     gallery_emb, identities, cameras = gallery_emb[kept], gallery.identities[kept], gallery.cameras[kept]
     distances = np.square(query_emb).sum(1)[:, None] + np.square(gallery_emb).sum(1) - 2 * query_emb @ gallery_emb.T
@@ -127,7 +127,7 @@ CONTENDERS: dict[str, Callable] = {
 
 
 def measure(name: str, lists: Path | None, dimensions: int, distractors: int, runs: int) -> tuple[float, float, float]:
-    """Median seconds, growth of memory in MB, and mAP; to be run in a process of its own."""
+    """Median seconds, growth of memory in MB, and mAP. Run it in its own process."""
     query, gallery = from_lists(lists) if lists else like_market()
     gallery = with_distractors(gallery, distractors) if distractors else gallery
     query_emb, gallery_emb = embeddings(query, gallery, dimensions)
@@ -142,19 +142,19 @@ def measure(name: str, lists: Path | None, dimensions: int, distractors: int, ru
 
 
 def in_process(*arguments) -> tuple[float, float, float]:
-    """`measure` in a process of its own; what goes wrong in it is raised here."""
+    """The result of `measure`, run in its own process. Its exceptions are raised here."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure, arguments)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__.split("\n")[0])
-    parser.add_argument("--dimensions", type=int, nargs="+", default=[128, 2048])
-    parser.add_argument("--distractors", type=int, nargs="*", default=[], help="sizes added to the gallery, at D = 128")
-    parser.add_argument("--lists", type=Path, help="folder of the real lists (default: made-up labels like them)")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--dimensions", type=int, nargs="+", default=[128, 2048], help="D (default: 128 2048)")
+    parser.add_argument("--distractors", type=int, nargs="*", default=[], help="numbers to add to the gallery, D = 128")
+    parser.add_argument("--lists", type=Path, help="folder of the real lists (default: made-up labels)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of this project, for the median (default: 3)")
     args = parser.parse_args(argv)
-    print(f"{QUERIES:,} x {IMAGES:,}, {cores()} cores; median of {args.runs} runs; memory above the embeddings\n")
+    print(f"{QUERIES:,} x {IMAGES:,}, {cores()} cores; median of {args.runs} runs; memory without the embeddings\n")
     print(f"{'':16} {'D':>5} {'gallery':>8} {'seconds':>8} {'ratio':>6} {'MB':>6} {'mAP, %':>8}")
     rows = [(name, size, 0) for size in args.dimensions for name in CONTENDERS]
     rows += [("this project", 128, count) for count in args.distractors]

@@ -1,10 +1,10 @@
-"""How near cropping ImageNet VID comes to its limit, decoding the same frames and nothing else; and curation at size.
+"""The speed of cropping ImageNet VID, compared with only decoding the same frames; and the cost of curation.
 
     python -m benchmarks.imagenetvid
 
-Cropping: 1280x720 frames with two objects each, by as many processes as there are cores, in turn with plain decoding by
-the same library and as many processes; the figure that matters is the ratio. Curation: annotations of 100 000 frames,
-made by the synthetic generator, through the commands index and curate. Memory is the peak of the largest process.
+Cropping: 1280x720 frames with two objects each, with one process per core. It takes turns with plain decoding by the
+same library and as many processes; the important number is the ratio. Curation: the commands index and curate on
+synthetic annotations of 100 000 frames. Memory is the peak of the largest process.
 """
 
 import argparse
@@ -28,7 +28,7 @@ COMMAND = "dataset.prepare.imagenetvid"
 
 
 def make_frames(root: Path, count: int) -> list[Path]:
-    """A val snippet of cluttered, noisy frames with two boxes each, as large as those of real ones."""
+    """A val snippet of cluttered, noisy frames with two boxes each, of the size of real ones."""
     random = np.random.default_rng(0)
     picture = clutter(random, WIDTH, HEIGHT, 1500)
     folder, files = "ILSVRC2015_val_00000000", []
@@ -53,7 +53,7 @@ def make_frames(root: Path, count: int) -> list[Path]:
 
 
 def decode(files: list[Path]) -> int:
-    """Decodes files with the library that cropping uses."""
+    """Decodes files with the library that cropping uses. Returns their number."""
     for file in files:
         with Image.open(file) as image:
             image.load()
@@ -61,13 +61,13 @@ def decode(files: list[Path]) -> int:
 
 
 def decode_all(files: list[Path], workers: int) -> float:
-    """Seconds to decode all files in `workers` processes, their start included."""
+    """Seconds to decode all files in `workers` processes, including their start."""
     start = time.perf_counter()
     sum(run_parallel(decode, [files[i : i + 16] for i in range(0, len(files), 16)], workers))
     return time.perf_counter() - start
 
 
-# Runs a module's command, and tells the peak memory of the largest of its processes in megabytes.
+# Runs a module's command, and prints the peak memory of its largest process in megabytes.
 _MEASURED = """
 import resource, runpy, sys
 sys.argv = sys.argv[1:]
@@ -126,7 +126,7 @@ def main() -> None:
 
 
 def _part(root: Path, count: int) -> Path:
-    """A tree of the first `count` frames of a tree."""
+    """A tree with the first `count` frames of another tree."""
     small = root.with_name("small")
     for xml in sorted(root.rglob("*.xml"))[:count]:
         for file in (xml, *root.rglob(f"{xml.stem}.JPEG")):

@@ -1,8 +1,8 @@
-"""How near the training's input comes to its limit: decoding the same files and nothing else.
+"""The speed of the training input, compared with only decoding the same files.
 
     python -m benchmarks.input_pipeline
 
-Both in one process, in turn; the figure that matters is the ratio.
+Both run in turn in one process; the important number is the ratio.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from PIL import Image
 
 
 def make_photographs(folder: Path, identities: int, images: int, size: tuple[int, int]) -> tuple[list[str], np.ndarray]:
-    """JPEG files of smooth noise, which compresses as photographs do."""
+    """JPEG files of smooth noise, which compresses like photographs, and their labels."""
     random = np.random.default_rng(0)
     files, labels = [], []
     for number in range(identities * images):
@@ -31,7 +31,7 @@ def make_photographs(folder: Path, identities: int, images: int, size: tuple[int
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.input_pipeline", description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=40, help="batches per measurement (default: 40)")
-    parser.add_argument("--repeats", type=int, default=5, help="measurements of each (default: 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="measurements per case (default: 5)")
     args = parser.parse_args()
     if min(args.steps, args.repeats) < 1:
         parser.error("--steps and --repeats must be at least 1")
@@ -59,7 +59,7 @@ def main() -> None:
         orientations = np.ones(len(files), np.uint8)
 
         def decoded(steps: int, batch: int) -> float:
-            """Images per second of reading and decoding alone."""
+            """Images per second when only reading and decoding."""
             order = [files[i % len(files)] for i in range(steps * batch)]
             data = tf.data.Dataset.from_tensor_slices(order)
             data = data.map(lambda file: decode(tf.io.read_file(file), 3), num_parallel_calls=tf.data.AUTOTUNE)
@@ -69,7 +69,7 @@ def main() -> None:
             return steps * batch / (time.perf_counter() - start)
 
         def fed(params: object, sampler: Sampler, steps: int) -> float:
-            """Images per second of the training's input."""
+            """Images per second of the training input."""
             start = time.perf_counter()
             for _ in training_batches(files, orientations, sampler, params, 0, steps):
                 pass

@@ -1,7 +1,7 @@
-"""The contenders of `benchmarks.losses`, and the process in which one of them is measured.
+"""The contenders of `benchmarks.losses`, and the process that measures one of them.
 
-Each is forward and backward of one loss on one batch. The peers are set to compute what the strategy of ours that they
-are measured against computes, as far as they can.
+A contender is forward and backward of one loss on one batch. The settings of a peer make it compute the same as the
+strategy it is compared with, as far as possible.
 """
 
 import contextlib
@@ -21,23 +21,23 @@ import numpy as np
 MARGIN = 0.2
 METRIC = "euclidean"
 DIMENSIONS = 128
-IMAGES = 4  # K: of each identity
+IMAGES = 4  # K, images per identity
 SETTING = f"{DIMENSIONS} dimensions and length 1, {IMAGES} of each identity, {METRIC} distance, margin {MARGIN}"
-TINY = 8  # a batch that starts threads and libraries before anything is measured
+TINY = 8  # size of a batch that starts threads and libraries before the measurement
 
-Step = Callable[[], tuple[float, Any]]  # one forward and backward: the loss, and its gradient by the embeddings
+Step = Callable[[], tuple[float, Any]]  # one forward and backward: the loss, and its gradient at the embeddings
 
 
 class Contender(NamedTuple):
     """One loss to measure.
 
     Attributes:
-        name: as the table says it.
-        against: the strategy of ours that computes the same or the nearest to it; its own name for ours.
-        same: whether both are defined alike, so that the values must agree.
-        packages: the distributions that it needs.
-        build: makes its `Step` for embeddings (B, D) and labels (B,).
-        bytes: the memory that a batch of B needs at least, roughly.
+        name: its name in the table.
+        against: the strategy of ours with the same or the most similar definition; for ours, its own name.
+        same: whether the definitions are equal, so the values must agree.
+        packages: the packages that it needs.
+        build: makes a `Step` from embeddings (B, D) and labels (B,).
+        bytes: a rough lower limit of the memory for a batch of B.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Contender(NamedTuple):
 
 
 def contenders(strategies: list[str]) -> list[Contender]:
-    """The strategies, then the peers that have one of them to be measured against."""
+    """The strategies, followed by their peers."""
     found = [Contender(name, name, True, (), _ours(name), lambda b: 0.0) for name in strategies]
     semi_hard = "batch_semi_hard" if "batch_semi_hard" in strategies else "tf_batch_semi_hard"
     tfa, pml = ("tensorflow-addons",), ("torch", "pytorch-metric-learning")
@@ -73,12 +73,12 @@ def _cube(bytes_per_triple: float) -> Callable[[int], float]:
 
 
 def _pml_bytes(b: int) -> float:
-    """A mask of B x B x B bytes while its elements can be counted in 32 bits; above, the indices of all triplets."""
+    """The size of a mask of B x B x B bytes, or, if 32 bits cannot count them, of the indices of all triplets."""
     return b**3 if b**3 < 2**31 - 1 else 60.0 * b * (IMAGES - 1) * (b - IMAGES)
 
 
 def make_batch(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings (B, D) of length 1 and labels (B,); two of an identity are a little nearer than two of others."""
+    """Embeddings (B, D) of length 1, and labels (B,). Those of one identity are a little closer than others."""
     random = np.random.default_rng(0)
     labels = np.repeat(np.arange(size // IMAGES), IMAGES)
     centres = random.normal(size=(size // IMAGES, DIMENSIONS))
@@ -98,7 +98,7 @@ def _tensorflow_step(loss: Callable, embeddings: np.ndarray, labels: np.ndarray,
         return value, tape.gradient(value, embeddings)
 
     inputs = tf.constant(embeddings), tf.constant(labels)
-    traced = step.get_concrete_function(*inputs)  # now, not in the first call: tracing is no part of a step
+    traced = step.get_concrete_function(*inputs)  # trace now, as tracing is not part of a step
 
     def run() -> tuple[float, Any]:
         value, gradient = traced(*inputs)
@@ -120,7 +120,7 @@ def _tfa(function: str, xla: bool = False) -> Callable[[np.ndarray, np.ndarray],
     def build(embeddings: np.ndarray, labels: np.ndarray) -> Step:
         tests = str(Path(__file__).resolve().parent.parent / "tests")
         if tests not in sys.path:
-            sys.path.append(tests)  # it does not import without what the tests do for it
+            sys.path.append(tests)  # importing it needs a helper of the tests
         from helpers.tensorflow_addons_oracle import load_triplet_losses
 
         loss = getattr(load_triplet_losses(), function)
@@ -158,10 +158,10 @@ def _pml(mining: str) -> Callable[[np.ndarray, np.ndarray], Step]:
 
 
 def serve(pipe: Connection, names: list[str], name: str, size: int, threads: int) -> None:
-    """The process of one contender at one batch size: answers requests until the pipe is closed.
+    """Runs in the process of one contender at one batch size: answers requests until the pipe is closed.
 
-    First it says "ready". Then ("first",) is answered with what one call gave and needed, ("time", n) with the seconds
-    of one of n calls. An exception is answered with its text, and ends the process.
+    It first sends "ready". The answer to ("first",) is the result and cost of one call; the answer to ("time", n) is
+    the mean seconds per call of n calls. The answer to a failure is an exception, and the process ends.
     """
     try:
         contender = next(c for c in contenders(names) if c.name == name)
@@ -178,7 +178,7 @@ def serve(pipe: Connection, names: list[str], name: str, size: int, threads: int
         pipe.send(MemoryError("out of memory"))
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
-        line = lines[-1].strip() if lines[0] == "in user code:" else lines[0]  # TensorFlow tells the way there first
+        line = lines[-1].strip() if lines[0] == "in user code:" else lines[0]  # TensorFlow prints the path first
         pipe.send(RuntimeError(f"{type(error).__name__}: {line}"[:120].replace("|", "/")))
 
 
@@ -200,7 +200,7 @@ def _use_threads(threads: int, torch: bool) -> None:
 
 def _seconds(step: Step, calls: int) -> float:
     if calls > 1:
-        step()  # the others had the caches and the cores in between
+        step()  # other contenders have used the caches and the cores meanwhile
     start = time.perf_counter()
     for _ in range(calls):
         step()
@@ -218,9 +218,9 @@ def _first(step: Step) -> dict[str, Any]:
 
 
 def _reset_peak() -> int | None:
-    """Lets the peak of memory begin at the present level, and gives that; None where the system cannot."""
+    """Resets the peak of memory to the present level and returns that level; None if the system cannot."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # memory that is free, but kept, would hide what a call takes
+        ctypes.CDLL(None).malloc_trim(0)  # memory that is free but kept would hide the use of a call
     try:
         Path("/proc/self/clear_refs").write_text("5")
         return memory_of("self", "VmRSS")
@@ -229,12 +229,12 @@ def _reset_peak() -> int | None:
 
 
 def memory_of(process: int | str, field: str) -> int:
-    """Bytes of a process: VmRSS now, VmHWM at its peak. 0 where the system does not tell."""
+    """The memory of a process in bytes: VmRSS now, VmHWM at its peak; 0 if unknown."""
     return proc_bytes(f"/proc/{process}/status", field) or 0
 
 
 def proc_bytes(file: str, field: str) -> int | None:
-    """A figure of a file of the form `field: number kB`, in bytes; None where there is none."""
+    """The value of a line `field: number kB` in a file, in bytes; None if there is none."""
     with contextlib.suppress(OSError):
         for line in Path(file).read_text().splitlines():
             if line.startswith(field + ":"):
@@ -252,25 +252,25 @@ def machine(threads: int) -> str:
 
 
 class NotRunError(Exception):
-    """Why a contender has no figures."""
+    """Why a contender has no results."""
 
 
 class Worker:
-    """The process of one contender at one batch size, from the outside."""
+    """The process of one contender at one batch size, as seen by its parent."""
 
     def __init__(self, names: list[str], name: str, size: int, threads: int, memory_limit: float):
         spawn = multiprocessing.get_context("spawn")  # a fork would share the parent's memory
         self.pipe, other = spawn.Pipe()
         self.process = spawn.Process(target=serve, args=(other, names, name, size, threads), daemon=True)
         self.process.start()
-        other.close()  # or the end of the process could not be seen in the pipe
+        other.close()  # otherwise the pipe would not show the end of the process
         self.memory_limit = memory_limit
 
     def ask(self, request: tuple | None, seconds: float) -> Any:
-        """The answer to a request; for None, the first "ready".
+        """The answer to a request; for None, the first message "ready".
 
         Raises:
-            NotRunError: when none comes within the limits of time and memory.
+            NotRunError: when there is no answer within the limits of time and memory.
         """
         end = time.monotonic() + seconds
         try:

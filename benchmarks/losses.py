@@ -1,9 +1,9 @@
-"""Time and memory of forward + backward of every strategy, beside the libraries that define the same losses.
+"""Time and memory of forward + backward of every strategy, compared with libraries that define the same losses.
 
     python -m benchmarks.losses                                           # benchmarks/losses_benchmark.md and .png
     python -m benchmarks.losses --sizes 72 256 --rounds 3 --out runs      # a quick look
 
-Needs benchmarks/requirements.txt; peers that are not installed are left out.
+Needs benchmarks/requirements.txt; peers that are not installed are skipped.
 """
 
 import argparse
@@ -25,24 +25,24 @@ from runtime import plugins
 from runtime.files import replace_file
 from runtime.versions import find_versions
 
-REPETITION = 0.02  # seconds that a repetition takes at least
-START = 180.0  # seconds that a process may take to import and to trace
-TOLERANCE = 1e-5  # of losses that are defined alike
+REPETITION = 0.02  # shortest time of a repetition, in seconds
+START = 180.0  # longest time of a process to import and to trace, in seconds
+TOLERANCE = 1e-5  # for losses with equal definitions
 
-Results = dict[int, dict[str, dict[str, Any]]]  # by batch size and contender: what `measure` gives
+Results = dict[int, dict[str, dict[str, Any]]]  # batch size -> contender -> a result of `measure`
 
 
 def measure(found: list[Contender], size: int, args: argparse.Namespace) -> tuple[dict[str, dict[str, Any]], float]:
-    """All contenders at one batch size: by name, `loss`, `gradient`, `peak` and `times`, or a `note` why not.
+    """The results at one batch size: contender -> `loss`, `gradient`, `peak` and `times`, or a `note` why it has none.
 
-    Also the share of the cores that other processes took while they were timed.
+    The second value is the share of the cores that other processes took meanwhile.
     """
     results: dict[str, dict[str, Any]] = {}
     workers: dict[str, Worker] = {}
 
     @contextlib.contextmanager
     def noted(name: str) -> Iterator[None]:
-        """A failure becomes a note, and the end of the contender's process."""
+        """Turns a failure into a note, and ends the contender's process."""
         try:
             yield
         except NotRunError as reason:
@@ -52,7 +52,7 @@ def measure(found: list[Contender], size: int, args: argparse.Namespace) -> tupl
 
     try:
         limit = min(args.memory_limit * 1e9, 0.8 * (proc_bytes("/proc/meminfo", "MemAvailable") or math.inf))
-        for before, contender in zip([None, *found], [*found, None], strict=True):  # two start side by side, not all
+        for before, contender in zip([None, *found], [*found, None], strict=True):  # two start at a time, not all
             if contender is not None:
                 with noted(contender.name):
                     if contender.bytes(size) > limit:
@@ -61,7 +61,7 @@ def measure(found: list[Contender], size: int, args: argparse.Namespace) -> tupl
             if before is not None and before.name in workers:
                 with noted(before.name):
                     workers[before.name].ask(None, START)
-        # From here one at a time: none competes with another for cores or memory.
+        # From here on one at a time: they do not compete for cores or memory.
         calls = {}
         for name in list(workers):
             with noted(name):
@@ -70,7 +70,7 @@ def measure(found: list[Contender], size: int, args: argparse.Namespace) -> tupl
         ticks = cpu_ticks(list(workers.values()))
         for number in range(args.rounds):
             order = list(workers)
-            for name in order if number % 2 == 0 else reversed(order):  # none always follows the same other
+            for name in order if number % 2 == 0 else reversed(order):  # the predecessor changes
                 with noted(name):
                     seconds = workers[name].ask(("time", calls[name]), 2 * (calls[name] + 1) * args.time_limit)
                     results[name]["times"].append(seconds)
@@ -82,7 +82,7 @@ def measure(found: list[Contender], size: int, args: argparse.Namespace) -> tupl
 
 
 def cpu_ticks(workers: list[Worker]) -> tuple[int, int, int]:
-    """Ticks of all cores: those passed, those in use, and those used by the workers; 0 where the system tells none."""
+    """Ticks of all cores: passed, in use, and used by the workers; all 0 if the system has no such counters."""
     try:
         user, nice, system, idle, waiting, *rest = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
         own = [Path(f"/proc/{w.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13] for w in workers]
@@ -93,7 +93,7 @@ def cpu_ticks(workers: list[Worker]) -> tuple[int, int, int]:
 
 
 def compare(found: list[Contender], results: Results) -> dict[tuple[str, int], tuple[float, float]]:
-    """By peer and batch size: |loss - ours|, and |gradient - ours| / |ours|, of those that are defined alike."""
+    """(peer, batch size) -> |loss - ours|, and |gradient - ours| / |ours|, of losses with equal definitions."""
     differences = {}
     for size, at_size in results.items():
         for peer in (c for c in found if c.same and not c.ours):
@@ -118,19 +118,22 @@ def memory_cell(result: dict[str, Any], ours: dict[str, Any]) -> str:
 
 
 def _digits(value: float, unit: str, ratio: float | None) -> str:
-    """Three digits, and two of the ratio: "12.3 ms (4.1×)"."""
+    """A value with three digits, and a ratio with two: "12.3 ms (4.1×)"."""
     text = f"{value:,.{max(0, 2 - math.floor(math.log10(max(value, 0.1))))}f} {unit}"
     return text if ratio is None else f"{text} ({ratio:.{max(0, 1 - math.floor(math.log10(max(ratio, 0.1))))}f}×)"
 
 
 def table(found: list[Contender], results: Results, cell: Callable[[dict, dict], str]) -> str:
-    """Markdown: contenders by batch sizes."""
-    lines = ["| | beside |" + "".join(f" B = {size:,} |" for size in results), "|---|---|" + "--:|" * len(results)]
+    """A Markdown table: contenders by batch sizes."""
+    lines = [
+        "| | compared with |" + "".join(f" B = {size:,} |" for size in results),
+        "|---|---|" + "--:|" * len(results),
+    ]
     for c in found:
         pairs = [(at_size[c.name], at_size[c.against]) for at_size in results.values()]
         cells = " | ".join(result.get("note") or cell(result, ours) for result, ours in pairs)
-        beside = "" if c.ours else f"`{c.against}`" if c.same else f"`{c.against}`, a similar one"
-        lines.append(f"| {f'`{c.name}`' if c.ours else c.name} | {beside} | {cells} |")
+        peer = "" if c.ours else f"`{c.against}`" if c.same else f"`{c.against}`, which is similar"
+        lines.append(f"| {f'`{c.name}`' if c.ours else c.name} | {peer} | {cells} |")
     return "\n".join(lines)
 
 
@@ -146,7 +149,7 @@ def page(found: list[Contender], results: Results, remarks: str) -> str:
     compared = "\n".join(agreement)
     return f"""# Time and memory of the triplet losses
 
-`python -m benchmarks.losses` writes this page. Forward and backward of one batch: B embeddings of
+`python -m benchmarks.losses` writes this page. It measures forward and backward of one batch: B embeddings of
 {SETTING}.
 TFA is TensorFlow Addons, PML pytorch-metric-learning.
 
@@ -156,28 +159,28 @@ TFA is TensorFlow Addons, PML pytorch-metric-learning.
 
 ## Time
 
-Medians. In brackets the ratio to the time of the strategy beside it, paired by round: above 1, ours is faster.
+Medians. In brackets: the ratio to the strategy compared with, paired by round. Above 1, ours is faster.
 
 {table(found, results, time_cell)}
 
 ## Memory
 
-Peak of the first call above the level before it; a few MB of it are the graph's own, and with XLA the compiler's. In
-brackets again the ratio to the strategy beside it.
+Peak of the first call above the level before it, including a few MB of the graph, and with XLA the compiler's memory.
+In brackets: the ratio to the strategy compared with.
 
 {table(found, results, memory_cell)}
 
-## Do they compute the same?
+## Agreement
 
-|loss - ours|, and |gradient - ours| / |ours|, where both are defined alike. {far} of {len(differences)} losses differ
-by more than {TOLERANCE:.0e}. Where float32 makes two distances tie, another may be chosen: only gradients show it.
+|loss - ours|, and |gradient - ours| / |ours|, for equal definitions. {far} of {len(differences)} losses differ by more
+than {TOLERANCE:.0e}. If two distances are equal in float32, either may be chosen, which only gradients show.
 
 {compared}
 """
 
 
 def draw(found: list[Contender], results: Results, file: IO[bytes]) -> None:
-    """A panel for time and one for memory, ours in colours, peers in grey; a PNG file."""
+    """Draws a PNG file with a panel for time and one for memory: ours in colours, peers in grey."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -193,15 +196,15 @@ def draw(found: list[Contender], results: Results, file: IO[bytes]) -> None:
         else {"color": "0.45", "lw": 1.3, "ls": next(dashes), "marker": next(markers), "ms": 4}
         for c in found
     }
-    figures = {
+    values = {
         "milliseconds": lambda result: statistics.median(result["times"]) * 1e3,
         "peak extra memory, MB": lambda result: result["peak"] / 1e6 if result["peak"] else math.nan,
     }
     ours = {c.name for c in found if c.ours}
-    for panel, (title, figure_of) in zip(panels, figures.items(), strict=True):
+    for panel, (title, value_of) in zip(panels, values.items(), strict=True):
         ends = []
         for c in found:
-            run = [(size, figure_of(at[c.name])) for size, at in results.items() if "note" not in at[c.name]]
+            run = [(size, value_of(at[c.name])) for size, at in results.items() if "note" not in at[c.name]]
             if run and not math.isnan(run[-1][1]):
                 panel.plot(*zip(*run, strict=True), **styles[c.name])
                 ends.append((*run[-1], c.name))
@@ -211,7 +214,7 @@ def draw(found: list[Contender], results: Results, file: IO[bytes]) -> None:
         panel.yaxis.set_major_formatter("{x:,.9g}")
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
-        # Labels in a column, as near to their lines' ends as there is room: pushed up, then back from the top.
+        # Labels in a column, close to the ends of their lines: pushed up where they overlap, then down from the top.
         ends.sort(key=lambda end: end[1])
         low, high = np.log(panel.get_ylim())
         heights, gap = [(math.log(value) - low) / (high - low) for _, value, _ in ends], 1 / max(16, len(ends))
@@ -234,14 +237,14 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--sizes", type=int, nargs="+", default=[72, 256, 1024, 4096], metavar="B",
         help=f"batch sizes, multiples of {IMAGES} (default: 72 256 1024 4096)")  # fmt: skip
-    add("--rounds", type=int, default=9, help="times that each is timed, all in turn (default: 9)")
+    add("--rounds", type=int, default=9, help="measurements of each, in turn (default: 9)")
     add("--strategies", nargs="+", default=strategies, choices=strategies, metavar="NAME",
-        help=f"of {', '.join(strategies)} (default: all); peers run beside their counterparts")  # fmt: skip
+        help=f"of {', '.join(strategies)} (default: all); their peers run too")  # fmt: skip
     add("--threads", type=int, default=os.cpu_count(), help="threads of each contender (default: all cores)")
     add("--memory_limit", type=float, default=12, metavar="GB",
-        help="what needs more is not run, or stopped (default: 12; never more than 80%% of what is free)")  # fmt: skip
+        help="skip or stop what needs more (default: 12; never more than 80%% of the free memory)")  # fmt: skip
     add("--time_limit", type=float, default=240, metavar="SECONDS",
-        help="what takes longer for a call is stopped (default: 60)")  # fmt: skip
+        help="stop what takes longer per call (default: 240)")  # fmt: skip
     add("--out", type=Path, default=Path("benchmarks"), metavar="FOLDER",
         help="folder of losses_benchmark.md and losses_benchmark.png (default: benchmarks)")  # fmt: skip
     args = parser.parse_args()
@@ -254,7 +257,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     if importlib.util.find_spec("matplotlib") is None:
-        raise SystemExit("error: no matplotlib to draw with; pip install -r benchmarks/requirements.txt")
+        raise SystemExit("error: matplotlib is not installed; pip install -r benchmarks/requirements.txt")
     found = contenders(args.strategies)
     needed = sorted({package for c in found for package in c.packages})
     installed = find_versions(["tensorflow", "tensorflow-cpu", *needed])
@@ -272,21 +275,21 @@ def main() -> None:
             print(f"    {c.name:36}{result.get('note') or ''.join(cells)}", flush=True)
 
     software = ", ".join(map(" ".join, installed.items()))
-    absent = f" Left out, since not installed: {', '.join(missing)}." if missing else ""
+    absent = f" Not installed, so skipped: {', '.join(missing)}." if missing else ""
     remarks = f"""- {machine(args.threads)}. Python {platform.python_version()}, {software}.{absent}
-- A process each; all take their turn in each of {args.rounds} rounds, with as many calls as last 20 ms. Other processes
-  took {", ".join(loads)} of the cores meanwhile (by batch size): a few percent slow PyTorch's threads a lot.
-- TensorFlow: a `tf.function` of static shapes. PyTorch: eager. What needs more than {args.memory_limit:g} GB is not
-  run, what takes more than {args.time_limit:g} s is stopped.
-- PML averages as its counterpart: over the triplets with a loss (its default), with the batch-hard miner over all.
-  Its semi-hard miner keeps all negatives within the margin beyond the positive. `basic` takes rows as triples."""
+- Each runs in its own process. In each of {args.rounds} rounds, all take a turn of at least 20 ms. Other processes took
+  {", ".join(loads)} of the cores meanwhile (by batch size): a few percent slow PyTorch's threads a lot.
+- TensorFlow: a `tf.function` with static shapes. PyTorch: eager. What needs more than {args.memory_limit:g} GB is
+  skipped, and what takes more than {args.time_limit:g} s is stopped.
+- PML averages like its counterpart: over the triplets with a loss (its default), or over all with the batch-hard miner.
+  Its semi-hard miner keeps all negatives within the margin beyond the positive. `basic` uses rows as triples."""
     with replace_file(args.out / "losses_benchmark.md") as file:
         file.write(page(found, results, remarks))
     with replace_file(args.out / "losses_benchmark.png", "wb") as file:
         draw(found, results, file)
     differences = compare(found, results)
     far = [f"{name} at {size}" for (name, size), (loss, _) in differences.items() if not loss <= TOLERANCE]
-    print(f"{len(differences) - len(far)} of {len(differences)} losses agree to {TOLERANCE:.0e}; written: {args.out}")
+    print(f"{len(differences) - len(far)} of {len(differences)} losses agree to {TOLERANCE:.0e}; wrote {args.out}")
     if far:
         raise SystemExit(f"error: losses differ by more than {TOLERANCE:.0e}: {', '.join(far)}")
 

@@ -1,9 +1,9 @@
-"""Every strategy on Omniglot with the same budget, over several seeds: Recall@1, mean and standard deviation.
+"""Every strategy on Omniglot with the same budget, over several random seeds: mean and standard deviation of Recall@1.
 
     python -m benchmarks.omniglot_strategies
 
-trains the recipe of experiments/omniglot, shortened, once per strategy and seed, evaluates each run's last checkpoint,
-and writes the table. Runs that are finished are not repeated, so that it may be stopped and started again.
+trains a shortened recipe of experiments/omniglot once per strategy and seed, evaluates each run's last checkpoint, and
+writes the table. To resume after a stop, repeat the command: finished runs are skipped.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from runtime.json_files import read_json_lines
 
 ROOT = plugins.ROOT
 RECIPE = ROOT / "experiments" / "omniglot" / "params.json"
-# What differs from the recipe, besides the strategy: 600 of its 4 500 steps, and a warm-up to fit.
+# Differences from the recipe, in addition to the strategy: 600 instead of 4 500 steps, and a shorter warm-up.
 BUDGET = {"train_iterations": 600, "warmup_steps": 100, "save_picture_steps": "null"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3, help="runs per strategy (default 3)")
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "omniglot_strategies", help="where the runs go")
+    parser.add_argument("--seeds", type=int, default=3, help="runs per strategy (default: 3)")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "omniglot_strategies", help="folder of the runs")
     parser.add_argument("--out", type=Path, default=ROOT / "experiments" / "omniglot" / "strategies.md")
     parser.add_argument("--strategies", nargs="+", default=plugins.choices("model.losses.strategies"), metavar="NAME")
     args = parser.parse_args()
@@ -34,7 +34,8 @@ def main() -> None:
         for strategy in args.strategies:
             train(args.runs / f"{strategy}-{seed}", strategy, seed)
         recalls = {
-            strategy: [figures(args.runs / f"{strategy}-{s}") for s in range(seed + 1)] for strategy in args.strategies
+            strategy: [last_metrics(args.runs / f"{strategy}-{s}") for s in range(seed + 1)]
+            for strategy in args.strategies
         }
         with replace_file(args.out) as file:
             file.write(page(recalls))
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def train(run: Path, strategy: str, seed: int) -> None:
-    """Trains and evaluates one run, as a user would; goes on where it was stopped."""
+    """Trains and evaluates one run with the commands of a user. Resumes a stopped run."""
     if (run / "results.jsonl").exists() and (run / "DONE").exists():
         return
     settings = BUDGET | {"seed": seed, "triplet_strategy": strategy}
@@ -55,13 +56,13 @@ def train(run: Path, strategy: str, seed: int) -> None:
         subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def figures(run: Path) -> dict[str, float]:
+def last_metrics(run: Path) -> dict[str, float]:
     """The metrics of a run's last checkpoint."""
     return read_json_lines(run / "results.jsonl")[-1]["metrics"]
 
 
 def page(runs: dict[str, list[dict[str, float]]]) -> str:
-    """The table, best first."""
+    """The page with the table, best first."""
 
     def cell(values: list[float]) -> str:
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
@@ -72,12 +73,12 @@ def page(runs: dict[str, list[dict[str, float]]]) -> str:
     lines = [
         "# Strategies on Omniglot",
         "",
-        f"Mean ± standard deviation over {seeds} seeds, in percent. Each run is the recipe of this folder with "
+        f"Mean ± standard deviation over {seeds} random seeds, in percent. Each run is the recipe of this folder with "
         f"{BUDGET['train_iterations']} steps of 128 images",
         f"instead of 4 500 and a warm-up of {BUDGET['warmup_steps']}; only `triplet_strategy` changes (`basic` with "
-        '`sampling: "triplets"`, 126 images a step).',
-        "Learning rate and margin are the recipe's, which was tuned with `batch_hard`. All 13 180 test images, each",
-        "against all others.",
+        '`sampling: "triplets"`, 126 images per step).',
+        "Learning rate and margin are those of the recipe, which was tuned with `batch_hard`. Each of the 13 180 test",
+        "images is a query against all others.",
         "",
         "`python -m benchmarks.omniglot_strategies` makes this page.",
         "",

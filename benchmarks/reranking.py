@@ -1,12 +1,12 @@
-"""Time and memory of re-ranking, beside the published algorithm on whole matrices in NumPy.
+"""Time and memory of re-ranking, compared with the published algorithm on whole matrices in NumPy.
 
     python -m benchmarks.reranking --memory_limit 6           # the table of docs/evaluation.md: three minutes
     python -m benchmarks.reranking --sizes 300x1500           # a few seconds
 
-Each measurement is a process of its own; memory is the growth of its largest resident set over what it has with the
-embeddings made. The embeddings are noise about one centre for each of 751 identities, with their spread along few
-directions, as trained ones have it. Where two neighbours are nearly as far, the order of float32 may not be that of
-float64, and one neighbour more or less changes an image's distances: the last column counts them.
+Each measurement runs in its own process. Memory is the growth of its peak resident set after the embeddings are made.
+The embeddings are noise around one centre for each of 751 identities, spread along few directions like trained ones. If
+two neighbours are almost equally far, float32 and float64 may order them differently, and one neighbour more or less
+changes the distances of an image. The last column counts these distances.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from runtime.parallel import cores
 
 K1, K2, WEIGHT = 20, 6, 0.3
 IDENTITIES, DIMENSIONS = 751, 128
-ARRAYS = 4  # of (Q + G)^2 numbers in float32, that the published algorithm holds at once, at most
+ARRAYS = 4  # the published algorithm has at most this many arrays of (Q + G)^2 float32 numbers at a time
 BLOCK = 256  # queries
 TOLERANCE = 1e-5
-SAMPLE = 200  # queries whose distances are compared
+SAMPLE = 200  # number of queries for comparing distances
 
 
 def embeddings(queries: int, images: int) -> tuple[np.ndarray, np.ndarray]:
-    """Queries (Q, D) and gallery (G, D), the same for every contender."""
+    """Queries (Q, D) and gallery (G, D), equal for both algorithms."""
     random = np.random.default_rng(0)
     spread = 1 / np.sqrt(1 + np.arange(DIMENSIONS))  # standard deviation of the dimensions
     centres = random.normal(size=(IDENTITIES, DIMENSIONS)) * spread
@@ -42,14 +42,14 @@ def embeddings(queries: int, images: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def blocks(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """This project's: distances of all queries, block after block; those of the first are kept."""
+    """This project's algorithm: computes all distances, block by block, and returns those of the first queries."""
     reranker = Reranker(query, gallery, k1=K1, k2=K2, weight=WEIGHT)
     kept = [reranker.distances(slice(i, i + BLOCK)) for i in range(0, len(query), BLOCK)][:1]
     return kept[0][:SAMPLE]
 
 
 def whole_matrices(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """The published algorithm: all distances, all sorted, dense encodings, one image after the other."""
+    """The published algorithm: all distances, sorted as a whole, dense encodings, image by image."""
     union = np.concatenate([query, gallery])
     number, half = len(union), int(np.around(K1 / 2)) + 1
     norms = np.square(union).sum(1)
@@ -96,7 +96,7 @@ def measure(function: str, queries: int, images: int) -> tuple[float, float, np.
 
 
 def peak() -> float:
-    """The largest resident set of this process so far in GB."""
+    """The peak resident set of this process so far, in GB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
@@ -121,7 +121,7 @@ def arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--memory_limit", type=float, metavar="GB", default=4.0,
-        help="the published algorithm is left out where it needs more (default: 4; at Market-1501's size it needs 6)",
+        help="skip the published algorithm if it needs more (default: 4; it needs 6 at the size of Market-1501)",
     )  # fmt: skip
     return parser.parse_args()
 
