@@ -60,8 +60,8 @@ def page(runs: Path) -> str:
         "",
         f"MobileNetV2 from ImageNet weights, {recipe['train_iterations']:,} steps of "
         f"{recipe['batch_p'] * recipe['batch_k']} images ({images:,}) for every row; one random seed. A row",
-        "differs from the recipe only in the named parameters. Test: 4 092 images of the classes 99 to 196, each against",
-        "all others, in percent. Accuracy is that of the classification in the last training batch.",
+        "differs from the recipe only in the named parameters. Test: 4 092 images of the classes 99 to 196,",
+        "each against all others, in percent. Accuracy is that of the classification in the last training batch.",
         "",
         "```",
         "python -m benchmarks.cars196_small --dataset data/cars196_small --weights WEIGHTS.weights.h5",
