@@ -140,6 +140,19 @@ def make_finished_run(path: Path, need: Need) -> None:
     dataset = make_dataset(path.with_name("tiny"))
     call("train.py", "--model_dir", make_run(path, dataset, detailed_log=True, csv_log=True))
     call("evaluate.py", "--model_dir", path)
+    logged = sorted((path / "detailed").glob("*.npz"))
+    shutil.copy(logged[-1], path / "detailed" / "00000500.npz")
+
+
+def make_omniglot(path: Path, need: Need) -> None:
+    """Omniglot from its two archives."""
+    words = ("--background", need("images_background.zip"), "--evaluation", need("images_evaluation.zip"))
+    call("-m", "dataset.prepare.omniglot", *words, "--out", path)
+
+
+def make_export(path: Path, need: Need) -> None:
+    """The finished run's network in Keras's format."""
+    call("export.py", "--model_dir", need("RUN"), "--format", "keras", "--out", path)
 
 
 MAKERS: dict[str, Maker] = {
@@ -172,9 +185,11 @@ MAKERS: dict[str, Maker] = {
     "data/cars196": prepared("cars196", "cars196"),
     "data/cars196_crops": prepared("cars196", "cars196", "--crop"),
     "data/cars196_small": prepared("cars196", "DIR"),
+    "data/omniglot": make_omniglot,
     "data/photos": prepared("folder", "photos", option="--images"),
     "data/imagenetvid": make_vid,
     "data/synthetic_vid": lambda path, need: call("-m", "dataset.prepare.synthetic_vid", "--out", path, *RENDERED),
     "data/images": lambda path, need: path.symlink_to(need("cars196")),
+    "exports/my_run": make_export,
     "RUN": make_finished_run,
 }

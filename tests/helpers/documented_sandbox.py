@@ -41,6 +41,7 @@ from pathlib import Path
 
 import keras
 import numpy
+from dataset.formats.manifest import read_manifest
 import numpy as np
 from PIL import Image
 
@@ -48,6 +49,8 @@ array = np.zeros((24, 24, 3), np.uint8)
 pil_image = Image.fromarray(array)
 query_emb, gallery_emb = np.random.default_rng(0).normal(size=(2, 300, 8)).astype("float32")
 images, labels = np.random.default_rng(1).random((16, 16, 16, 3), "float32"), np.arange(16) % 4
+gallery = Path("data/market1501/gallery.csv")
+manifest = read_manifest(gallery, Path("Market-1501-v15.09.15")) if gallery.exists() else None
 net = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(8)])
 """
 
@@ -63,6 +66,7 @@ class Sandbox:
 
     def __init__(self, folder: Path, page: Path, store: Store) -> None:
         self.folder, self.store = folder, store
+        self.made_by: dict[str, list[str]] = {}  # of each --out, the program
         self.blocks = [kept for block in shell_blocks(page) if (kept := without_not_run(block)).text]
         self.code = [block for block in python_blocks(page) if not block.text.startswith("# ")]
         self.commands = [words for block in self.blocks for words in simple_commands(block.text)]
@@ -75,8 +79,18 @@ class Sandbox:
 
     def run(self, block: Block) -> subprocess.CompletedProcess[str]:
         """Runs the commands of a block in one shell; what they leave in the background must end well, too."""
+        for words in simple_commands(block.text):
+            self._clear_for(words)
         ended = 'for job in $(jobs -p); do wait "$job"; done'
         return self._run(["bash", "-c", f"set -eo pipefail\n{block.text}\n{ended}\n"])
+
+    def _clear_for(self, words: list[str]) -> None:
+        """Deletes a data set that another command has made under the name that this one is to write."""
+        out, program = dict(itertools.pairwise(words)).get("--out"), words[:3]
+        if out and "dataset.prepare" in program[-1]:
+            if self.made_by.get(out, program) != program:
+                shutil.rmtree(self.folder / out)
+            self.made_by[out] = program
 
     def run_code(self) -> subprocess.CompletedProcess[str]:
         """Runs the page's code in one Python, from the first block to the last."""
@@ -130,9 +144,15 @@ class Sandbox:
         for words in self.commands:
             if ("--out", name) in itertools.pairwise(words):
                 return False
-            if used.search(" ".join(words)) or (name == "data/synthetic_vid" and "params.json" in words):
+            if used.search(" ".join(words)) or name == self._trained_on(words):
                 return True
         return any(used.search(block.text) for block in self.code)
+
+    def _trained_on(self, words: list[str]) -> str:
+        """The data set that a command trains on without naming it."""
+        options = dict(itertools.pairwise(words))
+        file = ROOT / (options.get("--params") or f"{options.get('--model_dir')}/params.json")
+        return f"data/{json.loads(file.read_text())['dataset']}" if file.is_file() else ""
 
     def _put_runs(self) -> None:
         """Parameters of the runs that the page trains; the others are finished."""
@@ -155,14 +175,15 @@ class Sandbox:
         file.write_text(text)
 
     def _put_embeddings(self) -> None:
-        """The files of embeddings that the page has from nowhere."""
-        made = {word for words in self.commands for flag, word in itertools.pairwise(words) if flag == "--filename"}
-        for words in self.commands:
-            options = dict(itertools.pairwise(words))
+        """The files of embeddings that no command of the page has made."""
+        made = {dict(itertools.pairwise(words)).get("--filename") for words in self.commands}
+        uses = [dict(itertools.pairwise(words)) for words in self.commands]
+        uses += [{"--query_embeddings": name} for block in self.code for name in re.findall(r'"(\w+\.h5)"', block.text)]
+        for options in uses:
             for part in ("query", "gallery"):
-                file = self.folder / options.get(f"--{part}_embeddings", "")
-                if file != self.folder and str(file.relative_to(self.folder)) not in made and not file.exists():
-                    shutil.copy(self._embedded(options, part), file)
+                name = options.get(f"--{part}_embeddings")
+                if name and name not in made and not (self.folder / name).exists():
+                    shutil.copy(self._embedded(options, part), self.folder / name)
 
     def _embedded(self, options: dict[str, str], part: str) -> Path:
         """Of the list that stands beside the file, or of the images' folder."""

@@ -35,7 +35,7 @@ SHORT_IF_SET = {
 }
 OF_SEARCHES = ("image_size", "batch_p", "batch_k", "train_iterations", "save_checkpoints_steps", "warmup_steps")
 TRIALS = 2
-RENDERED = ["--train_snippets", "8", "--val_snippets", "4", "--episodes", "20"]
+RENDERED = ["--train_snippets", "18", "--val_snippets", "4", "--episodes", "20"]
 
 
 def shortened(words: list[str]) -> list[str]:
