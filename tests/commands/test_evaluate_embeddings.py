@@ -210,7 +210,7 @@ def test_the_error_for_invalid_input_is_one_line(
         ([*words, *MARKET, "--query_expansion", "x"], "--query_expansion: x: it must be a whole number"),
         ([*words, *MARKET, "--index", "faiss", "--rerank", "9,2,0.3"], "CMC and Recall@K only"),
         ([*words, *MARKET, "--once"], "--once is for a run"),
-        ([*words, *MARKET, "--model_dir", "runs/x"], "give one of them"),
+        ([*words, *MARKET, "--model_dir", "runs/x"], "give only one of them"),
         ([*words, *MARKET, "--filename", tmp_path / "no" / "o.json"], "does not exist"),
         ([*words, *MARKET, "--filename", tmp_path], "is a folder"),
         ([*words, *MARKET, "--pool_sequences", "mean"], "no image has a sequence"),

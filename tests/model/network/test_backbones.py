@@ -164,7 +164,7 @@ def test_checkpoints_of_other_stages(name, stage, side, tmp_path):
     inside = keras.Model(origin.input, origin.get_layer(ENDS[name][stage][0]).output)
     np.testing.assert_array_equal(backbone(images), inside(images))
 
-    with pytest.raises(UserError, match=r"no variables of this network match .* another model_type or backbone_stage"):
+    with pytest.raises(UserError, match=r"the weights do not fit this network .* check model_type and backbone_stage"):
         warm_start(whole, paths[1])
     with pytest.raises(UserError, match="another architecture"):
         restore_model(paths[1], whole)
