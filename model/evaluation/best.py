@@ -1,4 +1,4 @@
-"""The best checkpoint of a run, kept where the trainer's rotation cannot reach it."""
+"""Keeps the best checkpoint of a run in `best/`, where training does not delete it."""
 
 import contextlib
 import os
@@ -14,18 +14,18 @@ from runtime.json_files import read_json, write_json
 
 @contextlib.contextmanager
 def borrowed(run: RunFolder, checkpoint: Path) -> Iterator[Path]:
-    """A checkpoint under a second name that stays while the trainer deletes the first; gives its path without suffix.
+    """A temporary second name of a checkpoint (path without suffix), which stays if training deletes the first.
 
-    Evaluating may take longer than the trainer keeps a checkpoint. Links cost nothing; where there are none, copies.
+    Evaluation may take longer than training keeps a checkpoint. Uses hard links, or copies where links are impossible.
 
     Raises:
-        UnreadableCheckpointError: when its files are not there any more.
+        UnreadableCheckpointError: when its files no longer exist.
     """
     folder = run.folder / ".evaluating"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        with contextlib.suppress(FileNotFoundError):  # what is missing is asked below
+        with contextlib.suppress(FileNotFoundError):  # missing files are checked below
             for source in checkpoint.parent.glob(f"{checkpoint.name}.*"):
                 _link_or_copy(source, folder / source.name)
         if not (folder / f"{checkpoint.name}.index").exists() or not list(folder.glob(f"{checkpoint.name}.data-*")):
@@ -36,11 +36,11 @@ def borrowed(run: RunFolder, checkpoint: Path) -> Iterator[Path]:
 
 
 def best_metric(wanted: str, metrics: dict[str, tuple[str, ...]]) -> tuple[str, str]:
-    """(set, metric) that decides which checkpoint is the best.
+    """The (set, metric) that chooses the best checkpoint.
 
     Args:
         wanted: the parameter best_metric, `<set>/<metric>` or "auto".
-        metrics: the metrics of each set, the most telling one first.
+        metrics: the metrics of each set, the main one first.
 
     Raises:
         UserError: when there is no such set or metric.
@@ -50,18 +50,16 @@ def best_metric(wanted: str, metrics: dict[str, tuple[str, ...]]) -> tuple[str, 
         return name, metrics[name][0]
     name, slash, metric = wanted.partition("/")
     if not slash or name not in metrics:
-        raise UserError(
-            f"best_metric {wanted!r}: it must be auto or <set>/<metric>, with a set of {', '.join(metrics)}"
-        )
+        raise UserError(f"best_metric {wanted!r}: it must be auto or <set>/<metric>; the sets are {', '.join(metrics)}")
     if metric not in metrics[name]:
-        raise UserError(f"best_metric {wanted!r}: that set has {', '.join(metrics[name])}")
+        raise UserError(f"best_metric {wanted!r}: no such metric; that set has {', '.join(metrics[name])}")
     return name, metric
 
 
 def keep_best(run: RunFolder, checkpoint: Path, name: str, metric: str, metrics: dict[str, dict[str, float]]) -> bool:
-    """Keeps a checkpoint in best/ if its figure is higher than the best so far; says whether it did.
+    """Copies a checkpoint to best/ if its metric is higher than the best so far; returns whether it did.
 
-    best.json always names files that are whole: they come first, then it is replaced, then older ones go.
+    best.json always names complete files: they are written first, then best.json is replaced, then old files go.
     """
     value = metrics[name][metric]
     if run.best_json.exists():
@@ -89,5 +87,5 @@ def _link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except FileNotFoundError:
         raise
-    except OSError:  # a file system without links
+    except OSError:  # no links on this file system
         shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""Evaluation of files of embeddings: the figures of `evaluate.py --query_embeddings ...`. Needs no TensorFlow."""
+"""Evaluates files of embeddings, for `evaluate.py --query_embeddings ...`. Needs no TensorFlow."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from model.metrics.single_shot import single_shot_metrics
 from runtime.errors import UserError
 from runtime.tables import align
 
-_TABLES = (  # a table each
+_TABLES = (  # one table each
     ("map", "map_market", "minp", "map@r", "r_precision"),
     ("cmc@1", "cmc@5", "cmc@10", "recall@2", "recall@4", "recall@8", "index_recall"),
     ("cmc_single_shot@1", "cmc_single_shot@5", "cmc_single_shot@10", "cmc_single_shot@20"),
@@ -30,14 +30,14 @@ _OPTIONS = ("pool_sequences", "multi_query", "query_expansion", "rerank", "index
 
 @dataclass
 class Evaluation:
-    """What came out.
+    """The result.
 
     Attributes:
         metrics, definitions, counts: see `model.metrics.ranking.retrieval.RetrievalResult`.
-        cmc: (G,) CMC@1, CMC@2, ...; with an index as far as it was asked.
-        aps: (Q,) average precision of each query by the definition asked for, NaN where skipped; None with an index.
-        inputs: the files, and where their embeddings come from.
-        notes: what the user should know.
+        cmc: (G,) CMC@1, CMC@2, ...; with an index only the first ones.
+        aps: (Q,) average precision of each query by the chosen definition, NaN for skipped ones; None with an index.
+        inputs: the files, and the origin of their embeddings.
+        notes: notes for the user.
     """
 
     metrics: dict[str, float]
@@ -49,7 +49,7 @@ class Evaluation:
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """`mAP`, `CMC`, `aps` as older tools have them (null for a query without a match), and everything else."""
+        """`mAP`, `CMC` and `aps` in the form of older tools (null for a query without a match), and everything else."""
         value: dict[str, Any] = {"CMC": self.cmc.tolist()}
         if self.aps is not None:
             aps = [None if np.isnan(ap) else float(ap) for ap in self.aps]
@@ -60,7 +60,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Side:
-    """Queries or gallery: labels, embeddings (N, D), and what the file tells of where they come from."""
+    """Queries or gallery: labels, embeddings (N, D), and the attributes of the file."""
 
     manifest: Manifest
     emb: np.ndarray
@@ -69,13 +69,13 @@ class _Side:
     verified: bool
 
     def pooled(self, pool: Callable[[np.ndarray, Manifest, str], tuple[np.ndarray, Manifest]], how: str) -> "_Side":
-        """With one embedding for several images."""
+        """The same side with one embedding for several images."""
         emb, manifest = pool(self.emb, self.manifest, how)
         return replace(self, emb=emb, manifest=manifest)
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Where the embeddings come from, for the results."""
+        """The origin of the embeddings, for the results."""
         origin = {"dataset": str(self.manifest.source), "embeddings": str(self.file), "paths_verified": self.verified}
         for name in ("checkpoint", "step", "aggregator"):
             if name in self.attributes:
@@ -85,10 +85,10 @@ class _Side:
 
 
 def evaluate_files(request: Request) -> Evaluation:
-    """Reads and checks the files, and computes all metrics; says what takes long.
+    """The metrics of one or two files of embeddings. Prints a line before each slow part.
 
     Raises:
-        UserError: for files that are broken or do not belong together, and requests that make no sense.
+        UserError: for broken files, files that do not belong together, or an impossible request.
     """
     query = _read(request.query_dataset, request.query_embeddings)
     sides = {"query": query}
@@ -100,10 +100,12 @@ def evaluate_files(request: Request) -> Evaluation:
     if metric is None:
         metric = "euclidean"
         if any("params" in side.attributes for side in (query, gallery)):
-            notes.append("metric euclidean: the files do not tell one and the same metric of their training")
+            notes.append(
+                "metric euclidean: the files do not agree on the metric of their training; --metric chooses another"
+            )
     request.check_metric(metric)
     if request.excluder == "diagonal" and "gallery" in sides and query.manifest.cameras is not None:
-        notes.append("excluder diagonal: cameras are not looked at, matches in the query's own camera count")
+        notes.append("excluder diagonal ignores cameras: matches in the query's own camera count")
     evaluation = _evaluate(request, query, gallery, metric)
     evaluation.inputs = {name: side.origin for name, side in sides.items()}
     evaluation.notes = notes + evaluation.notes
@@ -111,16 +113,16 @@ def evaluate_files(request: Request) -> Evaluation:
 
 
 def _read(csv: Path, file: Path) -> _Side:
-    manifest = read_manifest(csv, Path())  # the images themselves are not needed
+    manifest = read_manifest(csv, Path())  # the images are not needed
     embeddings, verified = embeddings_of(file, manifest)
     return _Side(manifest, check_embeddings(embeddings.emb, manifest), embeddings.attributes, file, verified)
 
 
 def _compare(query: _Side, gallery: _Side) -> list[str]:
-    """What the two files tell of each other that the user should know.
+    """Notes on differences between the two files.
 
     Raises:
-        UserError: when they cannot come from one network.
+        UserError: when they cannot be from one network.
     """
     if query.emb.shape[1] != gallery.emb.shape[1]:
         sizes = f"{query.emb.shape[1]} and {gallery.emb.shape[1]}"
@@ -128,27 +130,26 @@ def _compare(query: _Side, gallery: _Side) -> list[str]:
             f"{query.file} and {gallery.file}: embeddings of {sizes} dimensions; compute both with one model"
         )
     notes = [
-        f"{side.file} does not tell the paths of its images: that they are in the order of {side.manifest.source} "
-        "could not be checked"
+        f"{side.file} has no paths: its order is assumed to be that of {side.manifest.source}"
         for side in ((query,) if query is gallery else (query, gallery))
         if not side.verified
     ]
     both = all("checkpoint" in side.attributes for side in (query, gallery))  # written by embed.py
     for name in ("checkpoint", "aggregator"):
-        told = [str(side.attributes.get(name, "none")) for side in (query, gallery)]
-        if both and told[0] != told[1]:
-            notes.append(f"{query.file} and {gallery.file} differ in their {name}: {told[0]} and {told[1]}")
+        values = [str(side.attributes.get(name, "none")) for side in (query, gallery)]
+        if both and values[0] != values[1]:
+            notes.append(f"{query.file} and {gallery.file} differ in their {name}: {values[0]} and {values[1]}")
     return notes
 
 
 def _evaluate(request: Request, query: _Side, gallery: _Side, metric: str) -> Evaluation:
-    """All metrics that are asked for; inputs and what they tell of each other are added later."""
+    """All requested metrics. The caller adds inputs and further notes."""
     query, gallery, definitions = _pool(request, query, gallery)
     task = make_task(query.manifest, gallery.manifest, request.excluder)
     gallery = replace(gallery, emb=task.of_gallery(gallery.emb))
     if request.query_expansion:
         k, alpha = request.query_expansion
-        # No query is expanded by itself: its place in the gallery that is ranked, -1 where it is not there.
+        # A query is not expanded with itself: its index in the ranked gallery, -1 if it is not there.
         place = {path: number for number, path in enumerate(gallery.manifest.paths[task.gallery])}
         own = np.array([place.get(path, -1) for path in query.manifest.paths])
         expanded = query_expansion.expand_queries(
@@ -176,20 +177,20 @@ def _evaluate(request: Request, query: _Side, gallery: _Side, metric: str) -> Ev
 
         print("clustering the gallery with k-means ...", flush=True)
         labels = gallery.manifest.identities[task.gallery].astype(str)
-        known = np.isin(labels, query.manifest.identities.astype(str))  # distractors are of no identity
+        known = np.isin(labels, query.manifest.identities.astype(str))  # distractors have no identity
         metrics |= clusters.cluster_metrics(gallery.emb[known], labels[known], metric=metric)
         definitions |= clusters.definitions(int(known.sum()), len(np.unique(labels[known])), metric)
     chosen = "map_market" if request.use_market_ap else "map"
     definitions["mAP"] = f"{chosen}: {definitions[chosen]}"
     definitions["CMC"] = "CMC@1, CMC@2, ...; " + definitions["cmc"]
-    definitions["aps"] = f"average precision of each query, by {chosen}; null where it has no match"
+    definitions["aps"] = f"average precision of each query, by {chosen}; null for a query without a match"
     first = result.per_query["first_rank"]
     curve = compute_cmc_curve(first[~np.isnan(first)], len(gallery.manifest))
     return Evaluation(metrics, definitions, task.counts, curve, result.per_query[chosen])
 
 
 def _pool(request: Request, query: _Side, gallery: _Side) -> tuple[_Side, _Side, dict[str, str]]:
-    """Queries and gallery with one embedding for several images where that is asked for, and the definitions of it."""
+    """Queries and gallery, pooled on request, and the definitions of the pooling."""
     definitions: dict[str, str] = {}
     named = with_cameras(query.manifest, gallery.manifest, request.excluder)
     query, gallery = replace(query, manifest=named[0]), replace(gallery, manifest=named[1])
@@ -213,7 +214,9 @@ def _rerank(
     """The distances after re-ranking, and their definition."""
     together = request.gallery_embeddings is None
     if together and len(gallery_emb) != len(query_emb):
-        raise UserError("--rerank of all against all: the list has junk, which is a query but not in the gallery")
+        raise UserError(
+            "--rerank of all against all: the list has junk, which is not in the gallery; remove the junk from it"
+        )
     images = len(query_emb) + (0 if together else len(gallery_emb))
     print(f"re-ranking: neighbours of {images:,} images ...", flush=True)
     k1, k2, weight = settings
@@ -232,7 +235,7 @@ def _rerank(
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
-    """What was compared, all figures, and how they are defined where that matters."""
+    """The evaluation for the terminal: what was compared, all metrics, important definitions."""
     counts, metrics, definitions = evaluation.counts, evaluation.metrics, evaluation.definitions
     absent, camera = counts["queries_skipped_identity_absent"], counts["queries_skipped_only_same_camera"]
     lines = [
@@ -243,8 +246,8 @@ def evaluation_text(evaluation: Evaluation) -> str:
     if "ties" in definitions:
         lines.append(f"ties: {definitions['ties']}")
     lines.append(
-        f"{counts['queries_used']:,} queries used; skipped: {absent:,} whose identity is not in the gallery, "
-        f"{camera:,} of whom it has only images that are left out"
+        f"{counts['queries_used']:,} queries used; skipped: {absent:,} with an identity that is not in the gallery, "
+        f"{camera:,} with only excluded images there"
     )
     for names in _TABLES:
         there = [name for name in names if name in metrics]

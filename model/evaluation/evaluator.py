@@ -1,4 +1,4 @@
-"""The evaluator: reads the checkpoints of a run as they come, oldest first, and never writes among them."""
+"""The evaluator: evaluates the checkpoints of a run as they appear, oldest first."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -26,27 +26,27 @@ from runtime.log import Log
 
 
 class Pictures(Protocol):
-    """Draws the pictures of one set, for one checkpoint after the other."""
+    """Draws the pictures of one set, for each checkpoint."""
 
     def draw(self, embeddings: np.ndarray, step: int) -> Iterable[tuple[str, np.ndarray]]:
-        """Names and pictures (H, W, 3) uint8, of embeddings (N, D) of the set's files."""
+        """Names and pictures (H, W, 3) uint8 for the embeddings (N, D) of the set's files."""
 
 
 MakePictures = Callable[[PreparedDataset, ReadySet, Params, RunFolder], Pictures]
 
 
 class Evaluator:
-    """Evaluates checkpoints of one run on all its sets. Network and graph are built once."""
+    """Evaluates checkpoints of a run on all its sets. Builds network and graph once."""
 
     def __init__(self, run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
-        """`make_pictures` is asked for the pictures of each set whose kind has some; None for no pictures.
+        """`make_pictures` makes the pictures of each set with pictures; None: no pictures.
 
         Raises:
-            UserError: for a broken data set or an impossible best_metric.
+            UserError: for a broken data set or an invalid best_metric.
         """
         self._run, self._log = run, log
         self._origin, self._csv = origin_of(params), params.csv_log
-        # Metrics of another data set or distance do not decide what is best, and have no place in the run's curves.
+        # Results of another data set or distance neither choose the best checkpoint nor belong in the run's curves.
         self._own = self._origin == origin_of(run.load_trained_params())
         prepared = open_prepared(params.dataset)
         self._sets = load_evaluation_sets(prepared, params)
@@ -60,11 +60,11 @@ class Evaluator:
             shown = [each for each in self._sets if load_kinds()[each.found.kind].PICTURES]
             self._pictures = {each.name: make_pictures(prepared, each, params, run) for each in shown}
         skipped = sum(each.skipped for each in self._sets)
-        left_out = f"; {skipped} broken images left out" if skipped else ""
-        log.line(f"evaluating {', '.join(e.name for e in self._sets)}: {len(self._files):,} different images{left_out}")
+        note = f"; {skipped} broken images skipped" if skipped else ""
+        log.line(f"evaluating {', '.join(e.name for e in self._sets)}: {len(self._files):,} different images{note}")
 
     def pending(self) -> list[Path]:
-        """The checkpoints that lack a result for one of the sets, oldest first."""
+        """The checkpoints without a result for every set, oldest first."""
         done = results.evaluated(self._run, self._origin)
         listed = [path for _, path in list_checkpoints(self._run.checkpoints)]
         return [path for path in listed if any((path.name, each.name) not in done for each in self._sets)]
@@ -73,7 +73,7 @@ class Evaluator:
         """Evaluates one checkpoint.
 
         Raises:
-            UnreadableCheckpointError: when it is gone or damaged, or its embeddings are no numbers.
+            UnreadableCheckpointError: when it is missing or damaged, or its embeddings are NaN or infinite.
         """
         start = time.perf_counter()
         with borrowed(self._run, checkpoint) as files:
@@ -82,11 +82,11 @@ class Evaluator:
             broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
             if broken:
                 raise UnreadableCheckpointError(
-                    f"{checkpoint}: {broken} of {len(embeddings)} embeddings are not finite"
+                    f"{checkpoint}: {broken} of {len(embeddings)} embeddings are NaN or infinite"
                 )
             found = {each.name: each.evaluate(embeddings[self._rows[each.name]]) for each in self._sets}
             metrics = {name: of_set.metrics for name, of_set in found.items()}
-            # The best is kept before the metrics count as done: killed in between, it is looked at again.
+            # Keep the best before recording results: if killed in between, the checkpoint is evaluated again.
             best = self._own and keep_best(self._run, files, *self._best, metrics)
         done, step = results.evaluated(self._run, self._origin), step_of(checkpoint)
         new = [name for name in found if (checkpoint.name, name) not in done]
@@ -99,7 +99,7 @@ class Evaluator:
                 self._curves[name].update(step, [line for line in own if line["set"] == name])
         if self._csv:
             results.write_results_csv(self._run)
-        for name in new:  # after all metrics: the trainer may be waiting for them
+        for name in new:  # after all metrics: the training may watch them
             if name in self._pictures:
                 self._draw(name, step, embeddings[self._rows[name]])
         shown = "  ".join(f"{s.name} {s.metrics[0]} {metrics[s.name][s.metrics[0]]:.1%}" for s in self._sets)
@@ -107,47 +107,48 @@ class Evaluator:
         self._log.line(f"{checkpoint.name}: {shown}  ({seconds:.1f} s){'  best so far' if best else ''}")
 
     def _draw(self, name: str, step: int, embeddings: np.ndarray) -> None:
-        """Pictures of a set, for TensorBoard; where they cannot be drawn, a line says so, and evaluating goes on."""
+        """Writes the pictures of a set for TensorBoard. A failure is only logged."""
         try:
             self._curves[name].pictures(step, self._pictures[name].draw(embeddings, step))
-        except Exception as error:  # an image that is gone, a full disk: metrics are worth more than pictures
+        except Exception as error:  # e.g. a missing image or a full disk: metrics matter more
             reason = " ".join(str(error).split()) or type(error).__name__
             self._log.line(f"no pictures of {name} at step {step}: {reason}")
 
 
 def evaluate_latest(run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
-    """Evaluates the newest checkpoint, unless it has been, and ends."""
+    """Evaluates the newest checkpoint, unless it has results already."""
     evaluator = Evaluator(run, params, log, make_pictures)
     _, latest = list_checkpoints(run.checkpoints)[-1]
     if latest in evaluator.pending():
         evaluator.evaluate(latest)
     else:
-        log.line(f"{latest.name} has been evaluated already; its figures are in {run.results}")
+        log.line(f"{latest.name} is evaluated already; its metrics are in {run.results}")
 
 
 def evaluate_all(run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
-    """Evaluates every checkpoint as it comes, oldest first.
+    """Evaluates every checkpoint as it appears, oldest first.
 
-    Ends when training has ended by itself and all is evaluated, or after `eval_timeout_secs` of nothing new.
+    Ends when training has ended by itself and all checkpoints are evaluated, or after `eval_timeout_secs` without a new
+    one.
     """
     evaluator = Evaluator(run, params, log, make_pictures)
     given_up: set[Path] = set()
     news = time.monotonic()
     while True:
-        finished = run.done.exists()  # asked before the checkpoints are listed: the last one comes before DONE
+        finished = run.done.exists()  # read before the list: the last checkpoint precedes DONE
         pending = [path for path in evaluator.pending() if path not in given_up]
         if pending:
             try:
                 evaluator.evaluate(pending[0])
             except UnreadableCheckpointError as error:
-                log.line(f"{error}; left out")
+                log.line(f"{error}; skipped")
                 given_up.add(pending[0])
             news = time.monotonic()
         elif finished:
             but = f", except {', '.join(path.name for path in sorted(given_up))}" if given_up else ""
             if given_up and not results.evaluated(run, origin_of(params)):
-                raise UserError(f"{run.checkpoints}: none of its checkpoints could be evaluated")
-            log.line(f"training has ended and all checkpoints that were kept are evaluated{but}")
+                raise UserError(f"{run.checkpoints}: no checkpoint could be evaluated; the lines above say why")
+            log.line(f"training has ended; all remaining checkpoints are evaluated{but}")
             return
         elif time.monotonic() - news > params.eval_timeout_secs:
             log.line(f"no new checkpoint for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")
@@ -157,7 +158,7 @@ def evaluate_all(run: RunFolder, params: Params, log: Log, make_pictures: MakePi
 
 
 def _union(sets: list[ReadySet]) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]]:
-    """The different files of all sets with their orientations, and for each set the rows of its files among them."""
+    """The union of the files of all sets, their orientations, and for each set the rows of its files in the union."""
     row_of: dict[str, int] = {}
     orientations: dict[str, int] = {}
     rows = {}

@@ -1,4 +1,4 @@
-"""Results of a run as text."""
+"""Prints the results of a run as tables."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from model.run.run_folder import RunFolder
 from runtime.json_files import read_json
 from runtime.tables import align
 
-_ROWS = 30  # of a table of a run
+_ROWS = 30  # largest number of checkpoints in a table
 _ACCURACIES = {"general": "general_accuracy", "easy": "easy_accuracy"}
 
 
 def table(run: RunFolder, origin: dict[str, str]) -> str:
-    """Results as text: the tables of each kind of evaluation sets, a row per checkpoint.
+    """The results as tables, one or more per kind of evaluation set, with one row per checkpoint.
 
     Args:
         run: the run.
@@ -43,9 +43,9 @@ def table(run: RunFolder, origin: dict[str, str]) -> str:
         for title, columns in kind.tables(own) if own else ():
             text += [title, align(rows(columns)), ""]
         sets = [name for name in sets if name not in own]
-    text += [f"{name}: its kind of evaluation set is not here; {run.results} has its metrics\n" for name in sets]
+    text += [f"{name}: unknown kind of evaluation set; its metrics are in {run.results}\n" for name in sets]
     if best is not None:
-        text.append(f"* the best: kept in {run.best}")
+        text.append(f"* the best checkpoint, in {run.best}")
     return "\n".join(text)
 
 
@@ -54,9 +54,9 @@ def _cell(metrics: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def intervals_text(run: RunFolder, origin: dict[str, str]) -> str:
-    """A line for each set of episodes: both accuracies with their 95% intervals.
+    """One line per set of episodes: both accuracies with 95% intervals.
 
-    Snippets are resampled where they are known, else episodes. Sets whose figures have no intervals are left out.
+    Snippets are resampled if they are known, else episodes. Sets without intervals are skipped.
 
     Args:
         run: the run.
@@ -66,17 +66,17 @@ def intervals_text(run: RunFolder, origin: dict[str, str]) -> str:
     for title, line in _chosen(run, origin):
         if "intervals" in line:
             kind, unit = _shown_intervals(line)
-            figures = line["metrics"] | line
-            cells = ", ".join(f"{word} {_with_interval(figures, metric, kind)}" for word, metric in _ACCURACIES.items())
+            values = line["metrics"] | line
+            cells = ", ".join(f"{word} {_with_interval(values, metric, kind)}" for word, metric in _ACCURACIES.items())
             text.append(f"{title}: {cells} (95%, {line['counts'][unit]:,} {unit} resampled)")
     return "\n".join(text)
 
 
 def breakdown_text(run: RunFolder, origin: dict[str, str]) -> str:
-    """A table for each set of episodes and attribute, a row for each group; says which sets have none, and why."""
+    """One table per set of episodes and attribute, one row per group; lists the sets without a breakdown."""
     chosen = _chosen(run, origin)
     if not chosen:
-        return "no breakdown: none of the sets evaluated is of episodes"
+        return "no breakdown: no evaluated set has episodes"
     text = []
     for title, line in chosen:
         kind, unit = _shown_intervals(line)
@@ -84,13 +84,13 @@ def breakdown_text(run: RunFolder, origin: dict[str, str]) -> str:
             text += [f"{title}, by {attribute}, % (95%, {unit} resampled)", _table(groups, kind), ""]
     old = [title for title, line in chosen if "breakdown" not in line]
     if old:
-        remedy = "remove these lines and run evaluate.py again while the checkpoints are there"
-        text.append(f"no breakdown of {', '.join(old)}: {run.results} has them from before there was one; {remedy}")
+        remedy = "remove these lines, and run evaluate.py again while the checkpoints exist"
+        text.append(f"no breakdown of {', '.join(old)}: their lines in {run.results} are of an older version; {remedy}")
     return "\n".join(text).rstrip()
 
 
 def _chosen(run: RunFolder, origin: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
-    """Of each set of episodes, the line to show, with its title."""
+    """For each set of episodes, the title and the line to show."""
     best = read_json(run.best_json)["step"] if run.best_json.exists() else None
     by_set: dict[str, dict[int, dict[str, Any]]] = {}
     for line in results_with(run, origin):
@@ -105,23 +105,23 @@ def _chosen(run: RunFolder, origin: dict[str, str]) -> list[tuple[str, dict[str,
 
 
 def _table(groups: dict[str, dict[str, Any]], kind: str) -> str:
-    snippets = any("snippets" in figures for figures in groups.values())
+    snippets = any("snippets" in group for group in groups.values())
     rows = [["group", "episodes", *(["snippets"] if snippets else []), *_ACCURACIES]]
-    for name, figures in groups.items():
-        name = f"{figures['groups']} others" if "groups" in figures else readable(name)
-        counts = [str(figures[key]) for key in ("episodes", "snippets") if key in figures]
-        rows.append([name, *counts, *(_with_interval(figures, metric, kind) for metric in _ACCURACIES.values())])
+    for name, group in groups.items():
+        name = f"{group['groups']} others" if "groups" in group else readable(name)
+        counts = [str(group[key]) for key in ("episodes", "snippets") if key in group]
+        rows.append([name, *counts, *(_with_interval(group, metric, kind) for metric in _ACCURACIES.values())])
     return align(rows)
 
 
-def _with_interval(figures: dict[str, Any], metric: str, kind: str) -> str:
+def _with_interval(values: dict[str, Any], metric: str, kind: str) -> str:
     """`85.2 [82.1, 88.3]`, or `85.2 [-]` for a group of a single snippet."""
-    if kind not in figures:
-        return f"{100 * figures[metric]:.1f} [-]"
-    low, high = figures[kind][metric]
-    return f"{100 * figures[metric]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    if kind not in values:
+        return f"{100 * values[metric]:.1f} [-]"
+    low, high = values[kind][metric]
+    return f"{100 * values[metric]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _shown_intervals(line: dict[str, Any]) -> tuple[str, str]:
-    """Which intervals of a line are shown, and of what they are."""
+    """The key of the intervals to show, and their unit."""
     return ("snippet_intervals", "snippets") if "snippet_intervals" in line else ("intervals", "episodes")

@@ -1,4 +1,4 @@
-"""What evaluate.py is asked of files of embeddings: its arguments, checked. Imports nothing heavy."""
+"""The arguments of evaluate.py for files of embeddings, checked. Imports nothing heavy."""
 
 import argparse
 from dataclasses import dataclass
@@ -12,20 +12,19 @@ from runtime.errors import UserError
 
 _EXCLUDERS = "model.metrics.excluders"
 _OF_RUNS = ("model_dir", "set", "device", "once", "breakdown")
-_EXACT = ("rerank", "use_market_ap", "single_gallery_shot", "clusters", "ties", "fpr")  # what an index cannot give
+_EXACT = ("rerank", "use_market_ap", "single_gallery_shot", "clusters", "ties", "fpr")  # impossible with an index
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be evaluated, and how; the names are those of the flags.
+    """What to evaluate, and how. The names are those of the flags.
 
     Attributes:
         query_dataset, query_embeddings: CSV file, and the HDF5 file of its images' embeddings.
-        gallery_dataset, gallery_embeddings: the same of the gallery; None for all against all.
-        filename: where the metrics are written as JSON; None for nowhere.
+        gallery_dataset, gallery_embeddings: the same for the gallery; None: all against all.
+        filename: JSON file for the metrics; None: no file.
         excluder: a module of `model.metrics.excluders`.
-        metric: a module of `model.distances`; None for what the network was trained with, where the files tell,
-            else euclidean.
+        metric: a module of `model.distances`; None: the metric of the training according to the files, else euclidean.
         rerank: k1, k2 and lambda, or None.
         query_expansion: number of neighbours and alpha, or None.
     """
@@ -52,15 +51,15 @@ class Request:
 
     @property
     def files(self) -> list[Path]:
-        """The files that are read."""
+        """The input files."""
         given = (self.query_dataset, self.query_embeddings, self.gallery_dataset, self.gallery_embeddings)
         return [file for file in given if file]
 
     def check_metric(self, metric: str) -> None:
-        """Raises a UserError where something that is asked for is not defined by this distance."""
+        """Raises a UserError if an option is not defined for this distance."""
         for name in ("rerank", "index"):
             if getattr(self, name) and metric not in list_distances(squared=True):
-                raise UserError(f"--{name} is for Euclidean or cosine distances: use --metric euclidean or cosine")
+                raise UserError(f"--{name} needs a Euclidean or cosine distance: use --metric euclidean or cosine")
 
 
 _COUNT = number(int, 1)
@@ -69,86 +68,90 @@ _PAIR = numbers("K or K,ALPHA, such as 5 or 5,3", _COUNT, number(float, 0))
 
 
 def _expansion(text: str) -> tuple[float, ...]:
-    """K,ALPHA; ALPHA is 0 where K stands alone."""
+    """(K, ALPHA) of `K,ALPHA`, or of `K` with ALPHA 0."""
     return _PAIR(text if "," in text else f"{text},0")
 
 
 def add_embedding_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --query_dataset and all that goes with it; flags that are not given have no attribute."""
+    """Adds --query_dataset and the related flags. A flag that is not given has no attribute."""
     add = parser.add_argument_group("embeddings", argument_default=argparse.SUPPRESS).add_argument
-    add("--query_dataset", type=Path, metavar="Q.csv", help="the queries: identity,path[,camera[,sequence]]")
+    add("--query_dataset", type=Path, metavar="Q.csv", help="list of the queries: identity,path[,camera[,sequence]]")
     add("--query_embeddings", type=Path, metavar="Q.h5", help="their embeddings, as embed.py writes them")
     add(
         "--gallery_dataset",
         type=Path,
         metavar="G.csv",
-        help="the gallery; without it, each query is compared with all others",
+        help="list of the gallery; without it, each query is compared with all other queries",
     )
     add("--gallery_embeddings", type=Path, metavar="G.h5", help="its embeddings")
     excluders, metrics = plugins.choices(_EXCLUDERS), list_distances()
-    left_out = f"what no query is compared with: {', '.join(excluders)}"
-    add("--excluder", choices=excluders, metavar="NAME", help=left_out)
-    default = f"{', '.join(metrics)} (default: that of the training, else euclidean)"
+    excluded = f"which images a query is not compared with: {', '.join(excluders)}"
+    add("--excluder", choices=excluders, metavar="NAME", help=excluded)
+    default = f"distance: {', '.join(metrics)} (default: as in training, else euclidean)"
     add("--metric", choices=metrics, metavar="NAME", help=default)
     add(
         "--filename",
         type=Path,
         metavar="OUT.json",
-        help="write mAP, CMC, aps, all figures and their definitions there",
+        help="write mAP, CMC, aps, all metrics and their definitions to this file",
     )
-    add("--batch_size", type=_COUNT, metavar="N", help="queries at a time (default 256)")
-    add("--use_market_ap", action="store_true", help="mAP and aps by Market-1501's trapezoids")
+    add("--batch_size", type=_COUNT, metavar="N", help="number of queries per block (default 256)")
+    add("--use_market_ap", action="store_true", help="compute mAP and aps with Market-1501's trapezoids")
     add(
         "--ties",
         choices=("pessimistic", "optimistic", "stable"),
-        help="at equal distances the non-match first (default), the match first, or by the order of the gallery",
+        help="order at equal distances: non-match first (default), match first, or as in the gallery",
     )
     add("--rerank", type=_RERANK, metavar="K1,K2,LAMBDA", help="k-reciprocal re-ranking, usually 20,6,0.3")
     rate, size = number(float, 0, 1, ends=False), number(float, 0, ends=False)
-    expansion = "average query expansion by the K nearest, weights cos^ALPHA"
+    expansion = "average query expansion with the K nearest images, weights cos^ALPHA"
     add("--query_expansion", type=_expansion, metavar="K[,ALPHA]", help=expansion)
-    add("--pool_sequences", choices=tuple(POOLINGS), help="one embedding for each sequence (tracklet) of the CSV")
-    add("--multi_query", choices=tuple(POOLINGS), help="one query for each identity in each camera")
-    add("--single_gallery_shot", action="store_true", help="also CUHK03's CMC with one gallery image per identity")
-    add("--clusters", action="store_true", help="also NMI and AMI of k-means clusters of the gallery; slow")
+    add("--pool_sequences", choices=tuple(POOLINGS), help="pool the embeddings of each sequence (tracklet)")
+    add("--multi_query", choices=tuple(POOLINGS), help="pool the queries of each identity and camera")
+    add(
+        "--single_gallery_shot",
+        action="store_true",
+        help="also compute CUHK03's CMC with one gallery image per identity",
+    )
+    add("--clusters", action="store_true", help="also compute NMI and AMI of k-means clusters of the gallery; slow")
     add("--fpr", type=rate, metavar="RATE", help="false positive rate of the operating point (default 0.001)")
-    add("--index", choices=("faiss",), help="CMC and Recall@K only, by an approximate index; needs faiss-cpu")
-    add("--memory_gb", type=size, metavar="GB", help="bound for blocks of distances and for re-ranking (default 1)")
+    add("--index", choices=("faiss",), help="approximate search, for CMC and Recall@K only; needs faiss-cpu")
+    add("--memory_gb", type=size, metavar="GB", help="memory limit for blocks of distances and re-ranking (default 1)")
 
 
 def given_flags(args: argparse.Namespace) -> list[str]:
-    """The flags about embeddings that were given."""
+    """The given flags that are about embeddings."""
     return [f"--{name}" for name in vars(args) if name not in _OF_RUNS]
 
 
 def request_of(args: argparse.Namespace) -> Request:
-    """What is asked for, checked as far as that goes without the files.
+    """The request of the flags. The files are not read yet.
 
     Raises:
-        UserError: for flags that are missing or contradict each other.
+        UserError: for missing or contradictory flags.
     """
     values = {name: value for name, value in vars(args).items() if name not in _OF_RUNS}
     if not values:
         raise UserError("give --model_dir RUN to evaluate a run, or --query_dataset and --query_embeddings")
     of_runs = {"once": args.once, "breakdown": args.breakdown, "set": args.set, "device": args.device != "auto"}
     if flag := next((flag for flag, given in of_runs.items() if given), None):
-        raise UserError(f"--{flag} is for a run and needs --model_dir RUN")
+        raise UserError(f"--{flag} is for a run; give --model_dir RUN too, or drop it")
     for side in ("query", "gallery"):
         missing = [name for name in (f"{side}_dataset", f"{side}_embeddings") if name not in values]
         if len(missing) == 1 or (missing and side == "query"):
-            raise UserError(f"--{missing[0]} is missing: a list and the file of its embeddings go together")
+            raise UserError(f"--{missing[0]} is missing; give a list together with the file of its embeddings")
     together = "gallery_dataset" not in values
     if "excluder" not in values and not together:
         names = ", ".join(plugins.choices(_EXCLUDERS))
-        raise UserError(f"--excluder is missing: what no query is compared with ({names})")
+        raise UserError(f"--excluder is missing; choose which images a query is not compared with: {names}")
     request = Request(**values)
     if request.multi_query and (together or request.excluder == "diagonal"):
         raise UserError(
-            "--multi_query: the images that make up a query must not be in the gallery: give one, and an "
-            "--excluder that goes by cameras"
+            "--multi_query: the images of a query must not be in the gallery; give a gallery, and an --excluder by "
+            "cameras"
         )
     if request.index and (other := next((name for name in _EXACT if name in values), None)):
-        raise UserError(f"--index gives CMC and Recall@K only, without --{other}: drop one of them")
+        raise UserError(f"--index gives CMC and Recall@K only, without --{other}; drop one of them")
     if request.metric:
         request.check_metric(request.metric)
     return request

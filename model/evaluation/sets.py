@@ -1,4 +1,4 @@
-"""The evaluation sets of a data set: their files, then their lists read and checked, then their metrics."""
+"""The evaluation sets of a data set: finds their files, reads and checks their lists, defines their metrics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class EvaluationSet(NamedTuple):
 
 
 class SetMetrics(NamedTuple):
-    """What an evaluation gives: metrics, what each means, and over how much it was taken, by name.
+    """The result of an evaluation: metrics, their definitions, and counts, by name.
 
-    `details` is what results.jsonl has besides: of episodes, their intervals and breakdown.
+    `details` are further keys for results.jsonl: intervals and breakdown of episodes.
     """
 
     metrics: dict[str, float]
@@ -36,21 +36,21 @@ class SetMetrics(NamedTuple):
     details: dict[str, Any]
 
     def line(self) -> dict[str, Any]:
-        """All of it, for results.jsonl."""
+        """The keys of a line of results.jsonl."""
         return {"metrics": self.metrics, "definitions": self.definitions, "counts": self.counts} | self.details
 
 
 @dataclass(frozen=True)
 class ReadySet:
-    """An evaluation set whose lists are read and checked.
+    """An evaluation set with its lists read and checked.
 
     Attributes:
         found: the set.
         files: the images it needs.
         orientations: their EXIF orientations.
         evaluate: embeddings of `files` (N, D) -> its metrics.
-        metrics: the names of those metrics of which more is better, the most telling one first.
-        skipped: the number of broken images left out.
+        metrics: the names of the metrics where higher is better, the main one first.
+        skipped: the number of broken images skipped.
     """
 
     found: EvaluationSet
@@ -62,12 +62,12 @@ class ReadySet:
 
     @property
     def name(self) -> str:
-        """As in event files and results."""
+        """The name in event files and results."""
         return self.found.name
 
 
 def load_kinds() -> dict[str, ModuleType]:
-    """All kinds of evaluation sets by name, in the order in which sets are evaluated and shown."""
+    """All kinds of evaluation sets by name, in the order of evaluation and tables."""
     names = plugins.choices(_KINDS, ("episodes", "query_gallery", "all_vs_all"))
     return {name: plugins.load(_KINDS, name) for name in names}
 
@@ -76,27 +76,29 @@ def find_evaluation_sets(folder: Path) -> list[EvaluationSet]:
     """The evaluation sets of a prepared folder.
 
     Raises:
-        UserError: for half a set, and two of one name.
+        UserError: for an incomplete set, or two sets of one name.
     """
     found: dict[str, EvaluationSet] = {}
     for kind, module in load_kinds().items():
         for name, files in module.find(folder).items():
             if name in found:
-                raise UserError(f"{found[name].files[0]}: the name {name!r} is taken by {files[0].name}")
+                raise UserError(
+                    f"{found[name].files[0]}: the name {name!r} is taken by {files[0].name}; rename one of them"
+                )
             found[name] = EvaluationSet(name, kind, files)
     return list(found.values())
 
 
 def load_evaluation_sets(prepared: PreparedDataset, params: Params) -> list[ReadySet]:
-    """Reads and checks the sets that `eval_sets` names, or all.
+    """The sets of `eval_sets` (default: all), read and checked.
 
     Raises:
-        UserError: when there is none, or none of that name, or a list or image is broken.
+        UserError: when there is no set, or none of that name, or a list or image is broken.
     """
     found = {each.name: each for each in find_evaluation_sets(prepared.folder)}
     if not found:
         what = "episodes/*.csv, query.csv + gallery.csv, or test.csv"
-        raise UserError(f"{prepared.folder}: there is no evaluation set in it ({what})")
+        raise UserError(f"{prepared.folder}: there is no evaluation set in it; add {what}")
     for name in params.eval_sets or []:
         if name not in found:
             raise UserError(f"eval_sets: {prepared.folder} has no set {name!r}; it has {', '.join(found)}")

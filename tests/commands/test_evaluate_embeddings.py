@@ -79,7 +79,7 @@ def test_the_metric_of_the_training_is_the_default(files: EmbeddingFiles, capsys
     assert files.run()["aps"] == pytest.approx(average_precisions(files, "cityblock"))
     for option in (("--rerank", "4,2,0.3"), ("--index", "faiss")):
         line = files.refused(capsys, *files.words(*MARKET, *option))
-        assert f"{option[0]} is for Euclidean or cosine distances" in line
+        assert f"{option[0]} needs a Euclidean or cosine distance" in line
     files.write("query", files.query[2], None, None)
     assert files.run()["definitions"]["metric"] == "euclidean"
 
@@ -91,7 +91,7 @@ def test_skipped_queries(files: EmbeddingFiles, tmp_path: Path, capsys: pytest.C
     result = files.run()
     assert result["aps"][0] is None
     assert result["counts"]["queries_skipped_identity_absent"] == 1
-    assert "1 whose identity is not in the gallery" in capsys.readouterr().out
+    assert "1 with an identity that is not in the gallery" in capsys.readouterr().out
     files.relabel("query", texts[:1], paths[:1])
     files.write("query", emb[:1], None, None)
     assert "none of the 1 queries" in files.refused(capsys, *files.words(*MARKET))
@@ -180,7 +180,7 @@ def test_a_note_says_what_could_not_be_checked(files: EmbeddingFiles, capsys: py
     files.write("query", files.query[2], None, None, checkpoint="ckpt-1")
     result = files.run()
     told = capsys.readouterr().err
-    assert told.count("does not tell the paths of its images") == 2
+    assert told.count("has no paths: its order is assumed") == 2
     assert "differ in their checkpoint: ckpt-1 and ckpt-2" in told
     assert not result["inputs"]["gallery"]["paths_verified"]
     assert result["inputs"]["query"]["checkpoint"] == "ckpt-1"
@@ -214,7 +214,7 @@ def test_the_error_for_invalid_input_is_one_line(
         ([*words, *MARKET, "--filename", tmp_path / "no" / "o.json"], "does not exist"),
         ([*words, *MARKET, "--filename", tmp_path], "is a folder"),
         ([*words, *MARKET, "--pool_sequences", "mean"], "no image has a sequence"),
-        ([*words, "--excluder", "diagonal", "--multi_query", "mean"], "an --excluder that goes by cameras"),
+        ([*words, "--excluder", "diagonal", "--multi_query", "mean"], "an --excluder by cameras"),
         ([*words, *MARKET, "--device", "cpu"], "--device is for a run"),
         ([*all_against_all, *MARKET, "--rerank", "4,2,0.3"], "the list has junk"),
     ]
@@ -265,4 +265,4 @@ def test_a_note_warns_of_flattering_options(tmp_path: Path, capsys: pytest.Captu
     files.run()
     told = capsys.readouterr().err
     assert "differ in their aggregator: mean and none" in told
-    assert "metric euclidean: the files do not tell one and the same" in told
+    assert "metric euclidean: the files do not agree" in told

@@ -112,7 +112,7 @@ def test_trainer_and_evaluator_as_two_processes_each_restarted(dataset, tmp_path
     said = logs["train"].read_text()
     assert f"stopped early at step {last} of 1000000: in the last " in said
     assert "evaluations val_eval/general_accuracy was not above" in said
-    assert "training has ended and all checkpoints that were kept are evaluated" in logs["evaluate"].read_text()
+    assert "training has ended; all remaining checkpoints are evaluated" in logs["evaluate"].read_text()
     results = read_json_lines(run / "results.jsonl")
     steps = sorted(line["step"] for line in results)
     assert steps == sorted(int(file.stem.split("-")[1]) for file in (run / "checkpoints").glob("*.index"))

@@ -1,7 +1,7 @@
-"""Where a ranking goes wrong: the metrics of the ranking class by class, and which classes are taken for which.
+"""Ranking metrics for each class, and which classes are confused.
 
-A class is the identity of a query. The ranks are those of the evaluation (metrics/ranking/match_ranks.py), and so are
-all figures made of them; what is added is each query's nearest image of another class. Needs no TensorFlow.
+A class is the identity of a query. Ranks and metrics are those of the evaluation (metrics/ranking/match_ranks.py); the
+nearest image of another class of each query is added. Needs no TensorFlow.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from model.metrics.ranking.per_query.cmc import RECALL_RANKS
 from model.metrics.ranking.retrieval import BYTES_PER_QUERY, MAX_BLOCK, QUERIES, Task
 from runtime.parallel import cores
 
-TIE_RULE = "pessimistic"  # that of the evaluator
+TIE_RULE = "pessimistic"  # as in the evaluator
 RANKING_METRICS = (*(f"recall@{k}" for k in RECALL_RANKS), "map", "map@r", "average_rank", "first_rank")
-Z = 1.959963984540054  # of the normal distribution: 95% lie within so many standard deviations
+Z = 1.959963984540054  # standard deviations that contain 95% of a normal distribution
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class ClassMetrics:
 
     Attributes:
         name: the identity.
-        queries: how many of its queries have a match; the figures are over these.
-        skipped: how many have none.
-        metrics: the names of RANKING_METRICS -> mean over its queries.
+        queries: number of its queries with a match; the metrics are over these.
+        skipped: number of its queries without a match.
+        metrics: name of RANKING_METRICS -> mean over its queries.
         interval: (low, high) of Recall@1: 95%, Wilson.
     """
 
@@ -48,17 +48,17 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What came out.
+    """The result.
 
     Attributes:
-        metrics: the names of RANKING_METRICS -> mean over queries: those of evaluate.py.
-        class_means: the same, mean over classes: every class counts the same, however many queries it has.
-        definitions: what everything means.
-        counts: the task's, and `classes`, `classes_used`, `queries_wrong`, and of these those at
-            distance 0, `confusions`, `confused_pairs`.
-        classes: those with a query that has a match, the hardest first.
-        confusions: all there are, the most frequent first.
-        pairs: the same with both directions together.
+        metrics: name of RANKING_METRICS -> mean over queries, as in evaluate.py.
+        class_means: the same as mean over classes: each class has the same weight.
+        definitions: the meaning of every key.
+        counts: those of the task, and `classes`, `classes_used`, `queries_wrong`, `queries_wrong_at_distance_0`,
+            `confusions`, `confused_pairs`.
+        classes: all classes that have a query with a match, the hardest first.
+        confusions: all confusions, the most frequent first.
+        pairs: the same with both directions joined.
     """
 
     metrics: dict[str, float]
@@ -78,17 +78,17 @@ def analyze(
     metric: str,
     memory_gb: float = 1.0,
 ) -> Analysis:
-    """Analyses a task, given distances of its (Q') queries to its (G') gallery images.
+    """The analysis of a task, from the distances of its (Q') queries to its (G') gallery images.
 
     Args:
-        task: who is to be found among whom, as `make_task` gives it.
-        distances: where the distances come from.
-        query_identities, gallery_identities: (Q,) and (G,) of all images, also those without a part in the task.
-        metric: what the distances are, in words, for the definitions.
-        memory_gb: bound in 10^9 bytes for blocks of distances (at least one query).
+        task: queries and gallery, from `make_task`.
+        distances: the source of the distances.
+        query_identities, gallery_identities: (Q,) and (G,), for all images, including those that are not in the task.
+        metric: the distance in words, for the definitions.
+        memory_gb: limit in 10^9 bytes for blocks of distances (at least one query).
     """
     wrong = NearestWrong(distances)
-    # Twice what the ranking alone takes: the candidates of `wrong` come on top.
+    # Twice the memory of the ranking alone, because of the candidates of `wrong`.
     batch_size = int(np.clip(memory_gb * 1e9 / (2 * BYTES_PER_QUERY * cores()), 1, MAX_BLOCK))
     ranks = rank_matches(distances, task.lists, TIE_RULE, batch_size=batch_size, see=wrong.see)
     per_query = compute_per_query(ranks)
@@ -114,19 +114,19 @@ def analyze(
 
 
 def definitions(task: Task, metric: str) -> dict[str, str]:
-    """What each figure means, with excluder, metric and ties."""
+    """The meaning of each key, with excluder, metric and ties."""
     meanings = collect_definitions()
     return {
         "recall": meanings["cmc"].replace("cmc", "recall"),
         **{name: meanings[name] for name in ("map", "map@r", "average_rank", "first_rank")},
-        "class": "the identity of a query; classes without a query that has a match are in no figure",
+        "class": "the identity of a query; classes without a query that has a match count nowhere",
         "class_means": "mean over classes of the mean over the class's queries",
-        "recall@1_interval": "95%, Wilson's score interval of the share of the class's queries, as if they were "
+        "recall@1_interval": "95%, Wilson's score interval of the share of the class's queries, assuming that they are "
         "independent",
         "hardest": "classes by ascending recall@1, then map, then name",
-        "confusion": "a query whose nearest image that takes part is of another class, and that class; of several at "
-        "one distance, the image listed first; the example is the nearest such pair",
-        "share": "of the class's queries that have a match; of a pair in both directions, of those of both classes",
+        "confusion": "a query's class and the class of its nearest image, where they differ; at equal distances the "
+        "image that is listed first; the example is the nearest such pair",
+        "share": "share of the class's queries with a match; for a pair, of the queries of both classes",
         "queries": QUERIES,
         "ties": f"{TIE_RULE}: {TIES[TIE_RULE]}",
         "excluder": task.rules,
@@ -137,21 +137,21 @@ def definitions(task: Task, metric: str) -> dict[str, str]:
 def wilson_interval(successes: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The 95% score interval of a share: (n,) successes of (n,) trials, at least 1, -> (n,) low and (n,) high.
 
-    Unlike share +- 1.96 standard errors it has a width even where all or none succeed.
+    Unlike share +- 1.96 standard errors it has a width even if all or none succeed.
 
     Source: Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22, 1927.
     """
     share = successes / trials
     middle = (share + Z**2 / (2 * trials)) / (1 + Z**2 / trials)
     half = Z * np.sqrt(share * (1 - share) / trials + Z**2 / (4 * trials**2)) / (1 + Z**2 / trials)
-    # At the ends the formula gives 0 and 1, but for its rounding.
+    # At the ends the formula gives 0 and 1 up to rounding.
     return np.where(successes == 0, 0.0, middle - half), np.where(successes == trials, 1.0, middle + half)
 
 
 def _by_class(
     names: np.ndarray, codes: np.ndarray, used: np.ndarray, per_query: dict[str, np.ndarray]
 ) -> tuple[list[ClassMetrics], dict[str, float]]:
-    """The figures of each class, hardest first, and their means.
+    """The metrics of each class, hardest first, and their means.
 
     Args:
         names, codes: (C,) classes, and (Q,) the class of each query.
@@ -164,7 +164,7 @@ def _by_class(
     sums = {k: np.bincount(codes[used], values, len(names))[there] for k, values in per_query.items()}
     means = {name: values / queries[there] for name, values in sums.items()}  # (C',) each
     low, high = wilson_interval(sums["recall@1"], queries[there])
-    # `names` is sorted, so that the last key is the place itself.
+    # `names` is sorted, so the last key is the index itself.
     order = np.lexsort((np.arange(len(there)), means["map"].round(12), means["recall@1"]))
     classes = [
         ClassMetrics(

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: queries whose nearest image is of another class, counted by the two classes."""
+"""Counts confusions: queries with an image of another class nearest, by the two classes."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,15 @@ from model.metrics.ranking.retrieval import Task
 
 
 class NearestWrong:
-    """The nearest gallery image of another identity of each query, found while the ranks of its matches are counted.
+    """Finds each query's nearest gallery image of another identity while its matches are ranked.
 
-    It watches the tiles of `rank_matches` (its argument `see`).
-    A tile's distances are rough; those that may be the smallest are computed exactly. Of several at one distance, the
-    image listed first is kept.
+    `rank_matches` calls `see` for each tile of distances. These are approximate; candidates for the smallest are
+    computed exactly. At equal distances the image that is listed first wins.
 
     Attributes:
         of: the distances.
-        columns: (Q,) gallery index of the nearest non-match, -1 where there is none.
-        distances: (Q,) exact, infinite where there is none.
+        columns: (Q,) gallery index of the nearest non-match, -1 if there is none.
+        distances: (Q,) exact, infinite if there is none.
     """
 
     def __init__(self, distances: Distances) -> None:
@@ -27,13 +26,13 @@ class NearestWrong:
         self.distances = np.full(distances.shape[0], np.inf)
 
     def see(self, tile: np.ndarray, rows: np.ndarray, first: int) -> None:
-        """Distances (q, g) of non-matches, all others infinite, of queries (q,) to the columns from `first` on.
+        """Takes distances (q, g) of queries (q,) to the columns from `first` on; those of matches are infinite.
 
-        May be called from several threads, for different queries; the columns of a query come in ascending order.
+        May be called from several threads for different queries. The columns of a query come in ascending order.
         """
         best = np.minimum(tile.min(1), self.distances[rows]).astype(tile.dtype)  # (q,)
         limit = self.of.reach(rows, best)
-        # At 0 nothing is nearer, and what comes later is listed later.
+        # Nothing is nearer than 0, and later columns are listed later.
         limit[np.isinf(best) | (self.distances[rows] == 0)] = -np.inf
         local, columns = np.nonzero(tile <= limit[:, None])  # (p,) by query, columns ascending
         if not len(local):
@@ -52,14 +51,14 @@ class NearestWrong:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Queries of one class whose nearest image is of one other class.
+    """The queries of one class with an image of one other class nearest.
 
     Attributes:
         query_class, found_class: the two identities.
-        count: of such queries.
-        share: of the class's queries that have a match.
-        query, image: the nearest such pair, as numbers among all queries and in the whole gallery.
-        distance: of that pair, in the unit of the metric.
+        count: number of such queries.
+        share: their share of the class's queries with a match.
+        query, image: the nearest such pair, as indices among all queries and in the whole gallery.
+        distance: the distance of that pair.
     """
 
     query_class: str
@@ -73,12 +72,12 @@ class Confusion:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Two classes, and how often one is taken for the other, in either direction.
+    """Two classes that are confused, in either direction.
 
     Attributes:
-        classes: the identities, first the one that is oftener taken for the other.
-        counts: queries of the first with the second nearest, and the other way round.
-        share: of all queries of both classes that have a match.
+        classes: the two identities; the first is confused with the second more often than the reverse.
+        counts: queries of the first class with the second nearest, and the reverse.
+        share: their share of all queries with a match of both classes.
         example: the nearest pair of images.
     """
 
@@ -100,14 +99,14 @@ def find_confusions(
     gallery_identities: np.ndarray,
     sizes: dict[str, int],
 ) -> list[Confusion]:
-    """All there are, the most frequent first; then the larger share, then the names.
+    """All confusions, by falling count, then by falling share, then by name.
 
     Args:
-        task: who is to be found among whom.
-        wrong: the nearest image of another class of each of its queries.
-        failed: (F,) the numbers of those of them whose nearest image of all that is.
+        task: queries and gallery.
+        wrong: the nearest image of another class, for each query of the task.
+        failed: (F,) indices of the queries for which that image is nearer than any match.
         query_identities, gallery_identities: (Q,) and (G,).
-        sizes: queries that have a match, by class.
+        sizes: number of queries with a match, by class.
     """
     queries, images = task.queries[failed], task.gallery[wrong.columns[failed]]
     distances = wrong.distances[failed]
@@ -132,11 +131,11 @@ def find_confusions(
 
 
 def confused_pairs(confusions: list[Confusion], sizes: dict[str, int]) -> list[ConfusedPair]:
-    """Both directions of each confusion together, in the order of `find_confusions`.
+    """The confusions with both directions joined, in the order of `find_confusions`.
 
     Args:
-        confusions: all there are.
-        sizes: queries that have a match, by class; a class of the gallery alone has none.
+        confusions: all confusions.
+        sizes: number of queries with a match, by class; classes that are only in the gallery are missing.
     """
     by_direction = {(one.query_class, one.found_class): one for one in confusions}
     pairs = []

@@ -1,4 +1,4 @@
-"""An analysis as JSON and as text for the terminal."""
+"""An analysis as JSON, and as text for the terminal."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,22 +7,22 @@ from model.evaluation.by_class.analysis import RANKING_METRICS, Analysis, ClassM
 from model.evaluation.by_class.confusion import ConfusedPair, Confusion
 from runtime.tables import align
 
-_LONGEST = 40  # letters of a name in the terminal
-_RANKS = ("average_rank", "first_rank")  # the others are shares
+_LONGEST = 40  # characters of a name in the terminal
+_RANKS = ("average_rank", "first_rank")  # all other metrics are shares
 _OF_CLASSES = tuple(
     name for name in RANKING_METRICS if name not in ("map@r", "average_rank")
-)  # a wider table nobody reads
+)  # a wider table is hard to read
 
 
 def as_json(
     analysis: Analysis, title: str, facts: dict[str, str], queries: Sequence[str], gallery: Sequence[str]
 ) -> dict[str, Any]:
-    """The keys of docs/pictures.md: every class and every confusion, with the paths of the examples.
+    """The JSON of docs/pictures.md: every class and every confusion, with the paths of the examples.
 
     Args:
-        analysis: what came out.
-        title, facts: what it is of.
-        queries, gallery: the paths of all Q queries and G gallery images.
+        analysis: the analysis.
+        title, facts: the network and data that it is about.
+        queries, gallery: paths of all Q queries and G gallery images.
     """
 
     def example(one: Confusion) -> dict[str, Any]:
@@ -55,40 +55,40 @@ def as_json(
 
 
 def as_text(analysis: Analysis, classes: int, pairs: int) -> str:
-    """The figures of all, of the hardest classes, and the most confused pairs: at most so many of either."""
+    """Tables of the mean metrics, of at most `classes` hardest classes, and of at most `pairs` most confused pairs."""
     parts = [counts_text(analysis.counts), "", align(overall_rows(analysis))]
     if hardest := analysis.classes[:classes]:
         rows = [class_head(), *([shown(one.name), *class_cells(one)] for one in hardest)]
         parts += ["", f"hardest classes, {len(hardest):,} of {len(analysis.classes):,}", align(rows)]
     if most := analysis.pairs[:pairs]:
-        rows = [["taken for each other", "", "first for second", "second for first", "% of both classes' queries"]]
+        rows = [["confused classes", "", "first for second", "second for first", "% of both classes' queries"]]
         rows += [[shown(pair.classes[0]), shown(pair.classes[1]), *pair_cells(pair)] for pair in most]
         parts += ["", f"most confused pairs of classes, {len(most):,} of {len(analysis.pairs):,}", align(rows)]
     elif not analysis.pairs:
-        parts += ["", "no query's nearest image is of another class"]
+        parts += ["", "no confusions: every nearest image is of the query's class"]
     return "\n".join(parts)
 
 
 def counts_text(counts: dict[str, int]) -> str:
-    """What was compared, and what was skipped and why."""
+    """The numbers of queries, classes and images, with skipped ones and the reason."""
     absent, camera = counts["queries_skipped_identity_absent"], counts["queries_skipped_only_same_camera"]
-    left_out = counts["classes"] - counts["classes_used"]
+    unused = counts["classes"] - counts["classes_used"]
     same = counts["queries_wrong_at_distance_0"]
     return (
         f"{counts['queries']:,} queries of {counts['classes']:,} classes against {counts['gallery']:,} gallery images\n"
-        f"{counts['queries_used']:,} queries used; skipped: {absent:,} whose class is not in the gallery, "
-        f"{camera:,} of which it has only images that are left out; {left_out:,} classes without a query that is used\n"
+        f"{counts['queries_used']:,} queries used; skipped: {absent:,} with a class that is not in the gallery, "
+        f"{camera:,} with only excluded images there; {unused:,} classes without a used query\n"
         f"{counts['queries_wrong']:,} queries have an image of another class nearest"
-        + (f", {same:,} of them one at distance 0: one image under two classes?" if same else "")
+        + (f", {same:,} of them at distance 0: one image with two classes?" if same else "")
     )
 
 
 def overall_rows(analysis: Analysis) -> list[list[str]]:
-    """A table: means over queries and over classes, after a row of headings."""
+    """A table of the means over queries and over classes, with a row of headings."""
     rows = {"mean over queries": analysis.metrics, "mean over classes": analysis.class_means}
     return [
         ["", *map(heading, RANKING_METRICS)],
-        *([name, *_cells(figures, RANKING_METRICS)] for name, figures in rows.items()),
+        *([name, *_cells(metrics, RANKING_METRICS)] for name, metrics in rows.items()),
     ]
 
 
@@ -98,12 +98,12 @@ def class_head() -> list[str]:
 
 
 def class_cells(one: ClassMetrics) -> list[str]:
-    """A class's row below these headings, without its name."""
+    """The row of a class below these headings, without its name."""
     return [f"{one.queries:,}", *_cells(one.metrics, _OF_CLASSES)]
 
 
 def heading(name: str) -> str:
-    """The name of a figure with its unit, where that is no rank."""
+    """The name of a metric, with % unless it is a rank."""
     return name if name in _RANKS else f"{name} %"
 
 
@@ -113,11 +113,11 @@ def pair_cells(pair: ConfusedPair) -> list[str]:
 
 
 def shown(name: str) -> str:
-    """A name for one line of the terminal."""
+    """A name that fits one line of the terminal."""
     name = "".join(letter if letter.isprintable() else "�" for letter in name)
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
-def _cells(figures: dict[str, float], names: Sequence[str]) -> list[str]:
-    """Figures as text: shares in %, ranks as they are."""
-    return [f"{figures[name]:,.2f}" if name in _RANKS else f"{100 * figures[name]:.2f}" for name in names]
+def _cells(metrics: dict[str, float], names: Sequence[str]) -> list[str]:
+    """Metrics as text: shares in %, ranks unchanged."""
+    return [f"{metrics[name]:,.2f}" if name in _RANKS else f"{100 * metrics[name]:.2f}" for name in names]

@@ -1,12 +1,14 @@
-"""Kinds of evaluation sets, one module each.
+"""Kinds of evaluation sets, one module each. A module defines
 
-A module here is one kind. It defines
+    MAIN                                        its main metric; results with this metric are shown in its tables
+    PICTURES                                    its pictures in TensorBoard: some of "rankings", "distances" and
+                                                "projector"; visualize.py shows sets with "rankings"
+    find(folder) -> {name: CSV files}           the sets of this kind in a prepared data set
+    load(found, prepared, params) -> ReadySet   one of these sets, read and checked
+    tables(names) -> [(title, columns)]         tables of results for sets of these names; columns are
+                                                {heading: (set, metrics of the cell, in %)}
 
-    MAIN                                        its most telling metric; results that have it are shown in its tables
-    PICTURES                                    which pictures TensorBoard shows of such a set: of "rankings",
-                                                "distances" and "projector"; visualize.py shows sets with "rankings"
-    find(folder) -> {name: CSV files}           its sets in the folder of a prepared data set
-    load(found, prepared, params) -> ReadySet   one of them, read and checked, ready to compute its metrics
-    tables(names) -> [(title, columns)]         the tables of results that show sets of these names; columns are
-                                                {heading: (set, its metrics in a cell, shown in %)}
+>>> from model.evaluation.sets import load_kinds
+>>> {name: kind.MAIN for name, kind in load_kinds().items()}
+{'episodes': 'general_accuracy', 'query_gallery': 'map', 'all_vs_all': 'map'}
 """

@@ -1,4 +1,4 @@
-"""What sets of queries and a gallery share."""
+"""The common part of the two kinds of retrieval sets."""
 
 import numpy as np
 
@@ -17,16 +17,16 @@ PICTURES = ("rankings", "distances", "projector")
 
 
 def list_metrics() -> tuple[str, ...]:
-    """The metrics of a ranking of which more is better, mAP first."""
+    """The names of the ranking metrics where higher is better, mAP first."""
     names = [name for module in load_metrics() for name in module.BEST_BY]
     return tuple(dict.fromkeys([MAIN, *names, f"tpr@fpr={FPR:g}"]))
 
 
 def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> ReadySet:
-    """A set of one list, all against all, or of two, queries and gallery.
+    """The set of one list (all against all) or of two (queries and gallery).
 
     Raises:
-        UserError: for broken lists or images, and `eval_pool_sequences` without sequences.
+        UserError: for broken lists or images, or `eval_pool_sequences` without sequences.
     """
     policy = (prepared.image_root, params.check_images, params.corrupt_images)
     parts = [load_images(file, *policy) for file in found.files]
@@ -34,10 +34,12 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
     excluder = default_excluder(query.manifest, gallery.manifest)
     pooling = params.eval_pool_sequences
     if pooling != "none" and any(part.manifest.sequences is None for part in parts):
-        raise UserError(f"eval_pool_sequences: {query.manifest.source} or its gallery has no column sequence")
+        raise UserError(
+            f"eval_pool_sequences: {query.manifest.source} or its gallery has no column sequence; set it to none"
+        )
 
     def evaluate(embeddings: np.ndarray) -> SetMetrics:
-        # All against all embeds its one list once; otherwise the gallery follows the query.
+        # One list is embedded once; of two lists, the gallery follows the queries.
         query_embeddings = embeddings[: len(query)]
         gallery_embeddings = embeddings if together else embeddings[len(query) :]
         sides = [(query_embeddings, query.manifest), (gallery_embeddings, gallery.manifest)]
@@ -53,6 +55,6 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
 
 
 def tables(names: list[str]) -> list[tuple[str, dict[str, tuple[str, tuple[str, ...]]]]]:
-    """One for each set, with the `COLUMNS` of each metric."""
+    """One table per set, with the `COLUMNS` of each metric."""
     columns = [name for module in load_metrics() for name in module.COLUMNS]
     return [(f"{name}, %", {column: (name, (column,)) for column in columns}) for name in names]

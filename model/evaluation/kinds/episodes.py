@@ -1,4 +1,4 @@
-"""Episodes, `episodes/<set>.csv`: which of these candidates shows the anchor's identity?"""
+"""Episodes, `episodes/<set>.csv`: which candidate shows the identity of the anchor?"""
 
 from pathlib import Path
 

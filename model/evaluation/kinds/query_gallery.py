@@ -12,5 +12,5 @@ def find(folder: Path) -> dict[str, tuple[Path, ...]]:
     query, gallery = folder / "query.csv", folder / "gallery.csv"
     if query.exists() != gallery.exists():
         have, lack = (query, gallery) if query.exists() else (gallery, query)
-        raise UserError(f"{folder}: there is a {have.name} but no {lack.name}; retrieval needs both")
+        raise UserError(f"{folder}: there is a {have.name} but no {lack.name}; add it, retrieval needs both")
     return {"query_gallery": (query, gallery)} if query.exists() else {}

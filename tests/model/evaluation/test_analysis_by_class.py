@@ -1,4 +1,4 @@
-"""Figures by class and confusions against brute force."""
+"""Metrics by class and confusions, compared with brute force."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from model.metrics.ranking.retrieval import evaluate_retrieval, make_task
 
 
 def case(seed: int, excluder: str, tied: bool) -> tuple[np.ndarray, np.ndarray, Manifest, Manifest]:
-    """Clusters, or few different points; junk (-1), distractors (0), queries without a match."""
+    """Clusters, or few distinct points; junk (-1), distractors (0), queries without a match."""
     all_against_all = excluder == "diagonal"  # with classes of one image
     query_emb, gallery_emb, query, gallery = random_case(seed, 40, 15 if all_against_all else 90)
     if tied:
@@ -40,14 +40,14 @@ def analysis_of(query_emb, gallery_emb, query: Manifest, gallery: Manifest, excl
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("seed", range(3))
 def test_against_brute_force(metric: str, excluder: str, tied: bool, seed: int) -> None:
-    """Metrics and counts are those of the evaluation to the last digit; classes and confusions are found by sorting."""
+    """Metrics and counts equal those of the evaluation exactly; the oracle finds confusions by sorting."""
     query_emb, gallery_emb, query, gallery = given = case(seed, excluder, tied)
     got, result = analysis_of(*given, excluder, metric), evaluate_retrieval(*given, excluder, metric)
     assert got.metrics == {name: result.metrics[name] for name in RANKING_METRICS}
     assert result.counts.items() <= got.counts.items()
 
     distances = cdist(query_emb.astype(float), gallery_emb.astype(float), metric)
-    if tied:  # float64's rounding is no difference
+    if tied:  # ignore rounding of float64
         distances = distances.round(9)
     classes: dict[str, list[dict]] = {}
     wrong: dict[tuple[str, str], list[tuple[float, int, int]]] = {}  # class, other class: distances, queries, images
@@ -82,13 +82,13 @@ def test_against_brute_force(metric: str, excluder: str, tied: bool, seed: int) 
         assert pair.count == len(there) + len(back) <= 2 * len(there)
         assert pair.share == pair.count / (len(classes[first]) + len(classes.get(second, [])))
         assert pair.example.distance == pytest.approx(min(there + back)[0], abs=1e-7)
-    assert not wrong  # each pair of classes is there
+    assert not wrong  # no pair of classes is missing
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("width", [1, 7, 64, 200])
 def test_nearest_wrong_is_exact(metric: str, width: int) -> None:
-    """Points that single precision cannot tell apart, tile by tile: found is the nearest in float64."""
+    """Points that are equal in single precision, in several tiles: the nearest in float64 is found."""
     rng = np.random.default_rng(width)
     gallery = (1000 + rng.integers(0, 3, (200, 3)) * 2.0**-13 + rng.integers(0, 2, (200, 3))).astype(np.float32)
     query = (gallery[rng.integers(0, 200, 30)] + 2.0**-14).astype(np.float32)
@@ -109,7 +109,7 @@ def test_nearest_wrong_is_exact(metric: str, width: int) -> None:
 
 
 def test_wilson_interval() -> None:
-    """Equal to SciPy's, and with a width at both ends."""
+    """Equal to SciPy's, with a width at both ends."""
     for trials in (1, 2, 5, 40, 1000):
         for successes in {0, 1, trials // 3, trials}:
             low, high = wilson_interval(np.array([successes]), np.array([trials]))
@@ -119,7 +119,7 @@ def test_wilson_interval() -> None:
 
 
 def test_nothing_is_confused() -> None:
-    """One class alone, and classes far apart: no pairs, and nothing to divide by."""
+    """A single class, and classes far apart: no pairs, no division by zero."""
     for identities in (["a"] * 4, ["a", "a", "b", "b"]):
         emb = np.array([[ord(name), 0.1 * i] for i, name in enumerate(identities)], np.float32)
         images = manifest(identities, prefix="q")

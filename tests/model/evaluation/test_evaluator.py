@@ -1,4 +1,4 @@
-"""The evaluator: metrics of every set, the table of them, the best checkpoint, results that others are not like."""
+"""The evaluator: metrics of every set, tables, the best checkpoint, results that are not comparable."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ ORIGIN: dict[str, str] = {}  # any data set, any metric
 
 
 def test_sequences_are_pooled(own_dataset, tmp_path):
-    """The figures of tracklets are those of their mean embeddings, and are kept apart from those of images."""
+    """Metrics of tracklets are those of their mean embeddings, and are separate from those of images."""
     run = RunFolder(make_run(tmp_path / "run", own_dataset, eval_sets=["query_gallery"]))
     rows = {name: read_rows(own_dataset / f"{name}.csv")[1:] for name in ("query", "gallery")}
     for name, part in rows.items():
@@ -39,14 +39,14 @@ def test_sequences_are_pooled(own_dataset, tmp_path):
     params = run.load_params(["eval_pool_sequences=mean"])
     (each,) = load_evaluation_sets(open_prepared(params.dataset), params)
     emb = np.random.default_rng(0).standard_normal((len(each.files), 4)).astype(np.float32)
-    figures = each.evaluate(emb)
-    assert (figures.counts["queries"], figures.counts["gallery"]) == (6, 12)
+    result = each.evaluate(emb)
+    assert (result.counts["queries"], result.counts["gallery"]) == (6, 12)
     query, gallery = (
         pool_sequences(emb[part], read_manifest(own_dataset / f"{name}.csv", own_dataset), "mean")
         for name, part in (("query", slice(0, 6)), ("gallery", slice(6, None)))
     )
     expected = evaluate_retrieval(query[0], gallery[0], query[1], gallery[1], "market1501", "euclidean")
-    assert figures.metrics == expected.metrics
+    assert result.metrics == expected.metrics
     assert origin_of(params) != origin_of(run.load_params())
     write_manifest(own_dataset / "query.csv", [tuple(row) for row in rows["query"]])
     with pytest.raises(UserError, match="has no column sequence"):
@@ -57,10 +57,14 @@ def test_every_checkpoint_and_set_oldest_first(trained, evaluated, dataset):
     params = evaluated.load_trained_params()
     lines = read_json_lines(evaluated.results)
     assert [(line["step"], line["set"]) for line in lines] == [(step, name) for step in (0, 2, 4) for name in EVAL_SETS]
-    # The names of all metrics are known beforehand, first that by which `auto` takes the best.
+    # The names of all metrics are known in advance; the first is the one of `auto`.
     sets = {each.name: each.metrics for each in load_evaluation_sets(open_prepared(params.dataset), params)}
     assert [metrics[0] for metrics in sets.values()] == ["general_accuracy", "map", "map"]
-    no_best = {"average_rank", "first_rank", "threshold@fpr=0.001"}  # lower is better, of these there is no best
+    no_best = {
+        "average_rank",
+        "first_rank",
+        "threshold@fpr=0.001",
+    }  # lower is better, so they choose no best checkpoint
     for line in lines:
         assert set(line["metrics"]) - no_best == set(sets[line["set"]])
         assert all(0 <= value <= 1 for name, value in line["metrics"].items() if name not in no_best)
@@ -106,7 +110,7 @@ def test_broken_images_are_left_out_of_every_set(run, own_dataset, capsys):
 
 
 def test_evaluation_parameters_are_those_of_params_json(run):
-    """What training does not depend on may be changed later; what it depends on is what it was."""
+    """Parameters of the evaluation may change later; those of the training stay."""
     values = json.loads(run.params_json.read_text()) | {"eval_sets": ["test"], "embedding_size": 77}
     run.params_json.write_text(json.dumps(values))
     params = run.load_trained_params()
@@ -127,7 +131,7 @@ def test_long_tables_show_the_first_the_best_and_the_latest(tmp_path):
     table = report.table(run, ORIGIN)
     shown = [line.split()[0] for line in table.splitlines() if line.strip()[:1].isdigit()]
     assert shown == ["0", "7", *map(str, range(30, 60))]
-    assert "\npairs: its kind of evaluation set is not here" in table
+    assert "\npairs: unknown kind of evaluation set" in table
 
 
 def test_the_best_is_kept_apart(run):
@@ -146,7 +150,7 @@ def test_the_best_is_kept_apart(run):
 
 
 def test_the_best_stays_when_its_checkpoint_vanishes_during_the_evaluation(run, monkeypatch):
-    """The trainer may rotate a checkpoint away while it is evaluated."""
+    """Training may delete a checkpoint while it is evaluated."""
     params = run.load_trained_params(["best_metric=test/map"])
     evaluator = Evaluator(run, params, Log())
     embed = evaluator._embedder.embed
@@ -179,6 +183,6 @@ def test_another_distance_or_data_set_is_another_result(key, own_evaluated, own_
     evaluate_latest(run, run.load_trained_params([f"{key}={value}"]), Log())
     added = read_json_lines(run.results)[len(before) :]
     assert [(line["step"], line["definitions"][key]) for line in added] == [(4, value)] * 3
-    assert run.best_json.read_bytes() == best  # figures that cannot be compared with it
+    assert run.best_json.read_bytes() == best  # the new results are not comparable
     shown = report.table(run, {key: value})
     assert {line.split()[0] for line in shown.splitlines() if line.strip()[:1].isdigit()} == {"4"}

@@ -1,4 +1,4 @@
-"""The evaluator: beside and after a training, when checkpoints or embeddings are broken, after an interruption."""
+"""The evaluator alongside and after a training, with broken checkpoints or embeddings, after an interruption."""
 
 import shutil
 
@@ -16,7 +16,7 @@ from runtime.json_files import read_json_lines
 from runtime.log import Log
 
 
-def test_embeddings_that_are_no_numbers_do_not_stop_the_evaluator(run, capsys, monkeypatch):
+def test_embeddings_that_are_nan_do_not_stop_the_evaluator(run, capsys, monkeypatch):
     embed, broken = Embedder.embed, iter([np.nan])
 
     def broken_once(self, *args):
@@ -26,37 +26,37 @@ def test_embeddings_that_are_no_numbers_do_not_stop_the_evaluator(run, capsys, m
     evaluate_all(run, run.load_trained_params(), Log())
     assert {line["step"] for line in read_json_lines(run.results)} == {2, 4}
     out = capsys.readouterr().out
-    assert "30 of 30 embeddings are not finite" in out
-    assert "all checkpoints that were kept are evaluated, except ckpt-0" in out
+    assert "30 of 30 embeddings are NaN or infinite" in out
+    assert "all remaining checkpoints are evaluated, except ckpt-0" in out
 
 
-def test_results_of_repeated_steps_are_forgotten(own_evaluated):
+def test_results_of_repeated_steps_are_dropped(own_evaluated):
     assert results.forget_results_after(own_evaluated, 2) == 3
     assert {line["step"] for line in read_json_lines(own_evaluated.results)} == {0, 2}
     assert results.forget_results_after(own_evaluated, 2) == 0
 
 
-def test_checkpoints_that_cannot_be_read_are_left_out(run, capsys):
+def test_unreadable_checkpoints_are_skipped(run, capsys):
     evaluator = Evaluator(run, run.load_trained_params(), Log())
     for file in run.checkpoints.glob("ckpt-2.data*"):
-        file.unlink()  # the index is still there: the moment of deletion
+        file.unlink()  # the index still exists, as in the middle of a deletion
     with pytest.raises(UnreadableCheckpointError):
         evaluator.evaluate(run.checkpoints / "ckpt-2")
     data = run.checkpoints / "ckpt-0.data-00000-of-00001"
-    data.write_bytes(data.read_bytes()[:100])  # and one whose disk was full
+    data.write_bytes(data.read_bytes()[:100])  # cut off, as on a full disk
     evaluate_all(run, run.load_trained_params(), Log())
     assert {line["step"] for line in read_json_lines(run.results)} == {4}
     out = capsys.readouterr().out
-    assert "ckpt-2 was deleted before it could be read; left out" in out
+    assert "ckpt-2 was deleted before it could be read; skipped" in out
     assert "ckpt-0 cannot be read" in out
 
 
 def test_nothing_is_evaluated_twice_after_an_interruption(own_evaluated, capsys):
     run = own_evaluated
     lines = run.results.read_bytes().splitlines(keepends=True)
-    run.results.write_bytes(b"".join(lines[:4]) + lines[4][:20])  # killed while it wrote
+    run.results.write_bytes(b"".join(lines[:4]) + lines[4][:20])  # killed while writing
     evaluate_all(run, run.load_trained_params(), Log())
-    assert "training has ended and all checkpoints that were kept are evaluated" in capsys.readouterr().out
+    assert "training has ended; all remaining checkpoints are evaluated" in capsys.readouterr().out
     again = read_json_lines(run.results)
     assert sorted((x["step"], x["set"]) for x in again) == sorted((s, n) for s in (0, 2, 4) for n in EVAL_SETS)
 
@@ -64,7 +64,7 @@ def test_nothing_is_evaluated_twice_after_an_interruption(own_evaluated, capsys)
 def test_nothing_could_be_evaluated(run):
     for file in run.checkpoints.glob("ckpt-*.data*"):
         file.write_bytes(b"cut short")
-    with pytest.raises(UserError, match="none of its checkpoints could be evaluated"):
+    with pytest.raises(UserError, match="no checkpoint could be evaluated"):
         evaluate_all(run, run.load_trained_params(), Log())
 
 
@@ -78,7 +78,7 @@ def test_once(run):
     assert "cmc@1" in again.stdout
 
 
-def test_it_ends_when_nothing_comes(run):
+def test_it_ends_without_new_checkpoints(run):
     run.done.unlink()
     for said in ("no new checkpoint for 0.5 s", "no checkpoint in"):
         done = command("evaluate.py", "--model_dir", run.folder, "--set", "eval_timeout_secs=0.5")
@@ -88,7 +88,7 @@ def test_it_ends_when_nothing_comes(run):
 
 
 def test_started_together_with_the_training(dataset, tmp_path):
-    """Both at the same moment on an empty run: it waits, evaluates every checkpoint kept, and ends by itself."""
+    """On an empty run: the evaluator waits, evaluates every checkpoint, and ends by itself."""
     run = make_run(tmp_path / "run", dataset, train_iterations=9)
     processes = [start(script, "--model_dir", run) for script in ("evaluate.py", "train.py")]
     (evaluated, errors), (_, train_errors) = [each.communicate(timeout=180) for each in processes]

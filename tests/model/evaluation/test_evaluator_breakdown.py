@@ -1,4 +1,4 @@
-"""Intervals and breakdowns in results.jsonl, and as evaluate.py prints them."""
+"""Intervals and breakdowns in results.jsonl, and in the output of evaluate.py."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ def test_evaluate_prints_intervals_and_breakdown(trained: Path, own_dataset: Pat
 
 
 def results(folder: Path, *lines: dict) -> RunFolder:
-    """A run with these lines of results, of accuracy step / 1000."""
+    """A run with these lines of results; the accuracy is step / 1000."""
     run = RunFolder(folder)
     for line in lines:
         line.setdefault("metrics", dict.fromkeys(("general_accuracy", "easy_accuracy"), line["step"] / 1000))
@@ -83,14 +83,14 @@ def test_results_from_before_there_were_breakdowns(tmp_path: Path) -> None:
 def test_no_episodes(lines: list[dict], tmp_path: Path) -> None:
     run = results(tmp_path, *lines)
     assert intervals_text(run, ANY) == ""
-    assert breakdown_text(run, ANY) == "no breakdown: none of the sets evaluated is of episodes"
+    assert breakdown_text(run, ANY) == "no breakdown: no evaluated set has episodes"
 
 
 def test_the_groups_that_are_together_say_how_many_they_are(tmp_path: Path) -> None:
-    figures = {"episodes": 7, "general_accuracy": 0.5, "easy_accuracy": 0.75}
-    figures["intervals"] = {"general_accuracy": [0.4, 0.6], "easy_accuracy": [0.7, 0.8]}
-    groups = {"x": figures, "(others)": figures | {"groups": 23}}
-    run = results(tmp_path, {"step": 5, "intervals": figures["intervals"], "breakdown": {"thing": groups}})
+    values = {"episodes": 7, "general_accuracy": 0.5, "easy_accuracy": 0.75}
+    values["intervals"] = {"general_accuracy": [0.4, 0.6], "easy_accuracy": [0.7, 0.8]}
+    groups = {"x": values, "(others)": values | {"groups": 23}}
+    run = results(tmp_path, {"step": 5, "intervals": values["intervals"], "breakdown": {"thing": groups}})
     assert breakdown_text(run, ANY).splitlines() == [
         "a at step 5 (the last), by thing, % (95%, episodes resampled)",
         "    group  episodes            general               easy",
