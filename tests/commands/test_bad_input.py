@@ -133,7 +133,7 @@ def test_no_evaluation_set(own_dataset, tmp_path, trained):
     assert "there is no evaluation set in it" in refused("evaluate.py", *words, "--once")
     for name in ("plateau_evaluations", "early_stopping_evaluations"):
         message = refused("train.py", *words, *setting(train_iterations=9, **{name: 3}))
-        assert f"{name} needs figures, but {own_dataset} has no evaluation set; set it to null" in message
+        assert f"{name} needs metrics, but {own_dataset} has no evaluation set; set it to null" in message
 
 
 @pytest.mark.parametrize("old", ["results.jsonl", "best.json"])

@@ -1,4 +1,4 @@
-"""Results as an evaluator writes them, and parameters that they belong to."""
+"""Results as written by an evaluator, and the parameters of their run."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def result(step: int, value: object, name: str = "val_eval", **definitions: str)
 
 
 def write_results(run: Path, values: dict[int, float]) -> None:
-    """What an evaluator would have written."""
+    """Writes the files of an evaluator."""
     params = RunFolder(run).load_params()
     for step, value in values.items():
         append_json_line(run / "results.jsonl", result(step, value, **origin_of(params)))

@@ -1,4 +1,4 @@
-"""A page as its reader finds it."""
+"""An HTML page as its reader sees it."""
 
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,7 +7,7 @@ _VOID = ("meta", "img", "br", "wbr")
 
 
 class Parsed(HTMLParser):
-    """A page of which it is sure that its tags close each other, and that it needs nothing beside it.
+    """A page, checked: all tags are closed, and it needs no other file.
 
     Attributes:
         tags: the names of all elements with their attributes.

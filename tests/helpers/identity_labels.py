@@ -1,4 +1,4 @@
-"""Labels of images of so many identities, and the batches that a sampler makes of them."""
+"""Labels of images, and the batches that a sampler makes of them."""
 
 import numpy as np
 

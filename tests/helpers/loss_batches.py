@@ -1,4 +1,4 @@
-"""Batches for the losses, sound and degenerate, and a loss with its gradient."""
+"""Batches for the losses, normal and degenerate, and a loss with its gradient."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,7 +7,7 @@ from model.losses.triplet import triplet_loss
 from runtime import plugins
 
 STRATEGIES = plugins.choices("model.losses.strategies")
-DRAWN = "batch_sample"  # the one whose terms are random
+DRAWN = "batch_sample"  # its terms are random
 MINED = [strategy for strategy in STRATEGIES if strategy not in (DRAWN, "basic")]
 MARGINS = [0.0, 0.3, "soft", "none"]
 
@@ -40,7 +40,7 @@ BATCHES = {
 
 
 def loss_tensors(strategy, labels, embeddings, margin, metric, **options):
-    """The loss, its gradient by the embeddings, and the figures, of tensors; it may be compiled."""
+    """The loss, its gradient at the embeddings, and the metrics, of tensors; may be compiled."""
     with tf.GradientTape() as tape:
         tape.watch(embeddings)
         loss, figures = triplet_loss(strategy, labels, embeddings, margin, metric, **options)

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def distance(a: np.ndarray, b: np.ndarray, metric: str) -> tuple[float, np.ndarray]:
-    """The distance of two embeddings and its gradient by `a` (0 where there is none)."""
+    """The distance of two embeddings and its gradient at `a` (0 if it has none)."""
     difference = a - b
     if metric == "cityblock":
         return np.abs(difference).sum(), np.sign(difference)
@@ -37,7 +37,7 @@ def cost(x: float, margin: float | str) -> tuple[float, float]:
 def terms_of(strategy, positives, negatives, d, cost_drawn):
     """The terms of one anchor: (x, {image: dx / d distance}).
 
-    Images that tie for an extreme share it in `batch_hard`; else the first has it. `cost_drawn` tells how far the cost
+    Images with equal extreme distances share it in `batch_hard`; else the first has it. `cost_drawn`: how far the cost
     at x is from the one that `batch_sample` has drawn: its term is the nearest.
     """
 

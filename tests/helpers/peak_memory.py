@@ -5,7 +5,7 @@ import sys
 
 from helpers.commands import ROOT, environment
 
-# Not ru_maxrss, which begins with the memory of the process that has started this one.
+# Not ru_maxrss: it starts with the memory of the parent process.
 _PROGRAM = """
 import re, runpy, sys
 sys.argv = sys.argv[1:]
@@ -17,7 +17,7 @@ finally:
 
 
 def run_measured(*words: object) -> tuple[str, int]:
-    """What `python -m WORDS` prints, and its peak in megabytes."""
+    """The output of `python -m WORDS`, and its peak memory in megabytes."""
     line = [sys.executable, "-c", _PROGRAM, *map(str, words)]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=600, env=environment())
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Commands of dataset.prepare, called in this process, and what they write."""
+"""Commands of dataset.prepare, called in this process, and the files that they write."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +13,10 @@ from runtime.json_files import read_json
 
 
 class Preparation:
-    """One command with its usual words; of an option that is given again, the later value counts.
+    """One command with its usual arguments. The last value of a repeated option counts.
 
     Attributes:
-        root: the raw tree, which a test may spoil.
+        root: the raw tree, which a test may damage.
         out: the folder to write.
     """
 
@@ -33,13 +33,13 @@ class Preparation:
         self._words = (option, root, "--out", out, *words)
 
     def __call__(self, *words: object) -> str:
-        """What it prints; it must end well."""
+        """The output of the command, which must succeed."""
         code, said, error = self._run(words)
         assert code == 0, error
         return said
 
     def refused(self, *words: object) -> str:
-        """Its error, which must be one line."""
+        """The error of the command, which must be one line."""
         code, _, error = self._run(words)
         assert code == 2
         assert error.startswith("error: ")
@@ -52,7 +52,7 @@ class Preparation:
         return code, *self._capsys.readouterr()
 
     def tables(self, images: bool = False) -> dict[str, list[tuple[str, ...]]]:
-        """The rows of every list, after a look at its form, and at whether the `images` are there."""
+        """The rows of every list. Checks its form, and that the `images` exist."""
         tables, root = read_tables(self.out), self.out / self.info()["image_root"]
         assert not images or all((root / row[1]).is_file() for rows in tables.values() for row in rows)
         return tables
@@ -62,11 +62,11 @@ class Preparation:
         return {name: len(rows) for name, rows in self.tables().items()}
 
     def identities(self) -> dict[str, set[str]]:
-        """Those of every list."""
+        """The identities of every list."""
         return {name: {row[0] for row in rows} for name, rows in self.tables().items()}
 
     def evaluation_sets(self) -> dict[str, str]:
-        """Name and kind of each, as the evaluation finds them."""
+        """Name and kind of each evaluation set, as found by the evaluation."""
         return {each.name: each.kind for each in find_evaluation_sets(open_prepared(str(self.out)).folder)}
 
     def info(self) -> dict[str, Any]:
@@ -79,12 +79,12 @@ class Preparation:
 
 
 def imagenetvid(command: str, out: Path, *words: object) -> None:
-    """`python -m dataset.prepare.imagenetvid` with one worker; a mistake is raised."""
+    """`python -m dataset.prepare.imagenetvid` with one worker. Errors are raised."""
     prepare_imagenetvid([command, "--out", str(out), *map(str, words), "--workers", "1"])
 
 
 def crop(root: Path, out: Path, *words: object) -> None:
-    """Cuts the crops of a tree as of `helpers.vid_tree`."""
+    """Cuts the crops of a tree made by `helpers.vid_tree`."""
     imagenetvid("crop", out, "--root", root, *words)
 
 
@@ -94,7 +94,7 @@ def curate(out: Path, *words: object) -> None:
 
 
 def read_tables(out: Path) -> dict[str, list[tuple[str, ...]]]:
-    """The rows of every list of a prepared data set, after a look at its form: header, no path twice."""
+    """The rows of every list of a prepared data set. Checks the header, and that no path occurs twice."""
     tables = {}
     for file in sorted(out.glob("*.csv")):
         header, *lines = file.read_text(encoding="utf-8").splitlines()
@@ -106,7 +106,7 @@ def read_tables(out: Path) -> dict[str, list[tuple[str, ...]]]:
 
 
 def linked_identities(rows: list[tuple[str, ...]]) -> set[str]:
-    """Sequences that several identities share: the sampler of batches would take these for objects of one video."""
+    """Sequences that several identities share; the sampler treats such identities as objects of one video."""
     owners: dict[str, set[str]] = {}
     for identity, _, _, sequence in rows:
         owners.setdefault(sequence, set()).add(identity)

@@ -1,4 +1,4 @@
-"""Parameters of person re-identification: upright images, small batches. Networks of which no two layers are alike."""
+"""Parameters for person re-identification: upright images, small batches. Networks without two equal layers."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from model.configuration.loading import check_params
 
 
 def params_of(**values):
-    """These values, else the defaults; checked."""
+    """These values and the defaults, checked."""
     return check_params({"image_size": [64, 32], "batch_p": 2, "batch_k": 2} | values, "x")
 
 

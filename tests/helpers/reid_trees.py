@@ -1,7 +1,7 @@
 """Small trees in the official forms of person re-identification and retrieval data sets, for tests.
 
-People are two colours, one above the other, in each camera's light and with noise, so that a small network can learn
-them. What a name or a picture shows depends on its arguments alone.
+A person is two colours, one above the other, with the light of a camera and noise: a small network can learn them.
+Names and pictures depend only on the arguments.
 """
 
 import itertools
@@ -35,10 +35,10 @@ def save(file: Path, pixels: np.ndarray) -> None:
 
 
 def put_people(folder: Path, name: Callable[[int, int, int], str], sizes: tuple[int, int, int, int]) -> list[int]:
-    """The three folders of Market-1501 with names of its form; gives the identities, first those of the test.
+    """Writes the three folders of Market-1501 with names of its form. Returns the identities, test ones first.
 
-    Identities of training are 2, 4, ... and of test 1, 3, ...: mixed, as in Market-1501. Of each identity and camera
-    there are images number 1, 2, ..., and of a test one the query, number 0.
+    Training identities are 2, 4, ... and test identities 1, 3, ...: mixed, as in Market-1501. Each identity has images
+    number 1, 2, ... from each camera; a test identity also has the query, number 0.
     """
     train, test, cameras, images = sizes
     ids = {"bounding_box_test": range(1, 2 * test, 2), "bounding_box_train": range(2, 2 * train + 1, 2)}
@@ -52,10 +52,10 @@ def put_people(folder: Path, name: Callable[[int, int, int], str], sizes: tuple[
 
 
 def make_market1501(folder: Path, train: int = 4, test: int = 4, cameras: int = 3, images: int = 3) -> Path:
-    """Market-1501: besides `put_people`, 4 images of junk and 4 distractors.
+    """Market-1501: `put_people`, and 4 junk and 4 distractor images.
 
-    As in the real one, there is a Thumbs.db, and one name ends in .jpg.jpg. gt_bbox has `images` boxes of each identity
-    and camera.
+    Like the real one, it has a Thumbs.db, and one name ends in .jpg.jpg. gt_bbox has `images` boxes per identity and
+    camera.
     """
 
     def name(identity: int, camera: int, number: int) -> str:
@@ -91,7 +91,7 @@ def make_dukemtmc(folder: Path, train: int = 4, test: int = 4, images: int = 2) 
 def make_mars(folder: Path, pictures: bool = True) -> Path:
     """MARS: 4 + 4 identities, 3 cameras, 2 tracks of 3 images each, the first of a test one a query.
 
-    Also 3 tracks of junk and 3 of distractors. Without `pictures` there are only the lists and tables.
+    It also has 3 junk and 3 distractor tracks. Without `pictures`, it has only lists and tables.
     """
     nobody = [*itertools.product([-1], [1], [1, 2, 3]), *itertools.product([0], [2], [1, 2, 3])]
     people = {  # (identity, camera, track)
@@ -129,7 +129,7 @@ def cuhk03_person(kind: str, label: int, camera: int, index: int) -> np.ndarray:
 def make_cuhk03(folder: Path) -> Path:
     """CUHK03's archive and the lists of its new protocol, for both kinds of boxes.
 
-    Of each person and camera there are 3 images; in the test one of them is the query. The last `detected` image of the
+    Each person has 3 images from each camera; in the test, one of them is the query. The last `detected` image of the
     first person is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -239,7 +239,7 @@ def make_cars196(
         scipy.io.savemat(kit / "cars_meta.mat", names)
         save_annotations(kit / "cars_train_annos.mat", rows["cars_train"], fields)
         save_annotations(kit / "cars_test_annos.mat", rows["cars_test"], (*CORNERS, "fname"))
-        if labelled:  # as it is usually put: beside the kit
+        if labelled:  # usually put next to the kit
             save_annotations(folder / "cars_test_annos_withlabels.mat", rows["cars_test"], fields)
     for part in [part for part in rows if rows[part] and form.endswith(" archives")]:
         with tarfile.open(folder / f"{part}.tgz", "w:gz") as tar:
@@ -249,7 +249,7 @@ def make_cars196(
 
 
 def boxed(value: object) -> np.ndarray:
-    """As MATLAB writes each value of a structure: an array of its own, of the smallest type."""
+    """A value of a structure as MATLAB writes it: its own array, of the smallest type."""
     return np.array([value]) if isinstance(value, str) else np.array([[value]], np.min_scalar_type(value))
 
 

@@ -1,4 +1,4 @@
-"""The figures of retrieval by sorting and by published loops, and small cases to rank."""
+"""The metrics of retrieval by sorting and by published loops, and small cases to rank."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def manifest(identities: list, cameras: list | None = None, prefix: str = "g", p
 
 
 def left_out(query: Manifest, gallery: Manifest, excluder: str) -> np.ndarray:
-    """(Q, G) mask of the gallery images that each query leaves out."""
+    """(Q, G) mask of the gallery images that are excluded for each query."""
     if excluder == "diagonal":
         return query.paths[:, None] == gallery.paths
     same = (query.identities[:, None] == gallery.identities) & (query.cameras[:, None] == gallery.cameras)
@@ -32,7 +32,7 @@ def left_out(query: Manifest, gallery: Manifest, excluder: str) -> np.ndarray:
 
 
 def market_ap(good: set[int], order: list[int]) -> float:
-    """The loop of the code published with Market-1501 (compute_AP), junk being left out of `order`."""
+    """The loop of the code published with Market-1501 (compute_AP); `order` has no junk."""
     old_recall, old_precision, ap, intersect = 0.0, 1.0, 0.0, 0
     for j, image in enumerate(order):
         if image in good:
@@ -48,7 +48,7 @@ def market_ap(good: set[int], order: list[int]) -> float:
 def by_sorting(
     distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str, ties: str = "pessimistic"
 ) -> dict[int, tuple[dict[str, float], int]]:
-    """Of each query with a match, every figure by sorting, and its nearest image."""
+    """Every metric by sorting, and the nearest image, for each query with a match."""
     found = {}
     for i, hidden in enumerate(left_out(query, gallery, excluder)):
         keep = np.flatnonzero(~hidden)
@@ -72,18 +72,18 @@ def by_sorting(
 
 
 def brute_force(distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str) -> dict[str, float]:
-    """Every figure by sorting, with ties against the matches; the mean over queries with a match."""
+    """Every metric by sorting, with ties against the matches: the mean over queries with a match."""
     rows = [row for row, _ in by_sorting(distances, query, gallery, excluder).values()]
     return {name: float(np.mean([row[name] for row in rows])) for name in NAMES}
 
 
 def ranked(result: RetrievalResult) -> dict[str, float]:
-    """The figures that come from ranks."""
+    """The metrics of ranks."""
     return {name: value for name, value in result.metrics.items() if name not in POINT}
 
 
 class GivenDistances(Distances):
-    """A matrix of distances (Q, G), as it is: every bit counts."""
+    """A matrix of distances (Q, G), used unchanged."""
 
     def __init__(self, matrix: np.ndarray) -> None:
         self.matrix, self.shape = matrix, matrix.shape
@@ -98,7 +98,7 @@ class GivenDistances(Distances):
 def evaluate_distances(
     distances: np.ndarray, query: Manifest, gallery: Manifest, excluder: str, **options: object
 ) -> RetrievalResult:
-    """What the evaluation makes of a whole matrix of distances."""
+    """The result of the evaluation for a whole matrix of distances."""
     task = make_task(query, gallery, excluder)
     return evaluate_task(task, GivenDistances(distances[np.ix_(task.queries, task.gallery)]), "as given", **options)
 

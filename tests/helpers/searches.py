@@ -1,4 +1,4 @@
-"""Searches whose runs are made by `fake_commands`, in tenths of a second."""
+"""Searches with runs of `fake_commands`, which take tenths of a second."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ sys.exit(search_hyperparams.exit_code(search_hyperparams.main))
 
 
 def make_search(folder: Path, dataset: Path, **params: object) -> Path:
-    """A folder with the params.json of a search. `warmup_steps` are the hundredths of a second of a fake step."""
+    """A folder with the params.json of a search. `warmup_steps` is the time of a fake step in 1/100 s."""
     folder.mkdir(parents=True)
     fixed = {"dataset": str(dataset), "eval_sets": ["val_eval"], "train_iterations": 5, "warmup_steps": 0}
     fixed |= {"metric": "euclidean", "save_checkpoints_steps": 1}
@@ -38,12 +38,12 @@ def use_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start_search(folder: Path, *words: object):
-    """A search in a process of its own, which leads a group as it does on a terminal."""
+    """A search in its own process, which leads a process group as on a terminal."""
     return start("-c", _CODE, FAKES, "--parent_dir", folder, *words, start_new_session=True)
 
 
 def kill_with_children(process) -> None:
-    """Ends a search and its trainings and evaluators at once, as a machine does that loses power."""
+    """Ends a search, its trainings and its evaluators at once, as a power failure would."""
     process.send_signal(signal.SIGSTOP)  # or it would see them end
     for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
         os.kill(int(child), signal.SIGKILL)
@@ -56,14 +56,14 @@ def starts(folder: Path) -> int:
 
 
 def search(folder: Path, *words: object) -> str:
-    """What a search says that ends well."""
+    """The output of a search, which must succeed."""
     done = command("search_hyperparams.py", "--parent_dir", folder, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def refuse(folder: Path, *words: object) -> str:
-    """The one line in which a search is refused."""
+    """The error of a search, which must be one line."""
     done = command("search_hyperparams.py", "--parent_dir", folder, *words)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stdout + done.stderr
     return done.stderr

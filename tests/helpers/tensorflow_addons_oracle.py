@@ -1,7 +1,7 @@
 """TensorFlow Addons' triplet losses, as an oracle.
 
-The package is at its end of life and does not import under Keras 3, but this one module computes correctly when bare
-packages and a stub for the one Keras 2 name that it asks for stand in `sys.modules` during the import.
+The package is at its end of life and cannot be imported under Keras 3. This one module works if `sys.modules` has empty
+packages, and a stub for the one Keras 2 name that it needs, during the import.
 """
 
 import importlib
@@ -15,7 +15,7 @@ import pytest
 
 
 def load_triplet_losses() -> types.ModuleType:
-    """The module `tensorflow_addons.losses.triplet`; skips the test where the package is not installed."""
+    """The module `tensorflow_addons.losses.triplet`; skips the test if the package is not installed."""
     spec = importlib.util.find_spec("tensorflow_addons")
     if spec is None:
         pytest.skip("tensorflow-addons is not installed (it exists for Python < 3.12 only)")

@@ -35,7 +35,7 @@ def make_dataset(folder: Path, identities: int = IDENTITIES, images: int = IMAGE
     for identity in range(identities):
         colour = random.integers(40, 216, 3)
         for number in range(images):
-            path = folder / "images" / f"id {identity}" / f"{number}.jpg"  # a space, as users have
+            path = folder / "images" / f"id {identity}" / f"{number}.jpg"  # a space, as in paths of users
             path.parent.mkdir(parents=True, exist_ok=True)
             pixels = np.clip(
                 colour + random.integers(-60, 61) + random.integers(-40, 41, (side, side, 3)), 0, 255

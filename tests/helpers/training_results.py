@@ -1,4 +1,4 @@
-"""What a training has written, read by TensorFlow itself."""
+"""The files of a training, read by TensorFlow itself."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from helpers.commands import Done, command, setting
 
 from runtime.json_files import read_json_lines
 
-# Where training is "mirrored" it finds two devices; everything else uses the first of them alone.
+# "mirrored" training finds two devices; everything else uses only the first one.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
@@ -25,7 +25,7 @@ def checkpoint_values(run: Path, step: int) -> dict[str, np.ndarray]:
 
 
 def assert_same_bits(one: Path, two: Path, step: int) -> None:
-    """The checkpoints of this last step, and what was logged of every step up to it."""
+    """Asserts that two runs have equal checkpoints at this last step, and equal logs up to it."""
     a, b = checkpoint_values(one, step), checkpoint_values(two, step)
     assert a.keys() == b.keys()
     assert len(a) >= 30  # network, Adam's two moments, step, learning rate
@@ -49,7 +49,7 @@ def events(folder: Path) -> dict[str, list[tuple[int, str]]]:
 
 
 def train_smoothly(run: Path, *words: object) -> Done:
-    """Trains a run with a large epsilon of Adam, which divides by the gradient's size and would blow up rounding."""
+    """Trains a run with a large epsilon of Adam. Adam divides by the gradient's size, which would magnify rounding."""
     with mock.patch("model.training.optimizer.EPSILON", 0.1):
         return command("train.py", "--model_dir", run, *words)
 

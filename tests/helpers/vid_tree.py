@@ -1,4 +1,4 @@
-"""A small tree in the form of ImageNet VID whose objects are known, readers of what is made of it, and one video."""
+"""A small tree in the form of ImageNet VID with known objects, readers of the results, and one video."""
 
 import csv
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def thing(
 
 
 def tree(split: str, repeat: int = 1) -> list[Snippet]:
-    """What the annotations say, with `repeat` times the frames: objects move, some are occluded in some frames."""
+    """The annotated snippets, with `repeat` times the frames: objects move, and some are occluded in some frames."""
     rng = np.random.default_rng(["train", "val"].index(split))
     snippets = []
     for number, (folder, counts) in enumerate(SNIPPETS[split].items()):
@@ -71,7 +71,7 @@ def picture(root: Path, split: str, folder: str, name: str) -> Path:
 
 
 def put_frame(root: Path, split: str, folder: str, name: str, objects: Sequence[VideoObject]) -> Frame:
-    """Writes a frame's annotation and its picture, something smooth that no other frame has."""
+    """Writes a frame's annotation and its picture, which is smooth and different for each frame."""
     frame = Frame(split, folder, name, *SIZE, tuple(objects))
     noise = np.random.default_rng([*f"{folder}/{name}".encode()]).integers(0, 256, (9, 12, 3), np.uint8)
     file, image = annotation(root, split, folder, name), picture(root, split, folder, name)
@@ -118,12 +118,12 @@ def edit(file: Path, old: str, new: str) -> str:
 
 WIDTH, HEIGHT = 120, 80
 COLOURS = [(200, 40, 40), (40, 200, 40), (40, 40, 200)]
-# Trackids by frame: number 2 is away for a frame, and a frame has nobody.
+# Trackids by frame: number 2 is missing in a frame, and one frame is empty.
 PRESENT = [(0, 1, 2), (0, 1), (), (0, 1, 2)]
 
 
 def make_snippet(folder, present=PRESENT, names=None, size=(WIDTH, HEIGHT), pictures="frames <1>") -> tuple[Path, Path]:
-    """DIR/<pictures> and DIR/xml; the third square reaches beyond the frame. `size` is what the annotations say."""
+    """DIR/<pictures> and DIR/xml; the third square exceeds the frame. `size` is what the annotations say."""
     pictures, annotations = folder / pictures, folder / "xml"
     pictures.mkdir(parents=True)
     annotations.mkdir()

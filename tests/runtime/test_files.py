@@ -1,4 +1,4 @@
-"""Folders that are replaced as a whole."""
+"""Replacing folders as a whole."""
 
 import signal
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch, error):
+def test_the_old_folder_is_restored_when_the_new_one_cannot_replace_it(tmp_path, monkeypatch, error):
     path = tmp_path / "b"
     path.mkdir()
     (path / "old").write_text("old")
@@ -55,7 +55,7 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_pa
 
 
 @pytest.mark.parametrize("step", ["writing", "between the renames"])
-def test_what_a_killed_process_left_is_put_right(tmp_path, step):
+def test_leftovers_of_a_killed_process_are_cleaned_up(tmp_path, step):
     path = tmp_path / "b"
     path.mkdir()
     (path / "old").write_text("old")

@@ -1,4 +1,4 @@
-"""Work in several processes: results in order, arguments when needed, and an end that leaves nobody behind."""
+"""Work in several processes: results in order, arguments when needed, and no leftover processes."""
 
 import multiprocessing
 import os
@@ -35,7 +35,7 @@ def fail(number: int) -> int:
 
 
 def hears_ctrl_c(_: object) -> tuple[bool, bool]:
-    """At all, and while it started: what is blocked then is blocked still."""
+    """Whether a worker reacts to Ctrl-C, also during its start: a signal blocked at the start stays blocked."""
     started = signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     return signal.getsignal(signal.SIGINT) != signal.SIG_IGN, started
 
@@ -53,7 +53,7 @@ def test_arguments_are_taken_as_they_are_needed(workers, most):
     processes = {next(results) for _ in range(5)}
     assert len(taken) <= most
     assert (os.getpid() in processes) == (workers == 1)  # one worker is this process
-    results.close()  # whoever stops early leaves no process behind
+    results.close()  # stopping early leaves no process
     assert multiprocessing.active_children() == []
 
 
@@ -108,7 +108,7 @@ def nap(folder: str) -> None:
 
 def alive(process: Path) -> bool:
     try:
-        return bool(Path(f"/proc/{process.name}/cmdline").read_bytes())  # empty when it has ended and nobody asked
+        return bool(Path(f"/proc/{process.name}/cmdline").read_bytes())  # empty if it has ended
     except OSError:
         return False
 

@@ -1,4 +1,4 @@
-"""Parts of a package, found by the names of their files."""
+"""Parts of a package, found by their file names."""
 
 import sys
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from runtime.plugins import choices, load
 
 @pytest.fixture
 def package(tmp_path, monkeypatch) -> Iterator[str]:
-    """A package of two parts and a private module; importing one of them is an error, which only `load` may meet."""
+    """A package of two parts and a private module. Importing one of them fails, which only `load` may notice."""
     folder = tmp_path / "parts_of_a_test"
     (folder / "round").mkdir(parents=True)
     (folder / "__init__.py").write_text("")
@@ -40,6 +40,6 @@ def test_a_part_is_a_file_or_a_folder(package):
 
 
 @pytest.mark.parametrize("name", ["triangle", "_private", "notes", "", "round.corners"])
-def test_an_unknown_name_is_answered_with_the_choices(package, name):
+def test_the_error_for_an_unknown_name_lists_the_choices(package, name):
     with pytest.raises(UserError, match=f"^unknown {package} '{name}'; the choices are broken, round, square$"):
         load(package, name)

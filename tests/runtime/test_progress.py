@@ -1,4 +1,4 @@
-"""Progress on a terminal and in a log file, by a clock that the test winds."""
+"""Progress on a terminal and in a log file, with a clock set by the test."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ from runtime.progress import Progress, clock
 
 @pytest.fixture
 def tell(monkeypatch, capsys):
-    """Gives what is said of numbers of frames done at seconds after the start."""
+    """A function that returns the printed text, given numbers of frames done and seconds since the start."""
 
     def told(total, done, **options):
         now = SimpleNamespace(monotonic=lambda: 1000)
@@ -53,7 +53,7 @@ def test_lines_in_a_log(tell, total, every, done, lines):
 
 
 def test_what_was_skipped_does_not_count_for_long(tell):
-    """100,000 frames are there already; from then on it is 10 a second."""
+    """100,000 frames exist already; after that the speed is 10 per second."""
     *_, last = tell(200_000, [(second, 100_000 + 10 * second) for second in range(1, 300)]).splitlines()
     assert last == "cropped 102,700 of 200,000 frames (51%), 10 frames/s, 2:42:10 left"
 
@@ -64,6 +64,6 @@ def test_a_terminal_has_one_line_that_changes(tell, monkeypatch):
     assert printed.count("\n") == 1
     assert printed.endswith("\n")
     lines = printed.rstrip("\n").split("\r")
-    assert [len(line) for line in lines] == [79] * 4  # each covers the one before
+    assert [len(line) for line in lines] == [79] * 4  # each overwrites the one before
     assert lines[1].rstrip() == "cropped 20 of 40 frames (50%), 10 frames/s, 0:02 left"
     assert lines[-1].rstrip() == "cropped 40 of 40 frames in 0:04, 10 frames/s"

@@ -1,4 +1,4 @@
-"""What is held back, and what is shown after all."""
+"""Output that is held back, and output that is shown."""
 
 from helpers.commands import process
 
@@ -40,8 +40,8 @@ def test_only_what_is_asked_for_is_held_back():
     assert (done.stdout, done.stderr) == ("a", "")
 
 
-def test_streams_that_are_closed_are_passed_over():
-    """As those of a service."""
+def test_closed_streams_are_ignored():
+    """A service may have closed streams."""
     code = """
 import os, sys
 from runtime.quiet import quiet

@@ -1,4 +1,4 @@
-"""A request to stop: the first signal is noted, a second one would end the process."""
+"""A request to stop: the first signal is recorded, a second one would end the process."""
 
 import signal
 

@@ -22,7 +22,7 @@ from runtime.tables import align
             ["frames,8,9", "objects of a category", "  dog,10,7"],
             ["frames                  8  9", "objects of a category", "  dog                  10  7"],
         ),
-        # No line ends in spaces.
+        # Lines have no trailing spaces.
         (0, ["a long title", "x,", ",yy", ","], ["a long title", "           x", "              yy", ""]),
         (1, ["a long title", "x,", ",yy", ","], ["a long title", "x", "              yy", ""]),
     ],

@@ -1,4 +1,4 @@
-"""Flip, crops and pools of augmentations: what they draw at random, and how they go together."""
+"""Flips, crops and pools of augmentations: their random draws and combinations."""
 
 import math
 from itertools import permutations
@@ -70,7 +70,7 @@ def test_crop_and_resize_equals_pillow(box, shape):
     ("shape", "area"), [((300, 300), [0.1, 0.4]), ((500, 200), [0.1, 0.4]), ((400, 400), [0.5, 1.0])]
 )
 def test_boxes_are_drawn_as_described(shape, area):
-    """Against a plain loop over sizes, where all fit and where some are drawn again; at every place alike."""
+    """Compared with a plain loop over sizes, with and without redrawn ones. All places are equally likely."""
     p = params(resized_crop_area=area, resized_crop_aspect=[0.5, 2.0])
     boxes = for_every_seed(lambda s: random_resized_crop.draw_box(tf.constant(shape), s, p))
     corners, sides = boxes[:, :2], boxes[:, 2:]
@@ -98,7 +98,7 @@ def test_boxes_are_drawn_as_described(shape, area):
     [([3.0, 4.0], (40, 0, 40, 80)), ([0.2, 0.25], (0, 30, 120, 20)), ([0.5, 2.0], (0, 0, 120, 80))],
 )
 def test_what_never_fits_is_a_box_in_the_centre(aspect, expected):
-    """torchvision's way out, for the nearest aspect of the range."""
+    """The fallback of torchvision, with the nearest aspect of the range."""
     p = params(resized_crop_area=[1.0, 1.0], resized_crop_aspect=aspect)
     boxes = for_every_seed(lambda s: random_resized_crop.draw_box(tf.constant([120, 80]), s, p), SEEDS[:10])
     found = {tuple(box) for box in boxes.tolist()}
@@ -133,7 +133,7 @@ def test_the_seed_decides_and_the_shape_stays(name, channels):
 
 
 def pool_of(count, augmentations=3):
-    """What each seed applies: a number whose digits, from 1, are the augmentations in their order."""
+    """A number for each seed; its digits are the applied augmentations, from 1, in their order."""
     digits = [lambda image, seed, n=n: image * 10 + n + 1 for n in range(augmentations)]
     applied = for_every_seed(lambda s: some_of(digits, count)(tf.constant(0), s))
     return [str(number) if number else "" for number in applied]
@@ -173,7 +173,7 @@ def test_only_the_chosen_ones_are_computed():
 
 def test_the_pool_comes_after_the_list():
     p = params(augmentation=["horizontal_flip"], augmentation_pool=["rotate"], augmentation_pool_count=[1, 1])
-    seed = tf.constant([5, 7])  # by which it is mirrored
+    seed = tf.constant([5, 7])  # of the flip
     ours = for_training(p)(tf.constant(SMOOTH), seed).numpy()
     pool_seed = tf.random.split(tf.random.fold_in(seed, 1), 3)[0]
     mirrored = tf.constant(SMOOTH[:, ::-1])
@@ -191,14 +191,14 @@ def test_the_pool_comes_after_the_list():
         ({"augmentation_pool": ["rotate"], "augmentation_pool_count": [0, 2]}, "has only 1"),
     ],
 )
-def test_what_does_not_go_together_is_told(values, message):
+def test_invalid_combinations_are_refused(values, message):
     with pytest.raises(UserError, match=message):
         check_params({"image_size": 64} | values, "x")
 
 
 # Random erasing
 
-# No pixel of it is of a colour that erasing may leave by chance, the mean's.
+# No pixel has the mean colour, which erasing paints.
 DARK = NOISE // 3
 
 
@@ -209,7 +209,7 @@ def augment_all(image=DARK, seeds=SEEDS, **values):
 
 
 def rectangle(image, original=DARK):
-    """(top, left, height, width) of what differs, which must be a full rectangle; None where nothing does."""
+    """(top, left, height, width) of the changed pixels, which must be a full rectangle; None if there are none."""
     differs = (image != original).all(axis=2)
     assert (differs == (image != original).any(axis=2)).all()  # all channels of a pixel, or none
     if not differs.any():
@@ -221,7 +221,7 @@ def rectangle(image, original=DARK):
 
 
 def possible_sides(area, aspect):
-    """All (height, width) that areas and aspects in these ranges give, rounded to whole pixels."""
+    """All (height, width) possible for areas and aspects in these ranges, rounded to whole pixels."""
     areas, aspects = np.linspace(*area, 500)[:, None] * HEIGHT * WIDTH, np.linspace(*aspect, 500)
     sides = np.stack([np.sqrt(areas * aspects), np.sqrt(areas / aspects)], axis=-1)  # (500, 500, 2)
     return set(map(tuple, np.round(sides).astype(int).reshape(-1, 2)))
@@ -282,7 +282,7 @@ def test_what_never_fits_leaves_the_image_and_a_rectangle_has_a_pixel_at_least()
     [((0, 0), (48, 64)), ((0, 5), (1, 1)), ((47, 63), (1, 1)), ((10, 0), (20, 64)), ((3, 7), (40, 9))],
 )
 def test_the_rectangle_is_that_of_pillow(corner, size, channels):
-    """In the mean colour of ImageNet."""
+    """The fill is the mean colour of ImageNet."""
     image = DARK[..., :channels]
     picture = Image.fromarray(image.squeeze())
     (top, left), (height, width) = corner, size

@@ -33,7 +33,7 @@ def oracle(down=0.0, right=0.0, degrees=0.0, shear_degrees=0.0, zoom=1.0):
 
 
 def looked_at(matrix, shape):
-    """(x, y) in pixels from the first one that each output pixel shows: (2, H, W)."""
+    """(2, H, W): the input position (x, y), in pixels from the first one, that each output pixel shows."""
     center = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
     y, x = np.indices(shape)
     return (
@@ -63,7 +63,7 @@ def test_warp_equals_pillow_and_scipy(name, image):
     ours = _warping.warp(tf.constant(image), tf.constant(matrix, tf.float32)).numpy()
     assert ours.shape == image.shape
 
-    # SciPy counts (y, x) from the first pixel and repeats the borders as we do: the whole image is compared.
+    # SciPy counts (y, x) from the first pixel and repeats the borders as we do, so compare the whole image.
     center = np.array([(shape[0] - 1) / 2, (shape[1] - 1) / 2])
     linear = matrix[:2, :2][::-1, ::-1]
     offset = center - linear @ center + matrix[1::-1, 2]
@@ -115,7 +115,7 @@ NUMBERS = {
     ],
 )
 def test_the_numbers_of_the_warps_are_uniform_in_their_ranges(module, drawn):
-    """And independent; the matrix is made of them alone, in the order that is told."""
+    """They are independent, and the matrix depends only on them, in the documented order."""
     p = params(scale_range=0.3, translate_range=0.2, rotate_range=40.0, shear_range=25.0)
     matrices = for_every_seed(lambda s: module.matrix((HEIGHT, WIDTH), s, p))
     linear = matrices[:, :2, :2]
@@ -151,7 +151,7 @@ def test_neighbouring_warps_are_one_interpolation():
     product = np.linalg.multi_dot([part.numpy().astype(float) for part in parts])
     fused = compose(names, p)(tf.constant(NOISE), seed).numpy()
     np.testing.assert_array_equal(fused, _warping.warp(tf.constant(NOISE), tf.constant(product, tf.float32)))
-    # A plane keeps its levels however often it is interpolated: one after the other is the same but for the rounding.
+    # Interpolation preserves a plane: consecutive warps give the same, except for rounding.
     y, x = np.indices((HEIGHT, WIDTH))
     plane = tf.constant(np.stack([3 * x + 20, 4 * y + 10, x + 2 * y], axis=2).astype(np.uint8))
     one_by_one = plane
@@ -160,11 +160,13 @@ def test_neighbouring_warps_are_one_interpolation():
     x, y = looked_at(product, (HEIGHT, WIDTH))
     interior = (x >= 8) & (x <= WIDTH - 9) & (y >= 8) & (y <= HEIGHT - 9)
     assert interior.sum() > 500
-    assert difference(compose(names, p)(plane, seed), one_by_one)[interior].max() <= 2  # 4 roundings of a half
+    assert (
+        difference(compose(names, p)(plane, seed), one_by_one)[interior].max() <= 2
+    )  # 4 roundings, each by at most a half
 
 
 def test_warps_apart_keep_their_place_and_seed():
-    p, seed = params(), tf.constant([3, 9])  # by which it is mirrored
+    p, seed = params(), tf.constant([3, 9])  # of the flip
     ours = compose(["rotate", "horizontal_flip", "scale"], p)(tf.constant(SMOOTH), seed).numpy()
     turned = _warping.warp(tf.constant(SMOOTH), rotate.matrix(SMOOTH.shape, tf.random.fold_in(seed, 0), p))
     scaled = _warping.warp(turned[:, ::-1], scale.matrix(SMOOTH.shape, tf.random.fold_in(seed, 2), p))
@@ -242,7 +244,7 @@ def test_the_colour_factors_are_uniform_in_their_ranges(position, high, pixels, 
     p = params(color_jitter_ranges=[high if each == position else 0.0 for each in range(4)])
     images = for_every_seed(lambda s: color_jitter.augment(tf.constant([pixels], tf.uint8), s, p))
     changes = np.array([changed_by(image[0].astype(float)) for image in images])
-    assert is_uniform(changes, -1.03 * high, 1.03 * high)  # with what rounding adds
+    assert is_uniform(changes, -1.03 * high, 1.03 * high)  # plus rounding
     untouched = color_jitter.augment(tf.constant(NOISE), tf.constant([1, 2]), params(color_jitter_ranges=[0.0] * 4))
     np.testing.assert_array_equal(untouched, NOISE)
 

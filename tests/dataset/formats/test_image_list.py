@@ -1,4 +1,4 @@
-"""Lists of images in every form: which images, in which order, where they start, and what is refused."""
+"""Lists of images in every form: the images, their order, where paths start, and errors."""
 
 import glob
 import io
@@ -27,7 +27,7 @@ def photos(tmp_path, monkeypatch):
 
 @pytest.fixture
 def type_in(monkeypatch):
-    """Gives bytes on standard input."""
+    """A function that provides bytes on standard input."""
     return lambda data: monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 

@@ -1,4 +1,4 @@
-"""Lists, episodes and their attributes: written, read, and wrong; a prepared data set; files that are written whole."""
+"""Lists, episodes and their attributes: writing, reading, errors; a prepared data set; atomic writing."""
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def test_prepared_data_set_without_its_parts_and_with_two_of_one_name(own_datase
         open_prepared(str(own_dataset))
 
 
-def test_files_are_whole_or_not_there(tmp_path):
+def test_files_appear_only_when_complete(tmp_path):
     file = tmp_path / "new folder" / "a.txt"
     with replace_file(file) as out:
         out.write("one")
@@ -171,7 +171,7 @@ def read_three(file):
         (read_three, "episode,a\n0,1\n2,1\n", "episode '1' has no row; add"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path, read, text, message):
+def test_errors_are_one_line(tmp_path, read, text, message):
     file = tmp_path / "list.csv"
     if text is not None:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())

@@ -1,4 +1,4 @@
-"""File checks: what is refused, what is accepted, and which way up an image lies."""
+"""Checks of image files: refused and accepted ones, and orientations."""
 
 import io
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_missing_and_folder(tmp_path: Path, mode: str) -> None:
 
 
 def test_damage_in_the_middle_needs_the_full_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Truncation is found although the process tolerates it."""
+    """Truncation is found even if the process tolerates it."""
     data = bytearray(encoded("PNG"))
     data[len(data) // 2] ^= 255
     assert inspect_bytes(tmp_path, bytes(data), "headers") == (1, "")
@@ -108,7 +108,7 @@ def test_off_touches_nothing_and_other_modes_are_refused(tmp_path: Path) -> None
 
 
 def test_names_and_order(tmp_path: Path) -> None:
-    """Every result stands at its file's position, however the threads finish; odd names are read."""
+    """Each result is at the position of its file, in whatever order the threads finish; unusual names work."""
     good, turned = encoded("JPEG"), with_orientation(3)
     files, orientations, problems = [], [], {}
     for i in range(700):

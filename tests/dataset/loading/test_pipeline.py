@@ -57,7 +57,7 @@ ALL = {
     ],
 )
 def test_batches_are_a_pure_function_of_seed_and_step(dataset, shape, values):
-    """And an image is augmented anew in every step."""
+    """An image is augmented differently in every step."""
     params, data = setup(dataset, **values)
     whole, later = batches(params, data, 0, 8), batches(params, data, 6, 8)
     for (a, _, _), (b, _, _) in zip(whole[6:], later, strict=True):
@@ -89,7 +89,7 @@ def test_resized_crops_are_cut_out_of_pre_crop_size(dataset):
 
 @pytest.mark.parametrize(("batch_size", "start", "stop"), [(7, 0, None), (30, 0, None), (64, 0, None), (7, 9, 25)])
 def test_embedding_batches_lose_no_image(dataset, batch_size, start, stop):
-    """A batch ends where those of the whole list do."""
+    """Batches end where batches of the whole list end."""
     params, data = setup(dataset)
     given = data.images.manifest.files(), data.images.orientations, params
     read = list(embedding_batches(*given, batch_size, start=start, stop=stop))
@@ -125,7 +125,7 @@ def test_a_corrupt_image_is_named(own_dataset):
     assert "no such file" in str(broken_image(files, 3, None))
 
 
-def test_a_batch_that_fails_for_another_reason_is_told_in_one_line(own_dataset):
+def test_a_batch_that_fails_for_another_reason_gives_one_line(own_dataset):
     _, data = setup(own_dataset)
     files = data.images.manifest.files()
     problem = tf.errors.ResourceExhaustedError(None, None, "no memory\n\t [[node x]]")
@@ -142,7 +142,7 @@ def test_a_cmyk_photograph_is_embedded_in_grey(own_dataset):
     assert np.abs(batch[2, ..., 0].astype(int) - expected).mean() < 12
 
 
-def test_broken_files_stop_or_are_left_out(own_dataset):
+def test_broken_files_are_an_error_or_skipped(own_dataset):
     csv = own_dataset / "train.csv"
     manifest = load_images(csv, own_dataset).manifest
     files = manifest.files()
@@ -160,8 +160,8 @@ def test_broken_files_stop_or_are_left_out(own_dataset):
         load_images(csv, own_dataset, on_corrupt="skip")
 
 
-def test_episodes_with_a_broken_image_are_left_out(own_dataset):
-    """Their attributes stay in line; those of an episode that never was are a mistake all the same."""
+def test_episodes_with_a_broken_image_are_excluded(own_dataset):
+    """The attributes of the others are kept; attributes of an unknown episode are still an error."""
     csv = own_dataset / "episodes" / "val_eval.csv"
     write_attributes(attributes_path(csv), {"snippet": [f"of episode {i}" for i in range(6)]})
     whole = load_episodes(csv, own_dataset).episodes

@@ -1,4 +1,4 @@
-"""Preparing Cars196: both forms of its annotations, folders and archives, whole and cropped; and what is refused."""
+"""Preparing Cars196: both forms of its annotations, folders and archives, whole and cropped; errors."""
 
 import io
 import shutil
@@ -27,7 +27,7 @@ def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
 
 @pytest.fixture
 def small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
-    """Two images of each of four classes, all of cars_train: enough to be wrong."""
+    """Two images of each of four classes in cars_train, for tests of errors."""
     tree = make_cars196(tmp_path / "a" / "cars196", train=2, test=2, images=2, labelled=False)
     return Preparation(main, capsys, tree, tmp_path / "a" / "out")
 
@@ -54,7 +54,7 @@ def test_prepared_data_set(form: str, tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("form", ["whole", "devkit archives"])
 def test_crops(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is in the boxes, and nothing of the noise around them; compressed once more."""
+    """The crops show the boxes without the noise around them, compressed once more."""
     tree = make_cars196(tmp_path / "cars196", train=2, test=2, form=form)
     prepare = Preparation(main, capsys, tree, tmp_path / "out")
     prepare("--crop")
@@ -90,7 +90,7 @@ def test_labels_and_names_that_are_not_given(prepare: Preparation, tmp_path: Pat
     assert prepare.identities()["test.csv"] == {"099", "100", "101"}
 
 
-def test_of_both_forms_the_one_whose_images_are_there(prepare: Preparation, tmp_path: Path) -> None:
+def test_the_form_with_images_is_used(prepare: Preparation, tmp_path: Path) -> None:
     whole = make_cars196(tmp_path / "whole", form="whole")
     (whole / "cars_annos.mat").rename(prepare.root / "cars_annos.mat")
     prepare()
@@ -160,7 +160,7 @@ def test_what_is_missing_is_named(small: Preparation) -> None:
 
 @pytest.mark.parametrize("form", ["devkit", "devkit archives"])
 def test_boxes_of_other_images_are_refused(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The boxes are of the original images: of resized ones they would show something else."""
+    """The boxes belong to the original images; in resized ones they would show something else."""
     prepare = Preparation(main, capsys, make_cars196(tmp_path / "cars196", form=form), tmp_path / "out")
     annotations = prepare.root / "devkit" / "cars_train_annos.mat"
     change_annotations(annotations, bbox_x2=97, bbox_y2=74)  # beyond by 1 and 2: cut off
@@ -174,7 +174,7 @@ def test_boxes_of_other_images_are_refused(form: str, tmp_path: Path, capsys: py
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes = b"", link: str = "") -> None:
-    """A file of an archive, or a link, whatever it is called."""
+    """Adds a file or a link of any name to an archive."""
     member = tarfile.TarInfo(name)
     member.size, member.linkname = len(data), link
     member.type = tarfile.SYMTYPE if link else tarfile.REGTYPE

@@ -46,7 +46,7 @@ def test_birds(birds: Preparation) -> None:
 
 
 def test_crops(birds: Preparation) -> None:
-    """What is in the boxes, and nothing of the noise around them; compressed once more."""
+    """The crops show the boxes without the noise around them, compressed once more."""
     birds("--crop")
     tables, modes = birds.tables(), []
     assert birds.info()["image_root"] == "images"
@@ -124,7 +124,7 @@ def test_lists_of_birds_that_are_refused(birds: Preparation, file: str, old: str
 
 
 def test_products(products: Preparation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Published counts that agree are not told."""
+    """Counts that equal the published ones are not reported."""
     published = {"train_images": 6, "train_identities": 3, "test_images": 9}
     monkeypatch.setattr(sop, "BENCHMARK", replace(sop.BENCHMARK, published=published))
     assert [line for line in products().splitlines() if line.startswith("differs")] == [

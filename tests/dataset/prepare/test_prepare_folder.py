@@ -1,4 +1,4 @@
-"""Preparing any class-per-folder tree."""
+"""Preparing a tree with one folder per identity."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ def picture(file: Path, shade: int = 0) -> None:
 
 @pytest.fixture
 def prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
-    """6 identities (one nested, one with a single image) and things that are no images."""
+    """6 identities (one nested, one with a single image) and files that are not images."""
     root = tmp_path / "my pictures"
     for identity, count in (("a", 3), ("b", 2), ("c/left", 2), ("c/right", 4), ("größe d", 2), ("lonely", 1)):
         for i in range(count):
@@ -68,7 +68,7 @@ def test_split_sizes(count: int, fraction: float, test: int) -> None:
 
 @pytest.mark.parametrize("inside", ["images", "."])
 def test_images_inside_out_are_relative(prepare: Preparation, tmp_path: Path, inside: str) -> None:
-    """Such a data set can be moved to another place; there is none for evaluation if nothing is set aside."""
+    """Such a data set can be moved. Without a test fraction it has no evaluation set."""
     images = shutil.copytree(prepare.root, prepare.out / inside)
     for _ in range(2):  # the second time its own files are there
         prepare("--images", images, "--test_fraction", 0)
@@ -79,7 +79,7 @@ def test_images_inside_out_are_relative(prepare: Preparation, tmp_path: Path, in
 
 
 def test_copy_and_completion(prepare: Preparation) -> None:
-    """And links in a circle end."""
+    """Circular links do not matter."""
     (prepare.root / "a" / "again").symlink_to(prepare.root, target_is_directory=True)
     prepare("--copy")
     before = prepare.files()

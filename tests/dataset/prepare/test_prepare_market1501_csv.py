@@ -1,4 +1,4 @@
-"""Preparing Market-1501 and DukeMTMC-reID, which have the same three folders, and lists as other tools keep them."""
+"""Preparing Market-1501 and DukeMTMC-reID, which have the same three folders, and lists of other tools."""
 
 import csv
 import shutil
@@ -64,7 +64,7 @@ def test_prepared_duke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_multi_query_rows_stand_together_if_there_are_any(market: Preparation) -> None:
-    for file in (market.root / "query").glob("0001_c1*"):  # a pair of identity and camera that no query asks for
+    for file in (market.root / "query").glob("0001_c1*"):  # a pair of identity and camera without a query
         file.unlink()
     market()
     pairs = [(row[0], row[2]) for row in market.tables()["multi_query.csv"]]
@@ -87,7 +87,7 @@ def test_a_list_of_broken_images(market: Preparation) -> None:
     assert "every image of query.csv is broken" in market.refused("--skip_broken")
 
 
-def test_queries_without_a_match_and_shared_identities_are_told(market: Preparation) -> None:
+def test_queries_without_a_match_and_shared_identities_are_reported(market: Preparation) -> None:
     for camera in (2, 3):
         for file in (market.root / "bounding_box_test").glob(f"0001_c{camera}*"):
             file.unlink()
@@ -98,7 +98,7 @@ def test_queries_without_a_match_and_shared_identities_are_told(market: Preparat
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda tree: shutil.rmtree(tree), "no such folder"),
         (lambda tree: shutil.rmtree(tree / "query"), "there is no query in it"),
@@ -107,8 +107,8 @@ def test_queries_without_a_match_and_shared_identities_are_told(market: Preparat
         (lambda tree: (tree / "query" / "-1_c1s1_000001_00.jpg").touch(), "junk or distractors"),
     ],
 )
-def test_unusable_trees(market: Preparation, spoil: Callable[[Path], object], message: str) -> None:
-    spoil(market.root)
+def test_unusable_trees(market: Preparation, damage: Callable[[Path], object], message: str) -> None:
+    damage(market.root)
     assert message in market.refused()
     assert not market.out.exists()
 
@@ -191,7 +191,7 @@ def test_train_and_test(prepare: Preparation, tmp_path: Path) -> None:
 def test_cameras_of_file_names(
     tmp_path: Path, capsys, excluder: str, make: Callable[..., Path], own_main: Callable[..., int], other: str
 ) -> None:
-    """The older tools' lists of a data set become what its own preparation makes."""
+    """Lists of older tools give the same as the preparation of the data set."""
     root, lists = make(tmp_path / "tree", train=2, test=2, images=2), []
     for name, folder in (("train", "bounding_box_train"), ("query", "query"), ("gallery", "bounding_box_test")):
         files = sorted(f.name for f in (root / folder).iterdir() if f.suffix == ".jpg")

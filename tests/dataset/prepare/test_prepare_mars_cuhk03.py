@@ -80,7 +80,7 @@ def test_archive_of_cuhk03(boxes: Preparation, kind: str, train: int) -> None:
 
 
 def test_cuhk03_again_extracted_and_of_the_other_kind(boxes: Preparation, tmp_path: Path) -> None:
-    """What is there already is not written again; the extracted form has the same split."""
+    """Existing files are not written again; the extracted form has the same split."""
     boxes()
     of_mat = boxes.tables()
     (boxes.out / "images" / "1_003_1_01.png").unlink()
@@ -95,7 +95,7 @@ def test_cuhk03_again_extracted_and_of_the_other_kind(boxes: Preparation, tmp_pa
     assert boxes.info()["image_root"] == (extracted / "labeled").as_posix()
 
 
-def test_cameras_that_contradict_the_names_are_told(boxes: Preparation) -> None:
+def test_cameras_that_contradict_the_names_are_reported(boxes: Preparation) -> None:
     rewrite(boxes.root, camId=np.ones_like(config(boxes.root)["camId"]))
     assert "contradicts the file name of 21 images" in boxes()
 
@@ -115,7 +115,7 @@ HEADER_OF_V73 = (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM").ljust(512, b
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (
             lambda t: change(t, "train", 5, 2, 6),
@@ -143,8 +143,8 @@ HEADER_OF_V73 = (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM").ljust(512, b
         (lambda t: (t / "info" / "test_name.txt").write_text("a\nb\na\n"), "'a' is in it twice"),
     ],
 )
-def test_what_does_not_fit_in_mars(tracks: Preparation, spoil: object, message: str) -> None:
-    spoil(tracks.root)
+def test_what_does_not_fit_in_mars(tracks: Preparation, damage: object, message: str) -> None:
+    damage(tracks.root)
     assert message in tracks.refused()
     assert not tracks.out.exists()
 
@@ -176,7 +176,7 @@ def with_name(tree: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda t: (t / "cuhk-03.mat").unlink(), "it must have labeled/"),
         (lambda t: (t / "cuhk-03.mat").write_bytes(b"<html>not found</html>"), "not a readable MATLAB 7.3"),
@@ -193,15 +193,15 @@ def with_name(tree: Path, name: str) -> None:
         (lambda t: with_name(t, "9_001_1_01.png"), "cannot read the image 9_001_1_01.png"),
     ],
 )
-def test_what_does_not_fit_in_cuhk03(boxes: Preparation, spoil: object, message: str) -> None:
-    spoil(boxes.root)
+def test_what_does_not_fit_in_cuhk03(boxes: Preparation, damage: object, message: str) -> None:
+    damage(boxes.root)
     assert message in boxes.refused()
     assert not (boxes.out / "dataset.json").exists()
 
 
 @pytest.mark.slow
 def test_real_tables_of_mars(shared_data: Path, tmp_path: Path) -> None:
-    """The published counts, in seconds and well below a gigabyte; names are made up after the tables."""
+    """They give the published counts, in seconds and well below a gigabyte; names are made up from the tables."""
     info, lists = tmp_path / "MARS" / "info", shared_data / "reid_lists"
     info.mkdir(parents=True)
     for name in ("tracks_train_info", "tracks_test_info", "query_IDX"):

@@ -1,4 +1,4 @@
-"""Preparing Omniglot, on archives made here and, where they are at hand, on real ones."""
+"""Preparing Omniglot, on archives made here, and on real ones if available."""
 
 import io
 import zipfile
@@ -44,7 +44,7 @@ def evaluation(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prepare(tmp_path: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]) -> Preparation:
-    """The command with the archive for evaluation; a test gives those for the background."""
+    """The command with the evaluation archive; a test adds those of the background."""
     return Preparation(main, capsys, evaluation, tmp_path / "data" / "omniglot", option="--evaluation")
 
 
@@ -72,7 +72,7 @@ def test_prepared_data_set(prepare: Preparation, background: Path) -> None:
 
 
 def test_again_and_completion(prepare: Preparation, background: Path, tmp_path: Path) -> None:
-    """But never over another set."""
+    """Another data set is never overwritten."""
     prepare(*of(background))
     before = prepare.files()
     first, second = sorted((prepare.out / "images").rglob("*.png"))[:2]
@@ -89,7 +89,7 @@ def test_again_and_completion(prepare: Preparation, background: Path, tmp_path: 
 
 
 def test_several_background_archives(prepare: Preparation, background: Path, tmp_path: Path) -> None:
-    """What both hold is counted once, and must be the same."""
+    """Images in both are counted once, and must be equal."""
     name = "small/Greek/character01/0001_01.png"
     other = archive(tmp_path / "other.zip", "small", {}, extra={name: drawing(5)})
     assert "different images" in prepare.refused(*of(background, other))

@@ -1,4 +1,4 @@
-"""The generated data set at a tiny size: its parts, that it comes out the same every time, and how it refuses."""
+"""The synthetic data set at a tiny size: its parts, reproducibility, and errors."""
 
 import itertools
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_annotations_alone_are_those_of_the_frames(prepared, tmp_path):
     of_frames = contents(prepared / "vid" / "Annotations", ".xml")
     assert contents(tmp_path / "out" / "vid" / "Annotations", ".xml") == of_frames
     assert not contents(tmp_path / "out", ".JPEG", ".jpg", ".csv")
-    prepare(tmp_path / "out", "--annotations_only")  # again, and nothing is taken for complete
+    prepare(tmp_path / "out", "--annotations_only")  # again: nothing counts as complete
     with pytest.raises(UserError, match="other settings"):
         prepare(tmp_path / "out")
 
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_bytes(prepared, tmp_path, monkeypatch, cap
     prepare(out, "--workers", "2")
     said = capsys.readouterr().out
     assert contents(out, ".csv", ".jpg") == contents(prepared, ".csv", ".jpg")
-    assert not (out / "vid").exists()  # frames are kept on demand only
+    assert not (out / "vid").exists()  # frames are kept only on request
     assert len(said.splitlines()) < 30
     assert [line.split()[-1] for line in said.splitlines() if "val_eval episodes" in line] == ["6", "6"]
 
@@ -107,7 +107,7 @@ def test_the_same_seed_gives_the_same_bytes(prepared, tmp_path, monkeypatch, cap
     assert contents(out, ".csv", ".jpg") == contents(prepared, ".csv", ".jpg")
 
 
-def test_another_seed_gives_another_set_and_fewer_episodes_are_told(prepared, tmp_path, capsys):
+def test_another_seed_gives_another_set_and_fewer_episodes_are_reported(prepared, tmp_path, capsys):
     prepare(tmp_path, "--seed", "1", "--episodes", "5000")
     made = len(read_episodes(tmp_path / "episodes" / "val_eval.csv", tmp_path))
     assert 0 < made < 5000

@@ -1,4 +1,4 @@
-"""PK batches, and what all ways of sampling have in common."""
+"""PK batches, and the common properties of all ways of sampling."""
 
 import hashlib
 import threading
@@ -39,7 +39,7 @@ def test_an_epoch_goes_over_all_identities(identities):
 
 
 def linked_pairs(together):
-    """Makes a sampler of 20 identities, two of each sequence."""
+    """Makes a sampler of 20 identities, two per sequence."""
     sequences = np.repeat(np.arange(10), 10).astype(str).astype(object)
     return lambda labels, seed: PKSampler(labels, 4, 3, seed, sequences, together)
 
@@ -65,7 +65,7 @@ def test_pure_function_of_seed_and_step(make, size):
     assert len({batch.tobytes() for batch in forward}) == 40
     last = make(labels, 2**31 - 1).batch(10**9)
     assert (last.shape, last.dtype) == ((size,), np.int64)
-    one.batch(0)[:] = -1  # a batch may be changed by who asked for it
+    one.batch(0)[:] = -1  # the caller may change a batch
     np.testing.assert_array_equal(one.batch(0), forward[0])
 
 
@@ -135,14 +135,14 @@ def test_no_batch_or_no_triplet(make, counts, message):
 
 
 def unlinked(labels):
-    """Sequences that link nothing: none, empty ones, one of each identity, several of each identity."""
+    """Sequences that link no identities: none, empty ones, one per identity, several per identity."""
     several = np.array([f"{label}-{i % 3}" for i, label in enumerate(labels)], dtype=object)
     some = np.where(np.arange(len(labels)) % 2, several, "")
     return [None, np.full(len(labels), "", dtype=object), labels.copy(), several, some]
 
 
-# Of batches 0 to 199 of the first version, which knew of no sequences: a run that was started with it goes on with the
-# same ones. Counts, P, K, seed, steps of an epoch, start of the checksum.
+# Checksums of batches 0 to 199 of the first version, which had no sequences: its runs resume with the same batches.
+# Columns: counts, P, K, seed, steps per epoch, start of the checksum.
 BEFORE = [
     ([5, 1, 3, 2, 4], 2, 3, 7, 3, "9c0e9ca7b2a7471e"),
     ([3] * 11, 4, 2, 5, 3, "b7d6202593721904"),
@@ -165,7 +165,7 @@ def test_unlinked_identities_give_the_batches_of_before(counts, p, k, seed, step
 
 
 def triples_of(sampler, epoch):
-    """Those of an epoch's batches, one after another: (steps * T, 3)."""
+    """The triples of an epoch's batches: (steps * T, 3)."""
     return epoch_of(sampler, epoch).reshape(-1, 3)
 
 
@@ -216,7 +216,7 @@ def test_positives_and_negatives_are_equally_likely():
 
 
 def test_given_triples_are_used_in_the_epochs_order():
-    """Copied, replaced when they are given again, and those of two epochs kept."""
+    """They are copied, and replaced when given again; those of two epochs are kept."""
     labels = labels_of([3, 4, 1, 3])
     sampler, plain = TripletSampler(labels, 4, seed=3), TripletSampler(labels, 4, seed=3)
     triples = other_triples(sampler, labels)

@@ -1,4 +1,4 @@
-"""Identities that share a sequence: kept apart in PK batches, or brought together."""
+"""Identities that share a sequence: in different PK batches, or in the same batch."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def data_of(sizes, images=3):
 
 
 def identities_of(sampler, epoch):
-    """Those of an epoch's batches: (steps, P)."""
+    """The identities of an epoch's batches: (steps, P)."""
     return sampler.codes[epoch_of(sampler, epoch)[:, ::K]]
 
 
@@ -70,13 +70,13 @@ def test_together_siblings_are_side_by_side(sizes, p):
         order = batches.reshape(-1)[:identities]
         np.testing.assert_array_equal(np.sort(order), np.arange(identities))
         assert (own[order][1:] != own[order][:-1]).sum() == len(sizes) - 1  # each sequence is one stretch
-        # So of I - G neighbours that are siblings, only the ends of batches can separate some.
+        # So only the ends of batches can separate some of the I - G pairs of neighbouring siblings.
         neighbours = sum(int((own[batch][1:] == own[batch][:-1]).sum()) for batch in batches)
         assert neighbours >= identities - len(sizes) - (sampler.steps_per_epoch - 1)
 
 
-def test_the_order_of_the_images_names_nothing():
-    """Which sequence comes first in the list does not decide where it comes in an epoch."""
+def test_the_order_of_the_images_does_not_order_the_sequences():
+    """The place of a sequence in the list does not determine its place in an epoch."""
     labels, sequences = data_of([2] * 6)
     sampler = PKSampler(labels, 4, K, 0, sequences, same_snippet_negatives=True)
     firsts = np.array([identities_of(sampler, epoch)[0, 0] for epoch in range(3000)])
@@ -92,7 +92,7 @@ def test_apart_siblings_are_in_any_two_batches_and_places():
         pairs = np.argsort(own[order], kind="stable").reshape(-1, 2)  # (20, 2) places in the epoch
         between += np.bincount(pairs[:, 1] // 10 - pairs[:, 0] // 10, minlength=4)
         same_place += (pairs[:, 1] % 10 == pairs[:, 0] % 10).sum()
-    # Of the 6 pairs of 4 batches, 3 are neighbours, 2 have one between them, 1 has two.
+    # 4 batches make 6 pairs: 3 pairs are neighbours, 2 have one batch between them, 1 has two.
     np.testing.assert_allclose(between / 4000, [0, 1 / 2, 1 / 3, 1 / 6], atol=0.06)
     assert same_place / 4000 == pytest.approx(1 / 10, abs=0.03)
 
@@ -106,7 +106,7 @@ def test_the_filling_is_fair():
     for epoch in range(epochs):
         counts += np.bincount(identities_of(sampler, epoch).reshape(-1), minlength=13)
     large, small, pair = (counts[own == name] / epochs for name in ("s0", "s1", "s2"))
-    np.testing.assert_allclose(large, 1, atol=1e-9)  # it is in each of the 8 batches already
+    np.testing.assert_allclose(large, 1, atol=1e-9)  # it is already in each of the 8 batches
     assert small[0] == pytest.approx(counts[own == "s3"][0] / epochs, rel=0.05)
     assert small[0] == pytest.approx(counts[own == "s4"][0] / epochs, rel=0.05)
     assert pair[0] == pytest.approx(pair[1], rel=0.05)
@@ -178,7 +178,7 @@ def test_only_pk_looks_at_sequences():
     ],
 )
 def test_the_summary_names_the_sequences(own_dataset, identities, values, words):
-    """So many of the identities, which have 5 images each, are of one sequence."""
+    """`siblings` identities, with 5 images each, share one sequence."""
     manifest = read_manifest(own_dataset / "train.csv", own_dataset)
     rows = enumerate(zip(manifest.identities, manifest.paths, strict=True))
     write_manifest(own_dataset / "train.csv", [(*row, "", f"s{i // (5 * identities)}") for i, row in rows])

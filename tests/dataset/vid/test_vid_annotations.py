@@ -1,4 +1,4 @@
-"""Annotation files, alone and with the pictures of one video: what cannot be used is left out and told."""
+"""Annotation files, alone and with the pictures of one video: unusable ones are skipped and reported."""
 
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def test_a_missing_field_is_named(tmp_path, field):
         ("<width>1280<", "<width>1e12<", "unusable width", "it must be between 1 and 1,000,000"),
         ("<height>720<", "<height>0<", "unusable height", "size/height is 0"),
         ("</annotation>", OBJECT + "</annotation>", "a trackid twice in a frame", "two objects with trackid 0"),
-        # Faults of an object, which cost only that.
+        # Faults of an object, which skip only that object.
         ("<occluded>0<", "<occluded>perhaps<", "unusable occluded", "trackid 0: occluded is 'perhaps'"),
         ("<trackid>0<", "<trackid>99999999999999999999<", "unusable trackid", "trackid is 1e+20"),
         ("<trackid>0<", "<trackid>0.5<", "unusable trackid", "whole number"),
@@ -107,13 +107,13 @@ def test_a_missing_field_is_named(tmp_path, field):
         ("<name>n02691156<", "<name> <", "no name", "trackid 0: object without name"),
     ],
 )
-def test_a_fault_is_told(tmp_path, old, new, kind, message):
+def test_a_fault_is_reported(tmp_path, old, new, kind, message):
     costs_the_frame = old not in OBJECT
     check_fault(put(tmp_path, REAL.replace(old, new)), kind, message, costs_the_frame)
 
 
 def test_other_encodings_and_no_file(tmp_path):
-    """A file may be UTF-16 when it says so; one that is no UTF-8 and says nothing is malformed."""
+    """A file may be UTF-16 if it says so. A file that is not UTF-8 and does not say so is malformed."""
     path = put(tmp_path, REAL)
     path.write_bytes(REAL.encode("utf-16"))
     assert parse_frame(path)[0].objects == (BOX,)
@@ -122,7 +122,7 @@ def test_other_encodings_and_no_file(tmp_path):
     check_fault(tmp_path, "cannot be read", "Is a directory", costs_the_frame=True)
 
 
-def test_what_cannot_be_used_is_left_out_and_told(tmp_path):
+def test_unusable_frames_are_skipped_and_reported(tmp_path):
     pictures, annotations = make_snippet(tmp_path, [(0,)] * 6, names=["10", "9", "8", "7", "6", "5"])
     (annotations / "9.xml").write_text("<annotation>")
     edit(annotations / "8.xml", "<trackid>0", "<trackid>x")
@@ -143,8 +143,8 @@ def test_what_cannot_be_used_is_left_out_and_told(tmp_path):
         read_annotated_frames(pictures, annotations)
 
 
-def test_pictures_of_another_size_than_most_or_of_16_bits_are_left_out(tmp_path):
-    """And names of one number have an order."""
+def test_pictures_of_another_size_than_most_or_of_16_bits_are_skipped(tmp_path):
+    """Names with equal numbers have an order too."""
     pictures, annotations = make_snippet(tmp_path, [(0,)] * 5, names=["2", "001", "3", "01", "10"])
     Image.new("RGB", (WIDTH * 2, HEIGHT)).save(pictures / "2.JPEG")
     edit(annotations / "2.xml", f"<width>{WIDTH}", f"<width>{WIDTH * 2}")

@@ -54,7 +54,7 @@ def picture() -> np.ndarray:
 
 
 def near_border(side: str, beyond: float) -> tuple:
-    """A box of 20 x 20 whose window ends so many pixels beyond a side: inside, it is cut from the frame itself."""
+    """A box of 20 x 20; its window ends `beyond` pixels outside one side of the frame (negative: inside)."""
     half = 20 * 1.02 * 255 / 127 / 2
     cx = {"left": half - beyond, "right": WIDTH - 1 + beyond - half}.get(side, WIDTH / 2)
     cy = {"top": half - beyond, "bottom": HEIGHT - 1 + beyond - half}.get(side, HEIGHT / 2)

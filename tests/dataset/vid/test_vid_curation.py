@@ -1,4 +1,4 @@
-"""The rules of curation, checked on random annotations by looking up the paths that come out."""
+"""The rules of curation, checked on random annotations by looking up the resulting paths."""
 
 import hashlib
 import itertools
@@ -46,7 +46,7 @@ def shown(snippets) -> dict:
 
 
 def check(result, snippets, classes, able):
-    """Anchors and positives of the episodes, and which snippets they come from; yields what the rest depends on."""
+    """Checks anchors, positives and snippets of the episodes, and yields the values for further checks."""
     assert len(result.episodes) == len({episode[:2] for episode in result.episodes}) == result.asked
     assert result.shortfall == ""
     crops, used = shown(snippets), []
@@ -108,7 +108,7 @@ def test_object_episodes(count):
 
 
 def iou(one: tuple, other: tuple) -> float:
-    """By counting cells of half a pixel: slow, and another way than the one under test."""
+    """The IoU by counting cells of half a pixel: slow, and independent of the tested code."""
     sides = [np.arange(min(one[i], other[i]), max(one[i + 2], other[i + 2]), 0.5) + 0.25 for i in (0, 1)]
     x, y = np.meshgrid(*sides)
     inside = [(b[0] <= x) & (x < b[2]) & (b[1] <= y) & (y < b[3]) for b in (one, other)]
@@ -136,7 +136,7 @@ def test_random_crop_episodes(tmp_path):
 
 @pytest.mark.parametrize("limit", [0.1, 0.3])
 def test_random_boxes_keep_their_distance(limit):
-    """Around a large object many boxes are just far enough, and none is nearer; more boxes leave the first alone."""
+    """Around a large object, many boxes are just far enough, and none is closer. More boxes keep the first ones."""
     rng, found = np.random.default_rng(0), []
     for i in range(60):
         x, y = rng.integers(0, 90, 2).tolist()
@@ -150,7 +150,7 @@ def test_random_boxes_keep_their_distance(limit):
 
 
 def test_as_many_as_there_are():
-    """Every pair there is comes once, and the shortfall is told."""
+    """Every possible pair occurs once, and too few episodes are reported."""
     snippet = make_snippet(1, [3, 3, 2, 4], occluded_share=0.2)
     possible = []
     for first, second in itertools.permutations(snippet.frames, 2):

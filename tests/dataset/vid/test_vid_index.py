@@ -1,4 +1,4 @@
-"""The index of annotations: what is read back is what the files say, in every form that it is cut and joined."""
+"""The index of annotations equals the files, after any selection and joining."""
 
 import contextlib
 import dataclasses
@@ -67,7 +67,7 @@ def test_select(seed):
 
 
 def test_damaged_files(tmp_path, monkeypatch):
-    """Damage anywhere is told, unless it is where the zip file says nothing of the content: a date, for example."""
+    """Damage is reported anywhere except in parts of the zip file without content, such as a date."""
     file, rng = tmp_path / "i.npz", random.Random(0)
     with pytest.raises(UserError, match="no such file"):
         read_index(file)
@@ -93,7 +93,7 @@ def test_damaged_files(tmp_path, monkeypatch):
 
 
 def test_columns_that_are_cut_short(tmp_path, monkeypatch):
-    """NumPy alone would not read to the end of a column, where its checksum is compared."""
+    """NumPy alone would not read to the end of a column, where the checksum is compared."""
     monkeypatch.setattr(np, "savez_compressed", np.savez)
     frames, file = [Frame("val", "s", f"{i:06d}", 10, 20, ()) for i in range(20_000)], tmp_path / "i.npz"
     write_index(file, make_index("val", [Snippet("val", "s", frames)], []))
@@ -114,7 +114,7 @@ def test_columns_that_are_cut_short(tmp_path, monkeypatch):
     ],
 )
 def test_a_fault_costs_its_frame_or_its_object(tmp_path, faulty, number, old, new, kind, frames, objects):
-    """Beside sound frames."""
+    """The other frames are kept."""
     for i in range(number):
         put_frame(tmp_path, "val", "s", f"{i:06d}", [thing(0, (5, 5, 9, 9))])
     path = edit(annotation(tmp_path, "val", "s", f"{faulty:06d}"), old, new)

@@ -1,4 +1,4 @@
-"""In place of evaluate.py, without a network: a checkpoint's metric is margin + step / 1000 + seed / 100."""
+"""A stand-in for evaluate.py, without a network: a checkpoint's metric is margin + step / 1000 + seed / 100."""
 
 import fcntl
 import json

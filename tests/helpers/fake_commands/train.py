@@ -1,7 +1,7 @@
-"""In place of train.py, without a network: writes the files of a run that trains, a checkpoint at each step.
+"""A stand-in for train.py, without a network: writes the files of a training run, with a checkpoint at each step.
 
-`margin` says what it does: "fail" stops it as a loss that became NaN does, a number is a metric of the run. It takes
-`warmup_steps` hundredths of a second a step, and half a second more where `margin` is 0.05.
+`margin` controls it: "fail" stops it as if the loss became NaN; a number is a metric of the run. A step takes
+`warmup_steps` hundredths of a second, and half a second more if `margin` is 0.05.
 """
 
 import argparse
