@@ -28,7 +28,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     run = parser.add_argument_group("a run")
     add_run_arguments(run, required=False)
-    run.add_argument("--once", action="store_true", help="evaluate the latest checkpoint and end")
+    run.add_argument("--once", action="store_true", help="evaluate only the latest checkpoint, then end")
     run.add_argument(
         "--breakdown",
         action="store_true",

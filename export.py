@@ -1,4 +1,4 @@
-"""Exports the network of a run to one file (uint8 images in, embeddings out), with model.json and a model card."""
+"""Exports the network of a run (uint8 images in, embeddings out), with model.json and a model card."""
 
 import argparse
 import sys

@@ -30,8 +30,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="KEY=VALUES",
-        help="values to try: choices a,b,c (written as for train.py --set), or a range low:high or log:low:high; "
-        "repeatable",
+        help="values to try: choices a,b,c (written as for train.py --set), or a range low:high or log:low:high; may "
+        "be repeated",
     )
     add(
         "--method",

@@ -14,15 +14,17 @@ from model.run.devices import prepare
 from model.run.run_folder import RunFolder
 from model.training.start import check_start, notes, nothing_to_do, reopened, start_run
 from model.training.supervisor import Watched
+from runtime.arguments import Parser
 from runtime.errors import UserError, exit_code
 from runtime.log import Log
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
-        epilog="To run alongside: evaluate.py --model_dir RUN, and tensorboard --logdir RUN. "
-        "List of all parameters: python -m model.configuration.reference",
+        epilog="To run alongside: evaluate.py --model_dir RUN, and tensorboard --logdir RUN. All parameters: "
+        "python -m model.configuration.reference. Exit codes: 0 if done or stopped, 2 for invalid input, 3 if the loss "
+        "became NaN or infinite.",
     )
     add_run_arguments(parser)
     parser.add_argument(

@@ -73,7 +73,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         ("curate", "make train.csv and the episodes"),
         ("index", "only read the annotations, for statistics and for lists without frames"),
     ):
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         if name != "curate":
             command.add_argument(
                 "--root", required=True, type=_folder, help="unpacked archive, such as data/ILSVRC2015"

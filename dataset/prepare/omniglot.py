@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Parser(prog="python -m dataset.prepare.omniglot", description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--background", required=True, action="append", metavar="A.zip", help="images_background*.zip; repeatable"
+        "--background", required=True, action="append", metavar="A.zip", help="images_background*.zip; may be repeated"
     )
     parser.add_argument("--evaluation", required=True, metavar="E.zip", help="images_evaluation.zip")
     parser.add_argument("--out", required=True, metavar="data/omniglot", help="folder of the prepared data set")
