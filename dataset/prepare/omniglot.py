@@ -98,11 +98,12 @@ def merge(archives: list[str], role: str) -> list[Drawing]:
     for drawing in (one for archive in archives for one in list_drawings(archive, role)):
         known = by_name.setdefault((drawing.identity, drawing.file), drawing)
         if known.content != drawing.content:
-            raise UserError(f"{known.archive} and {drawing.archive} hold different images as {drawing.member}")
+            what = f"{known.archive} and {drawing.archive} have different images named {drawing.member}"
+            raise UserError(f"{what}; give archives of one download")
         twin = by_number.setdefault(drawing.file.split("_")[0], drawing)
         if twin.identity != drawing.identity and twin.archive != drawing.archive:
             where = f"{twin.member} in {twin.archive} and {drawing.member} in {drawing.archive}"
-            raise UserError(f"--{role}: {where} are one character; give only one of these archives")
+            raise UserError(f"--{role}: {where} are the same character; give only one of these archives")
     return [by_name[key] for key in sorted(by_name)]
 
 

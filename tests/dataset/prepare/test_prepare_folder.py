@@ -50,7 +50,13 @@ def test_prepared_data_set(prepare: Preparation) -> None:
     assert "1 .gif, 1 .txt" in said
     assert "skipped 1 image directly in --images" in said
     assert "1 identity with only one image" in said
+    assert f'{{"dataset": "{prepare.out}"}}' in said.splitlines()[-2]
     assert "python train.py --model_dir" in said.splitlines()[-1]
+
+
+def test_the_next_step_has_the_short_name_of_a_data_set_in_data(prepare: Preparation, monkeypatch) -> None:
+    monkeypatch.chdir(prepare.out.parent.parent)
+    assert '{"dataset": "mine"}' in prepare()
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_several_background_archives(prepare: Preparation, background: Path, tmp
     other = archive(tmp_path / "other.zip", "small", {}, extra={name: drawing(5)})
     assert "different images" in prepare.refused(*of(background, other))
     renamed = archive(tmp_path / "renamed.zip", "small", {"All/character0001": 1})
-    assert "are one character" in prepare.refused(*of(background, renamed))
+    assert "are the same character" in prepare.refused(*of(background, renamed))
     assert not prepare.out.exists()
     more = archive(tmp_path / "small.zip", "images_background_small1", {"Greek/character01": 1, "Latin/character07": 9})
     prepare(*of(background, more))
