@@ -133,14 +133,14 @@ def test_no_evaluation_set(own_dataset, tmp_path, trained):
     assert "there is no evaluation set in it" in refused("evaluate.py", *words, "--once")
     for name in ("plateau_evaluations", "early_stopping_evaluations"):
         message = refused("train.py", *words, *setting(train_iterations=9, **{name: 3}))
-        assert f"{name} needs metrics, but {own_dataset} has no evaluation set; set it to null" in message
+        assert f"{name} needs an evaluation set, but {own_dataset} has none; set it to null" in message
 
 
 @pytest.mark.parametrize("old", ["results.jsonl", "best.json"])
 def test_results_of_checkpoints_that_are_gone_are_refused(dataset, tmp_path, old):
     run = make_run(tmp_path / "run", dataset)
     (run / old).touch()
-    assert "has results of checkpoints that are gone" in refused("train.py", "--model_dir", run)
+    assert "is from checkpoints that no longer exist" in refused("train.py", "--model_dir", run)
 
 
 @pytest.mark.parametrize("script", ["train", "evaluate"])

@@ -87,9 +87,7 @@ def test_files_without_identities_are_evaluated_with_a_list(embed, dataset, tmp_
     embed(dataset / "images")
     done = command("visualize.py", "rankings", "--query_embeddings", tmp_path / "o.h5", "--out", tmp_path / "o.html")
     assert done.returncode == 2
-    assert (
-        "it does not tell the paths and identities of its images: give --query_dataset, a list identity" in done.stderr
-    )
+    assert "it has no paths and identities of its images; give --query_dataset, a list identity" in done.stderr
     rows = [line.replace("images/", "") for line in (dataset / "test.csv").read_text().splitlines()]
     (tmp_path / "list.csv").write_text("\n".join(rows))
     words = ["--query_dataset", str(tmp_path / "list.csv"), "--query_embeddings", str(tmp_path / "o.h5")]

@@ -36,7 +36,7 @@ def folder(tmp_path, dataset):
         (["--set", "batch_k=0.5:4", "--method", "optuna", "--trials", 3], "batch_k is 0.5"),
         (
             ["--set", "triplet_strategy=batch_hard,basic"],
-            "--set triplet_strategy=basic: triplet_strategy 'basic' scores",
+            "--set triplet_strategy=basic: triplet_strategy 'basic' needs given triples",
         ),
         (["--set", "margin=0:1", "--method", "grid"], "margin is a range"),
         (["--set", "margin=1,2", "--method", "grid", "--trials", 3], "grid tries all combinations"),
