@@ -52,6 +52,7 @@ lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/python tests/phrases.py
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 

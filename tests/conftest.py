@@ -28,7 +28,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own_dataset(tmp_path: Path) -> Path:
-    """A tiny prepared data set that the test may spoil."""
+    """A tiny prepared data set that the test may damage."""
     return make_dataset(tmp_path / "own data")
 
 
@@ -51,7 +51,7 @@ def run(trained: Path, tmp_path: Path) -> RunFolder:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data beside the project, or the one that TRIPLET_DATA names; skips without it."""
+    """The folder of real data next to the project, or the one that TRIPLET_DATA names; skips without it."""
     folder = Path(os.environ.get("TRIPLET_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set TRIPLET_DATA to its folder")
