@@ -91,7 +91,7 @@ def test_mp4_and_options(trained, snippet, tmp_path):
     assert 'aria-label="the video' in page
     assert "ckpt-0" in page
 
-    # The same frames take the place of what was there but for other files, those of another folder of that name do not.
+    # The same frames replace old files; frames of another folder with that name do not.
     (out / "notes.txt").touch()
     assert command(*words(run, snippet, "--every", 3))[0] == 0
     assert sorted(file.name for file in out.iterdir()) == ["notes.txt", "tracks.gif", "tracks.html"]
@@ -161,7 +161,7 @@ def test_help_and_mistakes_are_answered_before_tensorflow_is_loaded(trained, sni
         (snippet, ["--out", annotations / "000000.xml"], "cannot write"),
         (snippet, ["--model_dir", tmp_path], "params.json: no such file"),
     ]
-    # One process for all, in which TensorFlow must not come up; --help needs not even NumPy.
+    # One process for all cases, without TensorFlow; --help needs no NumPy either.
     check = (
         "import json, sys\n"
         "import visualize\n"

@@ -1,4 +1,4 @@
-"""What the tests of several commands of visualize.py use."""
+"""Fixtures for the commands of visualize.py."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from dataset.formats.manifest import read_manifest, write_manifest
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """x.h5 and x.csv of 41 images of ten identities and one that is alone, with names that need care.
+    """x.h5 and x.csv of 41 images of ten identities and one that is alone, with names that need escaping.
 
     Image 1 is missing and 2 is none. They and their neighbours 0 and 3 are taken for each other's identity.
     """

@@ -28,13 +28,13 @@ from visualization.tensorboard.projector import Projector, _across, _side
 
 @pytest.fixture(autouse=True)
 def no_matplotlib(monkeypatch):
-    """The other picture has tests of its own."""
+    """The tests of the distances are elsewhere."""
     picture = np.zeros((8, 9, 3), np.uint8)
     monkeypatch.setattr("visualization.distances.histogram_figure.picture_distances", lambda embedded: picture)
 
 
 def tags(folder):
-    """Of the images in a folder's events: tag -> steps."""
+    """Steps of the images in a folder's events, by tag."""
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     events.Reload()
     found = {tag: [event.step for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
@@ -50,7 +50,7 @@ def test_the_evaluator_draws_every_checkpoint(run, monkeypatch):
         assert tags(run.eval_events(name)) == {"rankings": [0, 2, 4], "distances": [0, 2, 4]}
     assert tags(run.eval_events("val_eval")) == {}
 
-    # What TensorBoard itself finds of the projector:
+    # What TensorBoard's own plugin finds:
     events = plugin_event_multiplexer.EventMultiplexer()
     events.AddRunsFromDirectory(str(run.folder))
     events.Reload()
@@ -71,7 +71,7 @@ def test_the_evaluator_draws_every_checkpoint(run, monkeypatch):
 
 
 def test_no_picture_is_worth_a_figure(run, capsys, monkeypatch):
-    """A disk that is full: a line, and all results."""
+    """A full disk: one line, and all results."""
 
     def broken(embedded):
         raise OSError(28, "No space left on device")
@@ -88,7 +88,7 @@ def test_no_picture_is_worth_a_figure(run, capsys, monkeypatch):
     ("setting", "shown"),
     [
         ("eval_pictures=false", ()),
-        ("metric=cityblock", ()),  # the metrics are not the run's
+        ("metric=cityblock", ()),  # another metric than the run's
         ("eval_pictures=true", ("rankings",)),
         ("eval_pictures=true", ("distances",)),
         ("eval_pictures=true", ("projector",)),
@@ -141,7 +141,7 @@ def test_the_projector_keeps_its_images(tmp_path):
         projector.write(points, points, f"step {step}")
         labels.append((tmp_path / "projector" / "labels.tsv").read_text())
         rows = [line.split("\t") for line in labels[-1].splitlines()[1:]]
-        assert len({identity for identity, *_ in rows}) == 2  # whole identities: one sees whether each is together
+        assert len({identity for identity, *_ in rows}) == 2  # whole identities
         vectors = np.loadtxt(tmp_path / "projector" / "vectors.tsv")
         assert vectors == pytest.approx(emb[[int(file[1:-4]) for _, file, _ in rows]], rel=1e-5)
     assert labels[0] == labels[1]

@@ -1,4 +1,4 @@
-"""TensorBoard's HPARAMS tab, asked as its page asks: by the plugin's own backend."""
+"""TensorBoard's HPARAMS tab, read by the plugin's own backend."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ VALUES = {"a": 0.5, "deep/er/b c": 0.75, "d": 0.25}
 
 @pytest.fixture
 def parent(tmp_path, dataset):
-    """Runs made by hand, at any depth; one has no results yet, of one nothing was chosen as the best."""
+    """Runs at several depths; one has no results yet, one has no best checkpoint."""
     for number, (name, value) in enumerate(VALUES.items()):
         run = tmp_path / "parent" / name
         run.mkdir(parents=True)
@@ -54,7 +54,7 @@ def write(parent):
 
 
 def ask(parent: Path, route: str) -> dict:
-    """An answer of the plugin, from the files as they are."""
+    """An answer of the plugin about the present files."""
     multiplexer = plugin_event_multiplexer.EventMultiplexer()
     multiplexer.AddRunsFromDirectory(str(parent))
     multiplexer.Reload()
@@ -75,10 +75,10 @@ def test_tensorboard_finds_runs_parameters_and_metrics(parent):
         hparams = groups[name]["hparams"]
         assert (hparams["margin"], hparams["batch_k"]) == (["0.2", "soft", "0.5"][number], 4 + number)
         assert hparams["eval_sets"] == ['["val_eval"]', "null", "null"][number]
-        assert hparams["head"] == "direct"  # shown though all agree
+        assert hparams["head"] == "direct"  # shown although all are equal
         assert "batch_p" not in hparams
         metrics = {each["name"]["tag"]: each["value"] for each in groups[name]["metricValues"]}
-        last = 1.5 if name == "d" else 1.0  # of the last step, not of the best
+        last = 1.5 if name == "d" else 1.0  # the last step's, not the best
         expected = {"val_eval/general_accuracy": value, "val_eval/easy_accuracy": value / 2, "test/map": 0.1}
         assert metrics == pytest.approx({f"hparams/{key}": last * each for key, each in expected.items()})
     names = [info["displayName"] for info in ask(parent, "/experiment")["metricInfos"]]
@@ -104,7 +104,7 @@ def test_writing_again_replaces(parent):
 
 
 def test_an_upper_folder_replaces_what_a_search_below_it_wrote(parent):
-    """TensorBoard would take the columns of one of them, which lack the other runs."""
+    """TensorBoard would take the columns of one of them, without the other runs."""
     assert "metrics of 1 run;" in write(parent / "deep")
     assert len(list(parent.rglob("*tfevents*"))) == 2
     write(parent)
@@ -141,7 +141,7 @@ def test_it_needs_no_tensorflow(parent):
 
 
 def test_metrics_are_those_of_the_table_of_a_search(parent, dataset):
-    """Where a training was stopped, at step 3, counts for nothing there."""
+    """A checkpoint that a stopped training saved (step 3) does not count."""
     run = parent / "stopped"
     run.mkdir()
     params = {"dataset": str(dataset), "save_checkpoints_steps": 2, "eval_sets": ["val_eval"]}

@@ -1,4 +1,4 @@
-"""Matching objects from frame to frame, against brute force, and counting what is right, on examples made by hand."""
+"""Matching objects from frame to frame, against brute force; counts of right matches, on small examples."""
 
 from itertools import combinations, permutations
 
@@ -19,7 +19,7 @@ from visualization.tracks.tracking import (
 
 
 def cost(distances, pairs, max_distance=None):
-    """The sum that `assign` minimises: of what is matched, and `max_distance` for what could be and is not."""
+    """The sum that `assign` minimises: distances of matches, and `max_distance` for each match left undone."""
     missing = min(distances.shape) - len(pairs)
     return sum(distances[pair] for pair in pairs) + (missing * max_distance if missing else 0)
 
@@ -76,7 +76,7 @@ def test_boxes_apart_are_not_matched():
 
 
 def on_a_line(positions):
-    """The distances of objects that are points, a list of them per frame."""
+    """Distances of objects that are points; one list of points per frame."""
     return lambda a, b: np.abs(np.subtract.outer(positions[a], positions[b]))
 
 
@@ -98,7 +98,7 @@ def test_an_unmatched_object_gets_a_number_nobody_had():
 
 
 def test_score_of_an_example_by_hand():
-    # Identities 7, 8, 9 at positions; between frames 1 and 2 the first two change places, 9 is away in frame 2.
+    # Identities 7, 8, 9 at positions; between frames 1 and 2 the first two change places, 9 is absent in frame 2.
     trackids = [(7, 8, 9), (7, 8, 9), (7, 8), (), (7, 8, 9)]
     positions = [[0.0, 10.0, 20.0], [0.0, 10.0, 20.0], [10.0, 0.0], [], [10.0, 0.0, 20.0]]
     tracks = track(trackids, on_a_line(positions))

@@ -1,4 +1,4 @@
-"""What `visualize.py tracks` makes: numbered boxes on frames, animations, the page; and what it may overwrite."""
+"""The files of `visualize.py tracks`: numbered boxes on frames, animations, the page; overwriting."""
 
 import contextlib
 import re
@@ -108,7 +108,7 @@ def test_without_pyav_or_its_encoder_mp4_is_refused(monkeypatch):
 
 
 def page_of(folder, pairs, limit, size=2):
-    """A page of len(pairs) + 1 frames with `size` objects each, and of which objects it wanted pictures."""
+    """A page of len(pairs) + 1 frames with `size` objects each, and the objects that it needed pictures of."""
     (folder / "a.gif").write_bytes(b"GIF")
     wanted = []
 
@@ -160,7 +160,7 @@ def test_sections_are_limited_and_faults_come_first(tmp_path, limit, shown, left
     assert sorted(wanted) == sorted((i, k) for i in frames for k in range(2))
     assert page.count("data:image/jpeg") == len(wanted)
     assert set(re.findall(r'class="picture (p\d+-\d+)"', page)) == {f"p{i}-{k}" for i, k in wanted}
-    # Headings and marks have names for those who hear the page.
+    # Headings and marks have names for screen readers.
     assert all("scope=" in tag for tag in re.findall(r"<th\b[^>]*>", page))
     marks = re.findall(r'<span class="mark[^>]*>', page)
     assert len(marks) >= len(shown)
@@ -183,7 +183,7 @@ def test_a_large_animation_stays_beside_the_page(tmp_path, monkeypatch):
 
 
 def contrast(one, other):
-    """Of two colours "#rrggbb": the ratio that WCAG defines, from 1 to 21."""
+    """The contrast of two colours "#rrggbb" by WCAG, from 1 to 21."""
     values = np.array([rgb_of(one), rgb_of(other)]) / 255
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     dark, light = sorted(linear @ [0.2126, 0.7152, 0.0722] + 0.05)

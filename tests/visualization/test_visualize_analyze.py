@@ -28,7 +28,7 @@ def test_histogram_counts_each_class_once() -> None:
 
 @pytest.fixture
 def images(files: Path) -> Manifest:
-    """The list of the files of embeddings, whose rows are numbered as those of the file."""
+    """The list of the embeddings, in the order of the file."""
     return read_manifest(files / "x.csv", files)
 
 
@@ -38,7 +38,7 @@ def test_table_json_and_page(files: Path, images: Manifest, tmp_path: Path) -> N
     code, printed, _ = command("visualize.py", "analyze", *words, "--classes", 3, "--pairs", 20)
     assert code == 0
     got = json.loads((tmp_path / "analysis.json").read_text())
-    json.dumps(got, allow_nan=False)  # there is none in it
+    json.dumps(got, allow_nan=False)  # all numbers are finite
     emb = read_embeddings(files / "x.h5").emb
     result = evaluate_retrieval(emb, emb, images, images, "diagonal", "cosine")
     assert got["metrics"] == {name: result.metrics[name] for name in RANKING_METRICS}
@@ -90,7 +90,7 @@ def test_first_ranks_are_counted_in_ranges_that_double() -> None:
 
 
 def test_without_pictures_and_without_tensorflow(files: Path, tmp_path: Path) -> None:
-    """The file alone: it tells its images itself; where they are is not known, and nothing but the page lacks them."""
+    """The file alone has the paths. Their folder is unknown, so the page has no images."""
     code = "import sys; sys.modules['tensorflow'] = None; import visualize; sys.exit(visualize.main(sys.argv[1:]))"
     done = process("-c", code, "analyze", "--query_embeddings", files / "x.h5", "--out", tmp_path / "page.html")
     assert done.returncode == 0, done.stderr
@@ -100,7 +100,7 @@ def test_without_pictures_and_without_tensorflow(files: Path, tmp_path: Path) ->
 
 
 def test_query_against_gallery(files: Path, images: Manifest, tmp_path: Path) -> None:
-    """Numbers of images are those of either list; both files are named one by one, and written where they are named."""
+    """Examples name images of the right list; --out names both files."""
     emb = read_embeddings(files / "x.h5").emb
     parts = [np.arange(8), np.arange(8, len(emb))]
     lists = [images.select(rows) for rows in parts]

@@ -1,4 +1,4 @@
-"""`visualize.py data`, `batches`: what a network is fed with. `attention`: maps for networks whose answer is known."""
+"""`visualize.py data`, `batches`: the input of a network. `attention`: maps for networks with a known answer."""
 
 import re
 import shutil
@@ -51,7 +51,7 @@ def test_maps_of_average_pooling_and_a_linear_layer(metric, head):
     if head != "direct_normalize" and metric != "cosine":
         lengths = np.ones_like(lengths)
     compared /= lengths
-    linear = features @ kernel / np.prod(features.shape[2:4]) / lengths[..., None, None]  # what each place adds
+    linear = features @ kernel / np.prod(features.shape[2:4]) / lengths[..., None, None]  # contribution of each place
     others = compared[:, ::-1]
     weights = np.sign(others - compared) if metric == "cityblock" else others - centre
     np.testing.assert_allclose(maps, np.einsum("nshwd,nsd->nshw", linear, weights), rtol=1e-4, atol=1e-5)
@@ -67,7 +67,7 @@ def test_maps_of_average_pooling_and_a_linear_layer(metric, head):
 
 @pytest.mark.parametrize("head", ["cgd", "gem", "fc1024_normalize", "similarity", "bnneck", "direct"])
 def test_other_heads_against_finite_differences(head):
-    """The map is features times gradient: what small steps of the features change while lengths stay as they are."""
+    """The map is features times gradient: the effect of small changes of the features at constant lengths."""
     size = 4 if head == "bnneck" else 6
     of_head = {"cgd": {"descriptors": "SMG"}, "direct": {"pooling": "flatten"}}.get(head, {})
     model = network(head=head, image_size=8, num_channels=[3, 4], embedding_size=size, **of_head).embedder
@@ -88,7 +88,7 @@ def test_other_heads_against_finite_differences(head):
     def similarity(x):
         return float(tf.reduce_sum(compute._head(tf.constant(x, tf.float32)) * emb[:, 1]))
 
-    similarity(features)  # these are the lengths that stay
+    similarity(features)  # fixes the lengths
     assert len(lengths) == {"cgd": 4, "gem": 1, "fc1024_normalize": 1}.get(head, 0)
     step = 1e-3
     gradient = np.zeros_like(features)
@@ -213,7 +213,7 @@ def test_data_shows_what_training_gets(run, monkeypatch):
     assert len(page.sections) == 2
     flipped = 0
     for section, (images, _, indices) in zip(page.sections, batches, strict=True):
-        for place, index in enumerate(indices):  # P = 4 columns; of each of the K = 2 images of them two rows
+        for place, index in enumerate(indices):  # P = 4 columns, K = 2 images with two rows each
             column, row = divmod(place, 2)
             fed, original = (section.rows[2 * row + below][column] for below in (0, 1))
             assert fed.full.startswith(listed.paths[index])

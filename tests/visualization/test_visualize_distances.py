@@ -1,4 +1,4 @@
-"""`visualize.py distances`: all pairs, against every pair looked at by NumPy. `embedding`: which images, and where."""
+"""`visualize.py distances`: all pairs, against NumPy. `embedding`: the images and their places."""
 
 import re
 import sys
@@ -47,7 +47,7 @@ def test_equals_all_pairs_of_numpy(metric):
     np.testing.assert_allclose(sample, distances[::3, ::4][~same[::3, ::4]], rtol=1e-3, atol=1e-3)
     assert (h.positives.total, h.negatives.total) == (len(positives), len(negatives))
     for spread, values in ((h.positives, positives), (h.negatives, negatives)):
-        # Up to an edge: single precision may take a pair to the other side of it.
+        # Single precision may move a pair across an edge.
         near = 1e-5 * h.highest
         below = spread.nearer()[1:-1] * len(values)
         assert (below >= [(values < edge - near).sum() - 0.01 for edge in h.edges]).all()
@@ -285,14 +285,16 @@ def test_page_names_every_image(files, tmp_path):
     assert len(re.findall(r"<b>id \d & 車\nGröße <\d+> \$.png", page.words)) == len(page.all("title")) - 1 == 40
     assert [image["href"][:15] for image in page.all("image")] == ["data:image/png;"]
     assert not page.all("script")
-    assert "nearest image has the same identity, embedding: 87.5%" in printed  # not that of the first four and of 30
+    assert (
+        "nearest image has the same identity, embedding: 87.5%" in printed
+    )  # not the share of the first four and of 30
 
 
 def test_thumbnails(files, tmp_path):
     out = tmp_path / "x.png"
     words = [*EMBEDDING, files / "x.h5", "--image_root", files, "--thumbnails", "--images"]
     assert "cannot be read as an image; repair it, or drop --thumbnails" in command(*words, 40).stderr
-    seed = 8  # which draws none of the identities with images that cannot be opened
+    seed = 8  # draws no identity with images that cannot be opened
     assert command(*words, 20, "--identities", 3, "--seed", seed, "--out", out).returncode == 0
     with Image.open(out) as image:
         colours = {tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3)}

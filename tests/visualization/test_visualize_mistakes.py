@@ -1,4 +1,4 @@
-"""What visualize.py says of mistakes: one line."""
+"""Errors of visualize.py: one line each."""
 
 import pytest
 from helpers.commands import command

@@ -1,4 +1,4 @@
-"""`visualize.py rankings`: the order against a brute-force one, whose are shown, the page. `analyze`: its page."""
+"""`visualize.py rankings`: the order against brute force, the choice of queries, the page."""
 
 import functools
 import re
@@ -36,7 +36,7 @@ def random_set(seed, together, excluder):
 
 
 def brute_force(lists, emb, query):
-    """(distance, right) of all that is ranked, in order: by distance, at equal ones the wrong one first."""
+    """(distance, right) of all ranked images, by distance; at equal distances the wrong one first."""
     own, gallery, first = lists.query, lists.gallery, 0 if lists.together else len(lists.query)
     distances = cdist(emb[[query]], emb[first:])[0]
     right = gallery.identities == own.identities[query]
@@ -80,7 +80,7 @@ def test_the_choice_of_queries():
     assert len(choose_queries(metrics, 999, "mixed", 0)) == len(metrics.aps)
     assert [row for _, row in choose_queries(metrics, 1, "all", 0)] == list(range(len(metrics.aps)))
 
-    # Random ones are the same whatever the metrics are: seen from checkpoint to checkpoint.
+    # Random ones do not depend on the metrics: the same for all checkpoints.
     others = type(metrics)(metrics.aps[::-1], metrics.margins, metrics.first_ranks)
     again = choose_queries(others, 12, "mixed", 0)
     assert [c for c in again if c[0] == "random"] == [c for c in mixed if c[0] == "random"]
@@ -113,14 +113,14 @@ def test_the_page_of_files_of_embeddings(files, tmp_path, rankings):
     for text in (page.words, said):
         assert "1 query has no match and is not shown" in text
         assert "Images that cannot be opened: 2, the first is" in text
-    assert "cosine" in page.words  # what the file says of its training
+    assert "cosine" in page.words  # the metric of the training, from the file
     queries = [figure for figure in page.all("figure") if figure["class"] == "query"]
     assert len(queries) == page.words.count("query · AP") == 40
     gone = sum("<1>" in title or "<2>" in title for title in titles)
     assert page.words.count("cannot be opened") == gone + 1  # and the note
 
 
-def test_the_list_may_be_left_out_and_one_query_named(files, tmp_path, rankings):
+def test_the_list_is_optional_and_one_query_can_be_named(files, tmp_path, rankings):
     assert "has no match for it" in rankings("--image_root", files, "--query", "x" * 90 + ".png").stderr
     words = ["--image_root", files, "--query", "Größe <5> $.png", "--metric", "euclidean"]
     assert rankings(*words, "--out", tmp_path / "one.png").returncode == 0
@@ -132,7 +132,7 @@ def test_the_list_may_be_left_out_and_one_query_named(files, tmp_path, rankings)
 
 def test_what_a_page_cannot_hold_is_answered_with_what_it_can(files, tmp_path, monkeypatch, rankings):
     words = ["--query_dataset", files / "x.csv", "--out", tmp_path / "a.html", "--queries", "3", "--top"]
-    assert rankings(*words, "100000").returncode == 0  # no more than there are
+    assert rankings(*words, "100000").returncode == 0  # limited to the gallery
     monkeypatch.setattr(rankings_command, "_MOST_IMAGES", 15)
     errors = rankings(*words, "6").stderr
     assert re.search(r"3 queries with 6 images .* --top to 3 at most, or show 1 query at most", errors)

@@ -1,4 +1,4 @@
-"""The worst queries and the ranks of all first matches, for sets whose classes have too few queries to compare."""
+"""The worst queries and the ranks of all first matches, for classes with too few queries to compare."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -27,9 +27,9 @@ class Worst:
     """What helps where classes have few queries.
 
     Attributes:
-        note: says how many, and what follows from it.
-        rankings: the worst queries whose nearest image is wrong: the highest rank of the first match first; of equals,
-            those whose wrong image is nearest compared with the match.
+        note: their number, and its consequence.
+        rankings: the worst queries with a wrong nearest image: by the highest rank of the first match, then by how much
+            nearer the wrong image is than the match.
         first_ranks: of all queries.
     """
 

@@ -1,6 +1,6 @@
-"""The colours of all pictures and pages."""
+"""Colours of all pictures and pages."""
 
-# Okabe and Ito's palette, which colour-blind people can tell apart: orange, sky blue, bluish green, yellow, blue,
+# Okabe and Ito's palette, which colour-blind readers can distinguish: orange, sky blue, bluish green, yellow, blue,
 # vermilion, reddish purple, black.
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
 RIGHT, WRONG = PALETTE[2], PALETTE[5]  # a tick and a cross, a solid and a dashed line say the same

@@ -10,7 +10,7 @@ _LONG = 16  # letters of a part that takes no more short ones
 
 
 def printable(name: str | Path) -> str:
-    """The name without bytes that are not UTF-8, which Python keeps as characters that cannot be encoded."""
+    """The name with bytes replaced that are not UTF-8; Python keeps these as characters that cannot be encoded."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
