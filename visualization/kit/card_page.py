@@ -20,6 +20,7 @@ from visualization.kit.thumbnails import as_jpeg
 SIDE = 120  # pixels: an image in a picture has the area of a square of this side
 _PAGE_SIDE = 132  # the same in HTML, in CSS pixels
 _LETTERS = 60  # longest line of HTML that is not shortened
+_MANY = 1000  # images of a page that are opened when they are scrolled to
 _LINES = 3  # most lines of a name in a picture
 _PAPER, _INK, _FAINT, _EMPTY = "#ffffff", "#1c1c1c", "#555555", "#e4e4e4"
 _MARGIN, _GAP, _FRAME, _APART, _LINE = 16, 10, 5, 18, 17
@@ -57,6 +58,7 @@ def render_cards(page: Page) -> str:
         height=height,
         legend=LEGEND,
         letters=_LETTERS,
+        many=sum(len(row) for section in page.sections for row in section.rows) > _MANY,
         as_jpeg=as_jpeg,
     )
 

@@ -11,7 +11,7 @@ from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_source
 
-_MOST_IMAGES = 50_000  # a browser opens a page of this many
+_MOST_IMAGES = 20_000  # a browser opens a page of this many in seconds
 
 
 def run(args: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ NOTES = [
     "A frame is matched to the last frame before it with objects, and to no earlier one. An object that was absent "
     "returns with another number; this counts as a switch after absence.",
     "Overlap of boxes: the same assignment by 1 - IoU of the annotated boxes; boxes that do not overlap are not "
-    "matched. Chance: the average of random assignments, which match all they can and ignore --max_distance.",
+    "matched. Chance: the average of random assignments, which match all objects they can, at any distance.",
 ]
 
 
