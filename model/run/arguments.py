@@ -6,7 +6,7 @@ import argparse
 def add_run_arguments(parser: argparse._ActionsContainer, *, required: bool = True) -> None:
     """Adds --model_dir, --set and --device."""
     parser.add_argument(
-        "--model_dir", required=required, metavar="RUN", help="run folder: it has params.json and gets the results"
+        "--model_dir", required=required, metavar="RUN", help="run folder: contains params.json, receives all results"
     )
     parser.add_argument(
         "--set",

@@ -150,7 +150,7 @@ def test_help_and_mistakes_are_answered_before_tensorflow_is_loaded(trained, sni
         (lonely, out, "1 of 2 frames has objects; matching needs two"),
         (occluded, [*out, "--skip_occluded"], "1 of 2 frames has objects that are not occluded"),
         (long, out, "501 frames of 480x320: --format gif keeps them in memory and takes at most 500"),
-        (snippet, [*out, "--checkpoint", "ckpt-9"], "no checkpoint 'ckpt-9'; there is latest, ckpt-0"),
+        (snippet, [*out, "--checkpoint", "ckpt-9"], "no checkpoint 'ckpt-9'; it has latest, ckpt-0"),
         (snippet, [*out, "--every", "0"], "--every: 0: it must be a whole number of at least 1"),
         (snippet, [*out, "--fps", "nan"], "--fps: nan: it must be a number between 0.1 and 50"),
         (snippet, [*out, "--max_distance", "-1"], "--max_distance: "),
