@@ -141,7 +141,7 @@ def broken_image(files: list[str], channels: int, error: tf.errors.OpError) -> U
             return UserError(f"{file}: corrupt image data; {remedy}")
         except tf.errors.OpError as problem:
             return UserError(f"{file}: cannot be read: {_one_line(problem)}")
-    return UserError(f"one of the {len(files)} images from {files[0]} on cannot be loaded: {_one_line(error)}")
+    return UserError(f"one of {len(files)} images, such as {files[0]}, cannot be loaded: {_one_line(error)}")
 
 
 def _one_line(error: tf.errors.OpError) -> str:

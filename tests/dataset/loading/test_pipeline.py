@@ -130,7 +130,7 @@ def test_a_batch_that_fails_for_another_reason_gives_one_line(own_dataset):
     files = data.images.manifest.files()
     problem = tf.errors.ResourceExhaustedError(None, None, "no memory\n\t [[node x]]")
     said = str(broken_image(files[:4], 3, problem))
-    assert said == f"one of the 4 images from {files[0]} on cannot be loaded: no memory [[node x]]"
+    assert said == f"one of 4 images, such as {files[0]}, cannot be loaded: no memory [[node x]]"
 
 
 def test_a_cmyk_photograph_is_embedded_in_grey(own_dataset):
