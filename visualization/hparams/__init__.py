@@ -1,7 +1,7 @@
 """Parameters and final metrics of all runs below a folder, for TensorBoard's HPARAMS tab.
 
-The best checkpoint of each run counts; runs without metrics are skipped. Repeat the command after new runs, then see
-them with `tensorboard --logdir DIR`.
+The best checkpoint of each run counts; runs without metrics are skipped. Repeat the command after new
+runs; it replaces its earlier files. See the table with `tensorboard --logdir DIR`.
 
 >>> from visualize import parse
 >>> parse(["hparams", "--parent_dir", "experiments"]).parent_dir.name
