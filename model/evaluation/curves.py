@@ -11,7 +11,7 @@ from model.run.run_folder import RunFolder
 
 
 class SetCurves:
-    """Shows what results.jsonl has of a set, and nothing else: a training that resumes may drop results."""
+    """The curves of a set, kept equal to results.jsonl, from which a resumed training may drop results."""
 
     def __init__(self, run: RunFolder, name: str) -> None:
         folder = run.eval_events(name)
@@ -21,12 +21,12 @@ class SetCurves:
     def update(self, step: int, lines: Iterable[dict[str, Any]]) -> None:
         """Adds a step to the curves.
 
-        Later points are written again after it: TensorBoard drops what follows a new point. Points that are no longer
-        among the results may precede it; then the last one before these is written again, too.
+        TensorBoard drops all points after a new one, so later points are written again. If an earlier point is no
+        longer among the results, the curve is written again from the last valid point before it.
 
         Args:
-            step: of a checkpoint that was just evaluated.
-            lines: all results of the set, this step included.
+            step: step of the new result.
+            lines: all results of the set, including the new one.
         """
         metrics = {line["step"]: line["metrics"] for line in lines}
         first = min([step, *(self._shown - metrics.keys())])

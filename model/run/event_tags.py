@@ -1,6 +1,6 @@
-"""TensorBoard tags: the topic of each metric, histogram and picture, and the charts to look at first.
+"""TensorBoard tags by topic, and the charts of the Custom Scalars tab.
 
-TensorBoard makes a section of what comes before the slash of a tag. Needs no TensorFlow.
+A tag is `topic/key`; TensorBoard makes a section of each topic. Needs no TensorFlow.
 """
 
 import re
@@ -32,21 +32,21 @@ _CHARTS = {
 
 
 def training_tag(key: str) -> str:
-    """The tag of what a training writes: `TOPIC/key`; `other/key` where the topic is not known.
+    """The tag `topic/key` of a metric, histogram or picture of the training; `other/key` if its topic is unknown.
 
     Args:
-        key: as in metrics.jsonl, or the name of a histogram or picture. The percentiles of a metric (`KEY_p50`) have
-            its topic. A key with a slash is a tag already.
+        key: key of metrics.jsonl, or name of the histogram or picture. Percentiles (`KEY_p50`) have the topic of their
+            metric. A key with a slash is a tag already.
     """
     return key if "/" in key else f"{_TOPIC_OF.get(_PERCENTILE.sub('', key), 'other')}/{key}"
 
 
 def evaluation_tag(key: str) -> str:
-    """The tag of a metric or picture of an evaluation set, the same in all sets: they share a chart."""
+    """The tag of a metric or picture of an evaluation set. It is the same in all sets, so they share a chart."""
     return f"evaluation/{key}"
 
 
 def first_charts() -> Layout:
-    """The layout of the Custom Scalars tab. Equal layouts of several runs become one."""
+    """The layout of the Custom Scalars tab. TensorBoard joins equal layouts of several runs."""
     charts = [Chart(title=title, multiline=MultilineChartContent(tag=[tags])) for title, tags in _CHARTS.items()]
     return Layout(category=[Category(title="Overview", chart=charts)])

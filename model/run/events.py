@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, read as one curve where a resumed run repeats steps."""
+"""Writes event files that TensorBoard shows as one curve, even if a resumed run repeats steps."""
 
 import time
 from pathlib import Path
@@ -13,19 +13,19 @@ from model.run.event_tags import first_charts
 
 
 class EventWriter:
-    """Appends to an event file of its own in a folder, which may have others.
+    """Writes a new event file in a folder, which may have older ones.
 
-    TensorBoard reads a folder's files in order of their names, which begin with the time. Its two loaders take back
-    points in different ways: that of `--load_fast false` at a START event, the default one at a point of the same tag.
+    TensorBoard reads the files of a folder in order of time. Its two loaders drop repeated steps differently: with
+    `--load_fast false` at a START event, by default at the next point of the same tag.
     """
 
     def __init__(self, folder: Path) -> None:
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def take_back(self, step: int) -> None:
-        """Drops the points of `step` and later ones. Write a scalar next: the default loader needs it, see above."""
+        """Drops the points at `step` and later; in the default loader not before the next point of their tag."""
         start = Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START))
-        for _ in range(2):  # the first one that TensorBoard meets in a folder drops nothing
+        for _ in range(2):  # the first START event in a folder drops nothing
             tf.raw_ops.ImportEvent(writer=self._writer._resource, event=start.SerializeToString())
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -49,7 +49,7 @@ class EventWriter:
             tf.summary.text(tag, text, step)
 
     def layout(self) -> None:
-        """The charts of the Custom Scalars tab, at step 0: nothing takes them back."""
+        """Writes the charts of the Custom Scalars tab, at step 0, where they are never dropped."""
         metadata = custom_scalars.create_summary_metadata()
         with self._writer.as_default():
             layout = first_charts().SerializeToString()

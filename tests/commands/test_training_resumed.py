@@ -1,4 +1,4 @@
-"""Trainings with memory, auxiliary terms, hard triples and a detailed log: what they write, stopped in between or not.
+"""Trainings with memory, auxiliary terms, hard triples and a detailed log, resumed or not.
 
 The runs are trained once for all tests of this file; those of `part` are ended early and then made longer.
 """
@@ -26,7 +26,7 @@ from runtime.json_files import read_json_lines
 COMMON = {"deterministic": True, "detailed_log": True, "save_summary_steps": 1, "save_checkpoints_steps": 1000}
 TERMS = {"triplet_strategy": "batch_sample", "memory_size": 20, "warmup_steps": 2, "center_loss_weight": 0.1}
 TERMS |= {"classification_weight": 0.5, "label_smoothing": 0.1}
-STEPS, ENDED = 12, 5  # of the run with all terms
+STEPS, ENDED = 12, 5  # the run with all terms
 HARD = {"sampling": "triplets", "triplet_strategy": "basic", "triplet_mining": "hard"}
 HARD_STEPS, HARD_ENDED, EPOCH = 20, 18, 15  # 30 triples, 2 in a batch: the end is within the second epoch
 
@@ -52,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> dict[str, P
 
 
 def mined(run: Path) -> list[str]:
-    """The lines of the log about mining, without the time of day."""
+    """The log lines about mining, without date and time."""
     lines = (run / "train.log").read_text().splitlines()
     return [line.split(" ", 2)[2] for line in lines if "hard triples mined" in line]
 
@@ -120,7 +120,7 @@ def test_the_detailed_log_has_every_step(runs, name):
     steps = [line["step"] for line in lines]
     assert log.steps.tolist() == steps == list(range(1, len(steps) + 1))
     np.testing.assert_array_equal(log.losses, np.array([line["loss"] for line in lines], np.float32))
-    anchors = 2 if name == "hard" else 8  # of triples, each first image
+    anchors = 2 if name == "hard" else 8  # the first image of each triple
     triplet = log.anchor_losses.sum(axis=1) / anchors
     np.testing.assert_allclose(triplet, [line["triplet_loss"] for line in lines], rtol=1e-5)
     lengths = np.linalg.norm(log.emb, axis=2).mean(axis=1)

@@ -93,7 +93,7 @@ def test_nearest_wrong_is_exact(metric: str, width: int) -> None:
     gallery = (1000 + rng.integers(0, 3, (200, 3)) * 2.0**-13 + rng.integers(0, 2, (200, 3))).astype(np.float32)
     query = (gallery[rng.integers(0, 200, 30)] + 2.0**-14).astype(np.float32)
     hidden = rng.random((30, 200)) < 0.3
-    hidden[3] = True  # a query without a single non-match
+    hidden[3] = True  # a query with matches only
     distances = EmbeddingDistances(query, gallery, metric)
     wrong, rows = NearestWrong(distances), np.arange(30)
     for start in range(0, 200, width):

@@ -86,7 +86,7 @@ def test_every_checkpoint_and_set_oldest_first(trained, evaluated, dataset):
     assert "cmc@10" in table
     assert [line.split()[0] for line in table.splitlines() if line.strip()[:1].isdigit()] == ["0", "2", "4"] * 3
 
-    # Recall@1 of the set test by hand, from the network's embeddings.
+    # Recall@1 of the set test, computed from the embeddings of the network.
     images = load_images(dataset / "test.csv", dataset)
     model = build_embedder(params)
     restore_model(evaluated.checkpoints / "ckpt-4", model)
@@ -97,7 +97,7 @@ def test_every_checkpoint_and_set_oldest_first(trained, evaluated, dataset):
     assert lines[-1]["metrics"]["recall@1"] == pytest.approx(hits.mean())
 
 
-def test_broken_images_are_left_out_of_every_set(run, own_dataset, capsys):
+def test_broken_images_are_skipped_in_every_set(run, own_dataset, capsys):
     rows = (own_dataset / "test.csv").read_text().splitlines()[1:]
     (own_dataset / rows[0].partition(",")[2]).unlink()
     params = run.load_trained_params([f"dataset={own_dataset}", "corrupt_images=skip"])
@@ -134,7 +134,7 @@ def test_long_tables_show_the_first_the_best_and_the_latest(tmp_path):
     assert "\npairs: unknown kind of evaluation set" in table
 
 
-def test_the_best_is_kept_apart(run):
+def test_the_best_checkpoint_is_kept(run):
     params = run.load_trained_params(["best_metric=test/map"])
     evaluate_all(run, params, Log())
     lines = [x for x in read_json_lines(run.results) if x["set"] == "test"]
@@ -178,7 +178,9 @@ def test_best_metric_must_exist(run):
 @pytest.mark.parametrize("key", ["metric", "dataset"])
 def test_another_distance_or_data_set_is_another_result(key, own_evaluated, own_dataset):
     run, value = own_evaluated, {"metric": "cityblock", "dataset": str(own_dataset)}[key]
-    run.best_json.write_text(json.dumps(json.loads(run.best_json.read_text()) | {"value": -1}))  # any would be better
+    run.best_json.write_text(
+        json.dumps(json.loads(run.best_json.read_text()) | {"value": -1})
+    )  # any result would be better
     before, best = read_json_lines(run.results), run.best_json.read_bytes()
     evaluate_latest(run, run.load_trained_params([f"{key}={value}"]), Log())
     added = read_json_lines(run.results)[len(before) :]

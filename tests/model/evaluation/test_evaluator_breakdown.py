@@ -70,7 +70,7 @@ def test_the_best_step_is_shown_else_the_last(tmp_path: Path) -> None:
     assert intervals_text(run, ANY).splitlines() == [best_a, last_b]
 
 
-def test_results_from_before_there_were_breakdowns(tmp_path: Path) -> None:
+def test_results_of_an_older_version_without_breakdown(tmp_path: Path) -> None:
     run = results(tmp_path, {"step": 200}, {"step": 200, "set": "b"})
     assert intervals_text(run, ANY) == ""
     text = breakdown_text(run, ANY)
@@ -86,7 +86,7 @@ def test_no_episodes(lines: list[dict], tmp_path: Path) -> None:
     assert breakdown_text(run, ANY) == "no breakdown: no evaluated set has episodes"
 
 
-def test_the_groups_that_are_together_say_how_many_they_are(tmp_path: Path) -> None:
+def test_joined_groups_show_their_number(tmp_path: Path) -> None:
     values = {"episodes": 7, "general_accuracy": 0.5, "easy_accuracy": 0.75}
     values["intervals"] = {"general_accuracy": [0.4, 0.6], "easy_accuracy": [0.7, 0.8]}
     groups = {"x": values, "(others)": values | {"groups": 23}}

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: sections by topic, one curve after a resumption, and the first charts."""
+"""TensorBoard's view of a run: topics, one curve for a resumed run, the charts of Custom Scalars."""
 
 import re
 from pathlib import Path
@@ -29,14 +29,14 @@ def test_topics(key, tag):
 
 
 def name_by_age(folder: Path) -> None:
-    """As if every event file were of another second: a name is the second, and in it no order."""
+    """Renames the event files as if each were of another second, since names order files only by the second."""
     old, new = [sorted(folder.glob(f"events.out.tfevents.{first}*")) for first in ("0", "[1-9]")]
     for number, file in enumerate(new, len(old)):
         file.rename(folder / f"events.out.tfevents.{number:010}")
 
 
 def train(run: RunFolder, start: int, stop: int, every: int = 1) -> TrainingMonitor:
-    """Logs the steps after `start`; their values tell from which start they are. Not closed: it is killed."""
+    """Logs the steps after `start`, with values that depend on `start`. It is not closed, as after a kill."""
     next_step = (start // every + 1) * every
     monitor = TrainingMonitor(run.train_events, run.metrics, start, next_step=next_step)
     for step in range(next_step, stop + 1, every):
@@ -46,7 +46,7 @@ def train(run: RunFolder, start: int, stop: int, every: int = 1) -> TrainingMoni
 
 
 def evaluate(run: RunFolder, curves: SetCurves, *steps: int) -> None:
-    """Adds results of these checkpoints. Their values tell how many results were added before."""
+    """Adds results of these checkpoints, each with another value."""
     for step in steps:
         value = 0.5 + len(read_json_lines(run.results)) / 1024
         append_json_line(run.results, {"step": step, "metrics": {"map": value}})
@@ -55,7 +55,7 @@ def evaluate(run: RunFolder, curves: SetCurves, *steps: int) -> None:
 
 
 def expected(run: RunFolder) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """What metrics.jsonl and results.jsonl have."""
+    """The curves according to metrics.jsonl and results.jsonl."""
     lines = read_json_lines(run.metrics)
     keys = {key for line in lines for key in line} - {"step"}
     found = {"train": {training_tag(key): [(line["step"], line[key]) for line in lines] for key in keys}}
@@ -71,7 +71,7 @@ def approximately(curves):
 
 
 def resumed_run(folder: Path) -> RunFolder:
-    """Killed at step 9 and resumed from 5, then at 12 and resumed from 8 with fewer lines; evaluated all the while."""
+    """A run killed at step 9, resumed from 5, killed at 12, and resumed from 8 with fewer lines; with evaluations."""
     run = RunFolder(folder)
     curves = SetCurves(run, "test")
     train(run, 0, 9)
@@ -92,7 +92,7 @@ def test_a_resumed_run_is_one_curve_in_the_python_loader(tmp_path):
     assert curves_of(reader(tmp_path)) == approximately(expected(run))
 
 
-def test_a_reader_that_was_there_before_sees_one_curve(tmp_path):
+def test_a_running_reader_sees_one_curve(tmp_path):
     run = RunFolder(tmp_path)
     curves = SetCurves(run, "test")
     train(run, 0, 9)
@@ -125,7 +125,7 @@ def test_the_first_charts_show_several_runs(tmp_path, load_fast):
 
 
 def test_the_first_charts_find_their_tags():
-    """None of them was renamed."""
+    """A renamed metric would leave a chart empty."""
     keys = ("loss", "triplet_loss", "active_fraction", "hardest_positive", "hardest_negative", "effective_rank")
     tags = [training_tag(key) for key in (*keys, "hardest_positive_p5", "data_wait_share", "embedding_std")]
     tags += [evaluation_tag(key) for key in ("general_accuracy", "map", "map@r", "map_market", "cmc@1")]

@@ -1,4 +1,4 @@
-"""model.json: written and read back, and whatever else may lie under its name."""
+"""model.json: writing, reading, invalid files."""
 
 import hashlib
 import json

@@ -57,7 +57,7 @@ def test_what_is_written_is_read(tmp_path):
         np.testing.assert_array_equal(part["emb"], read_detailed_log(tmp_path / "detailed").emb[:3])
 
 
-def test_rows_do_not_pile_up_in_memory(tmp_path, monkeypatch):
+def test_large_logs_are_written_early(tmp_path, monkeypatch):
     monkeypatch.setattr(detailed_log, "_LARGE", 3 * B * D * 4)
     log = opened(tmp_path)
     for step in range(1, 6):
@@ -95,7 +95,7 @@ def test_another_shape_begins_a_new_folder(tmp_path, change):
         (tmp_path / "detailed" / "contents.json").unlink()
 
 
-def test_mistakes_are_named(tmp_path):
+def test_errors_name_the_file(tmp_path):
     with pytest.raises(UserError, match=r"none/contents.json: cannot be read: No such file"):
         read_detailed_log(tmp_path / "none")
     (tmp_path / "detailed").write_text("a file")

@@ -20,7 +20,7 @@ def gradients(step: int) -> list[np.ndarray]:
 
 
 def adam(start: np.ndarray, place: int, steps: range, rates: list[float], epsilon: float) -> np.ndarray:
-    """Algorithm 1 of Kingma & Ba in float64, with the epsilon of its last lines, from its beginning at steps[0]."""
+    """Algorithm 1 of Kingma & Ba in float64, starting at steps[0], with the epsilon of its last lines."""
     x, m, v = start.astype(float), 0.0, 0.0
     for t, step in enumerate(steps, start=1):
         g = gradients(step)[place].astype(float)
@@ -62,7 +62,7 @@ def test_it_is_adam_for_each_part(schedule, frozen, backbone_rate, monkeypatch):
         assert shown == pytest.approx([0.0] * frozen + [ratio * each for each in head[frozen:]])
 
 
-def test_with_one_rate_it_is_keras_adam_to_the_bit_and_is_saved_like_it(tmp_path):
+def test_with_one_rate_it_is_keras_adam_bit_for_bit_and_is_saved_like_it(tmp_path):
     """So checkpoints of the one fit the other."""
     params = check_params({"learning_rate": 0.05, "warmup_steps": 3}, "x")
     split = check_params({"backbone_learning_rate": 0.01, "freeze_backbone_steps": 2}, "x")
@@ -112,7 +112,7 @@ def test_cosine_decay(step):
 def test_stepwise_decay(step, expected):
     values = {"learning_rate_schedule": "step", "decay_steps": [40, 70]}
     assert rate(step, **values) == pytest.approx(0.5 * expected, rel=1e-5)
-    assert rate(step, total=10, **values) == pytest.approx(0.5 * expected, rel=1e-5)  # whatever the length
+    assert rate(step, total=10, **values) == pytest.approx(0.5 * expected, rel=1e-5)  # independent of the length
     halved = rate(step, **values, decay_factor=0.5, warmup_steps=50)
     passed = (step >= 40) + (step >= 70)
     assert halved == pytest.approx(0.5 * 0.5**passed * min((step + 1) / 50, 1), rel=1e-5)

@@ -78,13 +78,13 @@ def test_a_collapsed_batch_has_rank_0(point):
 def test_batches_without_neighbours():
     assert statistics([1, 2, 3], np.eye(3, dtype=np.float32))["batch_top1"] == 0  # no positives
     assert statistics([1], np.ones((1, 3), np.float32))["batch_top1"] == 0
-    pair = statistics([1, 1], np.eye(2, dtype=np.float32), k=4)  # K is not in the batch
+    pair = statistics([1, 1], np.eye(2, dtype=np.float32), k=4)  # fewer than K in the batch
     assert (pair["batch_top1"], pair["batch_precision@K-1"]) == (1, pytest.approx(1 / 3))
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 3e38])
 @pytest.mark.parametrize("metric", METRICS)
-def test_broken_embeddings_are_survived(metric, broken):
+def test_nan_and_infinite_embeddings(metric, broken):
     labels, embeddings = batch(np.repeat(range(4), 3))
     for rows in (slice(0, 1), slice(None)):
         embeddings[rows, 0] = broken
@@ -210,7 +210,7 @@ def test_triplets_picture_marks_right_and_wrong():
 
     (right, said_right), (wrong, said_wrong), (equal, _) = (colours(*d) for d in [(0.5, 0.6), (0.7, 0.6), (0.6, 0.6)])
     assert [right, wrong, equal] == ["green", "vermilion", "vermilion"]
-    assert (said_right != said_wrong).any()  # the same distance, another word
+    assert (said_right != said_wrong).any()  # equal distances, different words
 
 
 def test_triplets_picture_without_triplets():
