@@ -1,4 +1,4 @@
-"""Every command and every piece of Python code in README.md and the other pages works as it stands there."""
+"""Every command and all Python code in README.md and the other pages works."""
 
 import ast
 import importlib

@@ -89,7 +89,7 @@ def command_lines(text: str) -> list[str]:
         waiting += line
         try:
             words = shlex.split(waiting, comments=True)
-        except ValueError:  # a quotation goes on
+        except ValueError:  # a quotation continues
             waiting += "\n"
             continue
         if words:

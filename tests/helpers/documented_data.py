@@ -81,7 +81,7 @@ def image_list(name: str) -> Maker:
 
 
 def make_archived_cars(folder: Path) -> None:
-    """Cars196's training file alone, with its annotations beside it."""
+    """Cars196's training file alone, with its annotations next to it."""
     make_cars196(folder, train=4, test=4, images=4, form="devkit archives")
     (folder / "cars_test.tgz").unlink()
     for file in (folder / "devkit").iterdir():
@@ -124,10 +124,10 @@ def make_drawings(folder: Path) -> None:
 
 
 def make_characters(file: Path) -> None:
-    """One of Omniglot's archives."""
-    drawings = file.with_suffix("")
+    """One of Omniglot's archives; the other has other characters."""
+    drawings, first = file.with_suffix(""), 4 * ("evaluation" in file.name)
     with zipfile.ZipFile(file, "w") as archive:
-        for identity in range(4):
+        for identity in range(first, first + 4):
             for number in range(4):
                 drawing = drawings / "Greek" / f"character{identity:02d}" / f"{identity:04d}_{number:02d}.png"
                 save(drawing, person(identity, 2, number)[:, :, 0])

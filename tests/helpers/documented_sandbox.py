@@ -186,7 +186,7 @@ class Sandbox:
                     shutil.copy(self._embedded(options, part), self.folder / name)
 
     def _embedded(self, options: dict[str, str], part: str) -> Path:
-        """Of the list that stands beside the file, or of the images' folder."""
+        """The embeddings of the list that the command names, or of the folder of images."""
         if options.get("--image_root") == "photos":
             self.store.need("images.csv")
             return self.store.embed("images.csv", "--image_root", self.store.need("photos"))
@@ -199,7 +199,7 @@ class Sandbox:
 
 
 def without_not_run(block: Block) -> Block:
-    """A block without the lines of NOT_RUN; nothing of it where it is a pattern in a sentence."""
+    """A block without the lines of NOT_RUN; a block without text for a pattern in a sentence."""
     if block.language == "inline" and PATTERN.search(block.text):
         return block._replace(text="")
     lines = [line for line in block.text.splitlines() if not any(re.search(each, line) for each in NOT_RUN)]
