@@ -25,6 +25,6 @@ class StopRequest:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = signal.Signals(number).name
-        os.write(2, b"\nstopping after this step; repeat to stop immediately\n")
+        os.write(2, b"\nstopping after this step; press Ctrl-C again to stop immediately\n")
         for other in (signal.SIGINT, signal.SIGTERM):
             signal.signal(other, signal.SIG_DFL)

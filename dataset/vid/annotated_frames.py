@@ -46,7 +46,7 @@ def read_annotated_frames(
     names = sorted(images.keys() & texts.keys(), key=_natural)
     if not names:
         raise UserError(
-            f"{pictures} and {annotations} have no frame in common, such as "
+            f"{pictures} and {annotations} have no frame in common: the first files are "
             f"{_first(images)} and {_first(texts)}; names must be equal except for the suffix"
         )
     _check_snippet(pictures, texts[names[0]])
@@ -75,9 +75,7 @@ def read_annotated_frames(
             frame = replace(frame, objects=tuple(o for o in frame.objects if not o.occluded))
         read.append(AnnotatedFrame(images[name], frame))
     if not read:
-        raise UserError(
-            f"{annotations}: none of the {counted(len(names), 'frame')} can be used; the first: {faults[0]}"
-        )
+        raise UserError(f"{annotations}: no frame can be used; the first of {len(names):,}: {faults[0]}")
     (width, height), _ = Counter((f.frame.width, f.frame.height) for f in read).most_common(1)[0]  # the first of equals
     frames = []
     for f in read:

@@ -15,5 +15,5 @@ def test_the_first_signal_is_a_request(number, capfd):
         signal.raise_signal(number)
         assert stop.requested == number.name
         assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == [signal.SIG_DFL] * 2
-    assert "stopping after this step; repeat to stop immediately" in capfd.readouterr().err
+    assert "stopping after this step; press Ctrl-C again to stop immediately" in capfd.readouterr().err
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
