@@ -33,20 +33,19 @@ def problem(words: list[str]) -> str:
     name = words[0].rpartition("/")[2]
     if name not in CHECKS:
         return f"no check for {name}: add one to tests/helpers/command_checks.py"
-    missing = [] if name in ("pip", "git") else [word for word in words[1:] if is_missing(word)]
+    missing = [] if name in ("pip", "git") else [word for word in words[1:] if is_missing(word, name == "cp")]
     if missing:
         return f"there is no {missing[0]}"
     return CHECKS[name](tuple(words[1:]))
 
 
-def is_missing(word: str) -> bool:
-    """Whether a word names a file of the project that is not there."""
-    parts = Path(word).parts
-    ours = len(parts) > 0 and (ROOT / parts[0]).exists() and parts[0] not in ENTERED and not word.startswith(("/", "."))
-    recipe = (
-        word.startswith("experiments/") and word.endswith("/params.json") and word != "experiments/my_run/params.json"
-    )
-    return (ours or recipe) and not (ROOT / word).exists() and "." in parts[-1]
+def is_missing(word: str, copied: bool) -> bool:
+    """Whether a word names a file of the project that does not exist; only a recipe that is copied must exist."""
+    if not re.fullmatch(r"[\w-][\w./-]*\.\w+", word):
+        return False
+    top = Path(word).parts[0]
+    ours = (ROOT / top).exists() and (top not in ENTERED or copied)
+    return ours and not (ROOT / word).exists()
 
 
 @functools.cache
@@ -56,6 +55,8 @@ def python(words: tuple[str, ...]) -> str:
         return ""
     with mock.patch.object(argparse.ArgumentParser, "parse_known_args", parse_only(argparse.ArgumentParser)):
         done = command(*words)
+    if "--help" in words:
+        return done.stderr
     if "_ParsedError" not in done.stderr:
         return done.stderr.strip() or "it reads no arguments"
     names = [word.partition("=")[0] for flag, word in itertools.pairwise(words) if flag == "--set"]
