@@ -146,7 +146,7 @@ def test_help_and_mistakes_are_answered_before_tensorflow_is_loaded(trained, sni
         ((pictures, other[1]), [], "have no frame in common"),
         ((Path("/"), annotations), [], "--frames /: this folder has no name; name"),
         (wrong_size, [], "no frame can be used; the first of 4: "),
-        (wrong_size, [], "the picture is 120x80, its annotation says 120x81"),
+        (wrong_size, [], "the picture is 120x80, but its annotation says 120x81"),
         (lonely, out, "1 of 2 frames has objects; matching needs two"),
         (occluded, [*out, "--skip_occluded"], "1 of 2 frames has objects that are not occluded"),
         (long, out, "501 frames of 480x320: --format gif keeps them in memory and takes at most 500"),

@@ -187,7 +187,7 @@ def test_the_pool_comes_after_the_list():
     [
         ({"augmentation": ["random_crop", "random_resized_crop"]}, "drop one"),
         ({"augmentation": ["affine"], "pre_crop_size": 80}, "pre_crop_size has no effect"),
-        ({"augmentation_pool": ["random_crop"], "augmentation_pool_count": [0, 1]}, "put it in augmentation"),
+        ({"augmentation_pool": ["random_crop"], "augmentation_pool_count": [0, 1]}, "move it to augmentation"),
         ({"augmentation_pool": ["rotate"], "augmentation_pool_count": [0, 2]}, "has only 1"),
     ],
 )

@@ -126,7 +126,7 @@ def test_annotations_that_are_wrong(small: Preparation, columns: dict, message: 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("cars_train_annos", {"labels": np.arange(3)}, "no variable annotations in it , only labels"),
+        ("cars_train_annos", {"labels": np.arange(3)}, "no variable annotations in it, only labels"),
         ("cars_train_annos", {"annotations": np.arange(3)}, "annotations is empty"),
         ("cars_train_annos", {"annotations": np.empty((1, 0), [("fname", object)])}, "annotations is empty"),
         ("cars_meta", {"class_names": np.array([["1", "2"]], object)}, "class_names has 2 names, 2 of them different"),

@@ -87,7 +87,7 @@ def test_a_missing_field_is_named(tmp_path, field):
         (REAL, "", "malformed XML", "malformed XML"),
         (REAL, "\x00\x01", "malformed XML", "malformed XML"),
         (REAL, '<?xml version="1.0" encoding="klingon"?><annotation/>', "malformed XML", "klingon"),
-        ("<filename>000000<", "<filename>000007<", "another frame's name", "'000007'; the name of another frame"),
+        ("<filename>000000<", "<filename>000007<", "another frame's name", "'000007', the name of another frame"),
         ("<filename>000000<", f"<filename>{'7' * 999}<", "another frame's name", "7777"),
         ("<width>1280<", "<width>wide<", "unusable width", "size/width is 'wide'; it must be a number"),
         ("<width>1280<", "<width>1e12<", "unusable width", "it must be between 1 and 1,000,000"),
