@@ -82,7 +82,7 @@ def image_list(name: str) -> Maker:
 
 def make_archived_cars(folder: Path) -> None:
     """Cars196's training file alone, with its annotations next to it."""
-    make_cars196(folder, train=4, test=4, images=4, form="devkit archives")
+    make_cars196(folder, train=4, test=4, images=6, form="devkit archives", labelled=False)
     (folder / "cars_test.tgz").unlink()
     for file in (folder / "devkit").iterdir():
         file.rename(folder / file.name)
