@@ -8,14 +8,15 @@ import re
 from tensorboard.plugins.custom_scalar.layout_pb2 import Category, Chart, Layout, MultilineChartContent
 
 _TOPICS = {
-    "loss": ("loss", "triplet_loss", "classification_loss", "center_loss", "anchor_loss"),
-    "mining": ("active_fraction", "valid_terms", "complete_anchors", "hardest_triplets"),
-    "accuracy": ("batch_top1", "batch_precision@K-1", "classification_accuracy"),
+    "loss": ("loss", "triplet_loss", "classification_loss", "center_loss", "anchor_loss", "classification_accuracy"),
+    "mining": ("active_fraction", "valid_terms", "complete_anchors", "hardest_triplets", "batch"),
     "distances": ("hardest_positive", "hardest_negative", "all", "positive", "negative"),
-    "embedding": ("embedding_norm", "embedding_norms", "embedding_std", "embedding_std_min", "effective_rank"),
+    "embedding": (
+        *("embedding_norm", "embedding_norms", "embedding_std", "embedding_std_min", "effective_rank"),
+        *("batch_top1", "batch_precision@K-1"),
+    ),
     "optimization": ("learning_rate", "backbone_learning_rate"),
     "speed": ("images_per_second", "data_wait_share"),
-    "input": ("batch",),
 }
 _TOPIC_OF = {key: topic for topic, keys in _TOPICS.items() for key in keys}
 _PERCENTILE = re.compile(r"_p\d+$")

@@ -40,7 +40,7 @@ def test_the_files_of_a_finished_run(trained, dataset):
     found = events(run.train_events)
     assert {training_tag(key) for key in wanted} <= set(found)
     assert found["loss/loss"] == [(1, "scalars"), (2, "scalars"), (4, "scalars")]
-    assert found["input/batch"] == [(1, "images")]
+    assert found["mining/batch"] == [(1, "images")]
     assert found["parameters"] == [(1, "text")]
     log = run.train_log.read_text()
     assert "30 images of 6 identities" in log

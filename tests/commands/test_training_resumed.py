@@ -102,7 +102,7 @@ def test_tensorboard_has_histograms_and_pictures(runs):
         steps = [step for step, kind in found[name] if kind == "histograms"]
         assert steps == list(range(1, STEPS + 1)), name
     assert found["mining/hardest_triplets"] == [(step, "images") for step in (1, 5, 10)]
-    assert found["input/batch"] == [(1, "images")]  # the first step after every start
+    assert found["mining/batch"] == [(1, "images")]  # the first step after every start
     hard = events(runs["hard"] / "train")
     assert "mining/hardest_triplets" not in hard  # without save_picture_steps
     for name, points in [*found.items(), *hard.items()]:  # TensorBoard shows only one kind per tag

@@ -19,7 +19,7 @@ from runtime.json_files import append_json_line, drop_json_lines_after, read_jso
         ("loss", "loss/loss"),
         ("hardest_positive_p95", "distances/hardest_positive_p95"),
         ("anchor_loss_p5", "loss/anchor_loss_p5"),
-        ("batch_precision@K-1", "accuracy/batch_precision@K-1"),
+        ("batch_precision@K-1", "embedding/batch_precision@K-1"),
         ("something_of_mine", "other/something_of_mine"),
         ("mine/something", "mine/something"),
     ],
