@@ -57,7 +57,8 @@ def _comments_and_strings(code: str) -> Iterator[tuple[int, str]]:
 def main(files: list[str]) -> int:
     """Prints what it finds in the files, and returns the exit code."""
     if not files:
-        listed = subprocess.run(["git", "ls-files", "*.py", "*.md", ":!tests/test_phrases.py"], capture_output=True, text=True, check=True)
+        command = ["git", "ls-files", "*.py", "*.md", ":!tests/test_phrases.py"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True)
         files = [name for name in listed.stdout.splitlines() if Path(name).exists()]
     phrases, found = read_phrases(), 0
     for file in files:

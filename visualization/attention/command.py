@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         pixels_of(draw_pairs(explained, title, lowered=args.lowered), dots=120),
         title=title[0],
         intro=f"Each row is a query, its map, the map of the matched image, and that image. Bright places {verb} the "
-        "similarity most. Look whether the network used the object or the background.",
+        "similarity most. Check whether the network used the object or the background.",
         facts=facts | {"checkpoint": printable(checkpoint), "step": step, "metric": metric},
         label="pairs of images with their maps; the table has names and numbers",
         metrics=_table(explained),

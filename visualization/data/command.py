@@ -21,7 +21,7 @@ _ROLES = ("anchor", "positive", "negative")
 _MOST_IMAGES = 20_000  # a browser opens a page of this many
 
 _INTRO = (
-    "The images of training batches as the network gets them. Look whether the object is still recognisable after "
+    "The images of training batches as the network gets them. Check whether the object is still recognisable after "
     "augmentation, and whether the images of a column show one identity."
 )
 
