@@ -26,7 +26,7 @@ class NearestWrong:
         self.distances = np.full(distances.shape[0], np.inf)
 
     def see(self, tile: np.ndarray, rows: np.ndarray, first: int) -> None:
-        """Takes distances (q, g) of queries (q,) to the columns from `first` on; those of matches are infinite.
+        """Takes distances (q, g) of queries (q,) to columns from `first` on, infinite for matches and excluded images.
 
         May be called from several threads for different queries. The columns of a query come in ascending order.
         """
