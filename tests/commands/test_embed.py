@@ -273,6 +273,6 @@ def test_embeddings_do_not_depend_on_batch_size_or_order(tmp_path, shared_data, 
     lengths = np.linalg.norm(reference, axis=1)
     for batch_size in (1, 7, 128):
         emb = embedder.embed(files, upright, batch_size=batch_size)
-        assert (np.linalg.norm(emb - reference, axis=1) / lengths).max() < 1e-6
+        assert (np.linalg.norm(emb - reference, axis=1) / lengths).max() < 1e-5  # AVX2: 3e-6, AVX-512: below 1e-6
     backwards = embedder.embed(files[::-1], upright, batch_size=7)[::-1]
-    assert (np.linalg.norm(backwards - reference, axis=1) / lengths).max() < 1e-6
+    assert (np.linalg.norm(backwards - reference, axis=1) / lengths).max() < 1e-5

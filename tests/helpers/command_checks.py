@@ -20,7 +20,7 @@ from runtime.errors import UserError
 
 # Parts that CONTRIBUTING.md shows how to add. tests/commands/test_parts.py adds them and runs these commands.
 EXAMPLE_PARTS = ("dataset.prepare.labelled", "lengths")
-ENTERED = ("experiments", "data", "docs")  # folders in which a reader makes new files
+ENTERED = ("experiments", "data", "docs", "runs", "exports")  # folders in which a reader makes new files
 IMAGE = re.compile(r"triplet-embeddings:\w+")
 
 

@@ -22,7 +22,7 @@ class BatchParams(Fields):
     )
     triplet_mining: Literal["random", "hard"] = Field(
         "random",
-        description="`triplets`: draw them at random for each epoch, or mine the hardest with its first checkpoint.",
+        description="`triplets`: draw them at random for each epoch, or mine the hardest by its first checkpoint.",
     )
 
     @model_validator(mode="after")

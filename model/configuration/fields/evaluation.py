@@ -15,7 +15,7 @@ class EvaluationParams(Fields):
     )
     eval_batch_size: Positive = Field(128, description="Images per batch when embedding.")
     eval_interval_secs: float = Field(
-        10.0, gt=0, le=1e6, description="The evaluator looks for a new checkpoint every this many seconds."
+        10.0, gt=0, le=1e6, description="Seconds between the evaluator's checks for a new checkpoint."
     )
     eval_timeout_secs: float = Field(
         3600.0, gt=0, le=1e9, description="The evaluator ends after this many seconds without a new checkpoint."
