@@ -94,9 +94,10 @@ class Evaluator:
             of_set = found[name]._replace(definitions=found[name].definitions | self._origin)
             line = {"step": step, "set": name, "checkpoint": checkpoint.name} | of_set.line()
             append_json_line(self._run.results, line)
-            if self._own:
-                own = results.results_with(self._run, self._origin)
-                self._curves[name].update(step, [line for line in own if line["set"] == name])
+        if self._own and new:
+            recorded = results.results_with(self._run, self._origin)
+            for name in new:
+                self._curves[name].update(step, [line for line in recorded if line["set"] == name])
         if self._csv:
             results.write_results_csv(self._run)
         for name in new:  # after all metrics: the training may watch them

@@ -1,7 +1,9 @@
-"""Errors of visualize.py: one line each."""
+"""Errors and help of visualize.py: one line for each error, and no code in --help."""
 
 import pytest
 from helpers.commands import command
+
+from visualize import COMMANDS
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,11 @@ def test_mistakes_are_one_line(trained, files, words, message):
     assert code == 2
     assert message in errors
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_does_not_show_the_example_of_the_docstring(name):
+    code, printed, _ = command("visualize.py", name, "--help")
+    assert code == 0
+    assert "usage: " in printed
+    assert ">>>" not in printed
