@@ -59,7 +59,8 @@ def _quantize(path: Path, images: np.ndarray) -> None:
     with tempfile.TemporaryDirectory() as folder:
         merged = Path(folder) / FILE
         quant_pre_process(path, merged, skip_symbolic_shape=True)  # otherwise batch norm would be quantized separately
-        quantize_static(merged, path, Images(), per_channel=True)
+        # Weights of 7 bits: sums of products of 8 bits overflow on processors without VNNI (Recall@1 0.93 -> 0.65).
+        quantize_static(merged, path, Images(), per_channel=True, reduce_range=True)
 
 
 def open_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
