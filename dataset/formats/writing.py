@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.formats.episodes import attributes_path, write_attributes, write_episodes
+from dataset.formats.inside import check_inside
 from dataset.formats.manifest import COLUMNS, Tables, read_rows, write_manifest
 from dataset.formats.prepared import open_prepared
 from runtime.errors import UserError
@@ -64,8 +65,8 @@ def write_with_images(
         info: dataset.json without `image_root`. A `name` of None means the name of `out`.
 
     Raises:
-        UserError: when `out` holds other files than this preparation writes, or files with other content; or when
-            writing fails.
+        UserError: when `out` holds other files than this preparation writes, or files with other content; for an image
+            that would be outside OUT/images; or when writing fails.
     """
     folder, own = Path(out).resolve(), copy or make_images is not None
     inside = root.is_relative_to(folder)
@@ -74,6 +75,7 @@ def write_with_images(
     paths = sorted({row[1] for rows in tables.values() for row in rows}) if own else []
     if folder.exists():
         _refuse_other_content(folder, root, tables, info, paths)
+    check_inside(folder / IMAGES, paths, f"--out {out}")
     try:
         if make_images:
             make_images(folder / IMAGES, paths)

@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from dataset.formats.inside import check_inside
 from dataset.formats.manifest import Tables
 from dataset.sources.box_crops import crop_images, refuse_boxes_outside
 from dataset.sources.cars196_lists import LABELLED_TEST, META, Cars, read_cars
@@ -65,6 +66,7 @@ def find(args: argparse.Namespace) -> Found:
     """The annotated images, checked, in folders or archives."""
     root = open_root(args.root, ())
     cars = read_cars(root)
+    check_inside(root, cars.classes, ", ".join(str(root / file) for file in cars.files))
     images = StoredImages(root, {path.split("/")[0] for path in cars.classes})
     tables = make_tables(cars)
     problems, sizes = images.look_at(list(cars.classes), args.check, args.crop)

@@ -11,9 +11,10 @@ the cameras from the file names: then the evaluation excludes gallery images of 
 import argparse
 import sys
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from dataset.formats.camera_names import CAMERA_IN_NAME
+from dataset.formats.inside import fault_of
 from dataset.formats.manifest import Row, Tables, read_manifest
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root
@@ -60,12 +61,9 @@ def read_list(option: str, file: str, root: Path, excluder: str | None) -> list[
 
 def straighten(path: str, where: str) -> str:
     """A path in the project's form: relative, with forward slashes, without empty parts."""
-    if PureWindowsPath(path).drive or PureWindowsPath(path).root or PurePosixPath(path).is_absolute():
-        raise UserError(f"{where} has the absolute path {path!a}; give paths relative to --image_root")
-    straight = PurePosixPath(path.replace("\\", "/"))
-    if ".." in straight.parts:
-        raise UserError(f"{where} has the path {path!a}, which leads outside --image_root; give paths below it")
-    return straight.as_posix()
+    if fault := fault_of(path):
+        raise UserError(f"{where}: the path {path!a} {fault}; give paths relative to --image_root and below it")
+    return PurePosixPath(path.replace("\\", "/")).as_posix()
 
 
 def camera_of(path: str, excluder: str, where: str) -> str:

@@ -12,6 +12,7 @@ import math
 import sys
 from pathlib import Path
 
+from dataset.formats.inside import check_inside
 from dataset.formats.manifest import Row, Tables
 from dataset.sources.box_crops import Box, crop_images
 from dataset.sources.counts import Benchmark
@@ -35,9 +36,11 @@ def read_lists(root: Path) -> tuple[Tables, dict[str, str]]:
     """train.csv and test.csv, with paths that start in root/images; and path -> number of the image.
 
     Raises:
-        UserError: when an image has no class, a class has no name, or an image is in the folder of another class.
+        UserError: when an image has no class, a class has no name, or an image is in the folder of another class or
+            outside `images`.
     """
     images = read_words(root / "images.txt", "image_id path", once="image_id path")
+    check_inside(root / "images", (path for _, path in images), root / "images.txt")
     labels = dict(read_words(root / "image_class_labels.txt", "image_id class_id", once="image_id"))
     classes = dict(read_words(root / "classes.txt", "class_id name", once="class_id"))
     labelled: list[tuple[int, Row]] = []

@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from dataset.formats.inside import check_inside
 from dataset.formats.manifest import Row
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root
@@ -45,7 +46,9 @@ def read_split(root: Path, split: tuple[str, str, str, str]) -> list[list[Row]]:
     """The rows of each track of a split."""
     folder, name_list, table, variable = split
     names = read_names(root / name_list)
-    return track_rows(read_tracks(root / table, variable, len(names)), names, folder, root / table)
+    rows = track_rows(read_tracks(root / table, variable, len(names)), names, folder, root / table)
+    check_inside(root, (path for track in rows for _, path, *_ in track), root / name_list)
+    return rows
 
 
 def find(args: argparse.Namespace) -> Found:

@@ -15,8 +15,9 @@ import sys
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
+from dataset.formats.inside import fault_of
 from dataset.formats.writing import next_step, write_image, write_with_images
 from runtime.arguments import Parser
 from runtime.counting import counted
@@ -71,8 +72,8 @@ def list_drawings(archive: str, role: str) -> list[Drawing]:
     drawings, tops = [], set()
     for info in members:
         name = info.filename
-        if ".." in PureWindowsPath(name).parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
-            raise UserError(f"--{role} {archive}: its member {name!r} leads outside the archive; use another download")
+        if fault := fault_of(name):
+            raise UserError(f"--{role} {archive}: its member {name!a} {fault}; use another download")
         if (match := MEMBER.fullmatch(name)) and match[1] != "__MACOSX":
             top, alphabet, character, file, drawer = match.groups()
             tops.add(top)

@@ -10,6 +10,7 @@ a query against all others. Source: Song et al.: Deep Metric Learning via Lifted
 import argparse
 import sys
 
+from dataset.formats.inside import check_inside
 from dataset.sources.counts import Benchmark, shared_identities
 from dataset.sources.layout import open_root
 from dataset.sources.published_set import Command, Found
@@ -33,12 +34,13 @@ def find(args: argparse.Namespace) -> Found:
     """Both lists.
 
     Raises:
-        UserError: as `read_words`, and when the lists share a product.
+        UserError: as `read_words`, for a path that leads outside --root, and when the lists share a product.
     """
     root = open_root(args.root, tuple(LISTS.values()))
     tables = {}
     for table, name in LISTS.items():
         words = read_words(root / name, "image_id class_id super_class_id path", once="path", header=True)
+        check_inside(root, (path for *_, path in words), root / name)
         tables[table] = [(identity, path) for _, identity, _, path in words]
     if shared := shared_identities(tables):
         files = " and ".join(LISTS.values())

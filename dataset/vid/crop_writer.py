@@ -7,8 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from dataset.formats.inside import check_inside
 from dataset.vid.annotations import Frame, Problem
-from dataset.vid.siamfc_crops import DEFAULT, Box, CropSettings, crop_path, cut, is_inside, mean_colour
+from dataset.vid.siamfc_crops import CROPS, DEFAULT, Box, CropSettings, crop_path, cut, is_inside, mean_colour
 from runtime.errors import UserError
 from runtime.parallel import lots, run_parallel
 
@@ -76,6 +77,8 @@ def write_crops(task: FrameCrops) -> CropCounts:
         problem = f"cannot be read as an image: {error}".replace(f" {str(task.image)!r}", "")
         counts.problems.append(Problem(str(task.image), "unreadable JPEG", problem))
         return counts
+    top = task.out / CROPS  # it may be a link to another disk
+    check_inside(top, (path.relative_to(top).as_posix() for _, path in missing), task.out)
     colour = None if all(is_inside(image, window) for window, _ in missing) else mean_colour(image)
     for window, path in missing:
         _save(cut(image, window, task.settings.search, colour), path, task)

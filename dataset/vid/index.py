@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from dataset.vid.annotations import Frame, Problem, Snippet, VideoObject
+from dataset.vid.siamfc_crops import TRAIN_FOLDERS
 from runtime.errors import UserError
 from runtime.files import replace_file
 
 FORMAT = 2
+_MOST_BYTES = 2**31  # unpacked; the training split of ImageNet VID has 300 MB
 
 
 @dataclass(frozen=True)
@@ -173,17 +175,42 @@ def read_index(path: Path) -> SplitIndex:
     """
     try:
         with np.load(path) as file:
+            if (size := sum(member.file_size for member in file.zip.infolist())) > _MOST_BYTES:
+                raise ValueError(f"it unpacks to {size:,} bytes, more than {_MOST_BYTES:,}")
             if file.zip.testzip() or file["format"] != FORMAT:
                 raise ValueError("a wrong checksum, or another format")
             problems = tuple(Problem(*(text.decode() for text in row)) for row in file["problems"].tolist())
             columns: dict[str, Any] = {name: file[name] for name in _COLUMNS}
-            return SplitIndex(split=str(file["split"]), listed=int(file["listed"]), problems=problems, **columns)
+            index = SplitIndex(split=str(file["split"]), listed=int(file["listed"]), problems=problems, **columns)
+            _check(index)
+            return index
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the command index or crop first") from None
     except Exception as error:  # damage raises errors of many kinds in zipfile, zlib and NumPy
         raise UserError(
             f"{path}: damaged, or of another version; run the command index or crop with --reindex"
         ) from error
+
+
+def _check(index: SplitIndex) -> None:
+    """Raises a ValueError unless the columns have their types and fit together, and names are those of files."""
+    like, counts = make_index("", [], []), [len(index.folders), index.frame_count, len(index.trackids)]
+    for name in _COLUMNS:
+        column, wanted = getattr(index, name), getattr(like, name)
+        rows = counts[2 if name in _OF_OBJECTS else 0 if name in ("folders", "frames_in") else 1]
+        if column.dtype.kind != wanted.dtype.kind or column.shape != (rows, *wanted.shape[1:]):
+            raise ValueError(f"{name} is {column.dtype} of shape {column.shape}")
+    for numbers, total in ((index.frames_in, counts[1]), (index.objects_in, counts[2])):
+        if (numbers < 0).any() or (numbers > total).any() or numbers.sum() != total:
+            raise ValueError("its numbers of frames or objects contradict each other")
+    parts = {*index.names.tolist(), *(part for folder in index.folders.tolist() for part in folder.split(b"/"))}
+    if not all(part.decode().isprintable() and part not in (b"", b"..") and b"/" not in part for part in parts):
+        raise ValueError("a name that leads outside its folder")
+    depth = {"train": 1, "val": 0}[index.split]
+    for folder in index.folders.tolist():
+        first, *rest = folder.decode().split("/")
+        if len(rest) != depth or (depth and first not in TRAIN_FOLDERS):
+            raise ValueError(f"the folder {folder!r}")
 
 
 def _bytes(texts: Iterable[str]) -> np.ndarray:

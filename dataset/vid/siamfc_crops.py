@@ -15,6 +15,7 @@ from dataset.vid.annotations import Frame
 Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in pixels
 
 TRAIN_FOLDERS = tuple(f"ILSVRC2015_VID_train_000{i}" for i in range(4))
+CROPS = "crops"  # folder in the output folder
 
 
 @dataclass(frozen=True)
@@ -97,4 +98,4 @@ def crop_path(frame: Frame, trackid: int, kind: str = "crop.x") -> str:
     The first folder is a, b, c, d for the training sub-folders ..._0000 to ..._0003, e for val.
     """
     letter = "e" if frame.split == "val" else "abcd"[TRAIN_FOLDERS.index(frame.folder.split("/")[0])]
-    return f"crops/{letter}/{frame.snippet}/{frame.name}.{trackid:02d}.{kind}.jpg"
+    return f"{CROPS}/{letter}/{frame.snippet}/{frame.name}.{trackid:02d}.{kind}.jpg"
