@@ -21,6 +21,7 @@ from runtime.arguments import Parser, number
 from runtime.counting import counted
 from runtime.errors import UserError, exit_code
 from runtime.files import only_one
+from runtime.printable import print_line
 
 _FILENAME = (
     "file to write; its ending chooses the format: .h5 or .hdf5; .npy, with the paths in a second file (vectors.npy, "
@@ -148,7 +149,7 @@ def merge_command(args: argparse.Namespace) -> int:
     with only_writer(out):
         shape = merge(out, parts)
     if not args.quiet:
-        print(f"wrote {out}: emb {shape} from {counted(len(parts), 'shard')}")
+        print_line(f"wrote {out}: emb {shape} from {counted(len(parts), 'shard')}")
     return 0
 
 

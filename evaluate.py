@@ -17,6 +17,7 @@ from runtime.arguments import Parser
 from runtime.errors import UserError, exit_code
 from runtime.files import check_output, replace_file
 from runtime.log import Log
+from runtime.printable import print_line, print_lines
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -58,7 +59,7 @@ def evaluate_run(args: argparse.Namespace) -> int:
         )
     run.check_writable(run.folder / "eval")
     if not wait_for_checkpoint(run.checkpoints, params.eval_interval_secs, params.eval_timeout_secs):
-        print(f"no checkpoint in {run.checkpoints} for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")
+        print_line(f"no checkpoint in {run.checkpoints} for {params.eval_timeout_secs:g} s (eval_timeout_secs): ending")
         return 0
     params = run.load_trained_params(args.set)
     find_evaluation_sets(open_prepared(params.dataset).folder)  # raises for a missing data set or an incomplete set
@@ -78,7 +79,8 @@ def evaluate_run(args: argparse.Namespace) -> int:
     texts = [report.table(run, origin), report.intervals_text(run, origin)]
     if args.breakdown:
         texts.append(report.breakdown_text(run, origin))
-    print("".join(f"\n{text.rstrip()}\n" for text in texts if text), end="")
+    for text in filter(None, texts):
+        print_lines(f"\n{text.rstrip()}")
     return 0
 
 
@@ -91,12 +93,12 @@ def evaluate_embeddings(args: argparse.Namespace) -> int:
 
     result = embedding_files.evaluate_files(request)
     for note in result.notes:
-        print(f"note: {note}", file=sys.stderr)
-    print(embedding_files.evaluation_text(result))
+        print_line(f"note: {note}", error=True)
+    print_lines(embedding_files.evaluation_text(result))
     if request.filename:
         with replace_file(request.filename) as file:
             json.dump(result.as_json(), file)
-        print(f"wrote {request.filename}")
+        print_line(f"wrote {request.filename}")
     return 0
 
 

@@ -13,6 +13,7 @@ from runtime import plugins
 from runtime.arguments import Parser
 from runtime.errors import exit_code
 from runtime.files import replace_folder
+from runtime.printable import print_line
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
         size = export(request, folder)
         check_out(out)  # again: other files that have appeared since must not be lost
-    print(f"wrote {out}: {request.module.FILE} ({size / 1e6:.2f} MB), {NAME}, {CARD}")
+    print_line(f"wrote {out}: {request.module.FILE} ({size / 1e6:.2f} MB), {NAME}, {CARD}")
     return 0
 
 

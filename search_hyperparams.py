@@ -14,6 +14,7 @@ from runtime.counting import counted
 from runtime.errors import UserError, exit_code
 from runtime.files import only_one
 from runtime.log import Log
+from runtime.printable import print_line, print_lines
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         record_plan(plan)
         scheduler = Scheduler(plan, proposals, watched, devices, prune=args.prune, log=Log())
         runs = proposals.count * plan.seeds
-        print(f"{counted(proposals.count, 'trial')}, {counted(runs, 'run')}, compared by {watched}", flush=True)
+        print_line(f"{counted(proposals.count, 'trial')}, {counted(runs, 'run')}, compared by {watched}")
 
         def write() -> list[dict[str, Any]]:
             rows = make_rows(scheduler.trials, scheduler.failures, plan.searched, str(watched))
@@ -78,8 +79,8 @@ def main(argv: list[str] | None = None) -> int:
             scheduler.run(write)
         finally:
             rows = write() if scheduler.trials else []
-        print(format_text(rows, ["trial", *plan.searched, "status", "step", str(watched), DEVIATION]))
-        print(f"wrote {plan.parent / 'table.csv'}, table.md and search.html")
+        print_lines(format_text(rows, ["trial", *plan.searched, "status", "step", str(watched), DEVIATION]))
+        print_line(f"wrote {plan.parent / 'table.csv'}, table.md and search.html")
         if rows[0]["status"].startswith("failed"):
             raise UserError(f"every trial failed; the first one: {rows[0]['status'].removeprefix('failed: ')}")
         write_hparams(plan.parent)

@@ -17,6 +17,7 @@ from model.training.supervisor import Watched
 from runtime.arguments import Parser
 from runtime.errors import UserError, exit_code
 from runtime.log import Log
+from runtime.printable import print_lines
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
     with run.lock("train"):
         if reasons := nothing_to_do(run, params, total):
-            print("\n".join(reasons))
+            print_lines("\n".join(reasons))
             return 0
         with reopened(run):
             devices = prepare(args.device, params.deterministic)

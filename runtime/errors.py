@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 
+from runtime.printable import prepare_streams, print_error, print_line
+
 
 class UserError(Exception):
     """Invalid input. The message is one line: what is wrong, where, and what to do. `code` is the exit code."""
@@ -12,14 +14,19 @@ class UserError(Exception):
 
 def exit_code(command: Callable[[], int | None]) -> int:
     """Runs a command and returns its exit code. A `UserError` or `OSError` becomes one line on stderr."""
+    prepare_streams()
     try:
         return command() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(f"error: {error}")
         return error.code
     except OSError as error:  # such as a full disk or a lost network share: a traceback would not explain it better
-        print(f"error: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        print_error(f"error: {error.filename or 'input or output'}: {error.strerror or error}")
+        return 2
+    except UnicodeEncodeError as error:  # a name with half a surrogate pair, or Python started without UTF-8
+        encoding = sys.getfilesystemencoding()
+        print_error(f"error: {error.object}: this text cannot be a file's name or content in {encoding}; rename it")
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print_line("interrupted", error=True)
         return 130

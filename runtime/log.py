@@ -5,6 +5,8 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from runtime.printable import printable
+
 
 class Log:
     """Prints lines, and writes them with date and time to a file.
@@ -17,6 +19,7 @@ class Log:
 
     def line(self, text: str, *, progress: bool = False, printed: bool = True) -> None:
         """Logs one line. A terminal replaces a `progress` line by the next. Not `printed`, it goes to the file only."""
+        text = printable(text)
         if printed:
             self._print(text, progress)
         if self._file:

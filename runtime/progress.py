@@ -4,6 +4,8 @@ import sys
 import time
 from collections import deque
 
+from runtime.printable import printable
+
 _WINDOW = 60.0  # seconds over which the speed is averaged: work skipped at the start soon stops counting
 
 
@@ -33,7 +35,7 @@ class Progress:
         self._marks.append((now, done))
         while len(self._marks) > 2 and now - self._marks[0][0] > _WINDOW:
             self._marks.popleft()
-        line = self._line(now, done, last)
+        line = printable(self._line(now, done, last))
         if self._terminal:
             print(line.ljust(79), end="\n" if last else "\r", flush=True)  # overwrites the line before
         else:

@@ -6,6 +6,7 @@ from typing import Any
 
 from runtime.files import replace_file
 from runtime.json_files import read_json_lines
+from runtime.printable import printable
 
 
 def write_csv(file: Path, rows: list[dict[str, Any]]) -> list[str]:
@@ -36,10 +37,11 @@ class CsvLog:
 
 
 def align(rows: list[list[str]], left: int = 0) -> str:
-    """Rows of cells as text in aligned columns: the first `left` columns to the left, the others to the right.
+    """Rows of cells, made printable, in aligned columns: the first `left` columns to the left, the others to the right.
 
     A row with fewer cells than the others is a title; its width counts only in the first column.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     columns = max(len(row) for row in rows)
     full = [row for row in rows if len(row) == columns]
     widths = [max(len(row[i]) for row in (full if i else rows)) for i in range(columns)]

@@ -20,6 +20,7 @@ from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root, split_classes
 from dataset.sources.published_set import Command, Found
 from dataset.sources.stored_images import StoredImages
+from runtime.printable import print_line
 
 TRAIN_CLASSES = 98
 IMAGES = {True: (8_054, 8_131), False: (4_052, 4_092)}  # training and test images: whole set, official training half
@@ -75,7 +76,7 @@ def find(args: argparse.Namespace) -> Found:
         if args.crop:
             refuse_boxes_outside(sizes, cars.boxes, root)
         if images.archives:
-            print(f"{images.write(folder, paths)} images extracted to {args.out}/images")
+            print_line(f"{images.write(folder, paths)} images extracted to {args.out}/images")
         if args.crop:
             crop_images(folder if images.archives else root, paths, cars.boxes, folder)
 

@@ -21,6 +21,7 @@ from dataset.sources.layout import open_root
 from dataset.sources.published_set import Command, Found
 from runtime.counting import counted
 from runtime.errors import UserError
+from runtime.printable import print_line
 
 LISTS = {
     "train": "training images",
@@ -48,7 +49,7 @@ def read_list(option: str, file: str, root: Path, excluder: str | None) -> list[
         seen[straight] = number
     turned = sum("\\" in path for path in paths)
     if turned:
-        print(f"{where}: replaced backslashes by slashes in {turned} of {counted(len(paths), 'path')}")
+        print_line(f"{where}: replaced backslashes by slashes in {turned} of {counted(len(paths), 'path')}")
     columns: list[Iterable[str]] = [manifest.identities, seen]
     if manifest.cameras is not None:
         columns.append(manifest.cameras)

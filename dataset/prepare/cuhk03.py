@@ -20,6 +20,7 @@ from dataset.sources.layout import FOLDERS, open_root, read_splits
 from dataset.sources.published_set import Command, Found
 from runtime.counting import counted
 from runtime.errors import UserError
+from runtime.printable import print_line
 
 KINDS = ("labeled", "detected")
 PUBLISHED = {"labeled": (7_368, 1_400, 5_328), "detected": (7_365, 1_400, 5_332)}  # images: train, query, gallery
@@ -64,7 +65,7 @@ def find(args: argparse.Namespace) -> Found:
     tables, odd = read_protocol(protocol)
 
     def make_images(folder: Path, paths: list[str]) -> None:
-        print(f"{extract(archive, args.kind, folder, paths)} images extracted to {args.out}/images")
+        print_line(f"{extract(archive, args.kind, folder, paths)} images extracted to {args.out}/images")
 
     note = f"note: in {protocol.name}, camId contradicts the file name of {counted(odd, 'image')}; the name was used"
     notes = (note,) if odd else ()

@@ -25,6 +25,7 @@ from dataset.sources.published_set import add_output, report_skipped
 from runtime.arguments import Parser, number
 from runtime.counting import counted
 from runtime.errors import UserError, exit_code
+from runtime.printable import print_line, print_lines
 
 
 def find_images(images: Path, out: Path) -> tuple[list[Row], Counter[str], int]:
@@ -96,19 +97,21 @@ def prepare(args: argparse.Namespace) -> None:
     write_with_images(out, images, tables, info, args.copy)
 
     for line in describe(tables, counts):
-        print(line)
+        print_line(line)
     if len(train) == 1:
-        print("warning: train.csv has one identity, but triplets need two; lower --test_fraction, or add images")
+        print_line("warning: train.csv has one identity, but triplets need two; lower --test_fraction, or add images")
     if single:
-        print(
+        print_line(
             f"{counted(len(single), 'identity', 'identities')} with only one image ({len(single & test)} in test.csv)"
         )
     if test and test <= single:
-        print("warning: every identity of test.csv has only one image, so there is nothing to retrieve; add images")
+        print_line(
+            "warning: every identity of test.csv has only one image, so there is nothing to retrieve; add images"
+        )
     if loose:
-        print(f"skipped {counted(loose, 'image')} directly in --images: they belong to no identity")
+        print_line(f"skipped {counted(loose, 'image')} directly in --images: they belong to no identity")
     report_skipped(counts)
-    print(next_step(args.out))
+    print_lines(next_step(args.out))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,7 +10,6 @@ listed in OUT/problems_<split>.csv.
 """
 
 import argparse
-import io
 import shlex
 import sys
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from runtime.counting import counted
 from runtime.errors import UserError, exit_code
 from runtime.json_files import write_json
 from runtime.parallel import cores
+from runtime.printable import print_line
 
 # For each command: flag, default, kind, lowest and highest value, meaning.
 _WORKERS = ("workers", cores(), int, 1, 1024, "number of processes")
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for index in indices:
             if not settings:
                 number_of_frames = counted(index.frame_count, "frame")
-                print(f"{index.split}: {counted(len(index.trackids), 'object')} in {number_of_frames}")
+                print_line(f"{index.split}: {counted(len(index.trackids), 'object')} in {number_of_frames}")
                 report_problems(folder, index.split, index.problems)
             elif not crop_split(folder, index, arguments.workers):
                 without.append(index)  # the other split may be complete
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise UserError(
                 f"{frames}: none of its {count:,} frames gave a crop; check that the archive is unpacked there"
             )
-    print(f"next: python -m dataset.prepare.imagenetvid curate --out {shlex.quote(str(arguments.out))} --seed 0")
+    print_line(f"next: python -m dataset.prepare.imagenetvid curate --out {shlex.quote(str(arguments.out))} --seed 0")
 
 
 def _splits(root: Path, split: str | None) -> list[str]:
@@ -149,12 +149,9 @@ def _splits(root: Path, split: str | None) -> list[str]:
 
 def run() -> int:
     """Runs the command and returns its exit code. After Ctrl-C it prints how to resume."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack characters of a path
     code = exit_code(main)
     if code == 130:
-        print("finished work is kept; to resume, repeat the command", file=sys.stderr)
+        print_line("finished work is kept; to resume, repeat the command", error=True)
     return code
 
 

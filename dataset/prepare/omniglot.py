@@ -22,6 +22,7 @@ from dataset.formats.writing import next_step, write_image, write_with_images
 from runtime.arguments import Parser
 from runtime.counting import counted
 from runtime.errors import UserError, exit_code
+from runtime.printable import print_line, print_lines
 
 ORIGIN = "Omniglot, https://github.com/brendenlake/omniglot"
 LICENCE = "MIT (Copyright (c) 2015 Brenden Lake)"
@@ -149,20 +150,20 @@ def prepare(args: argparse.Namespace) -> None:
     info = {"name": None, "origin": origin, "licence": LICENCE, "counts": counts}
 
     def make_images(folder: Path, paths: list[str]) -> None:
-        print(f"{extract(sets, folder)} images extracted to {args.out}/images")
+        print_line(f"{extract(sets, folder)} images extracted to {args.out}/images")
 
     write_with_images(args.out, Path(args.evaluation).resolve(), tables, info, make_images=make_images)
     for role, table in (("background", "train"), ("evaluation", "test")):
         images, characters = counts[f"{table}_images"], counts[f"{table}_identities"]
         published = PUBLISHED_CHARACTERS[role]
-        print(f"{table}.csv: {images:,} images of {characters:,} characters")
+        print_line(f"{table}.csv: {images:,} images of {characters:,} characters")
         if characters != published or images != published * DRAWERS:
-            print(f"  the published {role} set has {published * DRAWERS:,} images of {published:,} characters")
+            print_line(f"  the published {role} set has {published * DRAWERS:,} images of {published:,} characters")
     both = {d.identity for d in sets["background"]} & {d.identity for d in sets["evaluation"]}
     if both:
         names = counted(len(both), "name")
-        print(f"  {names} in both sets for different characters, such as {min(both)}")
-    print(next_step(args.out))
+        print_line(f"  {names} in both sets for different characters, such as {min(both)}")
+    print_lines(next_step(args.out))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -27,6 +27,7 @@ from runtime.arguments import Parser, number
 from runtime.errors import UserError, exit_code
 from runtime.json_files import read_json, write_json
 from runtime.parallel import cores, run_parallel
+from runtime.printable import print_line, print_lines
 from runtime.progress import Progress
 
 GENERATOR = 2  # raise it when equal settings give other files than before
@@ -74,18 +75,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in ("out", "workers") if arguments.annotations_only else ("out", "workers", "annotations_only"):
         del settings[name]
     if already_prepared(arguments.out, settings):
-        print(f"{arguments.out}: already prepared")
+        print_line(f"{arguments.out}: already prepared")
         return
     started = time.monotonic()
     write_json(arguments.out / "settings.json", settings)
     if arguments.annotations_only:
         render(arguments.out / FRAMES_FOLDER, settings, arguments.workers, pixels=False)
-        print(f"\n{arguments.out / FRAMES_FOLDER}: annotations written in {time.monotonic() - started:.0f} s")
+        print_lines(f"\n{arguments.out / FRAMES_FOLDER}: annotations written in {time.monotonic() - started:.0f} s")
         return
     counts = prepare(arguments.out, settings, arguments.workers)
-    print(f"\n{arguments.out}: prepared in {time.monotonic() - started:.0f} s")
+    print_lines(f"\n{arguments.out}: prepared in {time.monotonic() - started:.0f} s")
     for name, value in counts.items():
-        print(f"  {name:<24}{value:>8}")
+        print_line(f"  {name:<24}{value:>8}")
 
 
 def already_prepared(out: Path, settings: dict[str, Any]) -> bool:
@@ -132,10 +133,10 @@ def prepare(out: Path, settings: dict[str, Any], workers: int) -> dict[str, int]
         raise UserError(f"{cut.problems[0].file}: {cut.problems[0].problem}")
 
     if not query:
-        print("query_gallery: skipped, as no object is seen both early and late in a validation video")
+        print_line("query_gallery: skipped, as no object is seen both early and late in a validation video")
     for episodes in episode_sets:
         if episodes.shortfall:
-            print(episodes.shortfall)
+            print_line(episodes.shortfall)
     counts = {
         "train snippets": len(train),
         "train identities": len({identity for identity, *_ in rows}),

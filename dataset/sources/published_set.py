@@ -15,6 +15,7 @@ from dataset.sources.image_check import find_problems, leave_out
 from runtime.arguments import Parser
 from runtime.counting import counted
 from runtime.errors import exit_code
+from runtime.printable import print_line, print_lines
 
 
 @dataclass(frozen=True)
@@ -114,28 +115,30 @@ def write_data_set(args: argparse.Namespace, found: Found) -> None:
     write_with_images(args.out, root, tables, info, args.copy, found.make_images)
 
     for line in describe(tables, counts):
-        print(line)
+        print_line(line)
     for name, value in different.items():
         what = name.replace("_", " ")
-        print(f"differs from the published {benchmark.title}: {what}: {counts.get(name, 0)} here, {value} published")
+        print_line(
+            f"differs from the published {benchmark.title}: {what}: {counts.get(name, 0)} here, {value} published"
+        )
     if shared := shared_identities(tables):
         names = ", ".join(shared[:3]) + (" ..." if len(shared) > 3 else "")
         both = f"{counted(len(shared), 'identity', 'identities')} in train.csv and in an evaluation set: {names}"
-        print(f"warning: {both}; metrics will be too high")
+        print_line(f"warning: {both}; metrics will be too high")
     if missing := counts.get("queries_without_match"):
-        print(
+        print_line(
             f"warning: {counted(missing, 'query', 'queries')} without a match from another camera in the gallery; "
             "the evaluation will skip them"
         )
     report_skipped(counts)
     for note in found.notes:
-        print(note)
-    print(next_step(args.out) if "train.csv" in tables else "no train.csv: this data set is for evaluation only")
+        print_line(note)
+    print_lines(next_step(args.out) if "train.csv" in tables else "no train.csv: this data set is for evaluation only")
 
 
 def report_skipped(counts: dict[str, Any]) -> None:
     """Prints how many broken images and other files were skipped."""
     if counts["broken_images_left_out"]:
-        print(f"skipped {counted(counts['broken_images_left_out'], 'broken image')}")
+        print_line(f"skipped {counted(counts['broken_images_left_out'], 'broken image')}")
     if counts["other_files_left_out"]:
-        print(f"skipped other files: {listed(counts['other_files_left_out'])}")
+        print_line(f"skipped other files: {listed(counts['other_files_left_out'])}")

@@ -13,6 +13,7 @@ from dataset.vid.statistics import count_problems
 from runtime.counting import counted
 from runtime.errors import UserError
 from runtime.json_files import write_json
+from runtime.printable import print_line
 from runtime.progress import Progress
 
 _BYTES_PER_CROP = 11_000  # a 255x255 JPEG of quality 90, on average; to warn of a disk that is too small
@@ -26,7 +27,7 @@ def up_to_date_index(folder: OutputFolder, split: str, workers: int, reindex: bo
         index = read_index(file)
         if index.listed == listing(folder.root, split):
             return index
-        print(f"{split}: annotation files were added or removed; reading all again")
+        print_line(f"{split}: annotation files were added or removed; reading all again")
     folder.record_file(split).unlink(missing_ok=True)  # it belongs to the old index
     index = index_split(folder.root, split, workers, show_progress=True)
     folder.write_problems(split, index.problems)
@@ -58,7 +59,7 @@ def crop_split(folder: OutputFolder, index: SplitIndex, workers: int) -> bool:
     record = {"frames": index.frame_count, "crops": crops, "left_out": count_problems(problems) | chosen}
     write_json(folder.record_file(split), record | {"missing_frames": missing})  # <folder>/<frame>
     frames = index.frame_count - len(missing)
-    print(
+    print_line(
         f"{split}: {counted(crops, 'crop')} of {counted(frames, 'frame')}, {counts.existing:,} of them existed before"
     )
     report_problems(folder, split, problems, chosen)
@@ -95,7 +96,7 @@ def warn_of_small_disk(folder: OutputFolder, split: str, crops: int) -> None:
     """Prints a warning if the disk seems too small for the missing crops."""
     need, free = crops * _BYTES_PER_CROP, shutil.disk_usage(folder.path).free
     if need > free and not folder.record_file(split).exists():
-        print(
+        print_line(
             f"warning: {split}: {crops:,} crops need about {need / 1e9:.0f} GB, less those that exist already, but "
             f"only {free / 1e9:.0f} GB are free in {folder.path}"
         )
@@ -107,16 +108,18 @@ def report_problems(
     """Prints the skipped files and objects: their number and the first ones of each kind. `chosen` is only counted."""
     kinds = count_problems(problems)
     for kind, number in (chosen or {}).items():
-        print(f"{split}: skipped as requested: {kind}: {number:,}")
+        print_line(f"{split}: skipped as requested: {kind}: {number:,}")
     if not kinds:
-        print(f"{split}: nothing {'else ' if chosen else ''}was skipped")
+        print_line(f"{split}: nothing {'else ' if chosen else ''}was skipped")
         return
-    print(f"{split}: skipped the following; all reasons are in {folder.problems_file(split)}:")
+    print_line(f"{split}: skipped the following; all reasons are in {folder.problems_file(split)}:")
     for kind, number in kinds.items():
-        print(f"  {kind}: {number:,}")
+        print_line(f"  {kind}: {number:,}")
         for problem in [problem for problem in problems if problem.kind == kind][:_EXAMPLES]:
-            print(f"    {problem}")
-    print(f"{split}: after fixing annotations, repeat the command with --reindex; after fixing images, just repeat it")
+            print_line(f"    {problem}")
+    print_line(
+        f"{split}: after fixing annotations, repeat the command with --reindex; after fixing images, just repeat it"
+    )
 
 
 def check_frames(root: Path, split: str) -> None:

@@ -13,6 +13,7 @@ from dataset.vid.statistics import split_statistics, statistics_table
 from runtime.counting import counted
 from runtime.errors import UserError
 from runtime.json_files import write_json
+from runtime.printable import print_line, print_lines
 from runtime.progress import Progress
 
 
@@ -34,7 +35,7 @@ def curate(folder: OutputFolder, workers: int, *, seed: int, episodes: int, rand
     statistics: dict[str, Any] = {
         split: split_statistics(index) | {"left_out": found[split][1]} for split, index in indices.items()
     }
-    print(statistics_table(statistics), flush=True)
+    print_lines(statistics_table(statistics))
 
     (folder.path / "dataset.json").unlink(missing_ok=True)  # until all lists are new
     notes, sets = [f"{split}: skipped, as none of its objects has a crop" for split in empty], {}
@@ -55,14 +56,16 @@ def curate(folder: OutputFolder, workers: int, *, seed: int, episodes: int, rand
     write_json(folder.path / "statistics.json", made)
     _report(sets, notes)
     if uncropped:
-        print(f"\n{folder.path}: lists written, but crops are missing; before training, run crop, then curate again")
+        print_lines(
+            f"\n{folder.path}: lists written, but crops are missing; before training, run crop, then curate again"
+        )
         return
     counts = {name: made.get("episodes", made.get("images")) for name, made in sets.items()}
     info = {"name": folder.path.resolve().name, "licence": "ImageNet's terms of access", "image_root": "."}
     origin = f"ImageNet VID 2015, crops and episodes of dataset.prepare.imagenetvid, seed {seed}"
     write_prepared(folder.path, {}, info=info | {"origin": origin, "counts": counts})
     without = "" if (folder.path / "train.csv").exists() else ", for evaluation only: there is no train.csv"
-    print(f"\n{folder.path}: prepared{without}")
+    print_lines(f"\n{folder.path}: prepared{without}")
 
 
 def _write_train(folder: OutputFolder, index: SplitIndex, notes: list[str]) -> dict[str, Any]:
@@ -122,14 +125,14 @@ def _cut_random_crops(folder: OutputFolder, episodes: EpisodeSet, workers: int) 
 
 
 def _report(sets: dict[str, dict[str, Any]], notes: list[str]) -> None:
-    print()
+    print_line("")
     for name, made in sets.items():
         if name == "train":
             excluded = "; ".join(f"{number:,} {what}" for what, number in made["left_out"].items())
             identities = counted(made["identities"], "identity", "identities")
-            print(f"train: {counted(made['images'], 'image')} of {identities} (excluded: {excluded})")
+            print_line(f"train: {counted(made['images'], 'image')} of {identities} (excluded: {excluded})")
         else:
             snippets = counted(made["snippets"], "snippet")
-            print(f"{name}: {made['episodes']:,} of {counted(made['asked'], 'episode')}, from {snippets}")
+            print_line(f"{name}: {made['episodes']:,} of {counted(made['asked'], 'episode')}, from {snippets}")
     for note in notes:
-        print(f"note: {note}")
+        print_line(f"note: {note}")

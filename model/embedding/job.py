@@ -22,6 +22,7 @@ from model.network.build import build_embedder
 from model.run.checkpoint_files import step_of
 from model.run.restore import restore_model
 from runtime.errors import UserError
+from runtime.printable import print_line
 from runtime.progress import Progress
 from runtime.stopping import StopRequest
 from runtime.versions import find_versions
@@ -62,7 +63,7 @@ class Job:
     def say(self, line: str) -> None:
         """Prints a line, unless `quiet`."""
         if not self.quiet:
-            print(line, flush=True)
+            print_line(line)
 
 
 def embed_to_file(job: Job, out: Path) -> str | None:

@@ -17,6 +17,7 @@ from model.metrics.ranking.retrieval import Task, check_embeddings, evaluate_tas
 from model.metrics.search import approximate, query_expansion, rerank
 from model.metrics.single_shot import single_shot_metrics
 from runtime.errors import UserError
+from runtime.printable import print_line
 from runtime.tables import align
 
 _TABLES = (  # one table each
@@ -175,7 +176,7 @@ def _evaluate(request: Request, query: _Side, gallery: _Side, metric: str) -> Ev
     if request.clusters:
         from model.metrics import clusters  # scikit-learn takes a second to load
 
-        print("clustering the gallery with k-means ...", flush=True)
+        print_line("clustering the gallery with k-means ...")
         labels = gallery.manifest.identities[task.gallery].astype(str)
         known = np.isin(labels, query.manifest.identities.astype(str))  # distractors have no identity
         metrics |= clusters.cluster_metrics(gallery.emb[known], labels[known], metric=metric)
@@ -218,7 +219,7 @@ def _rerank(
             "--rerank of all against all: the list has junk, which is not in the gallery; remove the junk from it"
         )
     images = len(query_emb) + (0 if together else len(gallery_emb))
-    print(f"re-ranking: neighbours of {images:,} images ...", flush=True)
+    print_line(f"re-ranking: neighbours of {images:,} images ...")
     k1, k2, weight = settings
     reranker = rerank.Reranker(
         query_emb,

@@ -33,6 +33,7 @@ from model.run.restore import restore_model
 from model.run.results import results_of
 from runtime.errors import UserError
 from runtime.json_files import read_json
+from runtime.printable import print_line
 from runtime.quiet import quiet
 from runtime.versions import find_versions
 
@@ -58,10 +59,9 @@ def export(request: Request, folder: Path) -> int:
     embedder = _restore(request, params)
     shape = embedder.model.input_shape
     quantized = f", {request.quantize}" if request.quantize else ""
-    print(
+    print_line(
         f"exporting {request.checkpoint} as {request.format}{quantized}: images (N, {', '.join(map(str, shape[1:]))}) "
-        f"uint8 to embeddings (N, {params.embedding_size}) float32",
-        flush=True,
+        f"uint8 to embeddings (N, {params.embedding_size}) float32"
     )
     images = _calibration_images(request) if request.quantize == "int8" else np.empty((0, *shape[1:]))
     path = folder / module.FILE
@@ -118,7 +118,7 @@ def _calibration_images(request: Request) -> np.ndarray:
 def _judge(request: Request, comparison: Comparison) -> Check:
     """Prints the comparison; raises a DifferenceError if the difference is too large, except for int8."""
     sample, limited = comparison.sample, request.quantize != "int8"
-    print(
+    print_line(
         f"compared with the run's network in float32, over {len(sample.compared)} images ({sample.source}): largest "
         f"difference of a coordinate {comparison.describe()}" + (f" (limit {LIMIT:g})" if limited else "")
     )
@@ -129,7 +129,7 @@ def _judge(request: Request, comparison: Comparison) -> Check:
         )
     check = comparison.check()
     if recall := check.recall:
-        print(
+        print_line(
             f"Recall@1 over {recall.images:,} images ({sample.source}): {recall.run:.2%} for the run's network, "
             f"{recall.exported:.2%} for the exported model"
         )
@@ -148,7 +148,7 @@ def _compare_precisions(request: Request, comparison: Comparison) -> str | None:
         f"The run itself computes in {request.params.precision}, so its embeddings differ from those in float32: on "
         f"the same images by up to {replace(comparison, of_export=embeddings).describe()}."
     )
-    print(sentence)
+    print_line(sentence)
     return sentence
 
 

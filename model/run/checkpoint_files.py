@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runtime.errors import UserError
 from runtime.json_files import read_json
+from runtime.printable import print_line
 
 _LISTED = re.compile(r'^all_model_checkpoint_paths: "(.*)"$', re.MULTILINE)
 _LINE = re.compile(r'(model_checkpoint_path|all_model_checkpoint_paths): ".+"|\w+_timestamps?: [0-9.e+-]+')
@@ -54,7 +55,7 @@ def wait_for_checkpoint(folder: Path, interval: float, timeout: float) -> bool:
     """True once the folder has a checkpoint, checked every `interval` seconds; False after `timeout` without one."""
     end = time.monotonic() + timeout
     if not list_checkpoints(folder):
-        print(f"waiting for the first checkpoint in {folder}", flush=True)
+        print_line(f"waiting for the first checkpoint in {folder}")
     while not list_checkpoints(folder):
         if time.monotonic() > end:
             return False

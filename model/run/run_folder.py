@@ -143,6 +143,6 @@ def _git_commit() -> str | None:
     """The commit of the code, with "+changes" if files differ from it; None outside a git checkout."""
     words = ["git", "-C", str(plugins.ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(words, capture_output=True, encoding="utf-8", check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -12,9 +12,9 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 
 from runtime.errors import UserError
+from runtime.printable import parts_of, shorten
 from visualization.kit.card_page import draw_cards, fit, font_of, render_cards, wrap
 from visualization.kit.cards import Card, Page, Section, Verdict
-from visualization.kit.printable import parts_of, shorten
 from visualization.kit.thumbnails import from_pixels, open_small
 from visualization.rankings import command as rankings_command
 from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries

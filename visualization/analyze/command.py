@@ -16,12 +16,13 @@ from model.evaluation.by_class.summary import (
     overall_rows,
     pair_cells,
 )
+from runtime.counting import counted
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import write_json
+from runtime.printable import print_line, print_lines
 from visualization.analyze.worst_queries import Worst, find_worst, has_few_queries
 from visualization.kit.html_page import render_page
-from visualization.kit.printable import count_of, printable
 from visualization.kit.thumbnails import as_jpeg, open_small
 from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import EmbeddedSet
@@ -52,20 +53,20 @@ def run(args: argparse.Namespace) -> int:
         embedded.metric,
         args.memory_gb,
     )
-    print(printable(f"{embedded.title}: metric {embedded.metric}, excluder {embedded.task.rules}"))
+    print_line(f"{embedded.title}: metric {embedded.metric}, excluder {embedded.task.rules}")
     worst = find_worst(embedded, analysis, args.classes) if has_few_queries(analysis) else None
     pairs = len(pairs_shown(analysis, args.pairs, worst is not None))
-    print(printable(as_text(analysis, 0 if worst else args.classes, pairs)))
+    print_lines(as_text(analysis, 0 if worst else args.classes, pairs))
     if worst:
-        print(f"\n{worst.note}")
-        print(printable(worst.as_text(embedded)))
+        print_lines(f"\n{worst.note}")
+        print_lines(worst.as_text(embedded))
     for file in files:
         if file.suffix.lower() == ".html":
             _write_page(file, analysis, embedded, worst, args)
         else:
             paths = embedded.query.paths, embedded.gallery.paths
             write_json(file, as_json(analysis, embedded.title, embedded.facts, *paths))
-        print(f"wrote {printable(file)}")
+        print_line(f"wrote {file}")
     return 0
 
 
@@ -91,11 +92,9 @@ def _write_page(file: Path, analysis: Analysis, embedded: EmbeddedSet, worst: Wo
     with replace_file(file) as out:
         out.write(page)
     if missing:
-        print(
-            f"examples that cannot be opened: {count_of(len(missing), 'image')}, the first is {printable(missing[0])}"
-        )
+        print_line(f"examples that cannot be opened: {counted(len(missing), 'image')}, the first is {missing[0]}")
     elif args.pairs and analysis.pairs and None in (embedded.query.files, embedded.gallery.files):
-        print("the page has no images: their folder is unknown; set it with --image_root")
+        print_line("the page has no images: their folder is unknown; set it with --image_root")
 
 
 def render_analysis(

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from model.evaluation.by_class.analysis import Analysis
+from runtime.printable import shorten
 from runtime.tables import align
-from visualization.kit.printable import shorten
 from visualization.rankings.ranked import Ranking, find_rankings, rank_queries
 from visualization.sources.embedded_set import EmbeddedSet
 

@@ -14,12 +14,13 @@ from model.distances import has_unit_length, is_squared
 from model.embedding.hdf5_file import opened
 from model.run import devices
 from model.run.checkpoint_files import step_of
+from runtime.counting import counted
 from runtime.errors import UserError
+from runtime.printable import print_line, printable
 from visualization.attention.pair_figure import ExplainedPair, draw_pairs
 from visualization.attention.pairs import ChosenPair, choose_pairs, find_pairs
 from visualization.kit.figure_page import write_figure
 from visualization.kit.plotting import pixels_of
-from visualization.kit.printable import count_of, printable
 from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import EmbeddedSet
 from visualization.sources.opening import open_run, open_source
@@ -68,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
     )
     for each in explained:
         words = [*each.pair.names, f"distance {each.distance:.4g}", each.pair.verdict]
-        print("  ".join(word for word in words if word))
-    print(f"wrote {out}: {count_of(len(explained), 'pair')}")
+        print_line("  ".join(word for word in words if word))
+    print_line(f"wrote {out}: {counted(len(explained), 'pair')}")
     return 0
 
 

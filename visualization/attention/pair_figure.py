@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from runtime.printable import parts_of, shorten
 from visualization.attention.pairs import ChosenPair
 from visualization.kit.colours import FAINT, INK, RIGHT, WRONG
 from visualization.kit.plotting import Figure, make_figure, plain
-from visualization.kit.printable import parts_of, shorten
 
 _COLOURS = "inferno"  # perceptually uniform, from dark to light: works for colour-blind readers and in print
 _STRENGTH = 0.6  # opacity of the colours over the image

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.errors import UserError
-from visualization.kit.printable import printable
+from runtime.printable import printable
 from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
 from visualization.sources.embedded_set import EmbeddedSet, check_can_open
 

@@ -10,9 +10,10 @@ from dataset.loading.checked import load_images
 from model.configuration.params import Params
 from model.run import devices
 from model.run.checkpoint_files import step_of
+from runtime.counting import counted
 from runtime.errors import UserError
+from runtime.printable import print_line, printable
 from visualization.kit.card_page import write_cards
-from visualization.kit.printable import count_of, printable
 from visualization.kit.thumbnails import from_pixels
 from visualization.rankings.query_cards import lay_out_rankings
 from visualization.rankings.ranked import Ranking, choose_queries, find_rankings, rank_queries
@@ -73,10 +74,10 @@ def run(args: argparse.Namespace) -> int:
         extremes=True,
     )
     for note in page.notes:
-        print(note)
+        print_line(note)
     write_cards(page, out)
-    shown = count_of(len(chosen), "query")
-    print(f"wrote {printable(out)}: {shown}, each against the other {len(manifest) - 1:,} images of the batch")
+    shown = counted(len(chosen), "query")
+    print_line(f"wrote {out}: {shown}, each against the other {len(manifest) - 1:,} images of the batch")
     return 0
 
 
@@ -84,7 +85,7 @@ def _notes(rankings: list[Ranking]) -> list[str]:
     """Metrics of the whole batch, as sentences."""
     count = len(rankings)
     right = sum(ranking.first.rank == 1 for ranking in rankings)
-    notes = [f"The nearest image is right for {right} of {count_of(count, 'query')} ({right / count:.0%})."]
+    notes = [f"The nearest image is right for {right} of {counted(count, 'query')} ({right / count:.0%})."]
     both = [(r.last.distance, r.nearest_wrong.distance) for r in rankings if r.nearest_wrong is not None]
     if both:
         positive, negative = (sum(values) / len(both) for values in zip(*both, strict=True))
@@ -92,7 +93,7 @@ def _notes(rankings: list[Ranking]) -> list[str]:
         notes.append(
             f"Mean distances: hardest positive {positive:.4g} (the farthest image of the query's identity), hardest "
             f"negative {negative:.4g} (the nearest image of another identity). The positive is nearer for {apart} of "
-            f"{count_of(len(both), 'query')}."
+            f"{counted(len(both), 'query')}."
         )
     return notes
 
@@ -116,5 +117,5 @@ def _draw_from_set(args: argparse.Namespace, params: Params) -> tuple[Manifest, 
     rows = [random.permutation(np.flatnonzero(identities == name))[: max(2, params.batch_k)] for name in names]
     places = np.concatenate(rows)
     manifest = Manifest(identities[places], paths[places], prepared.image_root, chosen.files[0])
-    what = f"{count_of(len(names), 'identity')} drawn from {printable(f'{prepared.name}, {chosen.name}')}"
+    what = f"{counted(len(names), 'identity')} drawn from {printable(f'{prepared.name}, {chosen.name}')}"
     return manifest, orientations[places], what

@@ -7,10 +7,11 @@ from dataset.formats.manifest import Manifest
 from model.configuration.loading import load_params
 from model.run import devices
 from model.run.run_folder import RunFolder
+from runtime.counting import counted
 from runtime.errors import UserError
+from runtime.printable import print_line
 from visualization.kit.card_page import write_cards
 from visualization.kit.cards import Card, Page, Section
-from visualization.kit.printable import count_of, printable
 from visualization.kit.thumbnails import from_pixels
 from visualization.sources.arguments import check_output_file
 from visualization.sources.training_source import TrainingBatch, load_batches_of
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         page.sections.extend(lay_out_batch(batch, data.images.manifest, 3 if triples else params.batch_k, triples))
     write_cards(page, out)
     batches = "1 batch" if args.batches == 1 else f"{args.batches:,} batches"
-    print(f"wrote {printable(out)}: {batches} of {count_of(data.sampler.batch_size, 'image')}")
+    print_line(f"wrote {out}: {batches} of {counted(data.sampler.batch_size, 'image')}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from runtime.printable import print_line, print_lines
 from visualization.distances.histogram_figure import NOTES, draw_distances, metrics_of
 from visualization.distances.histograms import count_distances
 from visualization.kit.figure_page import write_figure
@@ -28,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
         notes=NOTES,
     )
     width = max(len(name) for name, _ in metrics)
-    print("\n".join(f"{name:<{width}}  {value}" for name, value in metrics))
-    print(f"wrote {out}")
+    print_lines("\n".join(f"{name:<{width}}  {value}" for name, value in metrics))
+    print_line(f"wrote {out}")
     return 0

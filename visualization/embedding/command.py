@@ -2,10 +2,11 @@
 
 import argparse
 
+from runtime.counting import counted
+from runtime.printable import print_line
 from visualization.embedding.flat_positions import check_umap, draw_images, flatten, neighbour_share
 from visualization.embedding.scatter import choose_highlighted, draw_embedding
 from visualization.kit.figure_page import write_figure
-from visualization.kit.printable import count_of
 from visualization.sources.arguments import check_output_file
 from visualization.sources.embedded_set import check_can_open
 from visualization.sources.opening import open_source
@@ -30,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
         check_can_open(embedded.query)
         check_can_open(embedded.gallery)
     drawn = draw_images(embedded, args.images, args.seed)
-    shown = f"{len(drawn):,} images of {count_of(len(set(drawn.identities)), 'identity')}"
-    print(f"placing {shown} by {args.method}", flush=True)
+    shown = f"{len(drawn):,} images of {counted(len(set(drawn.identities)), 'identity')}"
+    print_line(f"placing {shown} by {args.method}")
     flat = flatten(drawn.emb, embedded.metric, args.method, args.seed, args.perplexity)
     true = neighbour_share(drawn.emb, drawn.identities, embedded.metric)
     metrics = [["shown", shown], ["nearest image has the same identity, embedding", f"{true:.1%}"]]
@@ -55,6 +56,6 @@ def run(args: argparse.Namespace) -> int:
         spots=spots,
     )
     for name, value in metrics:
-        print(f"{name}: {value}")
-    print(f"wrote {out}")
+        print_line(f"{name}: {value}")
+    print_line(f"wrote {out}")
     return 0

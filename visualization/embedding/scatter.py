@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from runtime.errors import UserError
+from runtime.printable import printable, shorten
 from visualization.kit.colours import INK, PALETTE
 from visualization.kit.figure_page import Spot
 from visualization.kit.plotting import make_figure, pixels_of, plain
-from visualization.kit.printable import printable, shorten
 from visualization.kit.thumbnails import open_small
 from visualization.sources.embedded_set import Points, check_can_open
 

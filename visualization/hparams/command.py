@@ -2,12 +2,15 @@
 
 import argparse
 
-from visualization.kit.printable import count_of
+from runtime.counting import counted
+from runtime.printable import print_line
 from visualization.tensorboard.hparams_events import write_hparams
 
 
 def run(args: argparse.Namespace) -> int:
     runs = write_hparams(args.parent_dir)
-    count = count_of(len(runs), "run")
-    print(f"wrote parameters and metrics of {count}; see them with: tensorboard --logdir {args.parent_dir} (HPARAMS)")
+    count = counted(len(runs), "run")
+    print_line(
+        f"wrote parameters and metrics of {count}; see them with: tensorboard --logdir {args.parent_dir} (HPARAMS)"
+    )
     return 0

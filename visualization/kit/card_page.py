@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from runtime.errors import UserError
 from runtime.files import replace_file
+from runtime.printable import parts_of, printable, shorten
 from visualization.kit.cards import LEGEND, Card, Page, Verdict, box_of
 from visualization.kit.colours import RIGHT, WRONG
 from visualization.kit.html_page import render_page
-from visualization.kit.printable import parts_of, printable, shorten
 from visualization.kit.thumbnails import as_jpeg
 
 SIDE = 120  # pixels: an image in a picture has the area of a square of this side
@@ -194,7 +194,7 @@ def font_of(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def fit(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     """The text on one line of at most `width` pixels, its middle cut out where it is longer."""
-    text = " ".join(printable(text).split())
+    text = printable(" ".join(text.split()))
     letters = len(text)
     while letters > 1 and font.getlength(shorten(text, letters)) > width:
         letters -= 1
@@ -210,7 +210,7 @@ def wrap(text: str, font: ImageFont.FreeTypeFont, width: float, most: int | None
         width: pixels of a line.
         most: number of lines; a longer text loses its middle.
     """
-    text = " ".join(printable(text).split())
+    text = printable(" ".join(text.split()))
     letters = len(text)
     lines = _broken(text, font, width)
     while most is not None and len(lines) > most:

@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from runtime.printable import parts_of, printable, shorten
 from visualization.kit.colours import BAR, DARK_BAR, RIGHT, WRONG
-from visualization.kit.printable import parts_of, printable, shorten
 
 
 def render_page(template: str, *, title: str, intro: str, facts: dict[str, str], **values: Any) -> str:

@@ -3,7 +3,8 @@
 import argparse
 import shlex
 
-from visualization.kit.printable import count_of, printable
+from runtime.counting import counted
+from runtime.printable import print_line, printable
 from visualization.sources.arguments import check_output_folder
 from visualization.sources.embedded_set import make_points, pair_sides
 from visualization.sources.opening import open_embeddings
@@ -19,11 +20,11 @@ def run(args: argparse.Namespace) -> int:
     projector = Projector(out, args.images, args.seed)
     projector.write(points[0], points[-1], f"{source.title}{step}")
     if not projector.pictures:
-        print("no small pictures: the images are not where the list says; set their folder with --image_root DIR")
+        print_line("no small pictures: the images are not where the list says; set their folder with --image_root DIR")
     elif missing := projector.shown - projector.pictures:
-        print(f"{count_of(missing, 'image')} cannot be opened: grey in the projector")
+        print_line(f"{counted(missing, 'image')} cannot be opened: grey in the projector")
     total = sum(map(len, points))
     shown = f"{projector.shown:,} of {total:,} images of {source.title}"
-    print(f"wrote {printable(out)}: {shown}; {source.embeddings.shape[1]} dimensions")
-    print(f"to open it: tensorboard --logdir {shlex.quote(printable(out))}, then http://localhost:6006/#projector")
+    print_line(f"wrote {out}: {shown}; {source.embeddings.shape[1]} dimensions")
+    print_line(f"to open it: tensorboard --logdir {shlex.quote(printable(out))}, then http://localhost:6006/#projector")
     return 0

@@ -2,9 +2,10 @@
 
 import argparse
 
+from runtime.counting import counted
 from runtime.errors import UserError
+from runtime.printable import print_line, printable
 from visualization.kit.card_page import write_cards
-from visualization.kit.printable import count_of, printable
 from visualization.rankings.query_cards import FilePictures, lay_out_rankings
 from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
 from visualization.sources.arguments import check_output_file
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         most = _MOST_IMAGES // len(chosen) - 2
         fewer = _MOST_IMAGES // (args.top + 2)
         remedies = [f"set --top to {most:,} at most"] if most > 0 else []
-        remedies += [f"show {count_of(fewer, 'query')} at most: --queries N --show random"] if fewer else []
+        remedies += [f"show {counted(fewer, 'query')} at most: --queries N --show random"] if fewer else []
         what = f"{len(chosen):,} queries with {args.top:,} images each are more than a page can hold"
         raise UserError(f"{what}; {', or '.join(remedies)}" if remedies else what)
     rankings = find_rankings(embedded, [number for _, number in chosen], args.top)
@@ -41,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
     if missing := pictures.check():
         page.notes.append(f"{missing[0].upper()}{missing[1:]}.")
     for note in page.notes:
-        print(note)
+        print_line(note)
     write_cards(page, out)
-    top, shown = count_of(len(embedded.task.gallery), "gallery image"), count_of(len(chosen), "query")
-    print(f"wrote {printable(out)}: {shown}, each with the nearest {args.top:,} of {top}")
+    top, shown = counted(len(embedded.task.gallery), "gallery image"), counted(len(chosen), "query")
+    print_line(f"wrote {out}: {shown}, each with the nearest {args.top:,} of {top}")
     return 0
 
 

@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from runtime.counting import counted
 from runtime.errors import UserError
+from runtime.printable import printable
 from visualization.kit.cards import Card, Page, Section, Verdict
-from visualization.kit.printable import count_of, printable
 from visualization.kit.thumbnails import open_small
 from visualization.rankings.ranked import Ranked, Ranking
 from visualization.sources.embedded_set import EmbeddedSet, Points, check_can_open
@@ -93,7 +94,7 @@ def _row(embedded: EmbeddedSet, ranking: Ranking, pictures: Pictures, known: set
 
 def _query_card(embedded: EmbeddedSet, ranking: Ranking, pictures: Pictures) -> Card:
     name, path, identity = _names(embedded.query, ranking.query)
-    matches = count_of(ranking.matches, "match")
+    matches = counted(ranking.matches, "match")
     lines = (f"query · AP {ranking.ap:.3f}", identity, name, f"first match: rank {ranking.first.rank:,}", matches)
     full = f"query {path}, identity {identity}, average precision {ranking.ap:.4f}, {matches}"
     return Card(pictures("query", ranking.query), lines, Verdict.QUERY, full)

@@ -10,7 +10,7 @@ from model.metrics.pooling import pool_sequences
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
 from model.metrics.ranking.retrieval import Task, check_embeddings, make_task, with_cameras
 from runtime.errors import UserError
-from visualization.kit.printable import shorten
+from runtime.printable import shorten
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from model.run import devices
 from model.run.checkpoint_files import find_checkpoint, step_of
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
-from visualization.kit.printable import printable
+from runtime.printable import printable
 from visualization.sources.embedded_set import EmbeddedSet, Lists, assemble_set
 
 

@@ -11,9 +11,9 @@ from model.configuration.params import Params
 from model.evaluation.sets import ReadySet, load_kinds
 from model.metrics.excluders import default_excluder
 from model.run.run_folder import RunFolder
+from runtime.printable import printable
 from visualization.distances import histogram_figure
 from visualization.kit.card_page import draw_cards
-from visualization.kit.printable import printable
 from visualization.rankings.query_cards import FilePictures, lay_out_rankings
 from visualization.rankings.ranked import choose_queries, find_rankings, rank_queries
 from visualization.sources.embedded_set import EmbeddedSet, Lists, assemble_set

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from runtime.files import replace_file
-from visualization.kit.printable import printable
+from runtime.printable import printable
 from visualization.kit.thumbnails import open_small
 from visualization.sources.embedded_set import Points
 
@@ -88,7 +88,7 @@ def _write_pictures(chosen: list[tuple[str, Points, int]], folder: Path) -> int:
         file.write("identity\tfile\tset\n" if labelled else "file\tset\n")
         for role, points, index in chosen:
             cells = ([points.identities[index]] if labelled else []) + [points.paths[index], role]
-            file.write("\t".join(" ".join(printable(cell).split()) for cell in cells) + "\n")
+            file.write("\t".join(printable(cell) for cell in cells) + "\n")
     sprite, found = Image.new("RGB", (across * side, across * side), "white"), 0
     for place, (_, points, index) in enumerate(chosen):
         picture = open_small(points.files[index], side) if points.files else None

@@ -14,9 +14,9 @@ from dataset.vid.siamfc_crops import DEFAULT, CropSettings
 from model.run import devices
 from model.run.checkpoint_files import step_of
 from runtime.errors import UserError
+from runtime.printable import print_line, print_lines, printable
 from runtime.progress import Progress
 from runtime.tables import align
-from visualization.kit.printable import printable
 from visualization.kit.thumbnails import as_jpeg, shrunk
 from visualization.sources.opening import open_run
 from visualization.tracks.animation import check_format, check_length, frames_a_second, write_animation
@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
             limit=args.sections,
         )
         (temporary / PAGE).write_text(page, "utf-8")
-    print(align(metrics, left=1))
-    print(f"wrote {printable(out / animation.name)} and {printable(out / PAGE)}")
+    print_lines(align(metrics, left=1))
+    print_line(f"wrote {out / animation.name} and {out / PAGE}")
     return 0
 
 
@@ -84,7 +84,7 @@ def _read(args: argparse.Namespace) -> tuple[list[AnnotatedFrame], list[str]]:
     if len(lines) > _LINES_SHOWN:
         skipped.append(f"and {len(lines) - _LINES_SHOWN:,} more")
     for line in skipped:
-        print(line, flush=True)
+        print_line(line)
     having = sum(bool(f.frame.objects) for f in frames)
     if having < 2:
         what = "objects that are not occluded" if args.skip_occluded else "objects"

@@ -8,6 +8,7 @@ from html import unescape
 from pathlib import Path
 
 from runtime.errors import UserError
+from runtime.printable import print_line
 from visualization.tracks.animation import FORMATS
 
 PAGE = "tracks.html"
@@ -48,4 +49,4 @@ def replace_together(folder: Path) -> Iterator[Path]:
         for name in set(_NAMES).difference(new):
             if (folder / name).exists():
                 (folder / name).unlink()
-                print(f"removed {folder / name}, a file of an earlier run")
+                print_line(f"removed {folder / name}, a file of an earlier run")

@@ -5,6 +5,7 @@ from typing import Any
 
 from model.evaluation.by_class.analysis import RANKING_METRICS, Analysis, ClassMetrics
 from model.evaluation.by_class.confusion import ConfusedPair, Confusion
+from runtime.printable import printable
 from runtime.tables import align
 
 _LONGEST = 40  # characters of a name in the terminal
@@ -114,7 +115,7 @@ def pair_cells(pair: ConfusedPair) -> list[str]:
 
 def shown(name: str) -> str:
     """A name that fits one line of the terminal."""
-    name = "".join(letter if letter.isprintable() else "�" for letter in name)
+    name = printable(name)
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
