@@ -17,7 +17,7 @@ def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
         return tf.io.decode_jpeg(data, channels=channels, dct_method="INTEGER_ACCURATE")
 
     def grey_jpeg() -> tf.Tensor:
-        is_cmyk = tf.io.extract_jpeg_shape(data)[2] == 4  # reads the header only
+        is_cmyk = tf.equal(tf.io.extract_jpeg_shape(data)[2], 4)  # reads the header only
         return tf.cond(is_cmyk, lambda: tf.image.rgb_to_grayscale(decoded(3)), lambda: decoded(1))
 
     # libjpeg cannot convert CMYK to grey.

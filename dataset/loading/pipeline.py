@@ -122,26 +122,33 @@ def embedding_batches(
         try:
             batch = next(batches)
         except tf.errors.OpError as error:
-            raise broken_image(files[first:last], params.image_channels, error) from error
+            raise broken_image(files[first:last], params, error) from error
         yield batch
 
 
-def broken_image(files: list[str], channels: int, error: tf.errors.OpError) -> UserError:
+def broken_image(files: list[str], params: Any, error: tf.errors.OpError) -> UserError:
     """The error for a batch that failed. It names the file that cannot be decoded.
 
     A decoding op inside tf.data does not know its file, so this tries the files of the batch one by one.
     """
     for file in files:
         try:
-            images.decode(tf.io.read_file(file), channels)
+            images.decode(tf.io.read_file(file), params.image_channels)
         except tf.errors.NotFoundError:
             return UserError(f"{file}: no such file; restore it and repeat the command")
         except tf.errors.InvalidArgumentError:  # the decoder's error for invalid data
-            remedy = "replace it, or set check_images to 'full' and corrupt_images to 'skip' to skip such images"
-            return UserError(f"{file}: corrupt image data; {remedy}")
+            return UserError(f"{file}: corrupt image data; {_remedy(params)}")
         except tf.errors.OpError as problem:
             return UserError(f"{file}: cannot be read: {_one_line(problem)}")
     return UserError(f"one of {len(files)} images, such as {files[0]}, cannot be loaded: {_one_line(error)}")
+
+
+def _remedy(params: Any) -> str:
+    """What to do about an image that the check let pass."""
+    if params.check_images == "full":
+        return "it was whole when it was checked, so it has changed since; replace it and repeat the command"
+    skip = "" if params.corrupt_images == "skip" else " and corrupt_images to 'skip'"
+    return f"replace it, or set check_images to 'full'{skip} to skip such images"
 
 
 def _one_line(error: tf.errors.OpError) -> str:

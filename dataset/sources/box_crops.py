@@ -5,6 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.formats.writing import whole
+from dataset.loading.orientation import stated_by, turned
 from runtime.errors import UserError
 from runtime.progress import Progress
 
@@ -67,6 +68,7 @@ def crop_images(root: Path, paths: list[str], boxes: dict[str, Box], folder: Pat
         try:
             with Image.open(root / path, formats=("JPEG", "PNG")) as image:
                 crop, form = image.crop(pixel_box(*boxes[path], image.size)), image.format
+                crop = turned(crop, stated_by(image))  # boxes are of the pixels as stored; the copy has no EXIF
         except ValueError as error:
             raise UserError(f"{root / path}: {error}") from error
         except Exception as error:  # damaged data raises errors of many kinds

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.formats.writing import copy_images, write_image
-from dataset.loading.inspection import inspect_file, strict_decoding
+from dataset.loading.inspection import inspect_files
 from dataset.sources.image_check import find_problems
 from runtime.counting import counted
 from runtime.errors import UserError
@@ -127,13 +127,12 @@ def _look_at_archive(archive: Path, wanted: set[str], full: bool) -> tuple[dict[
     """Problems of the wanted images by path, and the (W, H) of the others by path. `full` decodes every image."""
     problems, sizes = {}, {}
     progress = Progress("checked", len(wanted), f"images of {archive.name}")
-    with strict_decoding(), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "image"
         for done, (path, data) in enumerate(_read(archive, wanted), start=1):
             copy.write_bytes(data)
-            _, problem = inspect_file(str(copy), full)
-            if problem:
-                problems[path] = problem
+            if found := inspect_files([str(copy)], "full" if full else "headers").problems:
+                problems[path] = found[0]
             else:
                 sizes[path] = _size(copy)
             copy.unlink()  # some file systems flush a replaced file to disk, which is slow

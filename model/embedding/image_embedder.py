@@ -142,7 +142,7 @@ class ImageEmbedder:
             try:
                 pixels = decoding.decode(tf.io.read_file(str(image)), channels)
             except tf.errors.OpError as error:
-                raise broken_image([str(image)], channels, error) from None
+                raise broken_image([str(image)], self.params, error) from None
             pixels = decoding.turn_upright(pixels, tf.constant(orientations[str(image)]))
         else:
             try:

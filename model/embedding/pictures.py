@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from dataset.loading.orientation import stated_by, turned
 from runtime.errors import UserError
 
 # The path of a file, a Pillow image, or pixels.
@@ -49,9 +50,10 @@ def pixels_of(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
             f"a {type(picture).__name__} is not an image; give a path, a Pillow image, or an array of uint8"
         )
     try:
-        picture = ImageOps.exif_transpose(picture)
-    except OSError as error:  # Pillow reads the file only now
+        picture.load()
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow reads the file only now
         raise UserError(f"{getattr(picture, 'filename', '') or 'a Pillow image'}: cannot be read: {error}") from None
+    picture = turned(picture, stated_by(picture))
     if picture.mode.startswith("I;16"):
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.mode in ("I", "F"):

@@ -52,7 +52,7 @@ def read_sample(params: Params, source: str | None) -> Sample:
     """
     if source is not None:
         images = read_image_list(source)
-        chosen = check_images(images.select(_spread(len(images))), "headers", params.corrupt_images)
+        chosen = check_images(images.select(_spread(len(images))), params.check_images, params.corrupt_images)
         return Sample(chosen.manifest.files(), chosen.orientations, source)
     try:
         prepared = open_prepared(params.dataset)

@@ -125,7 +125,7 @@ def _next_batch(
     except tf.errors.OpError as error:
         checkpoints.save(step)
         files = _files_of(data, step, step + params.prefetch_threads)
-        raise broken_image(files, params.image_channels, error) from error
+        raise broken_image(files, params, error) from error
     return images, labels, time.perf_counter() - before
 
 

@@ -1,32 +1,37 @@
-"""Small copies of image files of any kind: huge, grey, 16 bits, rotated by EXIF, transparent."""
+"""Small copies of image files of any kind: huge, grey, 16 bits, rotated by EXIF, transparent.
+
+They show what the network sees: upright by the same reading of EXIF, and without the alpha channel. So a transparent
+part has the colour that is stored behind it, whatever a viewer shows.
+"""
 
 import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
+
+from dataset.loading.inspection import kind_of_file
+from dataset.loading.orientation import orientation_of, turned
 
 _QUALITY = 80
 
 
-def open_small(file: Path, side: int) -> Image.Image | None:
+def open_small(file: str | Path, side: int) -> Image.Image | None:
     """The image upright in RGB, its longer side at most `side` pixels; None if it cannot be opened."""
     try:
+        if kind_of_file(file):
+            return None
         with Image.open(file) as image:
             image.draft("RGB", (side, side))  # JPEG: decoded at a fraction of its size, never below `side`
-            return shrunk(ImageOps.exif_transpose(image), side)
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+            return turned(shrunk(image, side), orientation_of(file))
+    except Exception:  # damaged data raises errors of many kinds
         return None
 
 
 def shrunk(image: Image.Image, side: int) -> Image.Image:
-    """The image in RGB, its longer side at most `side` pixels; transparent parts become white."""
+    """The image in RGB, its longer side at most `side` pixels. An alpha channel is dropped."""
     if image.mode.startswith("I"):  # 16 bits: Pillow would clip, not scale
         image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
     image = image.convert("RGB")
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return image

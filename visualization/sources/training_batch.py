@@ -27,7 +27,7 @@ def read_training_batches(
         try:
             images, _, drawn = next(batches)
         except tf.errors.OpError as error:
-            raise broken_image(own, params.image_channels, error) from error
+            raise broken_image(own, params, error) from error
         plain = read_images(own, orientations[indices], params) if originals else None
         yield TrainingBatch(step, images.numpy(), plain, drawn.numpy())
 

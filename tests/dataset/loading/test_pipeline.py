@@ -122,14 +122,14 @@ def test_a_corrupt_image_is_named(own_dataset):
         list(embedding_batches(files, data.images.orientations, params, 4))
     assert files[9] in str(error.value)
     Path(files[9]).unlink()
-    assert "no such file" in str(broken_image(files, 3, None))
+    assert "no such file" in str(broken_image(files, params, None))
 
 
 def test_a_batch_that_fails_for_another_reason_gives_one_line(own_dataset):
-    _, data = setup(own_dataset)
+    params, data = setup(own_dataset)
     files = data.images.manifest.files()
     problem = tf.errors.ResourceExhaustedError(None, None, "no memory\n\t [[node x]]")
-    said = str(broken_image(files[:4], 3, problem))
+    said = str(broken_image(files[:4], params, problem))
     assert said == f"one of 4 images, such as {files[0]}, cannot be loaded: no memory [[node x]]"
 
 
