@@ -12,7 +12,7 @@ from model.evaluation.sets import find_evaluation_sets, load_evaluation_sets
 from model.run.arguments import add_run_arguments
 from model.run.devices import prepare
 from model.run.run_folder import RunFolder
-from model.training.start import check_start, notes, nothing_to_do, reopened, start_run
+from model.training.start import check_start, notes, nothing_to_do, reopened, start_run, tidy_run
 from model.training.supervisor import Watched
 from runtime.arguments import Parser
 from runtime.errors import UserError, exit_code
@@ -48,8 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     total = params.total_steps(data.sampler.steps_per_epoch)
 
     with run.lock("train"):
+        mended = tidy_run(run)
         if reasons := nothing_to_do(run, params, total):
-            print_lines("\n".join(reasons))
+            print_lines("\n".join([*mended, *reasons]))
             return 0
         with reopened(run):
             devices = prepare(args.device, params.deterministic)
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 
             log = Log(run.train_log)
             log.line(f"run: {run.folder}, devices: {', '.join(devices)}, {total:,} steps")
-            for note in notes(run, params, data, total):
+            for note in (*mended, *notes(run, params, data, total)):
                 log.line(note)
             try:
                 train(run, params, data, log, watched)

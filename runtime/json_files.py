@@ -34,21 +34,36 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; another value is a `UserError`, as in `read_json`."""
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: it holds a {type(values).__name__}; it must hold one JSON object, {{...}}")
+    return values
+
+
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file. An incomplete last line, left by a killed writer, is skipped.
+    """The objects of a JSON-lines file, each with a `step`. An incomplete last line of a killed writer is skipped.
 
     Raises:
-        UserError: when another line is not JSON.
+        UserError: when another line is no such object.
     """
     path = Path(path)
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
-    complete = lines[:-1]  # after the last newline is nothing, or an incomplete line
-    try:
-        return [json.loads(line) for line in complete if line.strip()]
-    except ValueError as error:
-        raise UserError(f"{path}: a damaged line: {error}; correct or remove it") from error
+    found = []
+    for number, text in enumerate(lines[:-1], start=1):  # after the last newline is nothing, or an incomplete line
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: line {number} is damaged ({error}); correct or remove it") from error
+        if not isinstance(line, dict) or type(line.get("step")) is not int:
+            raise UserError(f"{path}: line {number} is not a result of a step; correct or remove it")
+        found.append(line)
+    return found
 
 
 def drop_json_lines_after(path: Path, step: int) -> int:

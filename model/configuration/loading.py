@@ -12,7 +12,7 @@ from model.configuration.params import Params
 from model.configuration.reference import schema_text
 from model.configuration.removed import refuse_removed
 from runtime.errors import UserError
-from runtime.json_files import read_json
+from runtime.json_files import read_json_object
 
 
 def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
@@ -22,11 +22,9 @@ def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
         UserError: one line with the file, the key, its value and what it must be.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path}: no such file; a run is a folder with a params.json (copy one from experiments/)")
-    values = read_json(path)
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: it holds a {type(values).__name__}; it must hold one JSON object of parameters")
+    values = read_json_object(path)
     return check_params(values | parse_overrides(overrides), source=f"{path} with --set" if overrides else str(path))
 
 

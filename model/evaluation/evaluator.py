@@ -11,12 +11,18 @@ import numpy as np
 from dataset.formats.prepared import PreparedDataset, open_prepared
 from model.configuration.params import Params
 from model.embedding.embedder import Embedder
-from model.evaluation.best import best_metric, borrowed, keep_best
+from model.evaluation.best import best_metric, borrowed, keep_best, mend_best
 from model.evaluation.curves import SetCurves
 from model.evaluation.sets import ReadySet, load_evaluation_sets, load_kinds
 from model.network.build import build_embedder
 from model.run import results
-from model.run.checkpoint_files import UnreadableCheckpointError, list_checkpoints, step_of
+from model.run.checkpoint_files import (
+    UnreadableCheckpointError,
+    check_run_exists,
+    find_checkpoint,
+    list_checkpoints,
+    step_of,
+)
 from model.run.restore import restore_model
 from model.run.results import origin_of
 from model.run.run_folder import RunFolder
@@ -51,6 +57,8 @@ class Evaluator:
         prepared = open_prepared(params.dataset)
         self._sets = load_evaluation_sets(prepared, params)
         self._best = best_metric(params.best_metric, {each.name: each.metrics for each in self._sets})
+        if self._own and (note := mend_best(run, self._origin, *self._best)):
+            log.line(note)
         self._files, self._orientations, self._rows = _union(self._sets)
         self._model: keras.Model = build_embedder(params)
         self._embedder = Embedder(self._model, params)
@@ -119,7 +127,7 @@ class Evaluator:
 def evaluate_latest(run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
     """Evaluates the newest checkpoint, unless it has results already."""
     evaluator = Evaluator(run, params, log, make_pictures)
-    _, latest = list_checkpoints(run.checkpoints)[-1]
+    latest = find_checkpoint(run.folder)
     if latest in evaluator.pending():
         evaluator.evaluate(latest)
     else:
@@ -136,6 +144,7 @@ def evaluate_all(run: RunFolder, params: Params, log: Log, make_pictures: MakePi
     given_up: set[Path] = set()
     news = time.monotonic()
     while True:
+        check_run_exists(run.folder)
         finished = run.done.exists()  # read before the list: the last checkpoint precedes DONE
         pending = [path for path in evaluator.pending() if path not in given_up]
         if pending:

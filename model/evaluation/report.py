@@ -1,12 +1,14 @@
 """Prints the results of a run as tables."""
 
+import contextlib
 from typing import Any
 
 from dataset.formats.categories import readable
 from model.evaluation.sets import load_kinds
 from model.run.results import results_with
 from model.run.run_folder import RunFolder
-from runtime.json_files import read_json
+from runtime.errors import UserError
+from runtime.json_files import read_json_object
 from runtime.tables import align
 
 _ROWS = 30  # largest number of checkpoints in a table
@@ -21,7 +23,7 @@ def table(run: RunFolder, origin: dict[str, str]) -> str:
         origin: data set and metric, see `results_with`.
     """
     lines = results_with(run, origin)
-    best = read_json(run.best_json)["step"] if run.best_json.exists() else None
+    best = _best_step(run)
     sets = list(dict.fromkeys(line["set"] for line in lines))
     by_step: dict[int, dict[str, dict[str, float]]] = {}
     for line in lines:
@@ -49,8 +51,16 @@ def table(run: RunFolder, origin: dict[str, str]) -> str:
     return "\n".join(text)
 
 
+def _best_step(run: RunFolder) -> int | None:
+    """The step of the best checkpoint; None without one, or if best.json is damaged: the results are shown anyway."""
+    with contextlib.suppress(UserError):
+        step = read_json_object(run.best_json).get("step")
+        return step if type(step) is int else None
+    return None
+
+
 def _cell(metrics: dict[str, Any], names: tuple[str, ...]) -> str:
-    return " / ".join(f"{100 * metrics[name]:.1f}" if name in metrics else "-" for name in names)
+    return " / ".join(f"{100 * metrics[name]:.1f}" if metrics.get(name) is not None else "-" for name in names)
 
 
 def intervals_text(run: RunFolder, origin: dict[str, str]) -> str:
@@ -68,7 +78,7 @@ def intervals_text(run: RunFolder, origin: dict[str, str]) -> str:
             kind, unit = _shown_intervals(line)
             values = line["metrics"] | line
             cells = ", ".join(f"{word} {_with_interval(values, metric, kind)}" for word, metric in _ACCURACIES.items())
-            text.append(f"{title}: {cells} (95%, {line['counts'][unit]:,} {unit} resampled)")
+            text.append(f"{title}: {cells} (95%, {line['counts'].get(unit, 0):,} {unit} resampled)")
     return "\n".join(text)
 
 
@@ -91,7 +101,7 @@ def breakdown_text(run: RunFolder, origin: dict[str, str]) -> str:
 
 def _chosen(run: RunFolder, origin: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
     """For each set of episodes, the title and the line to show."""
-    best = read_json(run.best_json)["step"] if run.best_json.exists() else None
+    best = _best_step(run)
     by_set: dict[str, dict[int, dict[str, Any]]] = {}
     for line in results_with(run, origin):
         if "general_accuracy" in line["metrics"]:

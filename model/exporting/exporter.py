@@ -32,7 +32,8 @@ from model.run.model_json import (
 from model.run.restore import restore_model
 from model.run.results import results_of
 from runtime.errors import UserError
-from runtime.json_files import read_json
+from runtime.json_files import read_json_object
+from runtime.plain_paths import plain_path
 from runtime.printable import print_line
 from runtime.quiet import quiet
 from runtime.versions import find_versions
@@ -65,14 +66,15 @@ def export(request: Request, folder: Path) -> int:
     )
     images = _calibration_images(request) if request.quantize == "int8" else np.empty((0, *shape[1:]))
     path = folder / module.FILE
-    _attempt(request, module.write, embedder.model, path, request.quantize, images)
-    opened = _attempt(request, module.open_model, path)
-    comparison = compare(
-        lambda batch: embedder.forward(batch).numpy(),
-        lambda batch: _attempt(request, opened, batch),
-        request.sample,
-        params,
-    )
+    with plain_path(path) as plain:
+        _attempt(request, module.write, embedder.model, Path(plain), request.quantize, images)
+        opened = _attempt(request, module.open_model, Path(plain))
+        comparison = compare(
+            lambda batch: embedder.forward(batch).numpy(),
+            lambda batch: _attempt(request, opened, batch),
+            request.sample,
+            params,
+        )
     check = _judge(request, comparison)
     precision = _compare_precisions(request, comparison)
     write_model_json(folder, _describe(request, check, path, shape))
@@ -159,8 +161,11 @@ def _describe(request: Request, check: Check, path: Path, shape: tuple[Any, ...]
     )  # not the copy that --set may name
     results = results_of(run, recorded, request.checkpoint)
     data = _describe_data(params)
-    record = read_json(run.resolved_json) if run.resolved_json.is_file() else {}
-    trained = record.get("versions", {}) | ({"git_commit": record["git_commit"]} if record.get("git_commit") else {})
+    record = read_json_object(run.resolved_json) if run.resolved_json.exists() else {}
+    versions = record.get("versions")
+    trained = (versions if isinstance(versions, dict) else {}) | (
+        {"git_commit": record["git_commit"]} if record.get("git_commit") else {}
+    )
     return ExportedModel(
         format=request.format,
         file=path.name,
@@ -191,7 +196,7 @@ def _describe(request: Request, check: Check, path: Path, shape: tuple[Any, ...]
 def _describe_data(params: Params) -> dict[str, Any] | None:
     """The content of dataset.json; None if there is none."""
     try:
-        info = read_json(open_prepared(params.dataset).folder / "dataset.json")
+        info = read_json_object(open_prepared(params.dataset).folder / "dataset.json")
     except UserError:
         return None
     words = {key: str(info[key]) if info.get(key) else None for key in ("name", "origin", "licence")}

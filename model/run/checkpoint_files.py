@@ -1,15 +1,22 @@
-"""Finds the checkpoint files of a run. Needs no TensorFlow."""
+"""Finds the checkpoint files of a run, and lists them as TensorFlow does. Needs no TensorFlow."""
 
+import os
 import re
+import shutil
 import time
 from pathlib import Path
 
+from model.run.best_json import REMEDY, read_best
 from runtime.errors import UserError
-from runtime.json_files import read_json
+from runtime.files import replace_file
 from runtime.printable import print_line
 
-_LISTED = re.compile(r'^all_model_checkpoint_paths: "(.*)"$', re.MULTILINE)
+_LIST = "checkpoint"  # TensorFlow's name
+_LISTED = re.compile(r'^(?:all_)?model_checkpoint_paths?: "(.+)"$', re.MULTILINE)
 _LINE = re.compile(r'(model_checkpoint_path|all_model_checkpoint_paths): ".+"|\w+_timestamps?: [0-9.e+-]+')
+_STEP = re.compile(r".*-([0-9]+)", re.DOTALL)
+_SHARD = re.compile(r"\.data-[0-9]+-of-([0-9]+)")
+_LAST_BYTES = (0xDB4775248B80FB57).to_bytes(8, "little")  # of a whole index
 
 
 class UnreadableCheckpointError(UserError):
@@ -26,41 +33,138 @@ class NonFiniteError(UserError):
 
 
 def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """The complete checkpoints of a folder: (step, path without suffix), oldest first.
+    """The checkpoints of a folder: (step, path without suffix), oldest first.
 
-    TensorFlow replaces the file `checkpoint` atomically after a save, so it never lists an incomplete checkpoint.
+    These are all that are complete, whether or not TensorFlow's file `checkpoint` lists them: it may be missing or
+    damaged. And those that it lists, complete or not: they were complete once.
 
     Raises:
-        UserError: when that file is damaged. (A training that ignored this would start from scratch.)
+        UserError: when the folder or the list cannot be read.
     """
-    file = Path(folder) / "checkpoint"
+    folder = Path(folder)
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        names = {path.name.removesuffix(".index") for path in folder.iterdir() if path.name.endswith(".index")}
     except FileNotFoundError:
         return []
-    names = _LISTED.findall(text)
-    if not names or not all(_LINE.fullmatch(line) for line in text.splitlines()):
-        written = sorted(path.with_suffix("") for path in Path(folder).glob("ckpt-*.index"))
-        newest = max(filter(_exists, written), key=step_of, default=None)
-        remedy = "remove it"
-        if newest:
-            lines = (f'{key}: "{newest.name}"' for key in ("model_checkpoint_path", "all_model_checkpoint_paths"))
-            remedy = f"write two lines into it, {' and '.join(lines)}"
-        raise UserError(f"{file}: damaged, the list of checkpoints is missing; {remedy}")
-    paths = [Path(folder) / Path(name).name for name in names]
-    return sorted((step_of(path), path) for path in paths if _exists(path))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    listed = _read_list(folder)[0]
+    paths = [folder / name for name in names if _exists(folder / name)]
+    return sorted((step_of(path), path) for path in paths if path.name in listed or is_complete(path))
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Whether all files of a checkpoint (path without suffix) are there, and its writer had finished.
+
+    TensorFlow writes into `<name>_temp`, moves the data, and then writes the index, whose last bytes never change.
+    """
+    try:
+        with open(f"{checkpoint}.index", "rb") as file:
+            file.seek(-len(_LAST_BYTES), os.SEEK_END)
+            whole = file.read() == _LAST_BYTES
+    except OSError:
+        return False
+    return whole and not missing_data(checkpoint) and not Path(f"{checkpoint}_temp").exists()
+
+
+def files_of(checkpoint: Path) -> list[Path]:
+    """The index and the data of a checkpoint (path without suffix), as far as they exist."""
+    found = [path for path in checkpoint.parent.glob("*") if path.name.startswith(f"{checkpoint.name}.")]
+    ends = {path: path.name.removeprefix(checkpoint.name) for path in found}
+    return sorted(path for path, end in ends.items() if end == ".index" or _SHARD.fullmatch(end))
+
+
+def missing_data(checkpoint: Path) -> Path | None:
+    """The first file of data that a checkpoint lacks."""
+    there = {path.name.removeprefix(checkpoint.name) for path in files_of(checkpoint)} - {".index"}
+    count = max((int(_SHARD.fullmatch(end)[1]) for end in there), default=1)  # type: ignore[index]
+    ends = (f".data-{number:05}-of-{count:05}" for number in range(min(count, len(there) + 1)))
+    return next((Path(f"{checkpoint}{end}") for end in ends if end not in there), None)
+
+
+def keep_newest(folder: Path, count: int | None) -> None:
+    """Lists the newest checkpoints of a folder, then removes all others; None: lists all.
+
+    Raises:
+        UserError: when the list cannot be written, or a file cannot be removed.
+    """
+    there = [path for _, path in list_checkpoints(folder)]
+    kept = there[-(count or len(there)) :]
+    _write_list(folder, kept)
+    for old in there[: -len(kept)]:
+        try:
+            for file in reversed(files_of(old)):  # the index, without which there is no checkpoint, first
+                file.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot remove {error.filename}: {error.strerror}") from error
+
+
+def tidy(folder: Path) -> list[str]:
+    """Removes what killed trainings left half-written, and rebuilds the list of checkpoints if it is wrong.
+
+    Returns:
+        Notes for the log.
+
+    Raises:
+        UserError: when the folder cannot be read or changed.
+    """
+    notes, (listed, sound) = [], _read_list(folder)
+    for path in sorted(folder.iterdir()):
+        entry, (name, temporary, _) = path.name, path.name.rpartition("_temp")
+        if temporary and _STEP.fullmatch(name) and path.is_dir():
+            shutil.rmtree(path)
+            if name not in listed:  # else its writer had finished
+                for half in files_of(folder / name):
+                    half.unlink()
+        elif re.fullmatch(rf"\.{_LIST}\.\d+\.tmp|{_LIST}\.tmp\w+", entry):
+            path.unlink()
+        elif (shard := _SHARD.search(entry)) and sound:  # data without an index
+            name = entry[: shard.start()]
+            if name not in listed and not (folder / f"{name}.index").exists():
+                path.unlink()
+    there = [path for _, path in list_checkpoints(folder)]
+    if gone := sorted(listed - {path.name for path in there}, key=lambda name: step_of(Path(name))):
+        rest = f"the newest checkpoint is {there[-1].name}" if there else "no checkpoint is left"
+        notes.append(f"{folder / _LIST} lists {', '.join(gone)}, but the files are missing; {rest}")
+    if there and (not sound or listed != {path.name for path in there}):
+        _write_list(folder, there)
+        if not gone:
+            what = "did not list all checkpoints" if sound else "was missing or damaged"
+            names = ", ".join(path.name for path in there)
+            notes.append(f"{folder / _LIST} {what}; it was rebuilt from the files: {names}")
+    return notes
+
+
+def once_had_checkpoints(folder: Path) -> bool:
+    """Whether a folder without a complete checkpoint once had one: the list has names, or there are files of one.
+
+    Files of step 0 may be from a training that was killed while it saved its first checkpoint.
+    """
+    steps = (_STEP.fullmatch(path.name.partition(".")[0]) for path in folder.glob("*-*.*"))
+    return bool(_read_list(folder)[0]) or any(int(step[1]) > 0 for step in steps if step)
 
 
 def wait_for_checkpoint(folder: Path, interval: float, timeout: float) -> bool:
-    """True once the folder has a checkpoint, checked every `interval` seconds; False after `timeout` without one."""
+    """True once the folder has a checkpoint, checked every `interval` seconds; False after `timeout` without one.
+
+    Raises:
+        UserError: when the run folder is deleted meanwhile.
+    """
     end = time.monotonic() + timeout
     if not list_checkpoints(folder):
         print_line(f"waiting for the first checkpoint in {folder}")
     while not list_checkpoints(folder):
+        check_run_exists(folder.parent)
         if time.monotonic() > end:
             return False
         time.sleep(min(interval, timeout))
     return True
+
+
+def check_run_exists(run: Path) -> None:
+    """Raises a UserError when the run folder was deleted."""
+    if not run.is_dir():
+        raise UserError(f"{run}: the run folder no longer exists; there is nothing to evaluate")
 
 
 def step_of(checkpoint: Path) -> int:
@@ -74,22 +178,27 @@ def find_checkpoint(run: Path, name: str | None = "latest") -> Path:
     None means the best, or the latest before any evaluation.
 
     Raises:
-        UserError: when there is no such checkpoint; it lists the existing ones.
+        UserError: when there is no such checkpoint; it lists the existing ones. When best.json is needed and damaged.
     """
     run = Path(run)
     listed = [path for _, path in list_checkpoints(run / "checkpoints")]
-    best = run / "best" / read_json(run / "best.json")["checkpoint"] if (run / "best.json").is_file() else None
-    name = name or ("best" if best else "latest")
     if name == "latest" and listed:
         return listed[-1]
-    if name == "best" and best:
-        return best
+    if name in ("best", None) and (best := read_best(run)):
+        path = run / "best" / best.checkpoint
+        if not _exists(path):
+            raise UserError(f"{run / 'best.json'} names {best.checkpoint}, but {path}.index is missing; {REMEDY}")
+        return path
+    if name is None and listed:
+        return listed[-1]
+    name = name or "latest"
     for path in (run / "checkpoints" / name, run / "best" / name, Path(name)):
         if _exists(path):
             return path
-    if not listed and not best:
+    best_json = (run / "best.json").exists()
+    if not listed and not best_json:
         raise UserError(f"{run}: there is no checkpoint in it yet; train it first: train.py --model_dir {run}")
-    have = ", ".join([*(["latest"] if listed else []), *(["best"] if best else []), *(path.name for path in listed)])
+    have = ", ".join([*(["latest"] if listed else []), *(["best"] if best_json else []), *(p.name for p in listed)])
     raise UserError(f"{run}: there is no checkpoint {name!r}; it has {have}")
 
 
@@ -116,5 +225,25 @@ def find_weights(source: str) -> tuple[str, Path]:
     )
 
 
+def _read_list(folder: Path) -> tuple[set[str], bool]:
+    """The names in TensorFlow's list, and whether it is sound."""
+    try:
+        text = (folder / _LIST).read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, IsADirectoryError):
+        return set(), False
+    except OSError as error:
+        raise UserError(f"{folder / _LIST}: cannot be read: {error.strerror or error}") from error
+    names = {Path(name).name for name in _LISTED.findall(text)}
+    lines = text.splitlines()
+    return {name for name in names if _STEP.fullmatch(name)}, bool(names) and all(map(_LINE.fullmatch, lines))
+
+
+def _write_list(folder: Path, checkpoints: list[Path]) -> None:
+    names = [path.name for path in checkpoints]
+    with replace_file(folder / _LIST) as file:
+        file.write(f'model_checkpoint_path: "{names[-1]}"\n')
+        file.writelines(f'all_model_checkpoint_paths: "{name}"\n' for name in names)
+
+
 def _exists(checkpoint: Path) -> bool:
-    return Path(f"{checkpoint}.index").is_file() and checkpoint.name.rpartition("-")[2].isdigit()
+    return bool(_STEP.fullmatch(checkpoint.name)) and Path(f"{checkpoint}.index").is_file()

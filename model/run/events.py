@@ -1,5 +1,6 @@
 """Writes event files that TensorBoard shows as one curve, even if a resumed run repeats steps."""
 
+import os
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class EventWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._writer = tf.summary.create_file_writer(str(folder))
+        self._writer = tf.summary.create_file_writer(os.fsencode(os.path.realpath(folder)))
 
     def take_back(self, step: int) -> None:
         """Drops the points at `step` and later; in the default loader not before the next point of their tag."""

@@ -5,8 +5,11 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from model.run.checkpoint_files import UnreadableCheckpointError
+from model.run.checkpoint_files import UnreadableCheckpointError, files_of, missing_data
 from runtime.errors import UserError
+from runtime.plain_paths import plain_path
+
+MISFITS = (ValueError, AssertionError, tf.errors.InvalidArgumentError)  # TensorFlow's errors
 
 
 def restore_model(checkpoint: Path, model: keras.Model, *, name: Path | None = None) -> None:
@@ -26,19 +29,47 @@ def restore_model(checkpoint: Path, model: keras.Model, *, name: Path | None = N
 
 
 def restore_parts(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> None:
-    """Fills every object in `target`; ignores what else the checkpoint holds."""
+    """Fills every object in `target`; ignores what else the checkpoint holds.
+
+    Raises:
+        UserError: when the checkpoint is of another architecture.
+        UnreadableCheckpointError: when its files are missing or damaged.
+    """
     try:
-        target.restore(str(checkpoint)).expect_partial().assert_existing_objects_matched()
-    except (ValueError, AssertionError, tf.errors.InvalidArgumentError) as error:
+        read_parts(target, checkpoint, name)
+    except MISFITS as error:
         reason = _first_line(error)
         raise UserError(
             f"{name}: a checkpoint of another architecture ({reason}); use the parameters of network and loss that "
             f"the run was trained with (model_type, head, embedding_size ...; also --set), or another --model_dir"
         ) from error
-    except (tf.errors.OpError, RuntimeError, IndexError) as error:
-        # TensorFlow has different errors for files that are missing or cut off.
-        remedy = "delete its files to resume from the checkpoint before it"
-        raise UnreadableCheckpointError(f"{name} cannot be read ({_first_line(error)}); {remedy}") from error
+
+
+def read_parts(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> None:
+    """Does the work of `restore_parts`, and raises one of `MISFITS` when the checkpoint is of another architecture."""
+    _check_files(checkpoint, name)
+    with plain_path(checkpoint) as path:
+        try:
+            target.restore(path).expect_partial().assert_existing_objects_matched()
+        except MISFITS:
+            raise
+        except (tf.errors.OpError, RuntimeError, IndexError) as error:
+            # TensorFlow has different errors for files that are cut off or changed.
+            reason = _first_line(error).replace(path, name.name)
+            remedy = "put back a copy of its files, or delete its files to use the checkpoint before it"
+            raise UnreadableCheckpointError(f"{name} cannot be read: it is damaged ({reason}); {remedy}") from error
+
+
+def _check_files(checkpoint: Path, name: Path) -> None:
+    """Raises an UnreadableCheckpointError that says which file is missing or cannot be opened."""
+    missing = missing_data(checkpoint)
+    for file in (Path(f"{checkpoint}.index"), *([missing] if missing else []), *files_of(checkpoint)):
+        try:
+            with open(file, "rb") as opened:
+                opened.read(1)
+        except OSError as error:
+            reason = f"{name.with_name(file.name)}: {error.strerror or error}"
+            raise UnreadableCheckpointError(f"{name} cannot be read ({reason})") from error
 
 
 def _first_line(error: Exception) -> str:

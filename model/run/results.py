@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
 from model.configuration.params import Params
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
@@ -25,15 +27,47 @@ def read_results(run: RunFolder) -> list[dict[str, Any]]:
     return lines
 
 
+class _Group(BaseModel):
+    """The metrics of some episodes, with their intervals."""
+
+    model_config = ConfigDict(strict=True)
+
+    general_accuracy: float
+    easy_accuracy: float
+    intervals: dict[str, list[float]] = {}
+    snippet_intervals: dict[str, list[float]] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> "_Group":
+        for intervals in filter(None, (self.intervals, self.snippet_intervals)):
+            if any(len(intervals.get(name, ())) != 2 for name in ("general_accuracy", "easy_accuracy")):
+                raise ValueError("an interval is incomplete")
+        return self
+
+
+class _Result(BaseModel):
+    """A line of results.jsonl. Keys that a later version adds are ignored."""
+
+    model_config = ConfigDict(strict=True)
+
+    step: int
+    set: str
+    checkpoint: str
+    metrics: dict[str, float | None]
+    definitions: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    breakdown: dict[str, dict[str, _Group]] = {}
+
+
 def is_result(line: Any) -> bool:
     """Whether a value has the form of a line of results.jsonl."""
-    if not isinstance(line, dict) or not {"step", "set", "checkpoint", "metrics"} <= line.keys():
+    try:
+        _Result.model_validate(line)
+        if {"intervals", "snippet_intervals"} & line.keys():
+            _Group.model_validate(line | line["metrics"])
+    except ValidationError:
         return False
-    return (
-        type(line["step"]) is int
-        and isinstance(line["metrics"], dict)
-        and isinstance(line.get("definitions", {}), dict)
-    )
+    return True
 
 
 def results_with(run: RunFolder, origin: dict[str, str]) -> list[dict[str, Any]]:

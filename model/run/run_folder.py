@@ -15,7 +15,7 @@ from model.configuration.removed import from_record
 from runtime import plugins
 from runtime.errors import UserError
 from runtime.files import only_one, replace_file
-from runtime.json_files import read_json, write_json
+from runtime.json_files import read_json_object, write_json
 from runtime.versions import find_versions
 
 # Parameters that decide on early stopping: a change of one of them makes a stopped training resume.
@@ -37,6 +37,7 @@ class RunFolder:
         self.train_events = self.folder / "train"
         self.train_log = self.folder / "train.log"
         self.metrics = self.folder / "metrics.jsonl"
+        self.plateau = self.folder / "plateau.jsonl"
         self.detailed_log = self.folder / "detailed"
         self.triples = self.folder / "triples"
         self.results = self.folder / "results.jsonl"
@@ -60,10 +61,10 @@ class RunFolder:
 
         Parameters without influence on training come from the present params.json.
         """
-        if not self.resolved_json.is_file():
+        if not self.resolved_json.exists():
             return self.load_params(overrides)
         values = self._recorded()
-        if self.params_json.is_file():
+        if self.params_json.exists():
             written = self.load_params().model_dump(exclude_unset=True)
             values |= {key: value for key, value in written.items() if key.startswith(_NOT_TRAINED)}
         return check_params(values | parse_overrides(list(overrides)), source=str(self.resolved_json))
@@ -75,12 +76,12 @@ class RunFolder:
 
     def _recorded(self) -> dict[str, Any]:
         """The parameters of params.resolved.json, translated to this version."""
-        values = {key: value for key, value in read_json(self.resolved_json).items() if key not in _RECORD}
+        values = {key: value for key, value in read_json_object(self.resolved_json).items() if key not in _RECORD}
         return from_record(values, source=str(self.resolved_json))
 
     def changes(self, params: Params) -> list[str]:
         """One line per parameter that changed since the last start."""
-        if not self.resolved_json.is_file():
+        if not self.resolved_json.exists():
             return []
         defaults = {key: field.default for key, field in Params.model_fields.items()}  # for newer parameters
         before, now = defaults | self._recorded(), params.model_dump()
@@ -92,7 +93,7 @@ class RunFolder:
 
     def ended_white(self) -> bool:
         """Whether the end of training replaces the learned linear layers by a whitening."""
-        return self.resolved_json.is_file() and read_json(self.resolved_json).get("whitening") in ("end", "both")
+        return self.resolved_json.exists() and read_json_object(self.resolved_json).get("whitening") in ("end", "both")
 
     @contextlib.contextmanager
     def lock(self, command: str) -> Iterator[None]:
@@ -121,6 +122,15 @@ def write_done(run: RunFolder, step: int, reason: str | None = None) -> None:
         file.write(f"{step}\n" + (f"stopped early: {reason}\n" if reason else ""))
 
 
+def read_done(run: RunFolder) -> tuple[int | None, str]:
+    """The last step in DONE and the reason for early stopping; (None, "") if there is no DONE, or it is damaged."""
+    try:
+        step, _, reason = run.done.read_text(encoding="utf-8").strip().partition("\n")
+        return int(step), reason
+    except (OSError, ValueError):
+        return None, ""
+
+
 def stopped_early(run: RunFolder, params: Params, latest: int) -> str | None:
     """Why a run ended early, if it still counts as ended; None if there is something to train.
 
@@ -131,10 +141,10 @@ def stopped_early(run: RunFolder, params: Params, latest: int) -> str | None:
     """
     if not run.done.exists() or not run.resolved_json.exists():
         return None
-    step, _, reason = run.done.read_text(encoding="utf-8").strip().partition("\n")
-    before = read_json(run.resolved_json)
+    step, reason = read_done(run)
+    before = read_json_object(run.resolved_json)
     same = all(before.get(name) == getattr(params, name) for name in _RULES)
-    if not reason or step != str(latest) or not same:
+    if not reason or step != latest or not same:
         return None
     return f"stopped early at step {step}: {reason.removeprefix('stopped early: ')}"
 

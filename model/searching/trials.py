@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from dataset.formats.prepared import open_prepared
 from model.evaluation.sets import find_evaluation_sets, load_kinds
+from model.run.best_json import read_best
 from model.run.checkpoint_files import list_checkpoints
 from model.run.results import evaluated, origin_of, results_with
-from model.run.run_folder import RunFolder
+from model.run.run_folder import RunFolder, read_done
 from runtime.errors import UserError
 from runtime.files import replace_file
 from runtime.json_files import read_json, write_json
@@ -96,15 +97,19 @@ def read_outcome(run: RunFolder) -> Outcome | None:
 
     A checkpoint saved because the training was stopped does not count: it depends on the moment of the stop.
     """
-    if not (run.best_json.exists() and run.resolved_json.exists()):
+    if not run.resolved_json.exists():
         return None
-    best, params = read_json(run.best_json), run.load_trained_params()
-    last = int(run.done.read_text(encoding="utf-8").split()[0]) if run.done.exists() else None
+    best = read_best(run.folder)
+    if best is None:
+        return None
+    params = run.load_trained_params()
+    last, _ = read_done(run)
     found: dict[int, dict[str, dict[str, float]]] = {}
     for line in results_with(run, origin_of(params)):
         if line["step"] % params.save_checkpoints_steps == 0 or line["step"] == last:
             found.setdefault(line["step"], {})[line["set"]] = line["metrics"]
-    values = {step: sets[best["set"]][best["metric"]] for step, sets in found.items() if best["set"] in sets}
+    name, metric = best.set, best.metric
+    values = {step: sets[name][metric] for step, sets in found.items() if sets.get(name, {}).get(metric) is not None}
     if not values:
         return None
     step = max(values, key=lambda step: (values[step], -step))  # the first of equal ones, as in the evaluator
@@ -121,7 +126,9 @@ def main_metrics(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
         _, columns = kind.tables([name])[0]
         first = next(iter(columns.values()))[1]
         main |= {
-            f"{name}/{metric}": of_set[metric] for metric in dict.fromkeys([kind.MAIN, *first]) if metric in of_set
+            f"{name}/{metric}": of_set[metric]
+            for metric in dict.fromkeys([kind.MAIN, *first])
+            if of_set.get(metric) is not None
         }
     return main
 

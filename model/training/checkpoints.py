@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from model.losses.objective import Objective
-from model.run.checkpoint_files import NonFiniteError, list_checkpoints, step_of
+from model.run.checkpoint_files import NonFiniteError, keep_newest, list_checkpoints, step_of
 from model.run.restore import restore_parts
 from runtime.errors import UserError
+from runtime.plain_paths import plain_path
 
 
 def _seed_states(model: keras.Model) -> list[tf.Variable]:
@@ -50,7 +51,7 @@ class TrainingCheckpoints:
             step=self._step,
         )
         self.before_saving: list[Callable[[], None]] = []  # called before a checkpoint is written
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=keep)
+        self._keep = keep
 
     @property
     def latest(self) -> Path | None:
@@ -75,10 +76,14 @@ class TrainingCheckpoints:
         for write in self.before_saving:
             write()
         self._step.assign(step)
+        self._checkpoint.save_counter.assign_add(1)
+        path = self._folder / f"ckpt-{step}"
         try:
-            self._manager.save(checkpoint_number=step)
+            with plain_path(path) as plain:
+                self._checkpoint.write(plain)
         except tf.errors.OpError as error:
-            raise UserError(f"cannot write {self._folder}/ckpt-{step}: {error.message}") from error
+            raise UserError(f"cannot write {path}: {error.message}") from error
+        keep_newest(self._folder, self._keep)
 
     def restore(self) -> int:
         """Restores the newest checkpoint and returns its step; returns 0 without a checkpoint.

@@ -8,6 +8,7 @@ A file is written before each checkpoint, and when the rows in memory become lar
 after its last checkpoint, which it computes again when it resumes.
 """
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from runtime.errors import UserError
 from runtime.files import replace_file
-from runtime.json_files import read_json, write_json
+from runtime.json_files import read_json, read_json_object, write_json
 
 _TYPES = {"step": np.int64, "loss": np.float32, "emb": np.float32, "anchor_loss": np.float32, "image": np.int64}
 _CONTENTS = "contents.json"
@@ -61,10 +62,10 @@ class DetailedLog:
         self._rows: list[dict[str, float | np.ndarray]] = []
         contents = {"batch_size": batch_size, "dimensions": dimensions, "paths": list(files)}
         known = self._folder / _CONTENTS
-        if known.exists() and read_json(known) != contents:
+        if known.exists() and _read_contents(known) != contents:
             self.note = self._put_aside(start_step)
         for file in self._folder.glob("*.npz"):
-            if int(file.stem) > start_step:
+            if file.stem.isdecimal() and int(file.stem) > start_step:
                 file.unlink()
         for half in self._folder.glob(".*.tmp"):  # from a killed writer
             half.unlink()
@@ -99,9 +100,16 @@ class DetailedLog:
             number += 1
         self._folder.rename(aside)
         return (
-            f"{self._folder} has another batch size, dimension or list of images; it was renamed to {aside.name}, "
-            "and a new one begins"
+            f"{self._folder} is damaged or has another batch size, dimension or list of images; it was renamed to "
+            f"{aside.name}, and a new one begins"
         )
+
+
+def _read_contents(file: Path) -> object:
+    try:
+        return read_json(file)
+    except UserError:  # damaged: the folder is renamed, so nothing is lost
+        return None
 
 
 def read_detailed_log(folder: Path) -> DetailedBatches:
@@ -110,11 +118,17 @@ def read_detailed_log(folder: Path) -> DetailedBatches:
     Raises:
         UserError: when there are none yet.
     """
-    paths = read_json(Path(folder) / _CONTENTS)["paths"]
+    file = Path(folder) / _CONTENTS
+    paths = read_json_object(file).get("paths")
+    if not isinstance(paths, list):
+        raise UserError(f"{file}: it has no list of paths; a resumed training renames the folder and begins a new one")
     parts = []
     for file in sorted(Path(folder).glob("*.npz")):
-        with np.load(file) as part:
-            parts.append(dict(part))
+        try:
+            with np.load(file) as part:
+                parts.append({name: part[name] for name in _TYPES})
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"{file}: damaged ({error}); move it away") from error
     if not parts:
         raise UserError(f"{folder}: no batch is written yet; wait for the first checkpoint after step 0")
     steps, losses, emb, anchor_losses, images = (np.concatenate([part[name] for part in parts]) for name in _TYPES)

@@ -85,7 +85,11 @@ class TrainingMonitor:
         self._events.close()
 
     def _points(self, line: dict[str, Any]) -> None:
-        values = {training_tag(name): value for name, value in line.items() if name != "step"}
+        values = {
+            training_tag(name): value
+            for name, value in line.items()
+            if name != "step" and isinstance(value, int | float)
+        }
         self._events.scalars(line["step"], values)
         self._events.flush()
 

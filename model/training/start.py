@@ -8,11 +8,14 @@ from pathlib import Path
 from dataset.loading.training_set import TrainingSet
 from model.configuration.loading import load_params
 from model.configuration.params import Params
-from model.run.checkpoint_files import find_weights, list_checkpoints
+from model.run.checkpoint_files import find_weights, list_checkpoints, once_had_checkpoints, tidy
+from model.run.results import read_results
 from model.run.run_folder import RunFolder, stopped_early, write_done
 from model.training.curriculum import late_beginnings
 from model.training.supervisor import Watched
 from runtime.errors import UserError
+from runtime.files import remove_unfinished
+from runtime.json_files import read_json_lines
 
 
 def start_run(run: RunFolder, source: Path) -> None:
@@ -36,19 +39,40 @@ def check_start(run: RunFolder, params: Params, data: TrainingSet, watched: Watc
 
     Raises:
         UserError: when there is no metric to watch, the folder is not writable, the initial weights are missing, or the
-            run has results without checkpoints.
+            run was trained, but its checkpoints are gone.
     """
     asked = [name for name in ("plateau_evaluations", "early_stopping_evaluations") if getattr(params, name)]
     if asked and watched is None:
         raise UserError(f"{asked[0]} needs an evaluation set, but {data.prepared.folder} has none; set it to null")
     run.check_writable(run.checkpoints, run.train_events)
+    trained = [line["step"] for file in (run.metrics, run.plateau) for line in read_json_lines(file)]
+    read_results(run)  # a damaged file is an error now
     if list_checkpoints(run.checkpoints):
         return
     if params.warm_start_from:
         find_weights(params.warm_start_from)
-    for old in (run.results, run.best_json):
-        if old.exists():
-            raise UserError(f"{old} is from checkpoints that no longer exist; remove it, or use a new --model_dir")
+    traces = {
+        run.metrics: max(trained, default=0) > 0,
+        run.results: run.results.exists(),
+        run.best_json: run.best_json.exists(),
+        run.best: bool(list_checkpoints(run.best)),
+        run.checkpoints: once_had_checkpoints(run.checkpoints),
+    }
+    if old := next((path for path, there in traces.items() if there), None):
+        raise UserError(
+            f"{run.checkpoints} has no complete checkpoint, but {old} shows that this run was trained; put the "
+            f"checkpoints back, or use a new --model_dir (warm_start_from can be the path of any checkpoint)"
+        )
+
+
+def tidy_run(run: RunFolder) -> list[str]:
+    """Removes what a killed training left half-written, and rebuilds the list of checkpoints; notes for the log."""
+    written = (run.resolved_json, run.done, run.metrics, run.plateau, run.results, run.folder / "metrics.csv")
+    for file in written:
+        remove_unfinished(file)
+    for half in (*run.triples.glob(".*.tmp"), *run.folder.glob(".write-test.*")):
+        half.unlink(missing_ok=True)
+    return tidy(run.checkpoints)
 
 
 def nothing_to_do(run: RunFolder, params: Params, total: int) -> list[str]:
@@ -79,7 +103,7 @@ def reopened(run: RunFolder) -> Iterator[None]:
     Raises:
         UserError: when training ended with a whitening and therefore cannot resume.
     """
-    done = run.done.read_text() if run.done.exists() else None
+    done = run.done.read_bytes() if run.done.exists() else None
     if done and run.ended_white():
         raise UserError(
             f"{run.folder}: training ended with a whitening of the linear layers and cannot resume; use a new "
@@ -91,7 +115,7 @@ def reopened(run: RunFolder) -> Iterator[None]:
         yield
     except UserError:
         if done is not None and list_checkpoints(run.checkpoints) == before:
-            run.done.write_text(done)
+            run.done.write_bytes(done)
         raise
 
 

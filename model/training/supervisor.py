@@ -153,7 +153,7 @@ class Supervisor:
         log: the log of the training.
         """
         self._params, self._log, self._watched = params, log, watched
-        self._plateau = Plateau(run.folder / "plateau.jsonl", params, start)
+        self._plateau = Plateau(run.plateau, params, start)
         asked = params.plateau_evaluations or params.early_stopping_evaluations
         self._watch = EvaluationWatch(run, params, watched) if asked and watched else None
         self._silent: int | None = (

@@ -1,6 +1,7 @@
 """Loads initial weights (`warm_start_from`)."""
 
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model.run.checkpoint_files import find_weights
+from model.run.checkpoint_files import UnreadableCheckpointError, find_weights
+from model.run.restore import read_parts
 from runtime.errors import UserError
 
 
@@ -19,7 +21,7 @@ def warm_start(model: keras.Model, source: str) -> str:
     loaded if all of it fits, otherwise it keeps its initial weights.
 
     Raises:
-        UserError: when neither fits.
+        UserError: when neither fits, or a file is missing or damaged.
     """
     kind, path = find_weights(source)
     backbone, head = model.get_layer("backbone"), model.get_layer("head")
@@ -31,6 +33,8 @@ def warm_start(model: keras.Model, source: str) -> str:
         problem = problems[0]
     if not loaded:
         reason = str(problem).strip().splitlines()[0].partition(". Example")[0].rstrip(".")
+        if isinstance(problem, OSError | zipfile.BadZipFile):
+            raise UserError(f"warm_start_from: {path}: not a whole weights file ({reason}); put back a copy of it")
         raise UserError(
             f"warm_start_from: {path}: the weights do not fit this network ({reason}); check model_type and "
             f"backbone_stage"
@@ -45,11 +49,7 @@ def warm_start(model: keras.Model, source: str) -> str:
 def _load_part(name: str, part: keras.Model, checkpoint: Path) -> Exception | None:
     """Restores one part of the network. Returns the reason, and changes nothing, when it does not fit."""
 
-    def load() -> None:
-        status = tf.train.Checkpoint(**{name: part}).restore(str(checkpoint)).expect_partial()
-        status.assert_existing_objects_matched()
-
-    return _load_whole(part, load)
+    return _load_whole(part, lambda: read_parts(tf.train.Checkpoint(**{name: part}), checkpoint, checkpoint))
 
 
 def _load_file(model: keras.Model, path: Path) -> tuple[list[keras.Model], Exception | None]:
@@ -79,6 +79,8 @@ def _load_whole(part: keras.Model, load: Callable[[], None]) -> Exception | None
         missing = [variable.path for variable in floats if np.isnan(np.asarray(variable.numpy(), np.float32)).any()]
         if missing:
             raise ValueError(f"{len(missing)} of {len(floats)} variables are missing in it, such as {missing[0]}")
+    except UnreadableCheckpointError:
+        raise
     except Exception as error:  # Keras, h5py and TensorFlow raise many kinds of errors for a file that does not fit
         part.set_weights(before)
         return error

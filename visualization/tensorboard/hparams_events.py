@@ -10,12 +10,12 @@ from tensorboard.plugins.hparams import summary_v2 as hparams  # not its `api`, 
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from model.configuration.params import Params
+from model.run.best_json import read_best
 from model.run.results import read_results
 from model.run.run_folder import RunFolder
 from model.searching.trials import main_metrics, read_outcome
 from runtime.errors import UserError
 from runtime.files import replace_file
-from runtime.json_files import read_json
 
 EVENTS = "events.out.tfevents.0.hparams"  # TensorBoard reads files with "tfevents" in the name
 _SECTION = "hparams/"  # of the tags: otherwise each evaluation set has a section among the curves
@@ -91,8 +91,8 @@ def _final_metrics(run: RunFolder) -> dict[str, float]:
     """The main metrics of each set at the best checkpoint, as in a search's table; at the last one if none is best."""
     if outcome := read_outcome(run):
         return outcome.metrics
-    if run.best_json.is_file():
-        return main_metrics(read_json(run.best_json)["metrics"])
+    if best := read_best(run.folder):
+        return main_metrics(best.metrics)
     lines = read_results(run)
     last = max((line["step"] for line in lines), default=None)
     return main_metrics({line["set"]: line["metrics"] for line in lines if line["step"] == last})

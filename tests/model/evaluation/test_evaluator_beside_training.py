@@ -47,7 +47,7 @@ def test_unreadable_checkpoints_are_skipped(run, capsys):
     evaluate_all(run, run.load_trained_params(), Log())
     assert {line["step"] for line in read_json_lines(run.results)} == {4}
     out = capsys.readouterr().out
-    assert "ckpt-2 was deleted before it could be read; skipped" in out
+    assert "ckpt-2 cannot be read: ckpt-2.data-00000-of-00001 is missing; skipped" in out
     assert "ckpt-0 cannot be read" in out
 
 

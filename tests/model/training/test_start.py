@@ -1,9 +1,11 @@
 """The start of a training: checks, initial weights from a file, a checkpoint or a run, whitening."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.evaluations import params_of
+from helpers.evaluations import params_of, result
 from helpers.tiny import make_run
 
 import train
@@ -11,10 +13,10 @@ from dataset.loading.checked import load_images
 from dataset.loading.pipeline import embedding_batches
 from model.configuration.loading import check_params
 from model.network.build import build_embedder, build_network
-from model.run.checkpoint_files import find_checkpoint, find_weights, list_checkpoints
+from model.run.checkpoint_files import find_checkpoint, find_weights, list_checkpoints, tidy
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder, write_done
-from model.training.start import nothing_to_do, reopened
+from model.training.start import nothing_to_do, reopened, tidy_run
 from model.training.warm_start import warm_start
 from model.training.whitening import check_whitening, whiten
 from runtime.errors import UserError
@@ -45,20 +47,63 @@ def test_a_run_at_its_last_step_has_nothing_to_do_and_gets_done(tmp_path):
     assert run.done.read_text() == "4\n"
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"garbage {", b"\xff\xfe\0", b'all_model_checkpoint_paths: "ckpt-2"\nall_mod']
-)
-def test_a_damaged_list_of_checkpoints(tmp_path, content):
+LISTS = [None, b"", b"garbage {", b"\xff\xfe\0", b"[]", b'all_model_checkpoint_paths: "ckpt-2"\nall_mod']
+
+
+@pytest.mark.parametrize("content", LISTS)
+def test_a_lost_or_damaged_list_of_checkpoints_is_rebuilt(run, content):
     """Otherwise a training would start from scratch and overwrite the checkpoints."""
-    run = RunFolder(tmp_path)
-    write_checkpoints(run, 2, 10)
     listed = run.checkpoints / "checkpoint"
-    listed.write_bytes(content)
-    with pytest.raises(UserError, match=r"checkpoint: damaged, .*two lines .*: \"ckpt-10\" and all.*: \"ckpt-10\"$"):
-        list_checkpoints(run.checkpoints)
-    listed.write_text('model_checkpoint_path: "ckpt-10"\nall_model_checkpoint_paths: "ckpt-10"\n')
-    assert [step for step, _ in list_checkpoints(run.checkpoints)] == [10]
-    assert tf.train.latest_checkpoint(str(run.checkpoints)) == str(run.checkpoints / "ckpt-10")
+    listed.write_bytes(content) if content is not None else listed.unlink()
+    for name in ("ckpt-7.index", "ckpt-7.data-00000-of-00001", "ckpt-9.data-00000-of-00001"):  # half-written
+        (run.checkpoints / name).write_bytes(b"half")
+    assert [step for step, _ in list_checkpoints(run.checkpoints)] == [0, 2, 4]
+    (note,) = tidy(run.checkpoints)
+    assert note == f"{listed} was missing or damaged; it was rebuilt from the files: ckpt-0, ckpt-2, ckpt-4"
+    assert tidy(run.checkpoints) == []
+    state = tf.train.get_checkpoint_state(str(run.checkpoints))
+    assert [path.rpartition("/")[2] for path in state.all_model_checkpoint_paths] == ["ckpt-0", "ckpt-2", "ckpt-4"]
+    assert tf.train.latest_checkpoint(str(run.checkpoints)) == str(run.checkpoints / "ckpt-4")
+    train.main(["--model_dir", str(run.folder), "--set", "train_iterations=5"])
+    assert "resumed from" in run.train_log.read_text()
+
+
+def test_what_kills_left_is_removed(run):
+    for name in ("ckpt-9.index", "ckpt-9.data-00000-of-00001", "ckpt-7.data-00000-of-00001", "checkpoint.tmp12ab"):
+        (run.checkpoints / name).write_bytes(b"half")
+    (run.checkpoints / "ckpt-9_temp").mkdir()
+    (run.checkpoints / "ckpt-4_temp").mkdir()  # killed after the index was written
+    for file in (run.folder / ".metrics.jsonl.77.tmp", run.triples / ".epoch-1.npy.77.tmp"):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    assert tidy_run(run) == []
+    names = {path.name for path in run.checkpoints.iterdir()}
+    ends = ("index", "data-00000-of-00001")
+    assert names == {"checkpoint", *(f"ckpt-{step}.{end}" for step in (0, 2, 4) for end in ends)}
+    assert not list(run.folder.rglob("*.tmp"))
+
+
+def test_a_checkpoint_that_the_list_lacks_is_the_newest(run):
+    (run.checkpoints / "checkpoint").write_text(
+        'model_checkpoint_path: "ckpt-2"\nall_model_checkpoint_paths: "ckpt-2"\n'
+    )
+    assert find_checkpoint(run.folder).name == "ckpt-4"
+    (run.checkpoints / "ckpt-4.data-00000-of-00001").unlink()
+    assert find_checkpoint(run.folder).name == "ckpt-2"
+
+
+@pytest.mark.parametrize("kept", [["metrics.jsonl"], ["results.jsonl"], ["best.json"], ["checkpoints/checkpoint"]])
+def test_a_trained_run_without_checkpoints_is_not_begun_again(run, kept):
+    files = {"results.jsonl": result(2, 0.5), "best.json": {"checkpoint": "ckpt-2"}}
+    for name, value in files.items():
+        (run.folder / name).write_text(json.dumps(value) + "\n")
+    for file in run.folder.rglob("*"):
+        if file.is_file() and str(file.relative_to(run.folder)) not in [*kept, "params.json"]:
+            file.unlink()
+    before = {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
+    with pytest.raises(UserError, match=r"no complete checkpoint, but .* shows that this run was trained; put"):
+        train.main(["--model_dir", str(run.folder)])
+    assert before == {file: file.read_bytes() for file in before}
 
 
 def test_done_is_restored_only_when_nothing_was_trained(tmp_path):
