@@ -10,10 +10,11 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +22,8 @@ import tensorflow as tf
 from dataset import images
 from dataset.loading.headers import JPEG_START, segments
 from runtime.parallel import cores
+
+Result = TypeVar("Result")
 
 tf.get_logger().setLevel("ERROR")
 
@@ -31,7 +34,7 @@ _END, _RESTARTS = 0xD9, range(0xD0, 0xD8)
 
 
 class Decoder:
-    """Decodes the bytes of image files, and reports what is wrong with them."""
+    """Decodes the bytes of image files, and tells what is wrong with them."""
 
     def __init__(self) -> None:
         with tf.Graph().as_default() as graph:
@@ -60,43 +63,38 @@ class Decoder:
         kind = "truncated or damaged" if "premature" in complaint.lower() else "damaged"
         return f"{kind} ({complaint})"
 
-    def suspects(self, lot: list[bytes], pool: ThreadPoolExecutor) -> bool:
-        """Whether any of these files may have a problem: a quick answer, for several threads."""
-        with _stderr() as heard:
-            failed = any(pool.map(self._fails, lot))
-            return failed or bool(_complaint(heard()))
-
-    def _fails(self, data: bytes) -> bool:
-        try:
-            self.decode(data)
-        except tf.errors.OpError:
-            return True
-        return False
-
 
 @functools.cache
 def _decoder() -> Decoder:
     return Decoder()
 
 
-def problems_of(files: list[str]) -> Iterator[str | None]:
-    """What is wrong with each file (None: nothing), in order. A lot of files is in memory at a time."""
+def decode_files(files: list[str], use: Callable[[np.ndarray], Result]) -> Iterator[tuple[str | None, Result | None]]:
+    """Yields (problem, use(pixels)) of each file, in order; the problem of a sound file and the use of others are None.
+
+    Several threads decode. A lot of files is in memory at a time.
+    """
     decoder, size = _decoder(), _LOT * cores()
+
+    def attempt(file: str) -> tuple[str | None, Result | None, bytes]:
+        try:
+            data = Path(file).read_bytes()
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}", None, b""
+        try:
+            return None, use(decoder.decode(data)), data
+        except tf.errors.OpError:
+            return None, None, data
+
     with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(files), size):
-            lot = [_read(file) for file in files[start : start + size]]
-            bad = decoder.suspects([data for data in lot if isinstance(data, bytes)], pool)
-            for data in lot:
-                yield data if isinstance(data, str) else decoder.problem(data) if bad else None
-
-
-def _read(file: str) -> bytes | str:
-    """The content of a file, or why it cannot be read."""
-    try:
-        with open(file, "rb") as stream:
-            return stream.read()
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
+            with _stderr() as heard:
+                lot = list(pool.map(attempt, files[start : start + size]))  # all of them, before anyone is blamed
+                complaint = _complaint(heard())
+            for problem, used, data in lot:
+                # The complaint may be about any file of the lot: each is asked alone.
+                problem = problem or (decoder.problem(data) if complaint or used is None else None)
+                yield problem, None if problem else used
 
 
 @contextlib.contextmanager

@@ -7,11 +7,12 @@ image as training does. `off` reads nothing.
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from dataset.loading.headers import JPEG_START, PNG_START, read_header
 from dataset.loading.orientation import stated_in
 from runtime.errors import UserError
 from runtime.quiet import quiet
+
+Result = TypeVar("Result")
 
 MODES = ("headers", "full", "off")
 
@@ -87,21 +90,22 @@ def inspect_files(files: list[str], mode: str = "headers") -> Inspection:
                 problems[index] = problem
     if mode == "full":
         sound = [index for index in range(len(files)) if index not in problems]
-        for index, problem in zip(sound, decoding_problems([files[index] for index in sound]), strict=True):
+        decoded = decode_files([files[index] for index in sound], np.size)
+        for index, (problem, _) in zip(sound, decoded, strict=True):
             if problem:
                 problems[index] = problem
     return Inspection(orientations, problems)
 
 
-def decoding_problems(files: list[str]) -> Iterator[str | None]:
-    """What the decoder of training finds in each file (None: no problem), in order. Loads TensorFlow."""
+def decode_files(files: list[str], use: Callable[[np.ndarray], Result]) -> Iterator[tuple[str | None, Result | None]]:
+    """As `decoder.decode_files`: decodes files as training does. Loads TensorFlow, quietly, if there are any."""
     if not files:
         return iter(())
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet(2):
         from dataset.loading import decoder  # this check alone needs TensorFlow, which takes seconds to load
 
-    return decoder.problems_of(files)
+    return decoder.decode_files(files, use)
 
 
 def inspect_file(file: str) -> tuple[int, str | None]:
