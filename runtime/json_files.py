@@ -38,7 +38,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; another value is a `UserError`, as in `read_json`."""
     values = read_json(path)
     if not isinstance(values, dict):
-        raise UserError(f"{path}: it holds a {type(values).__name__}; it must hold one JSON object, {{...}}")
+        kind = {list: "a list", str: "a string", bool: "a truth value", type(None): "null"}.get(
+            type(values), "a number"
+        )
+        raise UserError(f"{path}: it holds {kind}; it must hold one JSON object, {{...}}")
     return values
 
 

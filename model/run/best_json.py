@@ -36,6 +36,8 @@ def read_best(run: Path) -> Best | None:
     try:
         values = read_json_object(file)
         return Best.model_validate({"checkpoint": f"ckpt-{values.get('step')}"} | values)
+    except UserError as error:
+        raise UserError(f"{error}; {REMEDY}") from error
     except ValidationError as error:
         first = error.errors()[0]
         what = ".".join(map(str, first["loc"])) or "content"

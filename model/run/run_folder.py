@@ -33,6 +33,7 @@ class RunFolder:
         self.folder = Path(folder)
         self.params_json = self.folder / "params.json"
         self.resolved_json = self.folder / "params.resolved.json"
+        self.training_list = self.folder / "training_list.json"
         self.checkpoints = self.folder / "checkpoints"
         self.train_events = self.folder / "train"
         self.train_log = self.folder / "train.log"

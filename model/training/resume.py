@@ -4,6 +4,7 @@ from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.run.results import forget_results_after, write_results_csv
 from model.run.run_folder import RunFolder
+from model.run.training_list import write_training_list
 from model.training.checkpoints import TrainingCheckpoints
 from model.training.learner import Learner
 from model.training.warm_start import warm_start
@@ -37,6 +38,7 @@ def resume_or_begin(
         check_whitening(learner.network, params)
     if fresh and params.whitening in ("start", "both"):
         log.line(whiten(learner.network, params, data.images))
+    write_training_list(run, data.images.manifest)
     run.write_resolved(params)  # only now: a run that cannot resume keeps its old record
     if forgotten := forget_results_after(run, start):
         log.line(f"dropped {forgotten} results of steps after {start} from {run.results}: these steps are repeated")

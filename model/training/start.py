@@ -11,11 +11,21 @@ from model.configuration.params import Params
 from model.run.checkpoint_files import find_weights, list_checkpoints, once_had_checkpoints, tidy
 from model.run.results import read_results
 from model.run.run_folder import RunFolder, stopped_early, write_done
+from model.run.training_list import training_list_change
 from model.training.curriculum import late_beginnings
 from model.training.supervisor import Watched
 from runtime.errors import UserError
 from runtime.files import remove_unfinished
 from runtime.json_files import read_json_lines
+
+# What a change of a parameter means for a run that resumes.
+_MEANING = {
+    "image_size": "the weights were trained on images of the old size, and results of earlier checkpoints are of that "
+    "size: do not compare them with later ones",
+    "metric": "results with the other distance are not compared with later ones",
+    "dataset": "results on the other data set are not compared with later ones",
+    "best_metric": "the best checkpoint is chosen again from results.jsonl; the files of the present one stay",
+}
 
 
 def start_run(run: RunFolder, source: Path) -> None:
@@ -126,4 +136,10 @@ def notes(run: RunFolder, params: Params, data: TrainingSet, total: int) -> Iter
         for note in late_beginnings(params, total):
             yield f"note: {note}"
     for change in run.changes(params):
-        yield f"changed since the last start: {change}"
+        meaning = _MEANING.get(change.partition(" ")[0])
+        yield f"changed since the last start: {change}{f' ({meaning})' if meaning else ''}"
+    if (change := training_list_change(run, data.images.manifest)) and list_checkpoints(run.checkpoints):
+        classes = (
+            ", and outputs of the classifier may stand for other identities" if params.classification_weight else ""
+        )
+        yield f"changed since the last start: {change}; batches are drawn from the new list{classes}"
