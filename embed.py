@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,7 +123,7 @@ def embed_command(args: argparse.Namespace) -> int:
         times = f", {len(augmentation.names)} views of each," if len(augmentation.names) > 1 else ""
         job.say(f"embedding {counted(stop - start, 'image')} of {source}{part}{times} with {checkpoint}")
         if stopped := embed_to_file(job, out):
-            return 128 + signal.Signals[stopped]
+            return stopped
         broken = f"; {counted(len(images.skipped), 'broken image')} skipped" if images.skipped else ""
         paths = f" and {paths_file(out)}" if form_of(out) == "NumPy" else ""
         job.say(f"wrote {out}{paths}: emb {(stop - start, params.embedding_size)}{broken}")

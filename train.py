@@ -1,6 +1,7 @@
 """Trains the network described by the params.json of a run folder. To resume a stopped training, repeat the command."""
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
             try:
                 train(run, params, data, log, watched)
             except UserError as error:
-                log.line(f"failed: {error}", printed=False)
+                with contextlib.suppress(UserError):  # on a full disk, too
+                    log.line(f"failed: {error}", printed=False)
                 raise
     return 0
 

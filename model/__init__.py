@@ -10,8 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.keras_settings import choose_tensorflow
+
 if TYPE_CHECKING:
     from model.embedding.image_embedder import ImageEmbedder
+
+choose_tensorflow()  # here, because every road to Keras passes
 
 
 def load(source: str | Path, checkpoint: str | None = None) -> "ImageEmbedder":
@@ -35,7 +39,7 @@ def load(source: str | Path, checkpoint: str | None = None) -> "ImageEmbedder":
     if "tensorflow" not in sys.modules:
         from model.run import devices
 
-        devices.prepare()
+        devices.select()
     from model.embedding.image_embedder import open_embedder  # TensorFlow: not with every module of this package
 
     return open_embedder(source, checkpoint)

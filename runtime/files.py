@@ -1,6 +1,7 @@
 """Atomic writing of files and folders, checks of output files, and lock files."""
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
@@ -10,6 +11,32 @@ from pathlib import Path
 from typing import IO, Any
 
 from runtime.errors import UserError
+from runtime.printable import print_line
+
+# What file systems answer to operations that they do not have.
+UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOTTY, errno.EPERM}
+
+_without_locks: set[Path] = set()  # lock files about which the user was told
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an `OSError` in the block, such as a full disk, into a `UserError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error  # the text of h5py has several lines
+        raise UserError(f"cannot write {path}: {reason}") from error
+
+
+def sync(file: IO[Any]) -> None:
+    """Flushes a file to disk, where its file system can."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
 
 
 @contextlib.contextmanager
@@ -19,15 +46,12 @@ def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, mode, encoding=encoding, newline=newline) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error  # the text of h5py has several lines
-        raise UserError(f"cannot write {path}: {reason}") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, mode, encoding=encoding, newline=newline) as file:
+                yield file
+                sync(file)
+            temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):  # the folder may not exist
             temporary.unlink()
@@ -56,7 +80,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
     """
     path = Path(path).resolve()
     temporary, old, lock = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old", "lock"))
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with only_one(lock, f"{path}: another process is writing it; wait until it ends, or name another folder"):
             _tidy(path, temporary, old)
@@ -69,8 +93,6 @@ def replace_folder(path: Path) -> Iterator[Path]:
             finally:
                 _tidy(path, temporary, old)
                 lock.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _tidy(path: Path, temporary: Path, old: Path) -> None:
@@ -109,15 +131,35 @@ def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = (
 def only_one(path: Path, otherwise: str) -> Iterator[None]:
     """Holds a lock file while the block runs. The system releases it when the process ends.
 
+    Where the file system has no locks at all, the block runs too, after a note on stderr.
+
     Raises:
         UserError: with the text `otherwise`, when another process holds the lock or has just deleted it.
     """
     with open(path, "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(file.fileno()), path.stat())  # else the locked file was deleted
-        except (BlockingIOError, FileNotFoundError):
+            held = _lock(file, path)
+            held = held and os.path.samestat(os.fstat(file.fileno()), path.stat())  # else the locked file was deleted
+        except FileNotFoundError:
             held = False
         if not held:
             raise UserError(otherwise)
         yield
+
+
+def _lock(file: IO[Any], path: Path) -> bool:
+    """Locks an open file; whether no other process holds its lock. Lustre, FUSE and NFS may lack either kind."""
+    reason = None
+    for lock in (fcntl.flock, fcntl.lockf):
+        try:
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
+                return False
+            reason = error.strerror
+    if path not in _without_locks:
+        _without_locks.add(path)
+        note = f"note: {path} cannot be locked on this file system ({reason})"
+        print_line(f"{note}; start no second command that writes the same files", error=True)
+    return True

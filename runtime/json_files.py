@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import UserError
-from runtime.files import replace_file
+from runtime.files import replace_file, sync, writing
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -82,7 +82,7 @@ def drop_json_lines_after(path: Path, step: int) -> int:
 def append_json_line(path: Path, value: Any) -> None:
     """Appends an object as one line and flushes it to disk. An incomplete last line is removed first."""
     line = json.dumps(value, ensure_ascii=False).encode() + b"\n"
-    with open(path, "a+b") as file:
+    with writing(path), open(path, "a+b") as file:
         end = file.seek(0, os.SEEK_END)
         if end:
             file.seek(end - 1)
@@ -90,5 +90,4 @@ def append_json_line(path: Path, value: Any) -> None:
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
         file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)

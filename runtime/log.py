@@ -5,6 +5,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from runtime.files import writing
 from runtime.printable import printable
 
 
@@ -23,7 +24,7 @@ class Log:
         if printed:
             self._print(text, progress)
         if self._file:
-            with open(self._file, "a", encoding="utf-8") as file:
+            with writing(self._file), open(self._file, "a", encoding="utf-8") as file:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
     def _print(self, text: str, progress: bool) -> None:

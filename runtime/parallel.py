@@ -16,6 +16,7 @@ from runtime.errors import UserError
 
 Result = TypeVar("Result")
 
+_OF_PARENT = (signal.SIGINT, signal.SIGHUP)  # a terminal sends them to workers, too
 _AHEAD = 8  # tasks per worker submitted ahead: memory use does not grow with the number of tasks
 
 
@@ -44,11 +45,15 @@ def run_parallel(function: Callable[[Any], Result], arguments: Iterable[Any], wo
         return
     # A fork of a process with threads, such as TensorFlow's, can hang; a new process cannot.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_obey_parent)
+    try:
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_obey_parent)
+    except (OSError, ImportError, NotImplementedError):  # a system without semaphores, such as one without /dev/shm
+        yield from map(function, arguments)
+        return
     under_way: deque[Future[Result]] = deque()
     try:
         for argument in arguments:
-            with _holding_ctrl_c():
+            with _holding_signals():
                 under_way.append(pool.submit(function, argument))
             if len(under_way) >= _AHEAD * workers:
                 yield under_way.popleft().result()
@@ -60,31 +65,33 @@ def run_parallel(function: Callable[[Any], Result], arguments: Iterable[Any], wo
             "with fewer --workers"
         ) from error
     finally:
-        with _holding_ctrl_c():  # a worker that is still starting needs what its parent would take away
+        with _holding_signals():  # a worker that is still starting needs what its parent would take away
             pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
-def _holding_ctrl_c() -> Iterator[None]:
-    """Delays Ctrl-C until the block ends. Processes started in the block ignore it, even before `_obey_parent` runs.
+def _holding_signals() -> Iterator[None]:
+    """Delays Ctrl-C and SIGHUP to the end of the block. Processes started in it ignore them from their beginning.
 
-    The signal is blocked for this thread only. It may reach a library's thread; Python then calls this handler.
+    They are blocked for this thread only. A signal may reach a library's thread; Python then calls this handler.
     """
     heard: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = {number: signal.signal(number, lambda number, frame: heard.append(number)) for number in _OF_PARENT}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_PARENT)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        signal.signal(signal.SIGINT, handler)
-        if heard:
-            signal.raise_signal(signal.SIGINT)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in heard:
+            signal.raise_signal(one)
 
 
 def _obey_parent() -> None:
-    """Sets up a worker process: it ignores Ctrl-C, which the parent handles, and ends when the parent ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Sets up a worker process: its parent handles Ctrl-C and SIGHUP; it ends when the parent ends."""
+    for number in _OF_PARENT:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

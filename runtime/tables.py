@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from runtime.files import replace_file
+from runtime.files import replace_file, writing
 from runtime.json_files import read_json_lines
 from runtime.printable import printable
 
@@ -32,7 +32,7 @@ class CsvLog:
         if not row.keys() <= set(self._columns):
             self._columns = write_csv(self._file, read_json_lines(self._source))
             return
-        with open(self._file, "a", encoding="utf-8", newline="") as file:
+        with writing(self._file), open(self._file, "a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, self._columns, restval="", lineterminator="\n").writerow(row)
 
 

@@ -124,7 +124,9 @@ def copy_images(source: Path, target: Path, paths: list[str]) -> None:
         stat = old.stat()
         if not new.exists() or (new.stat().st_size, new.stat().st_mtime_ns) != (stat.st_size, stat.st_mtime_ns):
             with whole(new) as part:
-                shutil.copy2(old, part)
+                shutil.copyfile(old, part)
+                with contextlib.suppress(OSError):  # some file systems keep no times: then it is copied again next time
+                    shutil.copystat(old, part)
 
 
 def write_image(file: Path, data: bytes) -> bool:

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 from PIL import Image
 
@@ -21,6 +20,7 @@ from dataset.formats.manifest import Row, Tables
 from dataset.formats.writing import write_image
 from dataset.sources.matlab import read_variables, whole_numbers
 from runtime.errors import UserError
+from runtime.hdf5 import open_hdf5
 from runtime.progress import Progress
 
 ARCHIVE_NAME = re.compile(r"([1-9])_([0-9]{3,})_([12])_([0-9]{2})\.png")  # pair, person, camera, column
@@ -93,7 +93,7 @@ def extract(archive: Path, kind: str, folder: Path, names: list[str]) -> int:
 def read_images(archive: Path, kind: str, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Yields each name with its pixels (H, W, 3) uint8, in the given order."""
     try:
-        file = h5py.File(archive)
+        file = open_hdf5(archive)
     except FileNotFoundError:
         raise UserError(f"{archive}: no such file") from None
     except OSError as error:

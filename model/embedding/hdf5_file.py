@@ -20,7 +20,8 @@ import numpy as np
 from dataset.formats.manifest import Manifest
 from model.embedding.contents import Block, Contents
 from runtime.errors import UserError
-from runtime.files import remove_unfinished, replace_file
+from runtime.files import UNSUPPORTED, remove_unfinished, replace_file
+from runtime.hdf5 import open_hdf5
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,25 @@ def write_blocks(file: Path, contents: Contents, blocks: Iterable[Block]) -> Non
     remove_unfinished(file)
     with replace_file(file, "wb") as written:
         # HDF5 crashes when a disk is full, so all the space it may need is allocated first.
-        if hasattr(os, "posix_fallocate"):  # not on macOS
-            os.posix_fallocate(written.fileno(), 0, contents.most_bytes)
+        _allocate(written.fileno(), contents.most_bytes)
         h5py.File(empty := io.BytesIO(), "w").close()
         written.write(empty.getvalue())
         written.flush()
-        with h5py.File(written.name, "r+") as h5:
+        with h5py.File(written.name, "r+", locking=False) as h5:  # no other process knows this name
             _fill(h5, contents, blocks)
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    """Gives a file its space on disk, by writing it where the file system cannot reserve it."""
+    try:
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            os.posix_fallocate(descriptor, 0, size)
+            return
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+    for start in range(0, size, 2**20):
+        os.pwrite(descriptor, bytes(min(2**20, size - start)), start)
 
 
 def _fill(h5: h5py.File, contents: Contents, blocks: Iterable[Block]) -> None:
@@ -165,7 +178,7 @@ def trained_metric(attributes: Iterable[dict[str, Any]]) -> str | None:
 def opened(file: Path) -> Iterator[h5py.File]:
     """The file, open for reading. Errors of h5py, also inside the block, become UserErrors that name the file."""
     try:
-        h5 = h5py.File(file, "r")
+        h5 = open_hdf5(file)
     except OSError as error:
         reason = "not a complete HDF5 file (empty, truncated, or another format); embed the images again, to a .h5 file"
         raise UserError(f"{file}: {os.strerror(error.errno) if error.errno else reason}") from error

@@ -66,7 +66,7 @@ class Job:
             print_line(line)
 
 
-def embed_to_file(job: Job, out: Path) -> str | None:
+def embed_to_file(job: Job, out: Path) -> int:
     """Embeds the images and writes the file.
 
     Until the file is complete, the embeddings so far are in `.<name>.partial` next to it.
@@ -76,7 +76,7 @@ def embed_to_file(job: Job, out: Path) -> str | None:
         out: the file to write.
 
     Returns:
-        The name of the signal that stopped it; None if the file is written.
+        The exit code: 0 if the file is written, else that of the stop.
 
     Raises:
         UserError: for a checkpoint or an image that cannot be read, an embedding that is NaN or infinite, or a full
@@ -105,16 +105,16 @@ def embed_to_file(job: Job, out: Path) -> str | None:
     if partial.note:
         job.say(partial.note)
     _check_space(out, (stop - start - partial.done) * len(types) * dimensions * 4 + most_bytes(out, contents))
-    stopped = _embed_rest(job, embedder, partial)
-    if stopped:
+    request = _embed_rest(job, embedder, partial)
+    if request:
         job.say(
-            f"stopped by {stopped}: {partial.done:,} of {stop - start:,} images are embedded (kept in {partial_file}); "
-            f"run the same command again to resume"
+            f"stopped by {request.requested}: {partial.done:,} of {stop - start:,} images are embedded (kept in "
+            f"{partial_file}); run the same command again to resume"
         )
-        return stopped
+        return request.code
     write_output(out, contents, _aggregated(partial, job.aggregator))
     partial_file.unlink()
-    return None
+    return 0
 
 
 def _check_space(out: Path, needed: int) -> None:
@@ -127,8 +127,8 @@ def _check_space(out: Path, needed: int) -> None:
         )
 
 
-def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings) -> str | None:
-    """Embeds the remaining images; returns the name of the signal that stopped it, if any."""
+def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings) -> StopRequest | None:
+    """Embeds the remaining images; returns the request that stopped it, if any."""
     start, stop = job.rows
     row = before = start + partial.done
     if row == stop:
@@ -152,7 +152,7 @@ def _embed_rest(job: Job, embedder: Embedder, partial: PartialEmbeddings) -> str
             if not job.quiet:
                 progress(row - before)
             if request.requested and row < stop:
-                return request.requested
+                return request
     return None
 
 

@@ -4,7 +4,6 @@ All are written under a temporary name, one block of rows at a time. Equal embed
 """
 
 import csv
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from model.embedding import hdf5_file
 from model.embedding.contents import Block, Contents
 from runtime.errors import UserError
-from runtime.files import check_output, find_unfinished, remove_unfinished, replace_file
+from runtime.files import check_output, find_unfinished, remove_unfinished, replace_file, sync
 
 _FORMS = {".h5": "HDF5", ".hdf5": "HDF5", ".npy": "NumPy", ".csv": "CSV"}
 _MOST_DIGITS = 15  # -1.1754944e-38 and a comma
@@ -115,7 +114,7 @@ def _write_npy(file: Path, contents: Contents, blocks: Iterable[Block]) -> None:
         with replace_file(list_file) as text:
             text.writelines(f"{path}\n" for path in contents.paths)
             text.flush()
-            os.fsync(vectors.fileno())
+            sync(vectors)
             file.unlink(missing_ok=True)
 
 

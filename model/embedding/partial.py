@@ -15,7 +15,7 @@ import numpy as np
 
 from dataset.loading.checked import CheckedImages
 from model.configuration.params import Params
-from runtime.errors import UserError
+from runtime.files import writing
 
 _BLOCK_BYTES = 2**25  # read together
 # The parameters on which reading images and inference depend. All others affect only the training or the speed.
@@ -64,7 +64,8 @@ class PartialEmbeddings:
         self._path, self._row_shape, self._row_bytes = Path(file), (variants, dimensions), 4 * variants * dimensions
         header = (json.dumps(origin, sort_keys=True) + "\n").encode()
         self.done, self.note, self._header_bytes = 0, None, len(header)
-        self._path.touch()
+        with writing(self._path):
+            self._path.touch()
         with open(self._path, "rb") as kept:
             before = kept.readline()
         size = self._path.stat().st_size
@@ -90,16 +91,15 @@ class PartialEmbeddings:
     def blocks(self) -> Iterator[np.ndarray]:
         """All rows in order, a bounded number at a time: (n, A, D)."""
         size = max(1, _BLOCK_BYTES // self._row_bytes)
-        rows = np.memmap(self._path, np.float32, "r", self._header_bytes, (self.done, *self._row_shape))
-        for start in range(0, self.done, size):
-            yield np.array(rows[start : start + size])
+        with open(self._path, "rb") as file:
+            file.seek(self._header_bytes)
+            for start in range(0, self.done, size):
+                rows = np.fromfile(file, np.float32, (min(size, self.done - start)) * self._row_bytes // 4)
+                yield rows.reshape(-1, *self._row_shape)
 
     def _write(self, data: bytes, mode: str = "ab") -> None:
-        try:
-            with open(self._path, mode) as file:
-                file.write(data)
-        except OSError as error:
-            raise UserError(f"cannot write {self._path}: {error.strerror}") from error
+        with writing(self._path), open(self._path, mode) as file:
+            file.write(data)
 
 
 def fingerprint_of(checkpoint: Path, images: CheckedImages, params: Params, batch_size: int) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Evaluator:
         self._files, self._orientations, self._rows = _union(self._sets)
         self._model: keras.Model = build_embedder(params)
         self._embedder = Embedder(self._model, params)
-        self._curves = {each.name: SetCurves(run, each.name) for each in self._sets}
+        self._curves = {each.name: SetCurves(run, each.name, log) for each in self._sets}
         self._pictures: dict[str, Pictures] = {}
         if make_pictures and self._own and params.eval_pictures:
             shown = [each for each in self._sets if load_kinds()[each.found.kind].PICTURES]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from model import keras_settings
 from model.configuration.params import Params
 from model.network.backbones._stages import check_stage, freeze_stages, up_to_stage
 from model.network.heads import HeadOutputs
@@ -71,7 +72,7 @@ def build_network(params: Params, *, synchronized: bool = False, imagenet: bool 
         )
     stages = module.stages(params)
     check_stage(params, stages)
-    with _precision(params.precision):
+    with keras_settings.needed(), _precision(params.precision):
         return _build(module, stages, params, synchronized, imagenet)
 
 

@@ -1,16 +1,29 @@
 """Writes event files that TensorBoard shows as one curve, even if a resumed run repeats steps."""
 
+import contextlib
+import itertools
 import os
+import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.custom_scalar import metadata as custom_scalars
+from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+from tensorboard.plugins.image import metadata as images
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.plugins.text.summary_v2 import text_pb
+from tensorboard.util.tensor_util import make_tensor_proto
 
 from model.run.event_tags import first_charts
+from runtime.errors import UserError
+
+_numbers = itertools.count()  # of the files of this process
 
 
 class EventWriter:
@@ -18,49 +31,86 @@ class EventWriter:
 
     TensorBoard reads the files of a folder in order of time. Its two loaders drop repeated steps differently: with
     `--load_fast false` at a START event, by default at the next point of the same tag.
+
+    TensorFlow's own `tf.summary` is not used: it hides errors of writing, and keeps every number that it was given.
+
+    Every method raises a UserError when the file cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._writer = tf.summary.create_file_writer(os.fsencode(os.path.realpath(folder)))
+        self._folder = Path(folder)
+        origin = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
+        self._file = self._folder / f"events.out.tfevents.{origin}.{next(_numbers)}.v2"
+        with self._writing():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._records = tf.io.TFRecordWriter(os.fsencode(os.path.realpath(self._file)))
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self.flush()
 
     def take_back(self, step: int) -> None:
         """Drops the points at `step` and later; in the default loader not before the next point of their tag."""
-        start = Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START))
         for _ in range(2):  # the first START event in a folder drops nothing
-            tf.raw_ops.ImportEvent(writer=self._writer._resource, event=start.SerializeToString())
+            session = SessionLog(status=SessionLog.START)
+            self._write(Event(wall_time=time.time(), step=step, session_log=session))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """One point per tag."""
-        with self._writer.as_default():
-            for tag, value in values.items():
-                tf.summary.scalar(tag, value, step)
+        for tag, value in values.items():
+            self._add(step, scalar_pb(tag, value))
 
     def picture(self, tag: str, picture: np.ndarray, step: int) -> None:
         """(H, W, C) uint8."""
-        with self._writer.as_default():
-            tf.summary.image(tag, picture[None], step)
+        height, width, _ = picture.shape
+        strings = [str(width).encode(), str(height).encode(), tf.io.encode_png(picture).numpy()]
+        metadata = images.create_summary_metadata(None, None, converted_to_tensor=True)
+        self._add(step, _summary(tag, metadata, strings))
 
     def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
-        with self._writer.as_default():
-            tf.summary.histogram(tag, values, step)
+        self._add(step, histogram_pb(tag, values))
 
     def text(self, tag: str, text: str, step: int) -> None:
         """`text` is Markdown."""
-        with self._writer.as_default():
-            tf.summary.text(tag, text, step)
+        self._add(step, text_pb(tag, text))
 
     def layout(self) -> None:
         """Writes the charts of the Custom Scalars tab, at step 0, where they are never dropped."""
-        metadata = custom_scalars.create_summary_metadata()
-        with self._writer.as_default():
-            layout = first_charts().SerializeToString()
-            tf.summary.write(custom_scalars.CONFIG_SUMMARY_TAG, layout, 0, metadata=metadata)
+        layout = first_charts().SerializeToString()
+        self._add(0, _summary(custom_scalars.CONFIG_SUMMARY_TAG, custom_scalars.create_summary_metadata(), layout))
 
     def flush(self) -> None:
-        self._writer.flush()
+        """Writes what is in memory. Also notices a folder that was removed or is read-only now."""
+        with self._writing():
+            self._records.flush()
+        if not self._file.exists():
+            raise UserError(f"cannot write {self._file}: it was removed, or its folder was")
+        if not os.access(self._folder, os.W_OK):
+            raise UserError(f"cannot write {self._file}: its folder is read-only now")
 
     def close(self) -> None:
-        self._writer.close()
+        with self._writing():
+            self._records.close()
+
+    def _add(self, step: int, summary: Summary) -> None:
+        self._write(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def _write(self, event: Event) -> None:
+        with self._writing():
+            self._records.write(event.SerializeToString())
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"cannot write {self._file}: {error.strerror or error}") from error
+        except tf.errors.OpError as error:
+            reason = error.message.rpartition("; ")[2] or error.message
+            raise UserError(f"cannot write {self._file}: {reason}") from error
+
+
+def _summary(tag: str, metadata: SummaryMetadata, content: bytes | list[bytes]) -> Summary:
+    tensor = make_tensor_proto(content, dtype=np.object_)
+    return Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
 
 
 def shown_steps(folder: Path) -> set[int]:

@@ -20,12 +20,13 @@ from model.training.record import Record
 from model.training.resume import resume_or_begin
 from model.training.supervisor import Supervisor, Watched
 from model.training.whitening import whiten
+from runtime.errors import UserError
 from runtime.log import Log
 from runtime.stopping import StopRequest
 
 
 def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: Watched | None = None) -> None:
-    """Trains until the last step, SIGINT or SIGTERM. Resumes from the newest checkpoint of the run.
+    """Trains until the last step or a request to stop. Resumes from the newest checkpoint of the run.
 
     `watched` is the metric for plateaus and early stopping; None without evaluation sets.
 
@@ -65,7 +66,12 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
             if not math.isfinite(loss := float(result.loss)):
                 batch = ", ".join(_files_of(data, step - 1, step))
                 raise NonFiniteError(f"the loss became {loss} at step {step} (images: {batch})", checkpoints.latest)
-            record.add(step, images, result, waited=waited, compiled=phase != last)
+            try:
+                record.add(step, images, result, waited=waited, compiled=phase != last)
+            except UserError:  # a file of the run cannot be written; a checkpoint perhaps can
+                with contextlib.suppress(UserError):
+                    checkpoints.save(step)
+                raise
 
             # Also before a last step with whitening: a failure there loses nothing else.
             due = step % params.save_checkpoints_steps == 0 or (whitened_last and step == total - 1)

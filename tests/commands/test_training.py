@@ -71,7 +71,7 @@ def test_a_run_resumed_after_sigterm_equals_an_uninterrupted_one_bit_for_bit(dat
                 break
         rest, said = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert "stopping after this step" in said
+    assert "stopping, and saving first" in said
     assert "stopped by SIGTERM at step" in rest
     reached = int(rest.partition("at step ")[2].split()[0])
     assert at <= reached < steps

@@ -12,7 +12,7 @@ import pytest
 from helpers.commands import ROOT, environment, start
 
 from runtime.errors import UserError
-from runtime.parallel import _holding_ctrl_c, lots, run_parallel
+from runtime.parallel import _holding_signals, lots, run_parallel
 
 
 def square_slowly(number: int) -> int:
@@ -87,7 +87,7 @@ def test_ctrl_c_waits_even_if_another_thread_hears_it():
     thread.start()
 
     def hold():
-        with _holding_ctrl_c():
+        with _holding_signals():
             go.set()
             thread.join()
             held.append(True)
