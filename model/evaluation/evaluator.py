@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -62,7 +62,8 @@ class Evaluator:
         self._files, self._orientations, self._rows = _union(self._sets)
         self._model: keras.Model = build_embedder(params)
         self._embedder = Embedder(self._model, params)
-        self._curves = {each.name: SetCurves(run, each.name, log) for each in self._sets}
+        self._curves = {each.name: SetCurves(run, each.name) for each in self._sets}
+        self._without_curves: set[str] = set()  # sets about which the user was told
         self._pictures: dict[str, Pictures] = {}
         if make_pictures and self._own and params.eval_pictures:
             shown = [each for each in self._sets if load_kinds()[each.found.kind].PICTURES]
@@ -105,7 +106,7 @@ class Evaluator:
         if self._own and new:
             recorded = results.results_with(self._run, self._origin)
             for name in new:
-                self._curves[name].update(step, [line for line in recorded if line["set"] == name])
+                self._draw_curves(name, step, [line for line in recorded if line["set"] == name])
         if self._csv:
             results.write_results_csv(self._run)
         for name in new:  # after all metrics: the training may watch them
@@ -114,6 +115,15 @@ class Evaluator:
         shown = "  ".join(f"{s.name} {s.metrics[0]} {metrics[s.name][s.metrics[0]]:.1%}" for s in self._sets)
         seconds = time.perf_counter() - start
         self._log.line(f"{checkpoint.name}: {shown}  ({seconds:.1f} s){'  best so far' if best else ''}")
+
+    def _draw_curves(self, name: str, step: int, lines: list[dict[str, Any]]) -> None:
+        """Adds a step to the curves of a set. A failure is logged once: the results are recorded already."""
+        try:
+            self._curves[name].update(step, lines)
+        except UserError as error:
+            if name not in self._without_curves:
+                self._log.line(f"note: no curves of {name} for TensorBoard: {error}; results.jsonl has its metrics")
+            self._without_curves.add(name)
 
     def _draw(self, name: str, step: int, embeddings: np.ndarray) -> None:
         """Writes the pictures of a set for TensorBoard. A failure is only logged."""

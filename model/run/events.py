@@ -44,6 +44,7 @@ class EventWriter:
         with self._writing():
             self._folder.mkdir(parents=True, exist_ok=True)
             self._records = tf.io.TFRecordWriter(os.fsencode(os.path.realpath(self._file)))
+            self._inode = self._file.stat().st_ino
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
         self.flush()
 
@@ -81,10 +82,12 @@ class EventWriter:
         """Writes what is in memory. Also notices a folder that was removed or is read-only now."""
         with self._writing():
             self._records.flush()
-        if not self._file.exists():
-            raise UserError(f"cannot write {self._file}: it was removed, or its folder was")
+        with self._writing():
+            inodes = {entry.inode() for entry in os.scandir(self._folder)}  # its name may have changed
+        if self._inode not in inodes:
+            raise UserError(f"cannot write {self._file}: it was removed")
         if not os.access(self._folder, os.W_OK):
-            raise UserError(f"cannot write {self._file}: its folder is read-only now")
+            raise UserError(f"cannot write {self._file}: its folder has become read-only")
 
     def close(self) -> None:
         with self._writing():
