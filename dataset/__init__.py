@@ -6,3 +6,7 @@
 >>> make_manifest(rows, Path("train.csv"), Path("photos")).files()
 ['photos/ann/1.jpg', 'photos/ann/2.jpg', 'photos/bob/1.jpg']
 """
+
+from runtime.moved import find_moved
+
+find_moved()

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.keras_settings import choose_tensorflow
+from runtime.moved import find_moved
 
 if TYPE_CHECKING:
     from model.embedding.image_embedder import ImageEmbedder
 
 choose_tensorflow()  # here, because every road to Keras passes
+find_moved()
 
 
 def load(source: str | Path, checkpoint: str | None = None) -> "ImageEmbedder":
