@@ -13,6 +13,7 @@ from dataset.formats.image_folders import has_wildcard, images_in, images_like, 
 from dataset.formats.manifest import COLUMNS, Manifest, make_manifest, read_rows
 from dataset.formats.prepared import image_root_of
 from runtime.errors import UserError
+from runtime.input_files import check_file, decode, read_bytes
 
 STANDARD_INPUT = "-"
 
@@ -46,16 +47,19 @@ def read_image_list(source: str, image_root: str | None = None) -> Manifest:
         return _without_identities(images_like(source, root), path, root)
     if not path.exists():
         raise UserError(f"{source}: no such file or folder")
+    check_file(path)
     if is_image(source):
         raise UserError(f"{source}: this is an image, not a list of images; name its folder, or a pattern in quotes")
     root = image_root_of(path, image_root)
     if path.suffix.lower() == ".txt":
-        return _of_text(path.read_bytes(), path, root)
+        return _of_text(read_bytes(path), path, root)
     return _of_rows(read_rows(path), path, root)
 
 
 def _of_text(data: bytes, source: Path, root: Path) -> Manifest:
     """The images of a text with one path per line, or of a CSV text with a header."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # the mark of UTF-16
+        decode(data, str(source))
     lines = []
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         if b"\0" in line:
@@ -66,7 +70,10 @@ def _of_text(data: bytes, source: Path, root: Path) -> Manifest:
         except UnicodeDecodeError:
             raise UserError(f"{source}: line {number}: {line[:200]!r} is not UTF-8; rename the file") from None
     if lines and (_names_path(first := lines[0].split(",")) or first[:2] == list(COLUMNS[:2])):
-        return _of_rows([row for row in csv.reader(lines) if row], source, root)
+        try:
+            return _of_rows([row for row in csv.reader(lines) if row], source, root)
+        except csv.Error as error:
+            raise UserError(f"{source}: malformed CSV: {error}") from error
     return _of_rows([[line] for line in lines if line], source, root)
 
 

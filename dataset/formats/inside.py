@@ -27,7 +27,8 @@ def check_inside(folder: Path, paths: Iterable[str], where: object) -> None:
     Raises:
         UserError: naming the first path that leads outside.
     """
-    root, known = os.path.realpath(folder), set()
+    root = os.path.realpath(folder)
+    links: dict[str, set[str]] = {}  # of each folder: names of links in it
 
     def refuse_outside(path: str, full: str) -> None:
         real = os.path.realpath(full)
@@ -38,9 +39,17 @@ def check_inside(folder: Path, paths: Iterable[str], where: object) -> None:
     for path in paths:
         if fault := fault_of(path):
             raise UserError(f"{where}: the path {path!a} {fault}; it must be relative, and stay inside {folder}")
-        parent = path.rpartition("/")[0]
-        if parent not in known:
+        parent, _, name = path.rpartition("/")
+        if parent not in links:
             refuse_outside(path, f"{root}/{parent}")
-            known.add(parent)
-        if os.path.islink(f"{root}/{path}"):  # noqa: PTH114 (a million of them)
+            links[parent] = _links_in(f"{root}/{parent}")
+        if name in links[parent]:
             refuse_outside(path, f"{root}/{path}")
+
+
+def _links_in(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_symlink()}
+    except OSError:  # it does not exist, or is a file
+        return set()

@@ -5,6 +5,7 @@ header is accepted too. Identities, cameras and sequences may be any strings.
 """
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from runtime.errors import UserError
 from runtime.files import replace_file
+from runtime.input_files import read_text
 
 COLUMNS = ("identity", "path", "camera", "sequence")
 
@@ -67,18 +69,10 @@ class Manifest:
 
 def read_rows(path: Path) -> list[list[str]]:
     """All rows of a CSV file except blank lines. Errors name the file."""
-    path = Path(path)
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            return [row for row in csv.reader(file, strict=True) if row]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+        return [row for row in csv.reader(io.StringIO(read_text(path), newline=""), strict=True) if row]
     except csv.Error as error:
         raise UserError(f"{path}: malformed CSV: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_manifest(path: Path, image_root: Path) -> Manifest:

@@ -11,6 +11,7 @@ twice, with images_background_small1.zip and images_background_small2.zip instea
 
 import argparse
 import re
+import struct
 import sys
 import zipfile
 import zlib
@@ -22,12 +23,15 @@ from dataset.formats.writing import next_step, write_image, write_with_images
 from runtime.arguments import Parser
 from runtime.counting import counted
 from runtime.errors import UserError, exit_code
+from runtime.input_files import check_file, size_of
 from runtime.printable import print_line, print_lines
 
 ORIGIN = "Omniglot, https://github.com/brendenlake/omniglot"
 LICENCE = "MIT (Copyright (c) 2015 Brenden Lake)"
 PUBLISHED_CHARACTERS = {"background": 964, "evaluation": 659}
 DRAWERS = 20
+MEMBER_BYTES = 2**20  # of one image; the real ones have about 300 bytes
+_DAMAGE = (RuntimeError, ValueError, OSError, struct.error)
 PNG_START = b"\x89PNG\r\n\x1a\n"
 MEMBER = re.compile(r"([^/]+)/([^/]+)/(character\d+)/(\d+_(0[1-9]|1\d|20)\.png)")  # top, alphabet, character, file
 
@@ -63,11 +67,13 @@ def list_drawings(archive: str, role: str) -> list[Drawing]:
         UserError: when the archive is missing, not a zip archive, unsafe, of another layout, or for the other role.
     """
     try:
+        check_file(Path(archive))
+    except UserError as error:
+        raise UserError(f"--{role} {error}") from None
+    try:
         with zipfile.ZipFile(archive) as opened:
             members = [info for info in opened.infolist() if not info.is_dir()]
-    except FileNotFoundError:
-        raise UserError(f"--{role} {archive}: no such file") from None
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise UserError(f"--{role} {archive}: not a readable zip archive ({error}); download it again") from error
 
     drawings, tops = [], set()
@@ -77,6 +83,9 @@ def list_drawings(archive: str, role: str) -> list[Drawing]:
             raise UserError(f"--{role} {archive}: its member {name!a} {fault}; use another download")
         if (match := MEMBER.fullmatch(name)) and match[1] != "__MACOSX":
             top, alphabet, character, file, drawer = match.groups()
+            if info.file_size > MEMBER_BYTES:
+                what = f"its member {name!a} unpacks to {size_of(info.file_size)}, but at most {size_of(MEMBER_BYTES)}"
+                raise UserError(f"--{role} {archive}: {what} are read; use another download")
             tops.add(top)
             identity = f"{alphabet}/{character}"
             drawings.append(Drawing(archive, name, role, identity, file, drawer, info.CRC, info.file_size))
@@ -119,8 +128,11 @@ def extract(sets: dict[str, list[Drawing]], folder: Path) -> int:
         with zipfile.ZipFile(archive) as opened:
             for drawing in drawings:
                 try:
-                    data = opened.read(drawing.member)
-                except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+                    with opened.open(drawing.member) as member:
+                        data = member.read(drawing.size)  # at a time, whatever it unpacks to
+                        if len(data) < drawing.size or member.read(1):
+                            raise zipfile.BadZipFile("its size is not the one in the table of contents")
+                except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, *_DAMAGE) as error:
                     damage = f"{archive}: its member {drawing.member} cannot be unpacked ({error})"
                     raise UserError(f"{damage}; download the archive again") from error
                 if not data.startswith(PNG_START):

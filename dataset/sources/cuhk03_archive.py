@@ -16,14 +16,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dataset.formats.hdf5 import find_dataset, opened
 from dataset.formats.manifest import Row, Tables
 from dataset.formats.writing import write_image
 from dataset.sources.matlab import read_variables, whole_numbers
+from runtime.child import ChildError, run_in_child
 from runtime.errors import UserError
-from runtime.hdf5 import open_hdf5
 from runtime.progress import Progress
 
 ARCHIVE_NAME = re.compile(r"([1-9])_([0-9]{3,})_([12])_([0-9]{2})\.png")  # pair, person, camera, column
+_SECONDS = 60  # for one image
 FIELDS = ("train_idx", "query_idx", "gallery_idx", "labels", "filelist", "camId")
 
 
@@ -91,23 +93,28 @@ def extract(archive: Path, kind: str, folder: Path, names: list[str]) -> int:
 
 
 def read_images(archive: Path, kind: str, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields each name with its pixels (H, W, 3) uint8, in the given order."""
+    """Yields each name with its pixels (H, W, 3) uint8, in the given order.
+
+    A process of its own reads them, since HDF5 can hang or crash on damaged files.
+    """
     try:
-        file = open_hdf5(archive)
-    except FileNotFoundError:
-        raise UserError(f"{archive}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{archive}: not a readable MATLAB 7.3 (HDF5) file; download it again") from error
-    with file:
-        if kind not in file:
+        yield from run_in_child(_read_images, archive, kind, names, seconds=_SECONDS)
+    except (ChildError, ValueError) as error:
+        raise UserError(f"{archive}: the HDF5 file is damaged ({error}); download it again") from error
+
+
+def _read_images(archive: Path, kind: str, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    with opened(archive, "download it again") as file:
+        pairs = find_dataset(file, kind)
+        if pairs is None:
             raise UserError(f"{archive}: there is no {kind!r} in it; check that it is cuhk-03.mat of CUHK03")
         known, cells = "", np.empty(0)
         for name in names:
             pair, person, _, column = name.removesuffix(".png").split("_")
             try:
                 if pair != known:
-                    known, cells = pair, file[file[kind][0, int(pair) - 1]][:]  # (10, people) references
-                pixels = file[cells[int(column) - 1, int(person) - 1]][:]  # (3, W, H)
+                    known, cells = pair, _values(file, pairs[0, int(pair) - 1])  # (10, people) references
+                pixels = _values(file, cells[int(column) - 1, int(person) - 1])  # (3, W, H)
             except Exception as error:  # h5py raises many kinds of errors for missing objects
                 what = f"cannot read the image {name} of {kind!r} ({type(error).__name__}: {error})"
                 raise UserError(f"{archive}: {what}; use the published archive and protocol") from error
@@ -115,3 +122,11 @@ def read_images(archive: Path, kind: str, names: list[str]) -> Iterator[tuple[st
                 what = f"the image {name} of {kind!r} is empty, but the protocol uses it"
                 raise UserError(f"{archive}: {what}; download it again")
             yield name, np.ascontiguousarray(pixels.transpose(2, 1, 0))  # (H, W, 3)
+
+
+def _values(file: h5py.File, reference: h5py.Reference) -> np.ndarray:
+    """All values of the dataset that a reference leads to. Raises a ValueError if it leads to something else."""
+    found = find_dataset(file, reference)
+    if found is None:
+        raise ValueError("no dataset there")
+    return found[:]

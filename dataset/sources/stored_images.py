@@ -4,11 +4,13 @@ Names inside an archive are only compared with the wanted ones, never used to wr
 outside the folder for the images, whatever the archive contains (absolute names, `..`, links).
 """
 
+import gzip
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from PIL import Image
 
@@ -17,10 +19,14 @@ from dataset.loading.inspection import inspect_files
 from dataset.sources.image_check import find_problems
 from runtime.counting import counted
 from runtime.errors import UserError
+from runtime.input_files import check_file, size_of
 from runtime.progress import Progress
 
 ENDINGS = (".tgz", ".tar.gz", ".tar")
 _BLOCK = 1 << 20  # bytes
+MEMBER_BYTES = 2**28  # of one image
+_AT_MOST = f"at most {size_of(MEMBER_BYTES)} are read"
+_FREE_BYTES, _MOST_TIMES = 2**30, 100  # an archive may unpack to this, and this many times its own size
 
 
 def find_archive(root: Path, folder: str) -> Path | None:
@@ -109,18 +115,54 @@ def _read(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
     Raises:
         UserError: when the file is damaged or not a tar archive.
     """
+    check_file(archive)
+    size = archive.stat().st_size
     try:
-        with tarfile.open(archive) as tar:
+        with _unpacked(archive) as stream:
+            bounded: Any = _Bounded(stream, size)
+            tar = tarfile.TarFile(fileobj=bounded)
             for member in tar:
                 path = member.name.removeprefix("./")
                 if path in wanted and (file := tar.extractfile(member) if member.isfile() else None):
+                    if member.size > MEMBER_BYTES:  # a sparse file takes no space in the archive
+                        raise tarfile.ReadError(f"{path} has {size_of(member.size)}; {_AT_MOST}")
                     yield path, file.read()
                 tar.members = []  # type: ignore[attr-defined]  # else it keeps all of them
-            while tar.fileobj.read(_BLOCK):  # read to the end, where gzip has its checksum
+            while bounded.read(_BLOCK):  # read to the end, where gzip has its checksum
                 pass
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, ValueError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise UserError(f"{archive}: not a readable tar archive ({reason}); download it again") from error
+
+
+def _unpacked(archive: Path) -> IO[bytes]:
+    """The archive as an uncompressed stream."""
+    with open(archive, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(archive) if packed else open(archive, "rb")  # type: ignore[return-value]
+
+
+class _Bounded:
+    """An unpacked archive as a stream. It ends with an error where the content exceeds what archives of images have."""
+
+    def __init__(self, stream: IO[bytes], packed: int) -> None:
+        """`packed` is the size of the archive in bytes."""
+        self._stream, self._most = stream, _FREE_BYTES + _MOST_TIMES * packed
+        self.tell = stream.tell
+
+    def read(self, size: int) -> bytes:
+        if size > MEMBER_BYTES:
+            raise tarfile.ReadError(f"a member of {size_of(size)}; {_AT_MOST}")
+        self._check(self.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, place: int) -> int:
+        self._check(place)
+        return self._stream.seek(place)
+
+    def _check(self, place: int) -> None:
+        if place > self._most + _BLOCK:
+            raise tarfile.ReadError(f"it unpacks to more than {size_of(self._most)}")
 
 
 def _look_at_archive(archive: Path, wanted: set[str], full: bool) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:

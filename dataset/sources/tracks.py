@@ -8,8 +8,8 @@ import numpy as np
 from dataset.formats.manifest import Row
 from dataset.sources.matlab import read_variables, whole_numbers
 from dataset.sources.names import FORMS, JUNK
-from dataset.sources.word_lists import read_text
 from runtime.errors import UserError
+from runtime.input_files import read_text
 
 JUNK_FOLDER = "00-1"  # the identity -1 in names of files and folders
 

@@ -1,19 +1,10 @@
-"""Text files, and files of words such as `1 31 bicycle.JPG` (Stanford Online Products, CUB-200-2011)."""
+"""Files of words such as `1 31 bicycle.JPG` (Stanford Online Products, CUB-200-2011)."""
 
 from collections import Counter
 from pathlib import Path
 
 from runtime.errors import UserError
-
-
-def read_text(path: Path) -> str:
-    """The text of a file. Raises a `UserError` if it is missing or not text."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text: {error}") from error
+from runtime.input_files import read_text
 
 
 def read_words(path: Path, columns: str, once: str, header: bool = False) -> list[list[str]]:

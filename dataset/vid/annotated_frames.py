@@ -9,9 +9,10 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.loading.inspection import inspect_files
-from dataset.vid.annotations import Frame, parse_frame
+from dataset.vid.annotations import MOST_BYTES, Frame, parse_frame
 from runtime.counting import counted
 from runtime.errors import UserError
+from runtime.input_files import read_bytes
 
 PICTURES = (".jpeg", ".jpg", ".png")
 
@@ -116,8 +117,8 @@ def _first(files: dict[str, Path]) -> str:
 def _check_snippet(pictures: Path, text: Path) -> None:
     """Raises a UserError when annotations and pictures are from different snippets of ImageNet VID."""
     try:
-        folder = (ElementTree.parse(text).getroot().findtext("folder") or "").strip()
-    except (ElementTree.ParseError, ValueError, LookupError, OSError):
+        folder = (ElementTree.fromstring(read_bytes(text, MOST_BYTES)).findtext("folder") or "").strip()
+    except (ElementTree.ParseError, ValueError, LookupError, UserError):
         return  # reported when the frame is read
     snippet, name = folder.rpartition("/")[2], pictures.resolve().name
     if name.startswith("ILSVRC2015_") and snippet.startswith("ILSVRC2015_") and name != snippet:

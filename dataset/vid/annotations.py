@@ -12,8 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from runtime.errors import UserError
+from runtime.input_files import read_bytes
+
 SPLITS = ("train", "val")
 
+MOST_BYTES = 2**20  # of a file; the largest one of ImageNet VID has 20 kB
+_MOST_OBJECTS = 1000  # in a frame; ImageNet VID has at most 60
 _LONGEST = 300  # characters of a problem, which may quote the file
 _LARGEST = 1_000_000  # a larger size, coordinate or track id is an error in the file
 
@@ -137,11 +142,15 @@ def _problem(path: Path, error: _UnusableError) -> Problem:
 
 def _read_xml(path: Path) -> ElementTree.Element:
     try:
-        return ElementTree.parse(path).getroot()
+        root = ElementTree.fromstring(read_bytes(path, MOST_BYTES))
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # also for an unknown or a wrong encoding
         raise _UnusableError("malformed XML", f"malformed XML: {error}") from error
-    except OSError as error:
-        raise _UnusableError("cannot be read", f"cannot be read: {error.strerror or error}") from error
+    except UserError as error:
+        raise _UnusableError("cannot be read", str(error).removeprefix(f"{path}: ")) from error
+    if (objects := sum(1 for _ in root.iterfind("object"))) > _MOST_OBJECTS:
+        what = f"{objects:,} objects in one frame; at most {_MOST_OBJECTS:,} are read"
+        raise _UnusableError("too many objects", what)
+    return root
 
 
 def _read_object(element: ElementTree.Element) -> VideoObject:

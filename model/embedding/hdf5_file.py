@@ -17,11 +17,17 @@ from typing import Any
 import h5py
 import numpy as np
 
+from dataset.formats import hdf5
 from dataset.formats.manifest import Manifest
 from model.embedding.contents import Block, Contents
+from runtime.child import ChildError, run_in_child
 from runtime.errors import UserError
 from runtime.files import UNSUPPORTED, remove_unfinished, replace_file
-from runtime.hdf5 import open_hdf5
+from runtime.input_files import check_file
+
+_AXES = {"emb": ("images", "dimensions"), "emb_aug": ("variants", "images", "dimensions")}
+_PLAIN = (str, bytes, int, float, np.generic, np.ndarray)  # kinds of attributes
+_REMEDY = "embed the images again, to a .h5 file"
 
 
 @dataclass(frozen=True)
@@ -110,25 +116,25 @@ def read_embeddings(file: Path, *, variants: bool = True) -> Embeddings:
         variants: also read `emb_aug`, which is A times larger than `emb`.
 
     Raises:
-        UserError: when the file is missing, truncated, not HDF5 or has other datasets, or an embedding is NaN or
-            infinite.
+        UserError: when the file is missing, locked, truncated, not HDF5, refers to other files, has other datasets, or
+            an embedding is NaN or infinite.
     """
-    with opened(file) as h5:
-        emb = _numbers(file, h5, "emb", ("images", "dimensions"))
-        paths, identities = (_strings(file, h5, name, len(emb)) for name in ("path", "identity"))
-        emb_aug, types = None, _strings(file, h5, "augmentation_types", None)
-        if variants and "emb_aug" in h5:
-            emb_aug = _numbers(file, h5, "emb_aug", ("variants", "images", "dimensions"))
-            expected = (len(emb_aug) if types is None else len(types), *emb.shape)
-            if emb_aug.shape != expected:
-                raise UserError(
-                    f"{file}: 'emb_aug' has shape {emb_aug.shape}, but the other datasets require {expected}; "
-                    "embed the images again"
-                )
-        attributes = dict(h5.attrs)
+    described = describe(file)
+    shapes, strings = described.shapes, described.strings
+    types = strings.get("augmentation_types")
+    if variants and "emb_aug" in shapes:
+        expected = (shapes["emb_aug"][0] if types is None else len(types), *shapes["emb"])
+        if shapes["emb_aug"] != expected:
+            raise UserError(
+                f"{file}: 'emb_aug' has shape {shapes['emb_aug']}, but the other datasets require {expected}; {_REMEDY}"
+            )
+    with opened(file) as h5:  # converted while they are read: no second arrays
+        emb = h5["emb"].astype(np.float32)[:]
+        emb_aug = h5["emb_aug"].astype(np.float32)[:] if variants and "emb_aug" in shapes else None
+    paths, identities = strings.get("path"), strings.get("identity")
     for values in (emb, *(() if emb_aug is None else emb_aug)):
         _check_finite(file, values, paths)
-    return Embeddings(emb, paths, identities, attributes, emb_aug, None if types is None else tuple(types))
+    return Embeddings(emb, paths, identities, described.attributes, emb_aug, None if types is None else tuple(types))
 
 
 def embeddings_of(file: Path, manifest: Manifest) -> tuple[Embeddings, bool]:
@@ -169,49 +175,94 @@ def trained_metric(attributes: Iterable[dict[str, Any]]) -> str | None:
     for each in attributes:
         try:
             found.add(json.loads(each["params"])["metric"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             return None
     return found.pop() if len(found) == 1 else None
 
 
-@contextlib.contextmanager
-def opened(file: Path) -> Iterator[h5py.File]:
-    """The file, open for reading. Errors of h5py, also inside the block, become UserErrors that name the file."""
+def opened(file: Path) -> contextlib.AbstractContextManager[h5py.File]:
+    """The file, open for reading. Errors become UserErrors that name the file."""
+    return hdf5.opened(file, _REMEDY)
+
+
+@dataclass(frozen=True)
+class Description:
+    """A file of embeddings without its numbers.
+
+    Attributes:
+        shapes: name of a dataset of numbers -> its shape; `emb` and, if the file has it, `emb_aug`.
+        half: whether `emb` is float16.
+        strings: name -> (N,) object: `path`, `identity` and `augmentation_types`, as far as the file has them.
+        attributes: how the file was made.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    half: bool
+    strings: dict[str, np.ndarray]
+    attributes: dict[str, Any]
+
+
+def describe(file: Path) -> Description:
+    """Everything but the numbers of a file of embeddings; checks that the numbers can be read.
+
+    A process of its own reads it, since HDF5 can hang or crash on damaged files.
+
+    Raises:
+        UserError: as `read_embeddings`.
+    """
+    check_file(file)
+    size = Path(file).stat().st_size
     try:
-        h5 = open_hdf5(file)
-    except OSError as error:
-        reason = "not a complete HDF5 file (empty, truncated, or another format); embed the images again, to a .h5 file"
-        raise UserError(f"{file}: {os.strerror(error.errno) if error.errno else reason}") from error
-    with h5:
-        try:
-            yield h5
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{file}: the HDF5 file is damaged ({reason}); embed the images again") from error
+        (described,) = run_in_child(_describe, file, seconds=8 + size / 2e6, memory=2**31 + 4 * size)
+    except (ChildError, ValueError) as error:
+        raise UserError(f"{file}: the HDF5 file is damaged ({error}); {_REMEDY}") from error
+    return described
 
 
-def _numbers(file: Path, h5: h5py.File, name: str, axes: tuple[str, ...]) -> np.ndarray:
-    """A dataset of numbers with these axes, none of them empty, converted to float32."""
-    found = h5.get(name)
-    if not isinstance(found, h5py.Dataset):
+def _describe(file: Path) -> Iterator[Description]:
+    with opened(file) as h5:
+        shapes, half = {}, False
+        for name, axes in _AXES.items():
+            if name == "emb" or name in h5:
+                found = _numbers(file, h5, name, axes)
+                shapes[name], half = found.shape, half or found.dtype == np.float16
+                for chunk in found.iter_chunks() if found.chunks else ():
+                    found[chunk]  # damage is found here, instead of in the process that needs the numbers
+        texts = {name: _strings(file, h5, name, shapes["emb"][0]) for name in ("path", "identity")}
+        texts["augmentation_types"] = _strings(file, h5, "augmentation_types", None)
+        attributes = {name: value for name, value in h5.attrs.items() if isinstance(value, _PLAIN)}
+    yield Description(shapes, half, {name: text for name, text in texts.items() if text is not None}, attributes)
+
+
+def _numbers(file: Path, h5: h5py.File, name: str, axes: tuple[str, ...]) -> h5py.Dataset:
+    """A dataset of numbers with these axes, none of them empty."""
+    found = hdf5.find_dataset(h5, name)
+    if found is None:
         have = ", ".join(sorted(h5)) or "nothing"
-        raise UserError(f"{file}: no dataset {name!r} in it (it has {have}); was it written by embed.py?")
+        raise UserError(f"{file}: no dataset {name!r} in it (it has {have[:200]}); was it written by embed.py?")
     if found.dtype.kind not in "fiu" or len(found.shape or ()) != len(axes) or 0 in found.shape:
         must = f"numbers of shape ({', '.join(axes)}), not empty"
         raise UserError(f"{file}: {name!r} is {found.dtype} of shape {found.shape}; it must be {must}")
-    return found.astype(np.float32)[:]  # converted while it is read: no second array
+    return found
 
 
 def _strings(file: Path, h5: h5py.File, name: str, count: int | None) -> np.ndarray | None:
     """A dataset of `count` strings: (count,) object; None if it is missing."""
-    found = h5.get(name)
+    found = hdf5.find_dataset(h5, name)
     if found is None:
         return None
     if h5py.check_string_dtype(found.dtype) is None or len(found.shape or ()) != 1:
         raise UserError(f"{file}: {name!r} is not a list of strings; was it written by embed.py?")
     if count is not None and len(found) != count:
-        raise UserError(f"{file}: {count:,} embeddings, but {len(found):,} values of {name!r}; embed the images again")
-    return found.asstr("utf-8")[:]
+        raise UserError(f"{file}: {count:,} embeddings, but {len(found):,} values of {name!r}; {_REMEDY}")
+    texts = np.empty(len(found), object)
+    for row, text in enumerate(found[:].tolist()):
+        try:
+            texts[row] = text.decode()
+        except UnicodeDecodeError:
+            what = f"{name!r} of row {row + 1} is {text[:100]!r}, which is not UTF-8"
+            raise UserError(f"{file}: {what}; write the file again with UTF-8 names") from None
+    return texts
 
 
 def _check_finite(file: Path, values: np.ndarray, paths: np.ndarray | None) -> None:

@@ -18,6 +18,7 @@ from model.configuration.params import Params
 from runtime.files import writing
 
 _BLOCK_BYTES = 2**25  # read together
+_LONGEST_HEADER = 2**16  # bytes that are read of another one's, to say what differs
 # The parameters on which reading images and inference depend. All others affect only the training or the speed.
 _WITH_EFFECT = (
     "image_size",
@@ -67,7 +68,7 @@ class PartialEmbeddings:
         with writing(self._path):
             self._path.touch()
         with open(self._path, "rb") as kept:
-            before = kept.readline()
+            before = kept.readline(_LONGEST_HEADER + len(header))
         size = self._path.stat().st_size
         if before == header:
             self.done = min(rows, (size - len(header)) // self._row_bytes)
@@ -135,7 +136,7 @@ def _difference(before: bytes, origin: dict[str, Any]) -> str:
     try:
         old = json.loads(before)
         names = [name for name in origin if old.get(name) != origin[name]]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         names = []
     if not names:
         return "the unfinished embeddings of an earlier run are damaged"

@@ -8,14 +8,14 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from model.embedding.contents import Block, Contents
-from model.embedding.hdf5_file import opened
+from model.embedding.hdf5_file import describe, opened
 from model.embedding.outputs import check_contents, write_output
 from runtime.errors import UserError
 
@@ -101,27 +101,25 @@ def merge(out: Path, files: list[Path]) -> tuple[int, int]:
 
 
 def _read_part(file: Path) -> _Part:
-    with opened(file) as h5:
-        attributes = dict(h5.attrs)
-        if not {"shard", "shard_of"} <= set(attributes):
-            raise UserError(f"{file} holds the embeddings of a whole list; merge takes only files written with --shard")
-        emb, paths = h5["emb"], h5["path"].asstr()[:]
-        identities = h5["identity"].asstr()[:] if "identity" in h5 else None
-        types = tuple(h5["augmentation_types"].asstr()[:])
-        try:
-            shard, whole = parse_shard(attributes["shard"]), json.loads(attributes["shard_of"])
-            start, stop = shard.rows(whole["images"])
-        except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"{file}: its attributes 'shard' and 'shard_of' are damaged; embed it again") from error
-        expected = (stop - start, *emb.shape[1:])
-        if emb.shape != expected or (len(types) > 1 and h5["emb_aug"].shape != (len(types), *expected)):
-            raise UserError(
-                f"{file}: {emb.shape[0]} embeddings, but shard {shard} has {stop - start} images; embed it again"
-            )
+    described = describe(file)
+    attributes, shapes, strings = described.attributes, described.shapes, described.strings
+    if not {"shard", "shard_of"} <= set(attributes):
+        raise UserError(f"{file} holds the embeddings of a whole list; merge takes only files written with --shard")
+    if missing := {"path", "augmentation_types"} - strings.keys():
+        raise UserError(f"{file}: no dataset {min(missing)!r} in it; embed it again")
+    types = tuple(strings["augmentation_types"])
+    try:
+        shard, whole = parse_shard(attributes["shard"]), json.loads(attributes["shard_of"])
+        start, stop = shard.rows(whole["images"])
         common = {meaning: whole.get(key) for key, meaning in _MEANINGS.items()}
-        common |= {"number of parts": shard.of, "augmentation": types, "aggregator": attributes.get("aggregator")}
-        contents = Contents(paths, identities, emb.shape[1], types, emb.dtype == np.float16, attributes)
-        return _Part(file, shard, common | {"precision": contents.half}, contents)
+    except (UserError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(f"{file}: its attributes 'shard' and 'shard_of' are damaged; embed it again") from error
+    count, dimensions = shapes["emb"]
+    if count != stop - start or (len(types) > 1 and shapes.get("emb_aug") != (len(types), count, dimensions)):
+        raise UserError(f"{file}: {count} embeddings, but shard {shard} has {stop - start} images; embed it again")
+    common |= {"number of parts": shard.of, "augmentation": types, "aggregator": attributes.get("aggregator")}
+    contents = Contents(strings["path"], strings.get("identity"), dimensions, types, described.half, attributes)
+    return _Part(file, shard, common | {"precision": contents.half}, contents)
 
 
 def _check_complete(parts: list[_Part]) -> None:
@@ -130,11 +128,12 @@ def _check_complete(parts: list[_Part]) -> None:
         if one.shard == two.shard:
             raise UserError(f"{one.file} and {two.file} are both shard {one.shard}; give only one of them")
     there = {part.shard.number for part in parts}
-    missing = [f"{number}/{parts[0].shard.of}" for number in range(1, parts[0].shard.of + 1) if number not in there]
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    of = parts[0].shard.of
+    if count := of - len(there):
+        missing = [f"{number}/{of}" for number in islice((n for n in range(1, of + 1) if n not in there), 3)]
+        more = f" and {count - 3} more" if count > 3 else ""
         raise UserError(
-            f"shard {', '.join(missing[:3])}{more} is missing; give its file too, or make it with "
+            f"shard {', '.join(missing)}{more} is missing; give its file too, or make it with "
             f"embed.py --shard {missing[0]} and the same arguments as for {parts[0].file}"
         )
 

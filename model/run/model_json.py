@@ -68,7 +68,7 @@ def _only_results(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _plain_name(name: str) -> str:
-    if Path(name).name != name:
+    if Path(name).name != name or name == ".." or "\0" in name:
         raise ValueError(f"{name!r} must be the name of a file next to {NAME}")
     return name
 

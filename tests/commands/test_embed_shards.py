@@ -101,13 +101,13 @@ def test_parts_that_make_no_whole(embed, thirds, tmp_path, capsys):
 def test_damaged_parts(thirds, tmp_path, capsys):
     out, bad = tmp_path / "o.h5", tmp_path / "bad.h5"
     bad.write_bytes(Path(thirds[1]).read_bytes()[:-50])
-    assert f"{bad}: not a complete HDF5 file" in refused(capsys, out, thirds[0], bad, thirds[2])
-    assert "No such file" in refused(capsys, out, thirds[0], tmp_path / "nowhere.h5")
+    assert f"{bad}: it is truncated" in refused(capsys, out, thirds[0], bad, thirds[2])
+    assert "no such file" in refused(capsys, out, thirds[0], tmp_path / "nowhere.h5")
     shutil.copy(thirds[1], bad)
     with h5py.File(bad, "r+") as file:
         del file["emb"]
         file["emb"] = np.zeros((9, 8), np.float16)
-    assert "9 embeddings, but shard 2/3 has 10 images" in refused(capsys, out, thirds[0], bad, thirds[2])
+    assert "9 embeddings, but 10 values of 'path'" in refused(capsys, out, thirds[0], bad, thirds[2])
     for name, value in (("shard", "2"), ("shard_of", "{"), ("shard_of", "[]"), ("shard", 5)):
         shutil.copy(thirds[1], bad)
         with h5py.File(bad, "r+") as file:

@@ -230,7 +230,7 @@ def test_the_real_training_images(shared_data: Path, tmp_path: Path, capsys: pyt
         pytest.skip(f"no Cars196 at {root}")
     prepare = Preparation(main, capsys, root, tmp_path / "out")
     said, tables = prepare(), prepare.tables()
-    assert "train.csv: 4052 images of 98 identities\ntest.csv: 4092 images of 98 identities\n" in said
+    assert "train.csv: 4,052 images of 98 identities\ntest.csv: 4,092 images of 98 identities\n" in said
     assert "differs" not in said
     assert "the 8041 images of cars_test are excluded" in said
     assert tables["train.csv"][0][0] == "AM General Hummer SUV 2000"

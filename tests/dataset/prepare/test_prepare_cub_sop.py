@@ -148,7 +148,7 @@ def test_products(products: Preparation, monkeypatch: pytest.MonkeyPatch) -> Non
         ("1 1 2 chair_final/111085122871_0", "1 1 2 chair_final/gone", "chair_final/gone.JPG: no such file"),
         ("5 3 2", "5 7 2", "class_id 7 is in both Ebay_train.txt and Ebay_test.txt"),
         (None, None, "there is no Ebay_train.txt in it"),
-        ("chair", "\udcff", "cannot be read as text"),
+        ("chair", "\udcff", "not UTF-8 text"),
     ],
 )
 def test_lists_of_products_that_are_refused(products: Preparation, old: str | None, new: str, message: str) -> None:

@@ -225,7 +225,7 @@ def test_backslashes(prepare: Preparation, tmp_path: Path) -> None:
         (["--query", "train.csv"], ["p0,größe 0/0.jpg"], None, "--gallery is missing"),
         (["--gallery", "train.csv"], None, None, "--query is missing"),
         (["--train", "gone.csv"], None, None, "gone.csv: no such file"),
-        (["--train", "."], None, None, "cannot be read"),
+        (["--train", "."], None, None, "this is a folder"),
         (["--image_root", "gone"], ["p0,größe 0/0.jpg"], None, "--image_root"),
         ([], [], None, "no images in it"),
         ([], ["identity,path"], None, "no images in it"),

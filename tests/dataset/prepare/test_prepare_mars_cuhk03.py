@@ -135,7 +135,10 @@ HEADER_OF_V73 = (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM").ljust(512, b
         (lambda t: write_queries(t, 8, 8), "is in it twice"),
         (lambda t: write_queries(t, 1), "track 1 is junk"),
         (lambda t: (t / "info" / "query_IDX.mat").unlink(), "there is no info/query_IDX.mat"),
-        (lambda t: (t / "info" / "query_IDX.mat").write_bytes(b"<html>" * 40), "not a readable MATLAB file"),
+        (
+            lambda t: (t / "info" / "query_IDX.mat").write_bytes(b"<html>" * 40),
+            "an HTML page (a failed download?), not a MATLAB file",
+        ),
         (lambda t: (t / "info" / "query_IDX.mat").write_bytes(HEADER_OF_V73), "query_IDX.mat: "),
         (lambda t: write_queries(t, 1, name="other"), "only other"),
         (lambda t: write_queries(t, 1.5), "whole numbers"),
@@ -179,7 +182,10 @@ def with_name(tree: Path, name: str) -> None:
     ("damage", "message"),
     [
         (lambda t: (t / "cuhk-03.mat").unlink(), "it must have labeled/"),
-        (lambda t: (t / "cuhk-03.mat").write_bytes(b"<html>not found</html>"), "not a readable MATLAB 7.3"),
+        (
+            lambda t: (t / "cuhk-03.mat").write_bytes(b"<html>not found</html>"),
+            "this is not an HDF5 file: it is an HTML page",
+        ),
         (without_kind, "there is no 'labeled' in it"),
         (with_an_empty_cell, "the image 1_003_1_01.png of 'labeled' is empty"),
         (lambda t: (t / "cuhk03_new_protocol_config_labeled.mat").unlink(), "no such file"),

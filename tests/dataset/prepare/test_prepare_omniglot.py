@@ -113,7 +113,7 @@ def test_wrong_archives(prepare: Preparation, background: Path, evaluation: Path
         ((evaluation, strokes), "no images of the form"),
         ((evaluation, tmp_path / "none.zip"), "no such file"),
         ((evaluation, half), "not a readable zip"),
-        ((evaluation, tmp_path), "not a readable zip"),
+        ((evaluation, tmp_path), "this is a folder"),
     ):
         assert message in prepare.refused("--evaluation", files[0], *of(files[1]))
         assert not prepare.out.exists()

@@ -119,7 +119,7 @@ def test_other_encodings_and_no_file(tmp_path):
     assert parse_frame(path)[0].objects == (BOX,)
     path.write_bytes(REAL.replace("ILSVRC_2015", "\xe9").encode("latin-1"))
     check_fault(path, "malformed XML", "malformed XML", costs_the_frame=True)
-    check_fault(tmp_path, "cannot be read", "Is a directory", costs_the_frame=True)
+    check_fault(tmp_path, "cannot be read", "this is a folder", costs_the_frame=True)
 
 
 def test_unusable_frames_are_skipped_and_reported(tmp_path):
