@@ -15,7 +15,7 @@ _LIST = "checkpoint"  # TensorFlow's name
 _LISTED = re.compile(r'^(?:all_)?model_checkpoint_paths?: "(.+)"$', re.MULTILINE)
 _LINE = re.compile(r'(model_checkpoint_path|all_model_checkpoint_paths): ".+"|\w+_timestamps?: [0-9.e+-]+')
 _STEP = re.compile(r".*-([0-9]+)", re.DOTALL)
-_SHARD = re.compile(r"\.data-[0-9]+-of-([0-9]+)")
+_END = re.compile(r"\.index$|\.data-[0-9]+-of-([0-9]+)$")
 _LAST_BYTES = (0xDB4775248B80FB57).to_bytes(8, "little")  # of a whole index
 
 
@@ -36,20 +36,21 @@ def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """The checkpoints of a folder: (step, path without suffix), oldest first.
 
     These are all that are complete, whether or not TensorFlow's file `checkpoint` lists them: it may be missing or
-    damaged. And those that it lists, complete or not: they were complete once.
+    damaged. And those that it lists, if any of their files exist: they were complete once.
 
     Raises:
         UserError: when the folder or the list cannot be read.
     """
     folder = Path(folder)
     try:
-        names = {path.name.removesuffix(".index") for path in folder.iterdir() if path.name.endswith(".index")}
+        ends = {path.name: _END.search(path.name) for path in folder.iterdir()}
     except FileNotFoundError:
         return []
     except OSError as error:
         raise UserError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    names = {file[: end.start()] for file, end in ends.items() if end}
     listed = _read_list(folder)[0]
-    paths = [folder / name for name in names if _exists(folder / name)]
+    paths = [folder / name for name in names if _STEP.fullmatch(name)]
     return sorted((step_of(path), path) for path in paths if path.name in listed or is_complete(path))
 
 
@@ -70,14 +71,13 @@ def is_complete(checkpoint: Path) -> bool:
 def files_of(checkpoint: Path) -> list[Path]:
     """The index and the data of a checkpoint (path without suffix), as far as they exist."""
     found = [path for path in checkpoint.parent.glob("*") if path.name.startswith(f"{checkpoint.name}.")]
-    ends = {path: path.name.removeprefix(checkpoint.name) for path in found}
-    return sorted(path for path, end in ends.items() if end == ".index" or _SHARD.fullmatch(end))
+    return sorted(path for path in found if _END.fullmatch(path.name.removeprefix(checkpoint.name)))
 
 
 def missing_data(checkpoint: Path) -> Path | None:
     """The first file of data that a checkpoint lacks."""
     there = {path.name.removeprefix(checkpoint.name) for path in files_of(checkpoint)} - {".index"}
-    count = max((int(_SHARD.fullmatch(end)[1]) for end in there), default=1)  # type: ignore[index]
+    count = max((int(_END.fullmatch(end)[1]) for end in there), default=1)  # type: ignore[index]
     ends = (f".data-{number:05}-of-{count:05}" for number in range(min(count, len(there) + 1)))
     return next((Path(f"{checkpoint}{end}") for end in ends if end not in there), None)
 
@@ -118,8 +118,8 @@ def tidy(folder: Path) -> list[str]:
                     half.unlink()
         elif re.fullmatch(rf"\.{_LIST}\.\d+\.tmp|{_LIST}\.tmp\w+", entry):
             path.unlink()
-        elif (shard := _SHARD.search(entry)) and sound:  # data without an index
-            name = entry[: shard.start()]
+        elif (end := _END.search(entry)) and sound:  # data without an index
+            name = entry[: end.start()]
             if name not in listed and not (folder / f"{name}.index").exists():
                 path.unlink()
     there = [path for _, path in list_checkpoints(folder)]

@@ -69,7 +69,8 @@ def _check_files(checkpoint: Path, name: Path) -> None:
                 opened.read(1)
         except OSError as error:
             reason = f"{name.with_name(file.name)}: {error.strerror or error}"
-            raise UnreadableCheckpointError(f"{name} cannot be read ({reason})") from error
+            remedy = "mend that, or move the files of this checkpoint away to use the one before it"
+            raise UnreadableCheckpointError(f"{name} cannot be read ({reason}); {remedy}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -77,7 +77,14 @@ class RunFolder:
 
     def _recorded(self) -> dict[str, Any]:
         """The parameters of params.resolved.json, translated to this version."""
-        values = {key: value for key, value in read_json_object(self.resolved_json).items() if key not in _RECORD}
+        try:
+            record = read_json_object(self.resolved_json)
+            if "dataset" not in record:
+                raise UserError(f"{self.resolved_json}: it lacks the parameter 'dataset'")
+        except UserError as error:
+            remedy = "put back a copy of it, or move it away to use the parameters of params.json"
+            raise UserError(f"{error}; {remedy}") from error
+        values = {key: value for key, value in record.items() if key not in _RECORD}
         return from_record(values, source=str(self.resolved_json))
 
     def changes(self, params: Params) -> list[str]:

@@ -138,8 +138,9 @@ def notes(run: RunFolder, params: Params, data: TrainingSet, total: int) -> Iter
     for change in run.changes(params):
         meaning = _MEANING.get(change.partition(" ")[0])
         yield f"changed since the last start: {change}{f' ({meaning})' if meaning else ''}"
-    if (change := training_list_change(run, data.images.manifest)) and list_checkpoints(run.checkpoints):
+    news = training_list_change(run, data.images.manifest)
+    if news and list_checkpoints(run.checkpoints):
         classes = (
             ", and outputs of the classifier may stand for other identities" if params.classification_weight else ""
         )
-        yield f"changed since the last start: {change}; batches are drawn from the new list{classes}"
+        yield f"changed since the last start: {news}; batches are drawn from the new list{classes}"

@@ -64,8 +64,15 @@ def test_a_lost_or_damaged_list_of_checkpoints_is_rebuilt(run, content):
     state = tf.train.get_checkpoint_state(str(run.checkpoints))
     assert [path.rpartition("/")[2] for path in state.all_model_checkpoint_paths] == ["ckpt-0", "ckpt-2", "ckpt-4"]
     assert tf.train.latest_checkpoint(str(run.checkpoints)) == str(run.checkpoints / "ckpt-4")
-    train.main(["--model_dir", str(run.folder), "--set", "train_iterations=5"])
-    assert "resumed from" in run.train_log.read_text()
+
+
+def test_a_training_without_its_list_resumes(run):
+    (run.checkpoints / "checkpoint").unlink()
+    train.main(["--model_dir", str(run.folder), "--set", "train_iterations=5", "--set", "image_size=24"])
+    said = run.train_log.read_text()
+    assert "was missing or damaged; it was rebuilt from the files" in said
+    assert f"resumed from {run.checkpoints}/ckpt-4" in said
+    assert "image_size 16 -> 24 (the weights were trained on images of the old size" in said
 
 
 def test_what_kills_left_is_removed(run):
