@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from dataset.formats.prepared import PreparedDataset, open_prepared
+from dataset.formats.reserved import find_nobody
 from dataset.loading.checked import CheckedImages, load_images
 from dataset.sampling import Sampler
 from runtime import plugins
 from runtime.counting import counted
+from runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class TrainingSet:
     prepared: PreparedDataset
     images: CheckedImages
     sampler: Sampler
+    excluded: str = ""  # junk and distractors, in words
 
     def summary(self) -> str:
         """A line for the log: the number of images and identities, and how many of them an epoch sees."""
@@ -27,6 +30,7 @@ class TrainingSet:
         origin = f" {sampler.origin}" if sampler.origin else ""
         broken = len(self.images.skipped)
         skipped = f"; {counted(broken, 'broken image')} skipped" if broken else ""
+        skipped += f"; {self.excluded} excluded" if self.excluded else ""
         return (
             f"data: {self.prepared.name} in {self.prepared.folder}, {len(self.images):,} images of "
             f"{len(sampler.identities):,} identities ({sampler.shortage}){origin}; an epoch is "
@@ -65,8 +69,14 @@ def load_training_set(params: Any) -> TrainingSet:
     """
     prepared = open_prepared(params.dataset)
     images = load_images(prepared.train_csv, prepared.image_root, params.check_images, params.corrupt_images)
+    nobody = find_nobody(images.manifest.identities, images.manifest.paths)
+    if nobody.mask.all():
+        raise UserError(f"{prepared.train_csv}: it has only {nobody}, which show no person; add other images")
+    if nobody.mask.any():
+        keep = ~nobody.mask
+        images = CheckedImages(images.manifest.select(keep), images.orientations[keep], images.skipped)
     if params.rotated_identities:
         images = with_rotated_identities(images)
     sampling, manifest = plugins.load("dataset.sampling", params.sampling), images.manifest
     sampler = sampling.make(manifest.identities, params, manifest.sequences)
-    return TrainingSet(prepared, images, sampler)
+    return TrainingSet(prepared, images, sampler, str(nobody))

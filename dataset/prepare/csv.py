@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from dataset.formats.camera_names import CAMERA_IN_NAME
 from dataset.formats.inside import fault_of
 from dataset.formats.manifest import Row, Tables, read_manifest
+from dataset.formats.reserved import find_nobody
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root
 from dataset.sources.published_set import Command, Found
@@ -76,6 +77,16 @@ def camera_of(path: str, excluder: str, where: str) -> str:
     return match[1]
 
 
+def without_nobody(rows: list[Row], name: str) -> list[Row]:
+    """The rows of a list whose images show somebody; says how many are excluded. Only galleries have junk."""
+    nobody = find_nobody([row[0] for row in rows], (row[1] for row in rows))
+    if nobody.mask.all():
+        raise UserError(f"{name}: it would have only {nobody}, which show no person; add other images")
+    if str(nobody):
+        print_line(f"{name}: excluded {nobody}: they show no person")
+    return [row for row, skip in zip(rows, nobody.mask, strict=True) if not skip]
+
+
 def refuse_shared_images(tables: Tables, files: dict[str, str]) -> None:
     """Raises a `UserError` for images in train.csv and in an evaluation set. A query may be in the gallery."""
     train = {row[1] for row in tables.get("train.csv", ())}
@@ -98,6 +109,7 @@ def find(args: argparse.Namespace) -> Found:
     root = open_root(args.image_root, (), "--image_root")
     tables = {f"{name}.csv": read_list(f"--{name}", file, root, args.excluder) for name, file in files.items()}
     refuse_shared_images(tables, files)
+    tables |= {name: without_nobody(rows, name) for name, rows in tables.items() if name in ("train.csv", "test.csv")}
     lists = ", ".join(Path(file).name for file in files.values())
     return Found(Benchmark("these lists", f"lists {lists} of images in", args.licence), root, tables)
 

@@ -17,9 +17,11 @@ import numpy as np
 
 from dataset.formats.image_folders import is_image, walk_folders
 from dataset.formats.manifest import Row
+from dataset.formats.reserved import find_nobody
 from dataset.formats.writing import LISTS, listed, next_step, refuse_overlap, write_with_images
 from dataset.sources.counts import describe
 from dataset.sources.image_check import find_problems, leave_out
+from dataset.sources.known_layouts import refuse_known_layouts
 from dataset.sources.layout import open_root
 from dataset.sources.published_set import add_output, report_skipped
 from runtime.arguments import Parser, number
@@ -27,16 +29,18 @@ from runtime.counting import counted
 from runtime.errors import UserError, exit_code
 from runtime.printable import print_line, print_lines
 
+BATCH_P = 18  # default of the parameter batch_p, which this package cannot import
 
-def find_images(images: Path, out: Path) -> tuple[list[Row], Counter[str], int]:
-    """Rows (identity, path), the number of other files by extension, and the number of images in no identity's folder.
+
+def find_images(images: Path, out: Path) -> tuple[list[Row], Counter[str], list[str]]:
+    """Rows (identity, path), the number of other files by extension, and the names of images in no identity's folder.
 
     Raises:
         UserError: as `walk_folders`.
     """
     rows: list[Row] = []
     others: Counter[str] = Counter()
-    loose = 0
+    loose: list[str] = []
     for identity, files in walk_folders(images):
         if Path(os.path.realpath(images / identity)) == out:
             files = [f for f in files if f not in ("dataset.json", *LISTS)]
@@ -45,7 +49,7 @@ def find_images(images: Path, out: Path) -> tuple[list[Row], Counter[str], int]:
         if identity:
             rows += [(identity, f"{identity}/{f}") for f in pictures]
         else:
-            loose = len(pictures)
+            loose = pictures
     return sorted(rows), others, loose
 
 
@@ -66,7 +70,13 @@ def prepare(args: argparse.Namespace) -> None:
     if out != images and out.is_relative_to(images):
         what = f"--out {out} is inside --images {images}, so its folders would count as identities"
         raise UserError(f"{what}; name another --out")
-    rows, others, loose = find_images(images, out)
+    rows, others, outside = find_images(images, out)
+    folders = {"": outside} if outside else {}
+    for identity, path in rows:
+        folders.setdefault(identity, []).append(path.rpartition("/")[2])
+    refuse_known_layouts(images, folders, "--images")
+    loose, nobody = len(outside), find_nobody(*(zip(*rows, strict=True) if rows else ((), ())))
+    rows = [row for row, skip in zip(rows, nobody.mask, strict=True) if not skip]
     if not rows:
         where = "all images are directly in it" if loose else "no JPEG or PNG in its folders"
         seen = f" (there are {listed(others)})" if others else ""
@@ -110,7 +120,12 @@ def prepare(args: argparse.Namespace) -> None:
         )
     if loose:
         print_line(f"skipped {counted(loose, 'image')} directly in --images: they belong to no identity")
+    if str(nobody):
+        print_line(f"excluded {nobody}: they show no person")
     report_skipped(counts)
+    if len(train) < BATCH_P:
+        what = f"{counted(len(train), 'identity', 'identities')}, but a batch has batch_p = {BATCH_P} by default"
+        print_line(f"note: train.csv has {what}; also set batch_p to {len(train)} or less in params.json")
     print_lines(next_step(args.out))
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from dataset.formats.inside import check_inside
 from dataset.formats.manifest import Row
+from dataset.formats.reserved import DISTRACTOR, JUNK
 from dataset.sources.counts import Benchmark
 from dataset.sources.layout import open_root
-from dataset.sources.names import DISTRACTOR, JUNK
 from dataset.sources.published_set import Command, Found
 from dataset.sources.tracks import read_names, read_queries, read_tracks, track_rows
 from runtime.errors import UserError

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataset.formats.manifest import Tables
-from dataset.sources.names import DISTRACTOR, JUNK
+from dataset.formats.reserved import DISTRACTOR, JUNK
 from runtime.counting import counted
 
 

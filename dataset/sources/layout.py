@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dataset.formats.image_folders import IMAGE_EXTENSIONS
 from dataset.formats.manifest import Row, Tables
-from dataset.sources.names import DISTRACTOR, JUNK, parse_names
+from dataset.formats.reserved import DISTRACTOR, JUNK
+from dataset.sources.names import parse_names
 from runtime.counting import counted
 from runtime.errors import UserError
 

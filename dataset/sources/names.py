@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from runtime.counting import counted
 from runtime.errors import UserError
 
-JUNK = "-1"  # identity of detections that the evaluation ignores: cut-off bodies, or no clear person
-DISTRACTOR = "0000"  # identity of people and background that match no query
-
 _END = r"(?:\.(?:jpg|jpeg|png))+"  # Market-1501 has some images named .jpg.jpg
 
 

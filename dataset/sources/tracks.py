@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from dataset.formats.manifest import Row
+from dataset.formats.reserved import JUNK, JUNK_FOLDER
 from dataset.sources.matlab import read_variables, whole_numbers
-from dataset.sources.names import FORMS, JUNK
+from dataset.sources.names import FORMS
 from runtime.errors import UserError
 from runtime.input_files import read_text
-
-JUNK_FOLDER = "00-1"  # the identity -1 in names of files and folders
 
 
 def read_names(path: Path) -> list[str]:

@@ -4,6 +4,7 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +14,8 @@ from model.configuration.reference import schema_text
 from model.configuration.removed import refuse_removed
 from runtime.errors import UserError
 from runtime.json_files import read_json_object
+
+_JSON_TYPES = {bool: "boolean", int: "integer", float: "number", NoneType: "null", list: "array", dict: "object"}
 
 
 def load_params(path: Path, overrides: Sequence[str] = ()) -> Params:
@@ -35,11 +38,28 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise UserError(f"--set {override!r}: it must be key=value, such as --set learning_rate=1e-4")
-        try:
-            values[key] = json.loads(text)
-        except json.JSONDecodeError:
-            values[key] = text
+        values[key] = parse_value(key, text)
     return values
+
+
+def parse_value(key: str, text: str) -> Any:
+    """The value of a parameter given as text: JSON, else a string. So is JSON of a type that only a string could be.
+
+    A data set named 2024, or a folder named true, needs no quotes.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or deeply nested
+        return text
+    types = _json_types(key)
+    fits = isinstance(value, str) or _JSON_TYPES[type(value)] in types or (type(value) is int and "number" in types)
+    return text if "string" in types and not fits else value
+
+
+def _json_types(key: str) -> set[str]:
+    """The JSON types that a parameter takes; none for an unknown one."""
+    schema = Params.model_json_schema()["properties"].get(key, {})
+    return {part.get("type", "string") for part in schema.get("anyOf", [schema])} if schema else set()
 
 
 def check_params(values: dict[str, Any], source: str) -> Params:

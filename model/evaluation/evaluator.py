@@ -55,7 +55,12 @@ class Evaluator:
         # Results of another data set or distance neither choose the best checkpoint nor belong in the run's curves.
         self._own = self._origin == origin_of(run.load_trained_params())
         prepared = open_prepared(params.dataset)
-        self._sets = load_evaluation_sets(prepared, params)
+        bad: dict[str, str] = {}
+        self._sets = load_evaluation_sets(prepared, params, bad)
+        for name, why in bad.items():
+            log.line(f"skipped evaluation set {name}: {why}")
+        if (watched := params.best_metric.partition("/")[0]) in bad:
+            raise UserError(f"best_metric {params.best_metric!r}: {bad[watched]}; choose a metric of another set")
         self._best = best_metric(params.best_metric, {each.name: each.metrics for each in self._sets})
         if self._own and (note := mend_best(run, self._origin, *self._best)):
             log.line(note)
@@ -130,8 +135,7 @@ class Evaluator:
         try:
             self._curves[name].pictures(step, self._pictures[name].draw(embeddings, step))
         except Exception as error:  # e.g. a missing image or a full disk: metrics matter more
-            reason = " ".join(str(error).split()) or type(error).__name__
-            self._log.line(f"no pictures of {name} at step {step}: {reason}")
+            self._log.line(f"no pictures of {name} at step {step}: {_reason(error)}")
 
 
 def evaluate_latest(run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
@@ -175,6 +179,10 @@ def evaluate_all(run: RunFolder, params: Params, log: Log, make_pictures: MakePi
             return
         else:
             time.sleep(params.eval_interval_secs)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _union(sets: list[ReadySet]) -> tuple[list[str], np.ndarray, dict[str, np.ndarray]]:

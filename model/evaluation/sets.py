@@ -1,5 +1,6 @@
 """The evaluation sets of a data set: finds their files, reads and checks their lists, defines their metrics."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,11 +90,18 @@ def find_evaluation_sets(folder: Path) -> list[EvaluationSet]:
     return list(found.values())
 
 
-def load_evaluation_sets(prepared: PreparedDataset, params: Params) -> list[ReadySet]:
+def load_evaluation_sets(
+    prepared: PreparedDataset, params: Params, bad: dict[str, str] | None = None
+) -> list[ReadySet]:
     """The sets of `eval_sets` (default: all), read and checked.
 
+    Args:
+        prepared: the data set.
+        params: the parameters.
+        bad: if given, it gets the sets that cannot be evaluated, unless `eval_sets` names them: name -> why.
+
     Raises:
-        UserError: when there is no set, or none of that name, or a list or image is broken.
+        UserError: when there is no set, or none of that name; when a list or image is broken, or no query has a match.
     """
     found = {each.name: each for each in find_evaluation_sets(prepared.folder)}
     if not found:
@@ -102,5 +110,17 @@ def load_evaluation_sets(prepared: PreparedDataset, params: Params) -> list[Read
     for name in params.eval_sets or []:
         if name not in found:
             raise UserError(f"eval_sets: {prepared.folder} has no set {name!r}; it has {', '.join(found)}")
-    kinds = load_kinds()
-    return [kinds[found[name].kind].load(found[name], prepared, params) for name in params.eval_sets or found]
+    kinds, sets, wrong = load_kinds(), [], {}
+    for name in params.eval_sets or found:
+        try:
+            sets.append(kinds[found[name].kind].load(found[name], prepared, params))
+        except UserError as error:
+            wrong[name] = str(error)
+    if wrong and (bad is None or params.eval_sets or not sets):
+        name, why = next(iter(wrong.items()))
+        sound = json.dumps([each.name for each in sets])
+        remedy = f"; to use only the others, set eval_sets to {sound}" if sets else ""
+        raise UserError(f"evaluation set {name}: {why}{remedy}")
+    if bad is not None:
+        bad |= wrong
+    return sets

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from model.configuration.loading import parse_value
 from model.configuration.params import Params
 from model.configuration.reference import schema_text
 from runtime.errors import UserError
@@ -71,7 +72,7 @@ def parse_space(sets: Sequence[str]) -> list[Dimension]:
             raise UserError(f"--set {text!r} is invalid; use KEY=a,b,c or KEY=low:high or KEY=log:low:high")
         if any(each.key == key for each in space):
             raise UserError(f"--set {text!r}: {key} is given twice; give all its values in one --set")
-        space.append(_range(key, values) or Choices(key, _choices(text, values)))
+        space.append(_range(key, values) or Choices(key, _choices(text, key, values)))
     return space
 
 
@@ -104,20 +105,13 @@ def _takes_integers(key: str) -> bool:
     return "integer" in kind and "number" not in kind
 
 
-def _choices(text: str, values: str) -> list[Any]:
-    found = [_value(part) for part in split_commas(values)]
+def _choices(text: str, key: str, values: str) -> list[Any]:
+    found = [parse_value(key, part) for part in split_commas(values)]
     # 1 and 1.0 are one value, 1 and true are two.
     words = [json.dumps(json.loads(json.dumps(value), parse_int=float)) for value in found]
     if "" in found or len(set(words)) < len(words):
         raise UserError(f"--set {text!r}: a value is {'empty' if '' in found else 'given twice'}; give each value once")
     return found
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def split_commas(text: str) -> list[str]:

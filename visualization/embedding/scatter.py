@@ -67,8 +67,22 @@ def draw_embedding(
     looks = {name: look_of(number) for number, name in enumerate(names)}
     _points(axes, drawn.identities, positions, looks)
     cell = side * _PICTURE / _INCHES
-    legend = {"title": "identity (number of images)", "title_fontsize": 10, "fontsize": 9, "alignment": "left"}
-    figure.legend(loc="outside lower left", ncols=columns, frameon=False, markerscale=1.4, **legend)
+    # The labels are given, since Matplotlib would omit those that start with _.
+    shown = axes.collections[:]
+    axes.legend(
+        shown,
+        [str(each.get_label()) for each in shown],
+        title="identity (number of images)",
+        title_fontsize=10,
+        fontsize=9,
+        alignment="left",
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        borderaxespad=0.2,
+        ncols=columns,
+        frameon=False,
+        markerscale=1.4,
+    )
     pictured, middles = _pictured(positions, corner, cell) if thumbnails else ([], positions[:0])
     for point, middle in zip(pictured, middles, strict=True):
         _thumbnail(axes, drawn, point, middle, cell, looks)
@@ -79,7 +93,7 @@ def draw_embedding(
     for numbers, places, inches in boxes:  # pictures above points
         half = inches * _DOTS
         for point, (x, y) in zip(numbers, axes.transData.transform(places), strict=True):
-            text = f"{drawn.identities[point]}\n{drawn.paths[point]}"
+            text = f"{printable(drawn.identities[point])}\n{printable(drawn.paths[point])}"
             spots.append(Spot(x - half, len(pixels) - y - half, 2 * half, 2 * half, text))
     return pixels, spots
 
@@ -92,7 +106,7 @@ def _points(axes: Axes, identities: np.ndarray, positions: np.ndarray, looks: di
         axes.scatter(positions[others, 0], positions[others, 1], s=0.6 * size, c=_GREY, linewidths=0, label=label)
     for name, (colour, marker) in looks.items():
         x, y = positions[identities == name].T
-        label = f"{shorten(plain(printable(name)), 32, head=9)} ({len(x)})"
+        label = f"{plain(shorten(printable(name), 32, head=9))} ({len(x)})"
         axes.scatter(x, y, s=max(size, 14), c=colour, marker=marker, edgecolors=INK, linewidths=0.4, label=label)
 
 

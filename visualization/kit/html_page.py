@@ -35,7 +35,9 @@ def breakable(name: Any) -> Markup:
 
 
 def _printable(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Plain text, in which newlines stay: HTML shows them as blanks."""
+    plain = isinstance(value, str) and not isinstance(value, Markup)
+    return "\n".join(map(printable, value.split("\n"))) if plain else value
 
 
 _TEMPLATES = Environment(

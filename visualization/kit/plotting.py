@@ -1,13 +1,14 @@
 """Pictures by Matplotlib without its global state: any thread may draw them, and no display is needed."""
 
 import io
-import re
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from PIL import Image
+
+from runtime.printable import printable
 
 
 def make_figure(width: float, height: float) -> Figure:
@@ -31,7 +32,7 @@ def png_of(pixels: np.ndarray) -> bytes:
 
 
 def plain(text: str) -> str:
-    """The text as Matplotlib can write it: characters that its font lacks become question marks, $ stays $."""
+    """The text as Matplotlib can write it, in one line: characters that its font lacks become ?, and $ stays $."""
     known = get_font(findfont("DejaVu Sans")).get_char_index
-    text = "".join(c if known(ord(c)) else "?" for c in re.sub(r"\s", " ", text))
+    text = "".join(c if known(ord(c)) else "?" for c in printable(text))
     return text.replace("$", r"\$")

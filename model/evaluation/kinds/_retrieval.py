@@ -9,7 +9,7 @@ from model.evaluation.sets import EvaluationSet, ReadySet, SetMetrics
 from model.metrics.excluders import default_excluder
 from model.metrics.pooling import pool_sequences
 from model.metrics.ranking.per_query import load_metrics
-from model.metrics.ranking.retrieval import FPR, evaluate_retrieval
+from model.metrics.ranking.retrieval import FPR, evaluate_retrieval, make_task
 from runtime.errors import UserError
 
 MAIN = "map"
@@ -26,7 +26,7 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
     """The set of one list (all against all) or of two (queries and gallery).
 
     Raises:
-        UserError: for broken lists or images, or `eval_pool_sequences` without sequences.
+        UserError: for broken lists or images, when no query has a match, or `eval_pool_sequences` without sequences.
     """
     policy = (prepared.image_root, params.check_images, params.corrupt_images)
     parts = [load_images(file, *policy) for file in found.files]
@@ -37,6 +37,13 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
         raise UserError(
             f"eval_pool_sequences: {query.manifest.source} or its gallery has no column sequence; set it to none"
         )
+
+    # Whether a query has a match does not depend on embeddings.
+    sides = [
+        pool_sequences(np.zeros((len(part), 1)), part.manifest, pooling)[1] if pooling != "none" else part.manifest
+        for part in parts
+    ]
+    make_task(sides[0], sides[-1], excluder)
 
     def evaluate(embeddings: np.ndarray) -> SetMetrics:
         # One list is embedded once; of two lists, the gallery follows the queries.

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from dataset.formats import reserved
 from model.metrics.labels import Labels
 
 MEANING = "diagonal (excluded from the gallery: the query image itself)"
-JUNK: tuple[str, ...] = ()
+JUNK = (reserved.JUNK,)  # no person in any list
 CAMERAS = None
 
 
