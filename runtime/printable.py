@@ -3,6 +3,8 @@
 import os
 import re
 import sys
+import unicodedata
+from collections.abc import Iterable
 
 # A line of a name may end after a separator, and before a full stop: ".jpg" stays together, and so do numbers.
 _BREAKS = re.compile(r"(?<=[^_\-/\\ ;:@][_\-/\\ ;:@])(?=[^_\-/\\ ;:@])|(?<=[^.])(?=\.[^.\d])")
@@ -46,6 +48,26 @@ def prepare_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
+def look_alikes(names: Iterable[str]) -> list[list[str]]:
+    """Groups of different names that look the same, in order of appearance.
+
+    They differ in blanks at their ends or in number, in characters that are not shown, or in their Unicode form.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault(_look(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def look_alike_note(names: Iterable[str]) -> str:
+    """One line about identities that look the same; empty if there are none."""
+    groups = look_alikes(names)
+    if not groups:
+        return ""
+    more = f" and {len(groups) - 1:,} more groups" if len(groups) > 1 else ""
+    return f"identities that look the same but are different: {', '.join(map(ascii, groups[0][:3]))}{more}"
+
+
 def shorten(text: str, length: int, head: int | None = None) -> str:
     """At most `length` characters, with an ellipsis for the middle: names differ at their ends.
 
@@ -72,6 +94,13 @@ def parts_of(name: str) -> list[str]:
         else:
             parts.append(part)
     return parts
+
+
+def _look(name: str) -> str:
+    if name.isascii() and name.isprintable() and "  " not in name and name.strip() == name:
+        return name
+    shown = "".join(c for c in unicodedata.normalize("NFC", name) if c.isprintable() or c.isspace())
+    return " ".join(shown.split())
 
 
 def _escaped(letter: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from dataset.formats.manifest import Tables
 from dataset.formats.reserved import DISTRACTOR, JUNK
 from runtime.counting import counted
+from runtime.printable import look_alike_note
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def shared_identities(tables: Tables) -> list[str]:
 
 
 def describe(tables: Tables, counts: Mapping[str, Any]) -> list[str]:
-    """One line of text per table."""
+    """One line of text per table, and a note on identities that look the same."""
     lines = []
     for name, rows in tables.items():
         stem = name.removesuffix(".csv")
@@ -85,4 +86,6 @@ def describe(tables: Tables, counts: Mapping[str, Any]) -> list[str]:
             junk, distractors = counts[f"{stem}_junk_images"], counts[f"{stem}_distractor_images"]
             line += f"; including {junk:,} junk and {counted(distractors, 'distractor image')}"
         lines.append(line)
+    if alike := look_alike_note(row[0] for rows in tables.values() for row in rows):
+        lines.append(f"note: {alike}")
     return lines

@@ -9,6 +9,8 @@ from model.configuration.fields.loss import LossParams
 from model.configuration.fields.network import NetworkParams
 from model.configuration.fields.training import TrainingParams
 
+_LARGEST = 64 * 10**9  # bytes of one tensor
+
 
 class Params(EvaluationParams, TrainingParams, LossParams, NetworkParams, BatchParams, DataParams):
     """The parameters of one run, checked. Unknown keys and wrong types are errors."""
@@ -24,4 +26,22 @@ class Params(EvaluationParams, TrainingParams, LossParams, NetworkParams, BatchP
                 f"whitening {self.whitening!r} needs a known last step, which early stopping does not have; "
                 f"drop early_stopping_evaluations"
             )
+        height, width = self.image_shape
+        images = self.batch_p * self.batch_k
+        for what, numbers, remedy in (
+            (
+                f"a batch of {images:,} images of {height} x {width} pixels",
+                images * height * width * self.image_channels,
+                "batch_p, batch_k or image_size",
+            ),
+            (
+                f"a memory of {self.memory_size:,} embeddings with {self.embedding_size:,} dimensions",
+                self.memory_size * self.embedding_size,
+                "memory_size or embedding_size",
+            ),
+        ):
+            if 4 * numbers > _LARGEST:
+                raise ValueError(
+                    f"{what} takes {4e-9 * numbers:,.0f} GB, more than {_LARGEST / 1e9:.0f}; lower {remedy}"
+                )
         return self

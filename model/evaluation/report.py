@@ -9,6 +9,7 @@ from model.run.results import results_with
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from runtime.json_files import read_json_object
+from runtime.printable import printable
 from runtime.tables import align
 
 _ROWS = 30  # largest number of checkpoints in a table
@@ -43,11 +44,11 @@ def table(run: RunFolder, origin: dict[str, str]) -> str:
     for kind in load_kinds().values():
         own = [name for name in sets if any(kind.MAIN in metrics.get(name, {}) for metrics in by_step.values())]
         for title, columns in kind.tables(own) if own else ():
-            text += [title, align(rows(columns)), ""]
+            text += [printable(title), align(rows(columns)), ""]
         sets = [name for name in sets if name not in own]
-    text += [f"{name}: unknown kind of evaluation set; its metrics are in {run.results}\n" for name in sets]
+    text += [f"{printable(name)}: unknown kind of evaluation set; its metrics are in {run.results}\n" for name in sets]
     if best is not None:
-        text.append(f"* the best checkpoint, in {run.best}")
+        text.append(f"* the best checkpoint, in {printable(run.best)}")
     return "\n".join(text)
 
 
@@ -91,7 +92,7 @@ def breakdown_text(run: RunFolder, origin: dict[str, str]) -> str:
     for title, line in chosen:
         kind, unit = _shown_intervals(line)
         for attribute, groups in line.get("breakdown", {}).items():
-            text += [f"{title}, by {attribute}, % (95%, {unit} resampled)", _table(groups, kind), ""]
+            text += [f"{title}, by {printable(attribute)}, % (95%, {unit} resampled)", _table(groups, kind), ""]
     old = [title for title, line in chosen if "breakdown" not in line]
     if old:
         remedy = "remove these lines, and run evaluate.py again while the checkpoints exist"
@@ -110,7 +111,7 @@ def _chosen(run: RunFolder, origin: dict[str, str]) -> list[tuple[str, dict[str,
     for name, lines in by_set.items():
         step = best if best in lines else max(lines)
         which = "the best" if step == best else "the last"
-        chosen.append((f"{name} at step {step} ({which})", lines[step]))
+        chosen.append((f"{printable(name)} at step {step} ({which})", lines[step]))
     return chosen
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from model.run.run_folder import RunFolder
 from model.searching.trials import Outcome, Trial, is_finished, mean_and_deviation, read_outcome, reason_of
 from runtime.files import replace_file
+from runtime.printable import printable
 from runtime.tables import align, write_csv
 
 DEVIATION = "deviation"
@@ -83,7 +84,7 @@ def write_tables(parent: Path, rows: list[dict[str, Any]]) -> None:
 
 def format_markdown(rows: list[dict[str, Any]]) -> str:
     lines = [list(rows[0]), ["---"] * len(rows[0]), *([_short(value) for value in row.values()] for row in rows)]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(printable(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def format_text(rows: list[dict[str, Any]], columns: Sequence[str]) -> str:

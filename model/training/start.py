@@ -17,6 +17,7 @@ from model.training.supervisor import Watched
 from runtime.errors import UserError
 from runtime.files import remove_unfinished
 from runtime.json_files import read_json_lines
+from runtime.printable import look_alike_note
 
 # What a change of a parameter means for a run that resumes.
 _MEANING = {
@@ -132,6 +133,8 @@ def reopened(run: RunFolder) -> Iterator[None]:
 def notes(run: RunFolder, params: Params, data: TrainingSet, total: int) -> Iterator[str]:
     """Log lines before the start: the data, planned changes after the last step, changed parameters."""
     yield data.summary()
+    if alike := look_alike_note(data.images.manifest.identities):
+        yield f"note: {alike}"
     if total > 1:  # one step of a long recipe is a test
         for note in late_beginnings(params, total):
             yield f"note: {note}"

@@ -8,7 +8,7 @@ import pytest
 
 from runtime.errors import UserError, exit_code
 from runtime.log import Log
-from runtime.printable import LONGEST, printable, shorten
+from runtime.printable import LONGEST, look_alike_note, look_alikes, printable, shorten
 from runtime.progress import Progress
 from runtime.tables import align
 
@@ -78,3 +78,11 @@ def test_a_closed_stream_is_no_error(tmp_path, closed):
     command = ["sh", "-c", f'"$0" -c "$1" "$2" {words}', sys.executable, code, str(tmp_path / "out")]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 2
     assert (tmp_path / "out").read_text() == "b"
+
+
+def test_names_that_look_the_same():
+    names = ["a", "a ", "b", "\u00e9", "e\u0301", "A", "a\u200b", "b", "c d", "c\u00a0d", "cd"]
+    assert look_alikes(names) == [["a", "a ", "a\u200b"], ["\u00e9", "e\u0301"], ["c d", "c\u00a0d"]]
+    note = look_alike_note(names)
+    assert note == r"identities that look the same but are different: 'a', 'a ', 'a\u200b' and 2 more groups"
+    assert look_alike_note(["a", "b"]) == ""

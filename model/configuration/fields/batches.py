@@ -14,8 +14,8 @@ class BatchParams(Fields):
         "pk",
         description="`pk`: P identities with K images each; `uniform`: P x K images; `triplets`: P x K / 3 triples.",
     )
-    batch_p: int = Field(18, ge=2, description="P, identities in a batch.")
-    batch_k: int = Field(4, ge=2, description="K, images of each identity in a batch.")
+    batch_p: int = Field(18, ge=2, le=10**6, description="P, identities in a batch.")
+    batch_k: int = Field(4, ge=2, le=10**6, description="K, images of each identity in a batch.")
     same_snippet_negatives: bool = Field(
         False,
         description="`pk`: identities of one sequence (video snippet) share a batch; false: they never do.",

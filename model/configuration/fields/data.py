@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from model.configuration.fields.types import Above0, Blend, Count, Fields, LowHigh, OneOf, Positive, Share, Size
+from model.configuration.fields.types import Aspect, Blend, Count, Fields, LowHigh, OneOf, Share, Size, Threads
 
 
 def _half_a_circle_of_hue(ranges: list[float]) -> list[float]:
@@ -28,10 +28,14 @@ class DataParams(Fields):
         description="Pad images to a square before resizing, instead of stretching them; needs a square `image_size`.",
     )
     augmentation: list[Annotated[str, OneOf("dataset.augmentation")]] = Field(
-        ["random_crop", "horizontal_flip"], description="Augmentations of every training image, applied in this order."
+        ["random_crop", "horizontal_flip"],
+        max_length=100,
+        description="Augmentations of every training image, applied in this order.",
     )
     augmentation_pool: list[Annotated[str, OneOf("dataset.augmentation")]] = Field(
-        [], description="Further augmentations: each image gets a random choice of them, in random order."
+        [],
+        max_length=100,
+        description="Further augmentations: each image gets a random choice of them, in random order.",
     )
     augmentation_pool_count: LowHigh[Count] = Field(
         [0, 2], description="`augmentation_pool`: how many an image gets, `[low, high]`."
@@ -53,7 +57,7 @@ class DataParams(Fields):
         [0.08, 1.0],
         description="`random_resized_crop`: area of the crop as a fraction of the image, `[low, high]`.",
     )
-    resized_crop_aspect: LowHigh[Above0] = Field(
+    resized_crop_aspect: LowHigh[Aspect] = Field(
         [0.75, 1.3333],
         description="`random_resized_crop`: factor on the image's ratio of width to height, `[low, high]`.",
     )
@@ -70,7 +74,7 @@ class DataParams(Fields):
         [0.02, 0.4],
         description="`random_erasing`: area of the rectangle as a fraction of the image, `[low, high]`.",
     )
-    erasing_aspect: LowHigh[Above0] = Field(
+    erasing_aspect: LowHigh[Aspect] = Field(
         [0.3, 3.33], description="`random_erasing`: ratio of the rectangle's height to its width, `[low, high]`."
     )
     erasing_fill: Literal["noise", "mean"] = Field(
@@ -84,10 +88,10 @@ class DataParams(Fields):
     corrupt_images: Literal["error", "skip"] = Field(
         "error", description="Broken images that `check_images` finds: stop with an error, or skip and count them."
     )
-    num_parallel_calls: Positive | None = Field(
+    num_parallel_calls: Threads | None = Field(
         None, description="Images decoded in parallel; null lets tf.data decide."
     )
-    prefetch_threads: Positive = Field(4, description="Batches prepared in advance.")
+    prefetch_threads: Threads = Field(4, description="Batches prepared in advance.")
 
     @property
     def image_shape(self) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from model.configuration.fields.types import Fields, Positive
+from model.configuration.fields.types import Fields
 
 
 class EvaluationParams(Fields):
@@ -13,7 +13,7 @@ class EvaluationParams(Fields):
     eval_sets: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="Names of the evaluation sets to use; null: all."
     )
-    eval_batch_size: Positive = Field(128, description="Images per batch when embedding.")
+    eval_batch_size: int = Field(128, ge=1, le=10**5, description="Images per batch when embedding.")
     eval_interval_secs: float = Field(
         10.0, gt=0, le=1e6, description="Seconds between the evaluator's checks for a new checkpoint."
     )

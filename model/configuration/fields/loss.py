@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from model.configuration.fields.types import Fields, OneOf, ascending
+from model.configuration.fields.types import Fields, OneOf, Rate, Weight, ascending
 from model.distances import USUAL
 
 _STRATEGY = OneOf("model.losses.strategies")
@@ -36,7 +36,7 @@ class LossParams(Fields):
         "batch_hard",
         description="Which triplets of a batch count; or a curriculum `[[0, name], [step, name], ...]`.",
     )
-    margin: Annotated[float, Field(ge=0)] | Literal["soft", "none"] = Field(
+    margin: Weight | Literal["soft", "none"] = Field(
         "soft", description='A number: hinge loss with this margin; "soft": softplus; "none": the difference itself.'
     )
     metric: Annotated[str, OneOf("model.distances", USUAL)] = Field(
@@ -52,15 +52,15 @@ class LossParams(Fields):
         le=10**7,
         description="Past embeddings that serve as further positives and negatives, once `warmup_steps` are over.",
     )
-    classification_weight: float = Field(
-        0.0, ge=0, description="Weight of an additional loss: softmax classification of the training identities."
+    classification_weight: Weight = Field(
+        0.0, description="Weight of an additional loss: softmax classification of the training identities."
     )
-    classification_temperature: float = Field(1.0, gt=0, description="Divides the logits of the classifier.")
+    classification_temperature: Rate = Field(1.0, description="Divides the logits of the classifier.")
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Part of the classification target that is spread evenly over all identities."
     )
-    center_loss_weight: float = Field(
-        0.0, ge=0, description="Weight of the centre loss: half the squared distance to the centre of the identity."
+    center_loss_weight: Weight = Field(
+        0.0, description="Weight of the centre loss: half the squared distance to the centre of the identity."
     )
     center_loss_rate: float = Field(
         0.5, gt=0, le=1, description="Fraction by which the centres move towards the batch at each step."

@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from model.configuration.fields.types import Fields, OneOf, Positive
+from model.configuration.fields.types import Count, Fields, OneOf
+
+Channels = Annotated[int, Field(ge=1, le=4096)]
 
 
 def _descriptors(value: str | list[str]) -> str:
@@ -43,8 +45,10 @@ class NetworkParams(Fields):
     )
     gem_p: float = Field(3.0, ge=1, le=100, description="GeM (`pooling`, `gem`, `cgd`): exponent p.")
     gem_learned: bool = Field(False, description="GeM: learn p, starting from `gem_p`; one p for all channels.")
-    embedding_size: Positive = Field(
+    embedding_size: int = Field(
         128,
+        ge=1,
+        le=65536,
         description="D, dimensions of the embedding. `bnneck` needs the width of the pooled features.",
     )
     whitening: Literal["none", "start", "end", "both"] = Field(
@@ -54,7 +58,7 @@ class NetworkParams(Fields):
     preprocess: bool = Field(
         True, description="Scale pixels as the backbone's pretrained weights expect; false: to 0..1."
     )
-    num_channels: Positive | Annotated[list[Positive], Field(min_length=1)] = Field(
+    num_channels: Channels | Annotated[list[Channels], Field(min_length=1, max_length=20)] = Field(
         32, description="`basic`: channels of each block; a number c stands for `[c, 2c, 4c, 8c]`."
     )
     use_batch_norm: bool = Field(True, description="`basic`: batch norm after each convolution.")
@@ -73,8 +77,8 @@ class NetworkParams(Fields):
         le=5,
         description="Stages 1 to this one (see `backbone_stage`) keep the weights of `warm_start_from`; 0: none.",
     )
-    freeze_backbone_steps: int = Field(
-        0, ge=0, description="Steps at the start in which only the head and the classifier learn."
+    freeze_backbone_steps: Count = Field(
+        0, description="Steps at the start in which only the head and the classifier learn."
     )
     precision: Literal["float32", "mixed_bfloat16"] = Field(
         "float32", description="Arithmetic of the backbone; embedding and loss are always float32."

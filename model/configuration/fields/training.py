@@ -4,29 +4,27 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from model.configuration.fields.types import Above0, Fields, Positive, ascending
+from model.configuration.fields.types import Count, Fields, Positive, Rate, ascending
 
 
 class TrainingParams(Fields):
     """Parameters of the training, its logs and its checkpoints."""
 
     # Training
-    learning_rate: float = Field(3e-4, gt=0, description="Learning rate of Adam, before the schedule is applied.")
-    backbone_learning_rate: Above0 | None = Field(
+    learning_rate: Rate = Field(3e-4, description="Learning rate of Adam, before the schedule is applied.")
+    backbone_learning_rate: Rate | None = Field(
         None, description="Learning rate of the backbone, under the same schedule; null: `learning_rate`."
     )
     learning_rate_schedule: Literal["constant", "exponential", "cosine", "step"] = Field(
         "constant",
         description="How the learning rate falls after `decay_start_step`; `step`: at each of `decay_steps`.",
     )
-    warmup_steps: int = Field(
-        0, ge=0, description="Steps at the start over which the learning rate rises linearly from 0."
-    )
-    decay_start_step: int = Field(0, ge=0, description="Step at which the decay of the learning rate begins.")
+    warmup_steps: Count = Field(0, description="Steps at the start over which the learning rate rises linearly from 0.")
+    decay_start_step: Count = Field(0, description="Step at which the decay of the learning rate begins.")
     decay_final_fraction: float = Field(
         0.001, gt=0, le=1, description="Learning rate of the last step, as a fraction of `learning_rate`."
     )
-    decay_steps: Annotated[list[Positive], AfterValidator(ascending)] = Field(
+    decay_steps: Annotated[list[Positive], Field(max_length=1000), AfterValidator(ascending)] = Field(
         [], description="`step` schedule: steps at which the learning rate is multiplied by `decay_factor`; ascending."
     )
     decay_factor: float = Field(
@@ -48,13 +46,11 @@ class TrainingParams(Fields):
     early_stopping_evaluations: Positive | None = Field(
         None, description="End training after this many evaluations without a better `best_metric`; null: never."
     )
-    num_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+    num_epochs: Positive | None = Field(
         None,
         description="Length of training in epochs (`pk`: passes over the identities), instead of `train_iterations`.",
     )
-    train_iterations: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
-        25000, description="Length of training in steps (batches)."
-    )
+    train_iterations: Positive | None = Field(25000, description="Length of training in steps (batches).")
     only_one_step: bool = Field(False, description="End after one step, to test the setup.")
     seed: int = Field(0, ge=0, lt=2**31, description="Random seed of initial weights, sampling and augmentation.")
     deterministic: bool = Field(

@@ -60,9 +60,14 @@ Number = TypeVar("Number")
 Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 LowHigh = Annotated[Pair[Number], AfterValidator(_range)]
 
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Size = Positive | Pair[Positive]
-Above0 = Annotated[float, Field(gt=0)]
+# The upper limits are far above useful values: beyond them, libraries abort or hang instead of giving an error.
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
+Side = Annotated[int, Field(ge=1, le=8192)]
+Size = Side | Pair[Side]
+Rate = Annotated[float, Field(gt=0, le=1000)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+Aspect = Annotated[float, Field(ge=0.001, le=1000)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Blend = Annotated[float, Field(ge=0, le=1)]
