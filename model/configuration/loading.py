@@ -1,6 +1,7 @@
 """Reads and checks params.json. An invalid file gives an error of one line."""
 
 import difflib
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,6 +57,7 @@ def parse_value(key: str, text: str) -> Any:
     return text if "string" in types and not fits else value
 
 
+@functools.cache
 def _json_types(key: str) -> set[str]:
     """The JSON types that a parameter takes; none for an unknown one."""
     schema = Params.model_json_schema()["properties"].get(key, {})
