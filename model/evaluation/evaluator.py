@@ -76,6 +76,9 @@ class Evaluator:
         skipped = sum(each.skipped for each in self._sets)
         note = f"; {skipped} broken images skipped" if skipped else ""
         log.line(f"evaluating {', '.join(e.name for e in self._sets)}: {len(self._files):,} different images{note}")
+        for each in self._sets:
+            if each.excluded:
+                log.line(f"{each.name}: {each.excluded} excluded")
 
     def pending(self) -> list[Path]:
         """The checkpoints without a result for every set, oldest first."""

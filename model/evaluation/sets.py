@@ -52,6 +52,7 @@ class ReadySet:
         evaluate: embeddings of `files` (N, D) -> its metrics.
         metrics: the names of the metrics where higher is better, the main one first.
         skipped: the number of broken images skipped.
+        excluded: the images of nobody that are not evaluated, in words; usually empty.
     """
 
     found: EvaluationSet
@@ -60,6 +61,7 @@ class ReadySet:
     evaluate: Callable[[np.ndarray], SetMetrics]
     metrics: tuple[str, ...]
     skipped: int
+    excluded: str = ""
 
     @property
     def name(self) -> str:

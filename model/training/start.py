@@ -133,8 +133,8 @@ def reopened(run: RunFolder) -> Iterator[None]:
 def notes(run: RunFolder, params: Params, data: TrainingSet, total: int) -> Iterator[str]:
     """Log lines before the start: the data, planned changes after the last step, changed parameters."""
     yield data.summary()
-    if alike := look_alike_note(data.images.manifest.identities):
-        yield f"note: {alike}"
+    if same := look_alike_note(data.images.manifest.identities):
+        yield f"note: {same}"
     if total > 1:  # one step of a long recipe is a test
         for note in late_beginnings(params, total):
             yield f"note: {note}"

@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from dataset.formats.manifest import Manifest
 from dataset.formats.prepared import PreparedDataset
+from dataset.formats.reserved import DISTRACTOR, Nobody, find_nobody
 from dataset.loading.checked import load_images
 from model.configuration.params import Params
 from model.evaluation.sets import EvaluationSet, ReadySet, SetMetrics
-from model.metrics.excluders import default_excluder
+from model.metrics.excluders import default_excluder, find_excluder
 from model.metrics.pooling import pool_sequences
 from model.metrics.ranking.per_query import load_metrics
 from model.metrics.ranking.retrieval import FPR, evaluate_retrieval, make_task
@@ -38,27 +40,49 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
             f"eval_pool_sequences: {query.manifest.source} or its gallery has no column sequence; set it to none"
         )
 
-    # Whether a query has a match does not depend on embeddings.
-    sides = [
-        pool_sequences(np.zeros((len(part), 1)), part.manifest, pooling)[1] if pooling != "none" else part.manifest
-        for part in parts
-    ]
-    make_task(sides[0], sides[-1], excluder)
+    kept, excluded = _somebody([part.manifest for part in parts], excluder)
+
+    def sides(embeddings: np.ndarray) -> list[tuple[np.ndarray, Manifest]]:
+        """The embeddings and labels of queries and gallery, without junk and pooled; one pair if they are one list."""
+        # Of two lists, the gallery follows the queries.
+        cut = [embeddings] if together else [embeddings[: len(query)], embeddings[len(query) :]]
+        lists = [(emb[keep], part.manifest.select(keep)) for emb, part, keep in zip(cut, parts, kept, strict=True)]
+        return lists if pooling == "none" else [pool_sequences(*each, pooling) for each in lists]
 
     def evaluate(embeddings: np.ndarray) -> SetMetrics:
-        # One list is embedded once; of two lists, the gallery follows the queries.
-        query_embeddings = embeddings[: len(query)]
-        gallery_embeddings = embeddings if together else embeddings[len(query) :]
-        sides = [(query_embeddings, query.manifest), (gallery_embeddings, gallery.manifest)]
-        if pooling != "none":
-            sides = [pool_sequences(*side, pooling) for side in sides]
-        (query_emb, queries), (gallery_emb, images) = sides
+        found = sides(embeddings)
+        (query_emb, queries), (gallery_emb, images) = found[0], found[-1]
         result = evaluate_retrieval(query_emb, gallery_emb, queries, images, excluder, params.metric)
         return SetMetrics(result.metrics, result.definitions, result.counts, details={})
 
+    # Whether a query has a match does not depend on the embeddings.
+    labels = [manifest for _, manifest in sides(np.zeros((sum(map(len, parts)), 1)))]
+    make_task(labels[0], labels[-1], excluder)
     files = [file for part in parts for file in part.manifest.files()]
     orientations = np.concatenate([part.orientations for part in parts])
-    return ReadySet(found, files, orientations, evaluate, list_metrics(), sum(len(part.skipped) for part in parts))
+    return ReadySet(
+        found, files, orientations, evaluate, list_metrics(), sum(len(part.skipped) for part in parts), excluded
+    )
+
+
+def _somebody(lists: list[Manifest], excluder: str) -> tuple[list[np.ndarray], str]:
+    """For each list, (N,) bool: the images to evaluate. And the others, in words.
+
+    Protocols of person re-identification exclude junk themselves. Elsewhere it would be a person. So would distractors,
+    except in a gallery, where no query has their identity.
+    """
+    nobody = [find_nobody(each.identities, each.paths) for each in lists]
+    if find_excluder(excluder).JUNK:
+        return [np.ones(len(each), bool) for each in lists], ""
+    masks = [each.mask for each in nobody]
+    if len(lists) == 2:
+        masks[1] = masks[1] & (lists[1].identities != DISTRACTOR)
+    junk = sum(each.junk for each in nobody)
+    gone = Nobody(masks[0], junk, sum(int(mask.sum()) for mask in masks) - junk)
+    for each, mask in zip(lists, masks, strict=True):
+        if mask.all():
+            raise UserError(f"{each.source}: it has only {gone}, which show no person; add other images")
+    return [~mask for mask in masks], str(gone)
 
 
 def tables(names: list[str]) -> list[tuple[str, dict[str, tuple[str, tuple[str, ...]]]]]:

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from dataset.formats import reserved
 from model.metrics.labels import Labels
 
 MEANING = "diagonal (excluded from the gallery: the query image itself)"
-JUNK = (reserved.JUNK,)  # no person in any list
+JUNK: tuple[str, ...] = ()
 CAMERAS = None
 
 

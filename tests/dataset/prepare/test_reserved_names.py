@@ -2,18 +2,15 @@
 
 import inspect
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.formats.manifest import Manifest
 from dataset.formats.reserved import find_nobody
 from dataset.loading.training_set import load_training_set
 from dataset.prepare.csv import main as prepare_csv
 from dataset.prepare.folder import BATCH_P
 from dataset.prepare.folder import main as prepare_folder
 from model.configuration.params import Params
-from model.metrics.ranking.retrieval import make_task
 from runtime.json_files import write_json
 
 JUNK = ["-1", "-1", "00-1"]
@@ -70,15 +67,6 @@ def test_junk_is_excluded_by_the_commands(tmp_path, capsys):
     lists.write_text("-1,-1/0.png\n")
     assert run(prepare_csv, *words) == 2
     assert "only 1 junk image" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("excluder", ["diagonal", "market1501", "duke", "mars"])
-def test_junk_matches_nothing_in_any_protocol(tmp_path, excluder):
-    who = np.array(["-1", "-1", "1", "1"], object)
-    images = Manifest(who, np.array(list("abcd"), object), tmp_path, tmp_path, np.array(["1", "2"] * 2, object))
-    task = make_task(images, images, excluder)
-    assert task.queries.tolist() == [2, 3]
-    assert task.gallery.tolist() == [2, 3]
 
 
 MARKET = ("bounding_box_train", "query", "bounding_box_test")

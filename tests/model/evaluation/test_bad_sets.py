@@ -1,5 +1,6 @@
 """Evaluation sets without a match are found before training, and do not stop the others."""
 
+import numpy as np
 import pytest
 from helpers.tiny import make_dataset
 
@@ -53,3 +54,15 @@ def test_no_sound_set_is_an_error(dataset):
         (dataset / name).unlink()
     with pytest.raises(UserError, match="has a match"):
         load(dataset, {})
+
+
+def test_junk_is_nobody_in_sets_without_a_protocol(tmp_path):
+    folder = make_dataset(tmp_path / "data")
+    for name in ("test", "query", "gallery"):
+        file = folder / f"{name}.csv"
+        file.write_text(file.read_text().replace("id 0,", "-1,"))
+    ready = load_evaluation_sets(open_prepared(str(folder)), Params(dataset=str(folder)))[1:]
+    assert [each.excluded for each in ready] == ["5 junk images (identity -1)"] * 2
+    random = np.random.default_rng(0)
+    counts = [each.evaluate(random.normal(size=(len(each.files), 3))).counts for each in ready]
+    assert [(each["queries"], each["gallery"]) for each in counts] == [(5, 20), (25, 25)]
