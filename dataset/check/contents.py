@@ -10,8 +10,8 @@ from dataset.formats.episodes import Episodes, read_episodes
 from dataset.formats.image_folders import images_in
 from dataset.formats.manifest import Manifest, read_manifest
 from dataset.formats.prepared import open_prepared
+from dataset.formats.reserved import JUNK
 from dataset.formats.writing import LISTS
-from dataset.sources.names import JUNK
 from runtime.errors import UserError
 
 NOBODY = (JUNK, "")  # identities that name nobody
