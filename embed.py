@@ -19,7 +19,7 @@ from model.run.run_folder import RunFolder
 from runtime.arguments import Parser, number
 from runtime.counting import counted
 from runtime.errors import UserError, exit_code
-from runtime.files import only_one
+from runtime.files import only_one, temporary_name
 from runtime.printable import print_line
 
 _FILENAME = (
@@ -155,7 +155,7 @@ def merge_command(args: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def only_writer(out: Path) -> Iterator[None]:
     """Keeps other processes from writing the same file. Removes its lock file at the end."""
-    lock = out.with_name(f".{out.name}.lock")
+    lock = temporary_name(out, ".lock")
     with only_one(lock, f"--filename {out}: another embed.py is writing it; wait for it, or name another file"):
         try:
             yield

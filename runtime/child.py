@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
+import types
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,7 +45,12 @@ def run_in_child(
     _context.set_forkserver_preload(_PRELOADED)
     ours, theirs = _context.Pipe(duplex=False)
     process = _context.Process(target=_serve, args=(theirs, memory, function, arguments), daemon=True)
-    process.start()
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")  # else the process would import the command first
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = main
     theirs.close()
     try:
         _receive(ours, process, _START)  # it runs

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import glob
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ from runtime.printable import print_line
 
 # What file systems answer to operations that they do not have.
 UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOTTY, errno.EPERM}
+
+_LONG_NAME = 200  # bytes; most file systems allow 255
 
 _without_locks: set[Path] = set()  # lock files about which the user was told
 
@@ -43,7 +46,7 @@ def sync(file: IO[Any]) -> None:
 def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a temporary file in the folder of `path`. It is renamed to `path` if the block ends without an error."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path, f".{os.getpid()}.tmp")
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
     try:
         with writing(path):
@@ -57,9 +60,17 @@ def replace_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             temporary.unlink()
 
 
+def temporary_name(path: Path, ending: str) -> Path:
+    """A hidden name next to `path`, for a file that takes its place. It is never too long for the file system."""
+    name = path.name
+    if len(os.fsencode(name)) > _LONG_NAME:
+        name = f"{name[:32]}~{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}"
+    return path.with_name(f".{name}{ending}")
+
+
 def find_unfinished(path: Path) -> list[Path]:
     """Temporary files of `replace_file` for this path. Killed processes left them, unless one is writing it now."""
-    return list(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"))
+    return list(path.parent.glob(glob.escape(temporary_name(path, ".").name) + "*.tmp"))
 
 
 def remove_unfinished(path: Path) -> None:
@@ -79,7 +90,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
         UserError: when the folder cannot be written, or another process is writing it.
     """
     path = Path(path).resolve()
-    temporary, old, lock = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old", "lock"))
+    temporary, old, lock = (temporary_name(path, f".{end}") for end in ("tmp", "old", "lock"))
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with only_one(lock, f"{path}: another process is writing it; wait until it ends, or name another folder"):
@@ -121,7 +132,7 @@ def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = (
         raise UserError(f"{flag} {path}: this is a folder or a device; name a file, such as {path / example}")
     if path.exists() and any(path.samefile(file) for file in inputs if file.exists()):
         raise UserError(f"{flag} {path}: this is one of the inputs; name another file")
-    probe = path.with_name(f".{path.name}.write-test.{os.getpid()}")
+    probe = temporary_name(path, f".write-test.{os.getpid()}")
     with replace_file(probe) as file:
         file.write("")
     probe.unlink()

@@ -11,6 +11,7 @@ from dataset.formats.inside import check_inside
 from dataset.formats.manifest import COLUMNS, Tables, read_rows, write_manifest
 from dataset.formats.prepared import open_prepared
 from runtime.errors import UserError
+from runtime.files import temporary_name
 from runtime.json_files import read_json, write_json
 
 LISTS = ("train.csv", "query.csv", "gallery.csv", "multi_query.csv", "test.csv")
@@ -142,7 +143,7 @@ def write_image(file: Path, data: bytes) -> bool:
 def whole(file: Path) -> Iterator[Path]:
     """Yields a temporary name to write an image to. It is renamed to `file` at the end of the block."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}{_PART}")
+    part = file.with_name(temporary_name(file, _PART).name[1:])  # not hidden
     yield part
     part.replace(file)
 

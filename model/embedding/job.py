@@ -22,6 +22,7 @@ from model.network.build import build_embedder
 from model.run.checkpoint_files import step_of
 from model.run.restore import restore_model
 from runtime.errors import UserError
+from runtime.files import temporary_name
 from runtime.printable import print_line
 from runtime.progress import Progress
 from runtime.stopping import StopRequest
@@ -100,7 +101,7 @@ def embed_to_file(job: Job, out: Path) -> int:
     manifest, types, dimensions = job.images.manifest, job.augmentation.names, job.params.embedding_size
     paths, identities = manifest.paths[start:stop], manifest.identities[start:stop] if manifest.labelled else None
     contents = Contents(paths, identities, dimensions, types, job.half, _attributes(job, whole))
-    partial_file = out.with_name(f".{out.name}.partial")
+    partial_file = temporary_name(out, ".partial")
     partial = PartialEmbeddings(partial_file, origin, stop - start, len(types), dimensions)
     if partial.note:
         job.say(partial.note)

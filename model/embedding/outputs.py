@@ -12,7 +12,7 @@ import numpy as np
 from model.embedding import hdf5_file
 from model.embedding.contents import Block, Contents
 from runtime.errors import UserError
-from runtime.files import check_output, find_unfinished, remove_unfinished, replace_file, sync
+from runtime.files import check_output, find_unfinished, remove_unfinished, replace_file, sync, temporary_name
 
 _FORMS = {".h5": "HDF5", ".hdf5": "HDF5", ".npy": "NumPy", ".csv": "CSV"}
 _MOST_DIGITS = 15  # -1.1754944e-38 and a comma
@@ -51,7 +51,7 @@ def check_filename(file: Path, inputs: Iterable[Path] = ()) -> None:
     if form == "NumPy":
         paths = paths_file(file)
         check_output(paths, "--filename", "embeddings.npy", inputs)
-        killed = find_unfinished(file) or file.with_name(f".{file.name}.partial").exists()
+        killed = find_unfinished(file) or temporary_name(file, ".partial").exists()
         if paths.exists() and not (file.exists() or killed):
             raise UserError(
                 f"--filename {file}: {paths} exists without it and would be overwritten; choose another "
