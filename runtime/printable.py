@@ -55,7 +55,7 @@ def look_alikes(names: Iterable[str]) -> list[list[str]]:
     """
     groups: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
-        groups.setdefault(_look(name), []).append(name)
+        groups.setdefault(looks_of(name), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -66,6 +66,14 @@ def look_alike_note(names: Iterable[str]) -> str:
         return ""
     more = f" and {len(groups) - 1:,} more groups" if len(groups) > 1 else ""
     return f"identities that look the same but are different: {', '.join(map(ascii, groups[0][:3]))}{more}"
+
+
+def looks_of(name: str) -> str:
+    """What is seen of a name: composed letters, single plain blanks inside, no characters that are not shown."""
+    if name.isascii() and name.isprintable() and "  " not in name and name.strip() == name:
+        return name
+    shown = "".join(c for c in unicodedata.normalize("NFC", name) if c.isprintable() or c.isspace())
+    return " ".join(shown.split())
 
 
 def shorten(text: str, length: int, head: int | None = None) -> str:
@@ -94,13 +102,6 @@ def parts_of(name: str) -> list[str]:
         else:
             parts.append(part)
     return parts
-
-
-def _look(name: str) -> str:
-    if name.isascii() and name.isprintable() and "  " not in name and name.strip() == name:
-        return name
-    shown = "".join(c for c in unicodedata.normalize("NFC", name) if c.isprintable() or c.isspace())
-    return " ".join(shown.split())
 
 
 def _escaped(letter: str) -> str:

@@ -1,6 +1,5 @@
 """Identities: in training and evaluation, without a match, seen by one camera only, and names that look the same."""
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from dataset.check.contents import NOBODY, Contents, Part
 from dataset.check.finding import Finding
+from runtime.printable import looks_of
 
 
 def find_shared_identities(contents: Contents) -> list[Finding]:
@@ -71,12 +71,6 @@ def find_similar_names(contents: Contents) -> list[Finding]:
             items = [", ".join(ascii(each) for each in group) for group in groups]
             findings.append(Finding(name, what, items, harms=groups is alike))
     return findings
-
-
-def looks_of(name: str) -> str:
-    """What is seen of a name: composed letters, plain blanks, none at the ends, no invisible characters."""
-    visible = (" " if letter.isspace() else letter for letter in unicodedata.normalize("NFC", name))
-    return " ".join("".join(letter for letter in visible if unicodedata.category(letter) not in ("Cc", "Cf")).split())
 
 
 def _alike(names: Iterable[str], key: Callable[[str], str]) -> list[list[str]]:
