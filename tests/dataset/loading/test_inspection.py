@@ -211,6 +211,7 @@ def with_ihdr(width: int = 40, height: int = 30, *rest: int) -> bytes:
         (PNG[:33] + chunk(b"tEXt", b"a\0b", wrong=1) + PNG[33:], ""),  # only Pillow minds
         (JPEG[:-2] + b"\0" * 20_000 + b"\xff\xd9", ""),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_headers_that_tensorflow_cannot_read(tmp_path: Path, data: bytes, problem: str) -> None:
     found = [inspect_bytes(tmp_path, data, mode)[1] for mode in MODES]

@@ -125,6 +125,21 @@ def test_a_corrupt_image_is_named(own_dataset):
     assert "no such file" in str(broken_image(files, params, None))
 
 
+@pytest.mark.parametrize(
+    ("check", "corrupt", "remedy"),
+    [
+        ("headers", "error", "set check_images to 'full' and corrupt_images to 'skip' to skip"),
+        ("off", "skip", "set check_images to 'full' to skip"),
+        ("full", "skip", "it was whole when it was checked"),
+    ],
+)
+def test_no_remedy_is_named_that_is_set_already(own_dataset, check, corrupt, remedy):
+    params, data = setup(own_dataset, check_images=check, corrupt_images=corrupt)
+    file = data.images.manifest.files()[0]
+    Path(file).write_bytes(b"\xff\xd8\xff")
+    assert remedy in str(broken_image([file], params, None))
+
+
 def test_a_batch_that_fails_for_another_reason_gives_one_line(own_dataset):
     params, data = setup(own_dataset)
     files = data.images.manifest.files()
