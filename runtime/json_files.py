@@ -9,10 +9,16 @@ from runtime.errors import UserError
 from runtime.files import replace_file, sync, writing
 
 
+def json_text(value: Any, indent: int | None = None) -> str:
+    """`value` as JSON that can be written as UTF-8: bytes of a path that are not UTF-8 are escaped."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return json.dumps(value, indent=indent) if any("\ud800" <= letter <= "\udfff" for letter in text) else text
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON."""
     with replace_file(path) as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        file.write(json_text(value, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -75,13 +81,13 @@ def drop_json_lines_after(path: Path, step: int) -> int:
     kept = [line for line in lines if line["step"] <= step]
     if len(kept) < len(lines):
         with replace_file(path) as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in kept)
+            file.writelines(json_text(line) + "\n" for line in kept)
     return len(lines) - len(kept)
 
 
 def append_json_line(path: Path, value: Any) -> None:
     """Appends an object as one line and flushes it to disk. An incomplete last line is removed first."""
-    line = json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    line = json_text(value).encode() + b"\n"
     with writing(path), open(path, "a+b") as file:
         end = file.seek(0, os.SEEK_END)
         if end:

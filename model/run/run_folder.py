@@ -120,6 +120,9 @@ class RunFolder:
                 folder.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink()
+        except FileExistsError as error:
+            what = f"{error.filename} is a file, and must be a folder; move it away"
+            raise UserError(f"cannot write into the run folder {self.folder}: {what}") from error
         except OSError as error:
             raise UserError(f"cannot write into the run folder {self.folder}: {error.strerror or error}") from error
 

@@ -62,7 +62,8 @@ class DetailedLog:
         self._rows: list[dict[str, float | np.ndarray]] = []
         contents = {"batch_size": batch_size, "dimensions": dimensions, "paths": list(files)}
         known = self._folder / _CONTENTS
-        if known.exists() and _read_contents(known) != contents:
+        started = known.exists() or any(self._folder.glob("*.npz"))
+        if started and _read_contents(known) != contents:
             self.note = self._put_aside(start_step)
         for file in self._folder.glob("*.npz"):
             if file.stem.isdecimal() and int(file.stem) > start_step:

@@ -70,10 +70,10 @@ def check_start(run: RunFolder, params: Params, data: TrainingSet, watched: Watc
         run.checkpoints: once_had_checkpoints(run.checkpoints),
     }
     if old := next((path for path, there in traces.items() if there), None):
-        raise UserError(
-            f"{run.checkpoints} has no complete checkpoint, but {old} shows that this run was trained; put the "
-            f"checkpoints back, or use a new --model_dir (warm_start_from can be the path of any checkpoint)"
-        )
+        what = f"{old} is from checkpoints that no longer exist in {run.checkpoints}"
+        if old == run.checkpoints:
+            what = f"{old} once had checkpoints, but none is complete now"
+        raise UserError(f"{what}; put them back, or use a new --model_dir (warm_start_from takes any checkpoint)")
 
 
 def tidy_run(run: RunFolder) -> list[str]:

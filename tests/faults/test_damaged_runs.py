@@ -42,7 +42,7 @@ FILES = {
     "detailed/00000004.npz": ("train",),
     "DONE": ("train", "evaluate"),
 }
-# Files that decide what a command does. Of the others, fewer kinds of damage are tried: each training takes a second.
+# Files that decide what a command does. The others get fewer kinds of damage: each training takes a second.
 CHOOSING = {"params.json", "params.resolved.json", "checkpoints/checkpoint", "best.json", "results.jsonl"}
 # What is rebuilt, or not needed: the commands succeed whatever is in the file.
 REBUILT = {"checkpoints/checkpoint", "best.json", "training_list.json", "triples/epoch-0.npy", "DONE"}

@@ -101,3 +101,16 @@ def test_errors_name_the_file(tmp_path):
     (tmp_path / "detailed").write_text("a file")
     with pytest.raises(UserError, match="cannot write"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"5", b"\xff"])
+def test_a_lost_or_damaged_list_of_contents_loses_no_batch(tmp_path, content):
+    write(opened(tmp_path), [1, 2])
+    contents = tmp_path / "detailed" / "contents.json"
+    whole = contents.read_bytes()
+    contents.unlink() if content is None else contents.write_bytes(content)
+    with pytest.raises(UserError, match=r"contents\.json"):
+        read_detailed_log(tmp_path / "detailed")
+    assert "detailed.until-2, and a new one begins" in opened(tmp_path, 2).note
+    (tmp_path / "detailed.until-2" / "contents.json").write_bytes(whole)
+    assert_holds(tmp_path / "detailed.until-2", [1, 2])
