@@ -108,7 +108,7 @@ def test_a_trained_run_without_checkpoints_is_not_begun_again(run, kept):
         if file.is_file() and str(file.relative_to(run.folder)) not in [*kept, "params.json"]:
             file.unlink()
     before = {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
-    with pytest.raises(UserError, match="(no longer exist in|but none is complete now).*; put them back"):
+    with pytest.raises(UserError, match=r"(no longer exist in|but none is complete now).*; put them back"):
         train.main(["--model_dir", str(run.folder)])
     assert before == {file: file.read_bytes() for file in before}
 
