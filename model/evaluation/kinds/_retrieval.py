@@ -44,7 +44,7 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
 
     def sides(embeddings: np.ndarray) -> list[tuple[np.ndarray, Manifest]]:
         """The embeddings and labels of queries and gallery, without junk and pooled; one pair if they are one list."""
-        # Of two lists, the gallery follows the queries.
+        # The gallery follows the queries, unless they are one list.
         cut = [embeddings] if together else [embeddings[: len(query)], embeddings[len(query) :]]
         lists = [(emb[keep], part.manifest.select(keep)) for emb, part, keep in zip(cut, parts, kept, strict=True)]
         return lists if pooling == "none" else [pool_sequences(*each, pooling) for each in lists]
