@@ -19,7 +19,7 @@ UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errn
 
 _LONG_NAME = 200  # bytes; most file systems allow 255
 
-_without_locks: set[Path] = set()  # lock files about which the user was told
+_without_locks: set[Path] = set()  # lock files that a note was printed about
 
 
 @contextlib.contextmanager

@@ -7,6 +7,9 @@ from typing import Any
 
 from runtime.errors import UserError
 from runtime.files import replace_file, sync, writing
+from runtime.input_files import read_bytes, read_text
+
+_JSON_BYTES = 2**28  # of a file
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
@@ -33,11 +36,9 @@ def read_json(path: Path) -> Any:
         return dict(pairs)
 
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:  # also for text that is not UTF-8, and for thousands of brackets
+        return json.loads(read_text(path, _JSON_BYTES), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:  # the latter for thousands of brackets
         raise UserError(f"{path}: malformed JSON: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     path = Path(path)
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
+    lines = read_bytes(path).split(b"\n")
     found = []
     for number, text in enumerate(lines[:-1], start=1):  # after the last newline is nothing, or an incomplete line
         if not text.strip():

@@ -398,7 +398,7 @@ def main(words: list[str]) -> None:
     names = [name for name, reader in READERS.items() if (reader.binary in kinds if kinds else name == words[0])]
     first = int(words[2]) if len(words) > 2 else 0
     patient = child.run_in_child
-    for module in (hdf5_file, matlab, cuhk03_archive):  # a thousand files that hang shall not take hours
+    for module in (hdf5_file, matlab, cuhk03_archive):  # else a thousand files that hang take hours
         module.run_in_child = lambda *a, seconds, **k: patient(*a, seconds=min(seconds, 2), **k)  # type: ignore
     for name in names:
         with tempfile.TemporaryDirectory() as folder:

@@ -32,7 +32,7 @@ from visualize import COMMANDS
         ("analyze EMB --out page.txt", "must end in .html or .json"),
         ("analyze EMB --out no/page.html", "does not exist"),
         ("analyze EMB --out a.json --out ./a.json", "named twice"),
-        ("analyze --query_embeddings gone.h5 --out page.html", "gone.h5: No such file"),
+        ("analyze --query_embeddings gone.h5 --out page.html", "gone.h5: no such file"),
         ("data", "give --model_dir RUN or --params FILE"),
         ("data --params params.json", "--out is missing"),
         ("data RUN --batches 0", "--batches: 0: it must be a whole number of at least 1"),

@@ -96,7 +96,7 @@ def test_another_shape_begins_a_new_folder(tmp_path, change):
 
 
 def test_errors_name_the_file(tmp_path):
-    with pytest.raises(UserError, match=r"none/contents.json: cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"none/contents.json: no such file"):
         read_detailed_log(tmp_path / "none")
     (tmp_path / "detailed").write_text("a file")
     with pytest.raises(UserError, match="cannot write"):
