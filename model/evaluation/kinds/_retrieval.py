@@ -12,6 +12,7 @@ from model.metrics.excluders import default_excluder, find_excluder
 from model.metrics.pooling import pool_sequences
 from model.metrics.ranking.per_query import load_metrics
 from model.metrics.ranking.retrieval import FPR, evaluate_retrieval, make_task
+from runtime.counting import counted
 from runtime.errors import UserError
 
 MAIN = "map"
@@ -57,12 +58,15 @@ def load(found: EvaluationSet, prepared: PreparedDataset, params: Params) -> Rea
 
     # Whether a query has a match does not depend on the embeddings.
     labels = [manifest for _, manifest in sides(np.zeros((sum(map(len, parts)), 1)))]
-    make_task(labels[0], labels[-1], excluder)
+    skipped = sum(len(part.skipped) for part in parts)
+    try:
+        make_task(labels[0], labels[-1], excluder)
+    except UserError as error:  # what was skipped may be the cause
+        also = f"; {counted(skipped, 'image')} of it cannot be read and {'is' if skipped == 1 else 'are'} skipped"
+        raise UserError(f"{error}{also if skipped else ''}") from None
     files = [file for part in parts for file in part.manifest.files()]
     orientations = np.concatenate([part.orientations for part in parts])
-    return ReadySet(
-        found, files, orientations, evaluate, list_metrics(), sum(len(part.skipped) for part in parts), excluded
-    )
+    return ReadySet(found, files, orientations, evaluate, list_metrics(), skipped, excluded)
 
 
 def _somebody(lists: list[Manifest], excluder: str) -> tuple[list[np.ndarray], str]:

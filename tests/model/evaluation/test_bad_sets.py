@@ -66,3 +66,14 @@ def test_junk_is_nobody_in_sets_without_a_protocol(tmp_path):
     random = np.random.default_rng(0)
     counts = [each.evaluate(random.normal(size=(len(each.files), 3))).counts for each in ready]
     assert [(each["queries"], each["gallery"]) for each in counts] == [(5, 20), (25, 25)]
+
+
+def test_skipped_images_are_named_as_a_possible_cause(tmp_path):
+    folder = make_dataset(tmp_path / "data")
+    rows = [row.split(",") for row in (folder / "test.csv").read_text().splitlines()[1:]]
+    first = dict(reversed(rows))
+    for _, path in rows:
+        if path not in first.values():
+            (open_prepared(str(folder)).image_root / path).write_bytes(b"")
+    with pytest.raises(UserError, match="images of it cannot be read and are skipped"):
+        load(folder, eval_sets=["test"], corrupt_images="skip")
