@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers.mutations import IN_A_CHILD, MEMORY, READERS, Campaign, peak_memory
+from helpers.mutations import MEMORY, Campaign, peak_memory
+from helpers.readers import IN_A_CHILD, READERS
 from hypothesis import HealthCheck, configuration, given, settings
 from hypothesis import strategies as st
 
