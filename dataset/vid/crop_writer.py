@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.formats.inside import check_inside
+from dataset.loading.inspection import kind_of_file
 from dataset.vid.annotations import Frame, Problem
 from dataset.vid.siamfc_crops import CROPS, DEFAULT, Box, CropSettings, crop_path, cut, is_inside, mean_colour
 from runtime.errors import UserError
@@ -59,6 +60,8 @@ def write_crops(task: FrameCrops) -> CropCounts:
     if task.boxes and not missing:
         return counts
     try:
+        if other := kind_of_file(task.image):
+            raise OSError(f"this is a {other}")
         with Image.open(task.image) as file:
             have, want = f"{file.width}x{file.height}", f"{task.frame.width}x{task.frame.height}"
             if have != want:

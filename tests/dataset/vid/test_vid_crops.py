@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 
 import numpy as np
 import pytest
@@ -100,3 +101,11 @@ def test_folder_that_cannot_be_written(task):
     task.out.write_text("a file")
     with pytest.raises(UserError, match="cannot write"):
         write_all_crops([task], 1, lambda done: None)
+
+
+def test_a_named_pipe_is_no_frame(task):
+    task.image.unlink()
+    os.mkfifo(task.image)  # opening it would wait for a writer
+    assert [problem.problem for problem in write_crops(task).problems] == [
+        "cannot be read as an image: this is a named pipe"
+    ]
