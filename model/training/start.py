@@ -1,7 +1,6 @@
 """The checks and notes before a training starts. Needs no TensorFlow."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from model.run.training_list import training_list_change
 from model.training.curriculum import late_beginnings
 from model.training.supervisor import Watched
 from runtime.errors import UserError
-from runtime.files import remove_unfinished
+from runtime.files import remove_unfinished, replace_file
 from runtime.json_files import read_json_lines
 from runtime.printable import look_alike_note
 
@@ -38,11 +37,9 @@ def start_run(run: RunFolder, source: Path) -> None:
                 f"{run.params_json} exists and differs from {source}; drop --params, or use a new --model_dir"
             )
         return
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, run.params_json)
-    except OSError as error:
-        raise UserError(f"cannot write into the run folder {run.folder}: {error.strerror or error}") from error
+    run.check_writable()
+    with replace_file(run.params_json, "wb") as file:
+        file.write(source.read_bytes())
 
 
 def check_start(run: RunFolder, params: Params, data: TrainingSet, watched: Watched | None) -> None:

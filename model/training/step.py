@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from model.configuration.params import Params
@@ -83,7 +84,8 @@ class TrainStep:
         """
         if self._compiled is None or phase != self._phase:
             self._phase, self._compiled = phase, self._compile(phase)
-        return self._compiled(images, labels, tf.constant(step, tf.int64))
+        # TensorFlow keeps every Python number that becomes a tensor, but none of NumPy's.
+        return self._compiled(images, labels, tf.constant(np.int64(step)))
 
     def _compile(self, phase: Phase) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], StepResult]:
         strategy = self._strategy
