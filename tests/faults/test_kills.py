@@ -10,6 +10,7 @@ import time
 import pytest
 from helpers.commands import command, environment, process, start, wait_for
 from helpers.tiny import make_run
+from helpers.training_results import assert_same_bits
 
 from model.run.checkpoint_files import list_checkpoints
 from runtime.json_files import read_json_lines
@@ -17,7 +18,6 @@ from runtime.json_files import read_json_lines
 pytestmark = pytest.mark.slow
 STEPS = 60
 OPTIONS = {"train_iterations": STEPS, "deterministic": True, "save_checkpoints_steps": 1000, "save_summary_steps": 1}
-NOTHING_LOST = ("loss", "active_fraction", "embedding_norm", "learning_rate")
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +38,7 @@ def check_resumed(run, whole, saved):
     assert step >= saved
     done = command("train.py", "--model_dir", run)
     assert done.returncode == 0, done.stderr
-    lines = [read_json_lines(each / "metrics.jsonl") for each in (run, whole)]
-    one, two = [[(line["step"], *(line[key] for key in NOTHING_LOST)) for line in each] for each in lines]
-    assert one == two
-    data = f"checkpoints/ckpt-{STEPS}.data-00000-of-00001"
-    assert (run / data).read_bytes() == (whole / data).read_bytes()
+    assert_same_bits(run, whole, STEPS)
 
 
 def test_the_terminal_is_closed(dataset, whole, tmp_path):
