@@ -7,7 +7,6 @@ outside the folder for the images, whatever the archive contains (absolute names
 import gzip
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -130,7 +129,7 @@ def _read(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
                 tar.members = []  # type: ignore[attr-defined]  # else it keeps all of them
             while bounded.read(_BLOCK):  # read to the end, where gzip has its checksum
                 pass
-    except (tarfile.TarError, EOFError, zlib.error, ValueError, OSError) as error:
+    except Exception as error:  # damage raises errors of many kinds in tarfile and zlib
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise UserError(f"{archive}: not a readable tar archive ({reason}); download it again") from error
 
