@@ -27,10 +27,14 @@ def print_line(text: object, *, error: bool = False) -> None:
     print(printable(text), file=sys.stderr if error else sys.stdout, flush=True)
 
 
+def printable_lines(text: str) -> str:
+    """A text of several lines, such as a table, with each line printable; names in it must have no newlines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def print_lines(text: str) -> None:
-    """Prints a text of several lines, such as a table: names in it must be printable already, or have no newlines."""
-    for line in text.split("\n"):
-        print_line(line)
+    """Prints a text of several lines; see `printable_lines`."""
+    print(printable_lines(text), flush=True)
 
 
 def print_error(text: object) -> None:

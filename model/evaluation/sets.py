@@ -121,8 +121,9 @@ def load_evaluation_sets(
     if wrong and (bad is None or params.eval_sets or not sets):
         name, why = next(iter(wrong.items()))
         sound = json.dumps([each.name for each in sets])
-        remedy = f"; to use only the others, set eval_sets to {sound}" if sets else ""
-        raise UserError(f"evaluation set {name}: {why}{remedy}")
+        lists = " and ".join(file.name for file in found[name].files)
+        remedy = f"set eval_sets to {sound}" if sets else f"move {lists} to another folder"
+        raise UserError(f"evaluation set {name}: {why}; to go without this set, {remedy}")
     if bad is not None:
         bad |= wrong
     return sets

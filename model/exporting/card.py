@@ -10,6 +10,7 @@ from model.configuration.params import Params
 from model.exporting.request import LIMIT
 from model.run.model_json import ExportedModel
 from runtime import plugins
+from runtime.printable import printable, printable_lines
 
 # Parameters that are always in the card. Others are in it if they do not have their default.
 _ALWAYS = (
@@ -72,12 +73,13 @@ def _cell(value: Any) -> str:
     """Text for a cell of a table."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = text.encode("utf-8", "replace").decode()
-    return " ".join(text.split()).replace("|", "\\|")
+    return printable(" ".join(text.split())).replace("|", "\\|")
 
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
     autoescape=False,
+    finalize=lambda value: printable_lines(value) if isinstance(value, str) else value,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from runtime.printable import parts_of, printable, shorten
+from runtime.printable import parts_of, printable, printable_lines, shorten
 from visualization.kit.colours import BAR, DARK_BAR, RIGHT, WRONG
 
 
@@ -37,7 +37,7 @@ def breakable(name: Any) -> Markup:
 def _printable(value: Any) -> Any:
     """Plain text, in which newlines stay: HTML shows them as blanks."""
     plain = isinstance(value, str) and not isinstance(value, Markup)
-    return "\n".join(map(printable, value.split("\n"))) if plain else value
+    return printable_lines(value) if plain else value
 
 
 _TEMPLATES = Environment(
