@@ -11,6 +11,7 @@ from helpers.commands import command
 from helpers.embedded_sets import embedded_set, image_list, noise
 from helpers.html_page import Parsed
 from helpers.metric_names import METRICS
+from matplotlib.axes import Axes
 from PIL import Image
 from scipy.spatial.distance import cdist
 
@@ -299,3 +300,15 @@ def test_thumbnails(files, tmp_path):
     with Image.open(out) as image:
         colours = {tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3)}
     assert rgb_of(PALETTE[0]) in colours
+
+
+def test_the_legend_has_every_identity(monkeypatch):
+    names, seen = ["_a", "$b$ _", "c\nd\x1b"], []
+    legend = Axes.legend
+    monkeypatch.setattr(Axes, "legend", lambda *a, **k: seen.append(legend(*a, **k)) or seen[0])
+    drawn = draw_images(numbered([name for name in names for _ in range(2)]), 10, seed=0)
+    pixels, _ = draw_embedding(drawn, np.random.default_rng(0).normal(size=(6, 2)), names, ["title"])
+    assert {text.get_text() for text in seen[0].get_texts()} == {"_a (2)", r"\$b\$ _ (2)", r"c\nd\x1b (2)"}
+    box = seen[0].get_window_extent()
+    assert min(box.x0, box.y0) >= 0  # inside the picture
+    assert max(box.x1 - pixels.shape[1], box.y1 - pixels.shape[0]) <= 0

@@ -63,7 +63,7 @@ def draw_embedding(
     corner = (low + high - side) / 2
     # No ticks: in t-SNE and UMAP only neighbourhoods have a meaning.
     axes.set(xlim=(corner[0], corner[0] + side), ylim=(corner[1], corner[1] + side), xticks=[], yticks=[])
-    axes.set_aspect("equal")
+    axes.set_aspect("equal", anchor="N")  # the legend needs the room below
     looks = {name: look_of(number) for number, name in enumerate(names)}
     _points(axes, drawn.identities, positions, looks)
     cell = side * _PICTURE / _INCHES
