@@ -116,7 +116,7 @@ class Output:
 def attended() -> Iterator[Output]:
     """A context in which a closed terminal, or output without a reader, stops the command cleanly.
 
-    Inside `StopRequest` it asks for a stop, elsewhere it raises `Ended`. Under nohup the work goes on without output.
+    Inside `StopRequest` it asks for a stop, elsewhere it raises `Ended`. Under nohup the work continues without output.
     """
     before = sys.stdout, sys.stderr
     out, errors = Output(sys.stdout, _output_lost), Output(sys.stderr)
@@ -136,7 +136,7 @@ def attended() -> Iterator[Output]:
 
 
 def _outlives_terminal() -> bool:
-    """Whether the process was started to go on without its terminal, as by nohup."""
+    """Whether the process was started to outlive its terminal, as by nohup."""
     return signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 

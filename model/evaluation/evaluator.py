@@ -68,7 +68,7 @@ class Evaluator:
         self._model: keras.Model = build_embedder(params)
         self._embedder = Embedder(self._model, params)
         self._curves = {each.name: SetCurves(run, each.name) for each in self._sets}
-        self._without_curves: set[str] = set()  # sets about which the user was told
+        self._without_curves: set[str] = set()  # sets with a note about it
         self._pictures: dict[str, Pictures] = {}
         if make_pictures and self._own and params.eval_pictures:
             shown = [each for each in self._sets if load_kinds()[each.found.kind].PICTURES]

@@ -70,7 +70,7 @@ def test_train(disk, dataset, free, tmp_path):
 
 @pytest.mark.parametrize("where", ["train", "eval"])
 def test_events_alone(disk, run, where):
-    """The training stops and has saved; the evaluation goes on without curves, and completes them later."""
+    """The training stops and has saved; the evaluation continues without curves, and completes them later."""
     disk.leave(2**13)
     shutil.rmtree(run.folder / where, ignore_errors=True)
     (run.folder / where).symlink_to(disk.folder)

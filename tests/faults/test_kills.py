@@ -63,7 +63,7 @@ def test_the_reader_of_the_output_ends(dataset, whole, tmp_path, stream):
     run = make_run(tmp_path / "run", dataset, **OPTIONS)
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT if stream == "both" else subprocess.PIPE}
     with start("train.py", "--model_dir", run, **streams) as trainer:
-        if stream == "stderr":  # nothing is written to it: the training goes on
+        if stream == "stderr":  # nothing is written to it: the training continues
             trainer.stderr.close()
             assert f"done: {STEPS} steps" in trainer.stdout.read()
         else:

@@ -1,4 +1,4 @@
-"""File systems without locks, fsync, reserved space, or semaphores: the work goes on."""
+"""File systems without locks, fsync, reserved space, or semaphores: the work continues."""
 
 import errno
 import fcntl
