@@ -43,15 +43,19 @@ def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """
     folder = Path(folder)
     try:
-        ends = {path.name: _END.search(path.name) for path in folder.iterdir()}
+        files = [path.name for path in folder.iterdir()]  # once: a run may keep thousands of checkpoints
     except FileNotFoundError:
         return []
     except OSError as error:
         raise UserError(f"{folder}: cannot be read: {error.strerror or error}") from error
-    names = {file[: end.start()] for file, end in ends.items() if end}
+    ends: dict[str, set[str]] = {}
+    for file in files:
+        if end := _END.search(file):
+            ends.setdefault(file[: end.start()], set()).add(end[0])
     listed = _read_list(folder)[0]
-    paths = [folder / name for name in names if _STEP.fullmatch(name)]
-    return sorted((step_of(path), path) for path in paths if path.name in listed or is_complete(path))
+    paths = [folder / name for name in ends if _STEP.fullmatch(name)]
+    there = [path for path in paths if path.name in listed or _is_whole(path, ends[path.name])]
+    return sorted((step_of(path), path) for path in there)
 
 
 def is_complete(checkpoint: Path) -> bool:
@@ -59,13 +63,18 @@ def is_complete(checkpoint: Path) -> bool:
 
     TensorFlow writes into `<name>_temp`, moves the data, and then writes the index, whose last bytes never change.
     """
+    return _is_whole(checkpoint, _ends_of(checkpoint))
+
+
+def _is_whole(checkpoint: Path, ends: set[str]) -> bool:
+    """As `is_complete`, given the ends of its files."""
     try:
         with open(f"{checkpoint}.index", "rb") as file:
             file.seek(-len(_LAST_BYTES), os.SEEK_END)
             whole = file.read() == _LAST_BYTES
     except OSError:
         return False
-    return whole and not missing_data(checkpoint) and not Path(f"{checkpoint}_temp").exists()
+    return whole and not _missing(ends) and not Path(f"{checkpoint}_temp").exists()
 
 
 def files_of(checkpoint: Path) -> list[Path]:
@@ -76,10 +85,20 @@ def files_of(checkpoint: Path) -> list[Path]:
 
 def missing_data(checkpoint: Path) -> Path | None:
     """The first file of data that a checkpoint lacks."""
-    there = {path.name.removeprefix(checkpoint.name) for path in files_of(checkpoint)} - {".index"}
-    count = max((int(_END.fullmatch(end)[1]) for end in there), default=1)  # type: ignore[index]
-    ends = (f".data-{number:05}-of-{count:05}" for number in range(min(count, len(there) + 1)))
-    return next((Path(f"{checkpoint}{end}") for end in ends if end not in there), None)
+    end = _missing(_ends_of(checkpoint))
+    return Path(f"{checkpoint}{end}") if end else None
+
+
+def _ends_of(checkpoint: Path) -> set[str]:
+    return {path.name.removeprefix(checkpoint.name) for path in files_of(checkpoint)}
+
+
+def _missing(ends: set[str]) -> str | None:
+    """The end of the name of the first file of data that is missing among these."""
+    data = ends - {".index"}
+    count = max((int(_END.fullmatch(end)[1]) for end in data), default=1)  # type: ignore[index]
+    expected = (f".data-{number:05}-of-{count:05}" for number in range(min(count, len(data) + 1)))
+    return next((end for end in expected if end not in data), None)
 
 
 def keep_newest(folder: Path, count: int | None) -> None:
