@@ -58,7 +58,7 @@ def read_annotated_frames(
         lines.append(f"skipped {without} without picture")
 
     names = names[::every]
-    broken = inspect_files([str(images[name]) for name in names], "full").problems
+    broken = inspect_files([str(images[name]) for name in names]).problems
     read, faults = [], []
     for index, name in enumerate(names):
         if index in broken:
@@ -126,9 +126,16 @@ def _check_snippet(pictures: Path, text: Path) -> None:
 
 
 def _picture_fault(picture: Path, frame: Frame) -> str | None:
-    """Why a picture cannot be shown, or None: Pillow would make it white, or its size contradicts the annotation."""
-    with Image.open(picture) as image:
-        size, mode = f"{image.width}x{image.height}", image.mode
+    """Why a picture cannot be shown, or None.
+
+    Pillow, which draws it, cannot read it or would make it white, or its size contradicts the annotation.
+    """
+    try:
+        with Image.open(picture) as image:
+            size, mode = f"{image.width}x{image.height}", image.mode
+            image.load()
+    except Exception as error:  # damaged data raises OSError, SyntaxError, struct.error, zlib ...
+        return f"{picture}: damaged ({error})"
     if mode.startswith(("I", "F")):
         return f"{picture}: 16 bits per channel; convert it to 8"
     annotated = f"{frame.width}x{frame.height}"

@@ -80,7 +80,7 @@ def write_crops(task: FrameCrops) -> CropCounts:
         problem = f"cannot be read as an image: {error}".replace(f" {str(task.image)!r}", "")
         counts.problems.append(Problem(str(task.image), "unreadable JPEG", problem))
         return counts
-    top = task.out / CROPS  # it may be a link to another disk
+    top = crops if (crops := task.out / CROPS).exists() else task.out  # it may be a link to another disk
     check_inside(top, (path.relative_to(top).as_posix() for _, path in missing), task.out)
     colour = None if all(is_inside(image, window) for window, _ in missing) else mean_colour(image)
     for window, path in missing:

@@ -47,6 +47,7 @@ def restore_parts(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> 
 
 def read_parts(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> None:
     """Does the work of `restore_parts`, and raises one of `MISFITS` when the checkpoint is of another architecture."""
+    checkpoint, name = Path(checkpoint), Path(name)  # programs give a str
     _check_files(checkpoint, name)
     with plain_path(checkpoint) as path:
         try:

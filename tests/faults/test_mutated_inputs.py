@@ -33,4 +33,4 @@ def test_damaged_files(name: str, tmp_path: Path) -> None:
         assert campaign.fault(seed) is None
 
     check()
-    assert peak_memory() < max(before, MEMORY)
+    assert peak_memory() <= max(before, MEMORY)

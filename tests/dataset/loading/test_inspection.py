@@ -92,7 +92,7 @@ def test_damage_in_the_middle_needs_the_full_mode(tmp_path: Path) -> None:
     data = bytearray(encoded("PNG"))
     data[len(data) // 2] ^= 255
     assert inspect_bytes(tmp_path, bytes(data), "headers") == (1, "")
-    assert inspect_bytes(tmp_path, bytes(data), "full")[1].startswith("damaged")
+    assert "damaged" in inspect_bytes(tmp_path, bytes(data), "full")[1]
 
 
 @pytest.mark.parametrize("mode", MODES)
