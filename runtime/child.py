@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -21,6 +22,7 @@ from runtime.errors import UserError
 _LONGEST = 3600  # seconds of work altogether: ends a process whose parent was killed
 _START = 300  # seconds until the process runs; loading libraries from a network disk is slow
 _PRELOADED = ["numpy", "h5py", "scipy.io"]
+_starting = threading.Lock()
 _context = multiprocessing.get_context("forkserver")
 
 
@@ -42,15 +44,19 @@ def run_in_child(
         ChildError: when the process crashes, or exceeds the time or the memory.
         Exception: what the function raises.
     """
+    if multiprocessing.current_process().daemon:  # it may have no processes of its own
+        yield from function(*arguments)
+        return
     _context.set_forkserver_preload(_PRELOADED)
     ours, theirs = _context.Pipe(duplex=False)
     process = _context.Process(target=_serve, args=(theirs, memory, function, arguments), daemon=True)
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")  # else the process would import the command first
-    try:
-        process.start()
-    finally:
-        sys.modules["__main__"] = main
+    with _starting:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")  # else the process would import the command first
+        try:
+            process.start()
+        finally:
+            sys.modules["__main__"] = main
     theirs.close()
     try:
         _receive(ours, process, _START)  # it runs

@@ -15,7 +15,11 @@ _JSON_BYTES = 2**28  # of a file
 def json_text(value: Any, indent: int | None = None) -> str:
     """`value` as JSON that can be written as UTF-8: bytes of a path that are not UTF-8 are escaped."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    return json.dumps(value, indent=indent) if any("\ud800" <= letter <= "\udfff" for letter in text) else text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
 
 
 def write_json(path: Path, value: Any) -> None:

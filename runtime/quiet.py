@@ -1,10 +1,11 @@
-"""Output of libraries, held back unless something fails."""
+"""Imports and output of libraries: held back unless something fails."""
 
 import contextlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from runtime.errors import UserError
 
@@ -42,3 +43,16 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
+
+
+@contextlib.contextmanager
+def blaming_keras_json() -> Iterator[None]:
+    """TensorFlow and Keras read keras.json while they are imported, and refuse unknown values in various ways."""
+    try:
+        yield
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
+        file = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
+        if not file.exists():
+            raise
+        reason = f" ({error})" if str(error) else ""
+        raise UserError(f"{file}: Keras refuses this file{reason}; correct or remove it") from error

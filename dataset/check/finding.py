@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.printable import LONGEST, shorten
+
 EXAMPLES = 10
 
 
@@ -27,7 +29,11 @@ class Finding:
         rest = len(self.items) - EXAMPLES
         more = [f"    ... and {rest:,} more"] if rest > 0 else []
         kind = "PROBLEM" if self.harms else "note"
-        return [f"{kind}: {self.what}: {len(self.items):,}", *(f"    {item}" for item in self.items[:EXAMPLES]), *more]
+        return [
+            f"{kind}: {self.what}: {len(self.items):,}",
+            *(f"    {shorten(item, LONGEST)}" for item in self.items[:EXAMPLES]),
+            *more,
+        ]
 
     def record(self) -> dict[str, Any]:
         """The finding for a JSON file, with all items."""

@@ -19,7 +19,7 @@ import numpy as np
 from dataset.loading.headers import JPEG_START, PNG_START, read_header
 from dataset.loading.orientation import stated_in
 from runtime.errors import UserError
-from runtime.quiet import quiet
+from runtime.quiet import blaming_keras_json, quiet
 
 Result = TypeVar("Result")
 
@@ -102,7 +102,7 @@ def decode_files(files: list[str], use: Callable[[np.ndarray], Result]) -> Itera
     if not files:
         return iter(())
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet(2):
+    with blaming_keras_json(), quiet(2):
         from dataset.loading import decoder  # this check alone needs TensorFlow, which takes seconds to load
 
     return decoder.decode_files(files, use)

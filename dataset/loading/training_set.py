@@ -78,5 +78,8 @@ def load_training_set(params: Any) -> TrainingSet:
     if params.rotated_identities:
         images = with_rotated_identities(images)
     sampling, manifest = plugins.load("dataset.sampling", params.sampling), images.manifest
-    sampler = sampling.make(manifest.identities, params, manifest.sequences)
+    try:
+        sampler = sampling.make(manifest.identities, params, manifest.sequences)
+    except UserError as error:  # what was excluded may be the cause
+        raise UserError(f"{error}{f'; {nobody} excluded' if str(nobody) else ''}") from None
     return TrainingSet(prepared, images, sampler, str(nobody))

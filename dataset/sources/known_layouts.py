@@ -23,6 +23,7 @@ _LAYOUTS = (
     ("imagenetvid", ("Data/VID",)),
     ("omniglot", ("images_background", "images_evaluation")),
 )
+_MOST_PARTS = 20  # folders side by side; more of them are identities
 _REID = set(FOLDERS.values())
 # Names of parts of a data set. Two of them side by side are no identities.
 _PARTS = {"train", "training", "val", "valid", "validation", "test", "testing", "query", "gallery", "probe"}
@@ -37,7 +38,7 @@ def refuse_known_layouts(root: Path, folders: dict[str, list[str]], option: str)
         option: its option, for the message.
     """
     tops = dict.fromkeys(path.split("/")[0] for path in folders if path)
-    for place in (root, *(root / top for top in tops)):
+    for place in (root, *(root / top for top in list(tops)[:_MOST_PARTS])):
         for command, parts in _LAYOUTS:
             if all((place / part).exists() for part in parts):
                 _refuse(f"{option} {place}", f"{' and '.join(parts)} in it", command, place)

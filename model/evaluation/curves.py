@@ -45,7 +45,9 @@ class SetCurves:
             events.take_back(first)
             again = sorted(kept for kept in metrics if kept >= first)
             for kept in again:
-                events.scalars(kept, {evaluation_tag(name): value for name, value in metrics[kept].items()})
+                events.scalars(
+                    kept, {evaluation_tag(name): value for name, value in metrics[kept].items() if value is not None}
+                )
             events.flush()
         self._shown = {kept for kept in self._shown if kept < first}.union(again)
 

@@ -62,8 +62,7 @@ class Evaluator:
         if (watched := params.best_metric.partition("/")[0]) in bad:
             raise UserError(f"best_metric {params.best_metric!r}: {bad[watched]}; choose a metric of another set")
         self._best = best_metric(params.best_metric, {each.name: each.metrics for each in self._sets})
-        if self._own and (note := mend_best(run, self._origin, *self._best)):
-            log.line(note)
+        self._mend_best()
         self._files, self._orientations, self._rows = _union(self._sets)
         self._model: keras.Model = build_embedder(params)
         self._embedder = Embedder(self._model, params)
@@ -93,6 +92,7 @@ class Evaluator:
             UnreadableCheckpointError: when it is missing or damaged, or its embeddings are NaN or infinite.
         """
         start = time.perf_counter()
+        self._mend_best()
         with borrowed(self._run, checkpoint) as files:
             restore_model(files, self._model, name=checkpoint)
             embeddings = self._embedder.embed(self._files, self._orientations)
@@ -123,6 +123,10 @@ class Evaluator:
         shown = "  ".join(f"{s.name} {s.metrics[0]} {metrics[s.name][s.metrics[0]]:.1%}" for s in self._sets)
         seconds = time.perf_counter() - start
         self._log.line(f"{checkpoint.name}: {shown}  ({seconds:.1f} s){'  best so far' if best else ''}")
+
+    def _mend_best(self) -> None:
+        if self._own and (note := mend_best(self._run, self._origin, *self._best)):
+            self._log.line(note)
 
     def _draw_curves(self, name: str, step: int, lines: list[dict[str, Any]]) -> None:
         """Adds a step to the curves of a set. A failure is logged once: the results are recorded already."""

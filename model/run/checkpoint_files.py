@@ -15,6 +15,7 @@ _LIST = "checkpoint"  # TensorFlow's name
 _LISTED = re.compile(r'^(?:all_)?model_checkpoint_paths?: "(.+)"$', re.MULTILINE)
 _LINE = re.compile(r'(model_checkpoint_path|all_model_checkpoint_paths): ".+"|\w+_timestamps?: [0-9.e+-]+')
 _STEP = re.compile(r".*-([0-9]+)", re.DOTALL)
+_OWN = re.compile(r"ckpt-[0-9]+")  # as training names them
 _END = re.compile(r"\.index$|\.data-[0-9]+-of-([0-9]+)$")
 _LAST_BYTES = (0xDB4775248B80FB57).to_bytes(8, "little")  # of a whole index
 
@@ -53,7 +54,7 @@ def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
         if end := _END.search(file):
             ends.setdefault(file[: end.start()], set()).add(end[0])
     listed = _read_list(folder)[0]
-    paths = [folder / name for name in ends if _STEP.fullmatch(name)]
+    paths = [folder / name for name in ends if name in listed or _OWN.fullmatch(name)]  # others are the user's
     there = [path for path in paths if path.name in listed or _is_whole(path, ends[path.name])]
     return sorted((step_of(path), path) for path in there)
 
@@ -129,17 +130,17 @@ def tidy(folder: Path) -> list[str]:
     """
     notes, (listed, sound) = [], _read_list(folder)
     for path in sorted(folder.iterdir()):
-        entry, (name, temporary, _) = path.name, path.name.rpartition("_temp")
-        if temporary and _STEP.fullmatch(name) and path.is_dir():
+        entry, name = path.name, path.name.removesuffix("_temp")
+        if name != entry and _OWN.fullmatch(name) and path.is_dir():
             shutil.rmtree(path)
-            if name not in listed:  # else its writer had finished
+            if name not in listed and not is_complete(folder / name):  # else its writer had finished
                 for half in files_of(folder / name):
                     half.unlink()
         elif re.fullmatch(rf"\.{_LIST}\.\d+\.tmp|{_LIST}\.tmp\w+", entry):
             path.unlink()
         elif (end := _END.search(entry)) and sound:  # data without an index
             name = entry[: end.start()]
-            if name not in listed and not (folder / f"{name}.index").exists():
+            if _OWN.fullmatch(name) and name not in listed and not (folder / f"{name}.index").exists():
                 path.unlink()
     there = [path for _, path in list_checkpoints(folder)]
     if gone := sorted(listed - {path.name for path in there}, key=lambda name: step_of(Path(name))):

@@ -3,17 +3,14 @@
 A command calls `prepare` before anything else imports TensorFlow.
 """
 
-import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 from model import keras_settings
 from runtime.errors import UserError
-from runtime.quiet import quiet
+from runtime.quiet import blaming_keras_json, quiet
 
 
 def prepare(device: str = "auto", deterministic: bool = False) -> list[str]:
@@ -23,7 +20,7 @@ def prepare(device: str = "auto", deterministic: bool = False) -> list[str]:
         UserError: as `select`, and for a keras.json that Keras refuses.
     """
     names = select(device, deterministic)
-    with _blaming_keras_json():
+    with blaming_keras_json():
         importlib.import_module("keras")
     keras_settings.set_needed()
     return names
@@ -71,20 +68,7 @@ def _import_tensorflow() -> ModuleType:
     """Imports TensorFlow and hides what its libraries write to stderr before logging is set up."""
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
-    with _blaming_keras_json(), quiet(2):
+    with blaming_keras_json(), quiet(2):
         import tensorflow
     tensorflow.get_logger().setLevel("ERROR")
     return tensorflow
-
-
-@contextlib.contextmanager
-def _blaming_keras_json() -> Iterator[None]:
-    """TensorFlow and Keras read keras.json while they are imported, and refuse unknown values in various ways."""
-    try:
-        yield
-    except (AssertionError, AttributeError, TypeError, ValueError) as error:
-        file = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
-        if not file.exists():
-            raise
-        reason = f" ({error})" if str(error) else ""
-        raise UserError(f"{file}: Keras refuses this file{reason}; correct or remove it") from error

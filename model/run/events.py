@@ -83,8 +83,9 @@ class EventWriter:
         with self._writing():
             self._records.flush()
         with self._writing():
-            inodes = {entry.inode() for entry in os.scandir(self._folder)}  # its name may have changed
-        if self._inode not in inodes:
+            # Its name may have changed.
+            there = self._file.exists() or self._inode in {path.stat().st_ino for path in self._folder.iterdir()}
+        if not there:
             raise UserError(f"cannot write {self._file}: it was removed")
         if not os.access(self._folder, os.W_OK):
             raise UserError(f"cannot write {self._file}: its folder has become read-only")

@@ -4,6 +4,7 @@ A checkpoint is `checkpoints/ckpt-<step>.index` and `.data-*`. It holds backbone
 optimizer, the step, and the state of Keras's seed generators, which Keras does not put into a TensorFlow checkpoint.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,7 @@ class TrainingCheckpoints:
                 self._checkpoint.write(plain)
         except tf.errors.OpError as error:
             raise UserError(f"cannot write {path}: {error.message}") from error
+        shutil.rmtree(f"{path}_temp", ignore_errors=True)  # TensorFlow leaves it if anything else is in it
         keep_newest(self._folder, self._keep)
 
     def restore(self) -> int:
