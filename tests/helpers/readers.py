@@ -20,6 +20,7 @@ from dataset.formats.episodes import read_episodes, write_attributes, write_epis
 from dataset.formats.image_list import read_image_list
 from dataset.formats.manifest import read_manifest, write_manifest
 from dataset.formats.prepared import open_prepared
+from dataset.loading.inspection import inspect_files
 from dataset.prepare import omniglot, sop
 from dataset.prepare.cub import read_boxes
 from dataset.sources import cuhk03_archive, stored_images, tracks
@@ -183,7 +184,7 @@ READERS = {
     "image table": Reader(_text("a.csv", "name,path\n1,a.jpg\n2,b/c.jpg\n"), lambda file: read_image_list(str(file))),
     "dataset.json": Reader(
         _text("dataset.json", '{"name": "a", "image_root": ".", "counts": {"train": 3}}\n'),
-        lambda file: open_prepared(str(file.parent)).image_root.is_dir(),
+        lambda file: inspect_files([f"{open_prepared(str(file.parent)).image_root}/a.jpg"]),
     ),
     "params.json": Reader(
         _text("params.json", '{"dataset": "a", "margin": 0.5, "num_channels": [8, 8], "augmentations": ["scale"]}\n'),
