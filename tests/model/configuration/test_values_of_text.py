@@ -49,7 +49,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize("key", NUMBERS)
-@pytest.mark.parametrize("value", [10**12, 1e308, 10**400], ids=["large", "float", "huge"])
+@pytest.mark.parametrize("value", [10**31, 1e308, 10**400], ids=["large", "float", "huge"])
 def test_every_number_has_an_upper_limit(key, value):
     with pytest.raises(UserError, match=f"{key}.*(<=? ?[0-9]|at most)") as refused:
         check_params({key: value}, "params.json")
