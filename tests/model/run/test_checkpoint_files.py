@@ -14,6 +14,7 @@ from model.run.checkpoint_files import (
     find_checkpoint,
     is_complete,
     list_checkpoints,
+    tidy,
     wait_for_checkpoint,
 )
 from model.run.restore import read_parts
@@ -54,6 +55,19 @@ def test_folders_of_any_name(tmp_path):
         assert checkpoints.restore() == 3
         assert all((a == b).all() for a, b in zip(before, again.get_weights(), strict=True)), name
         assert find_checkpoint(tmp_path / name).name == "ckpt-3"
+
+
+def test_a_users_own_files_stay(saved):
+    for file in list(saved.glob("ckpt-5.*")):
+        shutil.copy(file, saved / file.name.replace("ckpt-5", "paper-20"))
+    (saved / "ckpt-5_templates").mkdir()
+    (saved / "ckpt-10_temp").mkdir()  # TensorFlow leaves it where anything else is in it
+    tidy(saved)
+    assert [path.name for _, path in list_checkpoints(saved)] == ["ckpt-0", "ckpt-5", "ckpt-10"]
+    _, checkpoints = network(saved, keep=1)
+    checkpoints.save(15)
+    names = {path.name.partition(".")[0] for path in saved.iterdir()}
+    assert names == {"checkpoint", "paper-20", "ckpt-5_templates", "ckpt-15"}
 
 
 def test_the_list_is_tensorflows(saved):
