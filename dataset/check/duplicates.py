@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise, product
 
 import numpy as np
 
@@ -65,8 +65,7 @@ def _kind(uses: list[Use]) -> str:
     by_part: dict[str, list[Use]] = defaultdict(list)
     for use in uses:
         by_part[use[0].name].append(use)
-    pairs = [(query, match) for query in by_part["query"] for match in by_part["gallery"]]
-    pairs += [(query, match) for query in by_part["test"] for match in by_part["test"]]
+    pairs = chain(product(by_part["query"], by_part["gallery"]), product(by_part["test"], repeat=2))
     if any(_is_match(*pair) for pair in pairs):
         return "copied_matches"
     labelled = [own for own in by_part.values() if own and own[0][0].episodes is None]
