@@ -1,0 +1,98 @@
+"""The processes that work on one job, and which of them this one is: by options, TF_CONFIG or SLURM."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from runtime.errors import UserError
+
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:,/\[\]]+):([0-9]{1,5})")
+
+
+class Workers(NamedTuple):
+    """The workers of a job.
+
+    Attributes:
+        number: this worker, from 0; 0 is the chief.
+        of: how many there are, at least 2.
+        addresses: "host:port" of each; empty under SLURM, whose resolver in TensorFlow finds them.
+        source: where this is from: "--worker", "TF_CONFIG" or "SLURM".
+    """
+
+    number: int
+    of: int
+    addresses: tuple[str, ...]
+    source: str
+
+    def name(self, number: int) -> str:
+        """Words for a worker: "worker 1 (host1:2222)"."""
+        return f"worker {number} ({self.addresses[number]})" if self.addresses else f"worker {number}"
+
+    @property
+    def chief(self) -> bool:
+        """Whether this worker writes the files of the job."""
+        return self.number == 0
+
+
+def find_workers(
+    worker: int | None = None, addresses: str | None = None, environ: Mapping[str, str] | None = None
+) -> Workers | None:
+    """The workers of this job; None for a single process.
+
+    Args:
+        worker: --worker, the number of this one from 0.
+        addresses: --workers, "host:port,host:port", equal on all.
+        environ: the environment, read if neither is given: TF_CONFIG, then that of a SLURM step (`srun`).
+
+    Raises:
+        UserError: for an incomplete or invalid description.
+    """
+    environ = os.environ if environ is None else environ
+    if worker is not None or addresses is not None:
+        if worker is None or addresses is None:
+            raise UserError(
+                "--worker and --workers belong together, such as --worker 0 --workers host0:2222,host1:2222"
+            )
+        return _workers(worker, addresses.split(","), "--worker", f"--worker {worker} --workers {addresses}")
+    if text := environ.get("TF_CONFIG", "").strip():
+        return _of_tf_config(text)
+    step = [environ.get(f"SLURM_{name}", "") for name in ("PROCID", "STEP_NUM_TASKS", "STEP_NODELIST")]
+    if all(step) and step[1] != "1":  # a step of srun: the batch script itself has no list of nodes
+        try:
+            return Workers(int(step[0]), int(step[1]), (), "SLURM")
+        except ValueError:
+            raise UserError(f"SLURM_PROCID={step[0]}, SLURM_STEP_NUM_TASKS={step[1]}: both must be numbers") from None
+    return None
+
+
+def _of_tf_config(text: str) -> Workers | None:
+    """The workers of a TF_CONFIG: its chief, if any, is number 0."""
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster") or {}, config.get("task") or {}
+        chiefs, others = ([str(each) for each in cluster.get(kind, [])] for kind in ("chief", "worker"))
+        kind, index = str(task.get("type", "worker")), int(task.get("index", 0))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        example = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+        raise UserError(f"TF_CONFIG is invalid; it must be like {example}") from None
+    if not chiefs and not others:
+        return None
+    if kind not in ("chief", "worker"):
+        raise UserError(f"TF_CONFIG: task type {kind!r}; only 'chief' and 'worker' train (an evaluator needs none)")
+    if index >= len(chiefs if kind == "chief" else others):
+        raise UserError(f"TF_CONFIG: {kind} {index} of {len(chiefs if kind == 'chief' else others)}; they count from 0")
+    return _workers(index + (len(chiefs) if kind == "worker" else 0), chiefs + others, "TF_CONFIG", "TF_CONFIG")
+
+
+def _workers(number: int, addresses: list[str], source: str, what: str) -> Workers | None:
+    for address in addresses:
+        found = _ADDRESS.fullmatch(address)
+        if not found or not 0 < int(found[2]) < 2**16:
+            raise UserError(f"{what}: {address!r} is no address; write host:port, such as host0:2222")
+    if len(set(addresses)) < len(addresses):
+        raise UserError(f"{what}: an address occurs twice; each worker needs its own")
+    if not 0 <= number < len(addresses):
+        raise UserError(f"{what}: there are {len(addresses)} workers, with numbers 0 to {len(addresses) - 1}")
+    return Workers(number, len(addresses), tuple(addresses), source) if len(addresses) > 1 else None
