@@ -16,7 +16,7 @@ from helpers.documented_data import MAKERS, Store
 from helpers.tiny import TINY
 
 PROGRAMS = ROOT / "tests" / "helpers" / "documented_programs"
-LINKED = ("dataset", "model", "runtime", "visualization", "benchmarks", "docker", "docs")
+LINKED = ("dataset", "model", "runtime", "visualization", "benchmarks", "docker", "docs", "jobs")
 PATIENCE = 900  # seconds for a block
 
 # What does not run here, why, and what is checked instead. (tests/helpers/command_checks.py looks at each of them.)
