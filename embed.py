@@ -10,7 +10,7 @@ from dataset.formats.image_list import STANDARD_INPUT, read_image_list
 from dataset.loading.checked import CheckedImages, check_images
 from model.configuration.params import Params
 from model.embedding.outputs import check_contents, check_filename, form_of, paths_file
-from model.embedding.shards import merge, parse_shard
+from model.embedding.shards import merge, parse_shard, shard_file, shard_of_task
 from model.embedding.views import AGGREGATORS, CROPS, TestTimeAugmentation, check_aggregator
 from model.run.arguments import add_run_arguments
 from model.run.checkpoint_files import find_checkpoint
@@ -70,7 +70,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--float16", action="store_true", help="store the vectors in half precision")
     parser.add_argument(
-        "--shard", type=parse_shard, metavar="i/n", help="embed only part i of n; embed.py merge joins the parts"
+        "--shard",
+        metavar="i/n",
+        help="embed only part i of n; embed.py merge joins the parts. auto: the part of this task of a SLURM job or of "
+        "TF_CONFIG, written to OUT.i-of-n.h5",
     )
     parser.add_argument("--quiet", action="store_true", help="print only errors")
     args, others = parser.parse_known_args(argv)
@@ -98,7 +101,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def embed_command(args: argparse.Namespace) -> int:
-    run, out, shard = RunFolder(args.model_dir), Path(args.filename), args.shard
+    run, out = RunFolder(args.model_dir), Path(args.filename)
+    shard = parse_shard(args.shard) if args.shard not in (None, "auto") else None
+    if args.shard == "auto":
+        shard = shard_of_task()
+        out = shard_file(out, shard)
     params = run.load_trained_params(args.set)
     augmentation = TestTimeAugmentation(args.crop_augment, args.flip_augment)
     check_aggregator(augmentation, args.aggregator)

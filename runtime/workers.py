@@ -67,6 +67,37 @@ def find_workers(
     return None
 
 
+def find_part(environ: Mapping[str, str] | None = None) -> tuple[int, int] | None:
+    """Which part of the job's work is this process's, from 0, and of how many; None if the job has no parts.
+
+    The parts are the tasks of a SLURM job array, the workers of `find_workers`, or the workers of each task.
+
+    Raises:
+        UserError: for an incomplete or invalid description.
+    """
+    environ = os.environ if environ is None else environ
+    workers, task = find_workers(environ=environ), _array_task(environ)
+    number, of = (workers.number, workers.of) if workers else (0, 1)
+    if task:
+        number, of = task[0] * of + number, task[1] * of
+    return (number, of) if workers or task else None
+
+
+def _array_task(environ: Mapping[str, str]) -> tuple[int, int] | None:
+    """The number, from 0, of this task of a SLURM job array, and how many there are; None outside one."""
+    names = [f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "MAX", "STEP", "COUNT")]
+    if names[0] not in environ:
+        return None
+    found = " ".join(f"{name}={environ.get(name, '')}" for name in names)
+    try:
+        task, first, last, step, count = (int(environ[name]) for name in names)
+        if first + (count - 1) * step != last or (task - first) % step or not first <= task <= last:
+            raise ValueError
+    except (KeyError, ValueError, ZeroDivisionError):
+        raise UserError(f"{found}: the tasks of the job array must be a range, such as --array=0-9") from None
+    return (task - first) // step, count
+
+
 def _of_tf_config(text: str) -> Workers | None:
     """The workers of a TF_CONFIG: its chief, if any, is number 0."""
     try:

@@ -6,7 +6,7 @@ of images of the whole list and a fingerprint of everything the embeddings depen
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ from model.embedding.contents import Block, Contents
 from model.embedding.hdf5_file import describe, opened
 from model.embedding.outputs import check_contents, write_output
 from runtime.errors import UserError
+from runtime.workers import find_part
 
 _BLOCK_BYTES = 2**25  # copied together
 # The keys of shard_of, in words.
@@ -53,9 +54,29 @@ def parse_shard(text: str) -> Shard:
     number, slash, of = text.partition("/")
     if not (slash and number.isdecimal() and of.isdecimal() and 0 <= int(number) <= int(of) and int(of)):
         raise UserError(
-            f"--shard {text} is invalid; use i/n with i from 1 to n, such as 2/3 for the second of three parts"
+            f"--shard {text} is invalid; use i/n with i from 1 to n, such as 2/3 for the second of three parts, or auto"
         )
     return Shard(int(number) or int(of), int(of))
+
+
+def shard_of_task(environ: Mapping[str, str] | None = None) -> Shard:
+    """The part of this task of a job, for `--shard auto`: SLURM or TF_CONFIG in the environment describes the job.
+
+    Raises:
+        UserError: outside a job of several tasks.
+    """
+    part = find_part(environ)
+    if part is None:
+        raise UserError(
+            "--shard auto: this is no job of several tasks; start it with srun, in a SLURM job array, or with "
+            "TF_CONFIG; or give every task its own part, such as --shard 2/3"
+        )
+    return Shard(part[0] + 1, part[1])
+
+
+def shard_file(out: Path, shard: Shard) -> Path:
+    """The file of a shard, where all tasks of a job have the same --filename: `out.2-of-3.h5` for `out.h5`."""
+    return out.with_name(f"{out.stem}.{shard.number}-of-{shard.of}{out.suffix}")
 
 
 @dataclass(frozen=True)

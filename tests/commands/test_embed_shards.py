@@ -115,3 +115,22 @@ def test_damaged_parts(thirds, tmp_path, capsys):
         assert f"{bad}: its attributes" in refused(capsys, out, thirds[0], bad, thirds[2])
     assert "this is one of the inputs" in refused(capsys, thirds[0], *thirds)
     assert json.loads(h5py.File(thirds[0]).attrs["shard_of"])["images"] == 30
+
+
+def test_one_command_for_all_tasks_of_a_job(embed, trained, dataset, tmp_path, monkeypatch, capsys):
+    line = ["embed.py", "--model_dir", trained, "--dataset", dataset / "test.csv", "--filename", tmp_path / "o.h5"]
+    line += ["--shard", "auto", "--batch_size", "8"]
+    done = command(*line)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--shard auto: this is no job of several tasks; start it with srun" in done.stderr
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "3")
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "node1")
+    for task in ("2", "0", "1"):
+        monkeypatch.setenv("SLURM_PROCID", task)
+        done = command(*line)
+        assert done.returncode == 0, done.stderr
+        assert f"wrote {tmp_path / f'o.{int(task) + 1}-of-3.h5'}: emb (10, 8)" in done.stdout
+    parts = sorted(tmp_path.iterdir())
+    assert [part.name for part in parts] == ["o.1-of-3.h5", "o.2-of-3.h5", "o.3-of-3.h5"]
+    assert merge(tmp_path / "o.h5", *parts) == 0
+    assert (tmp_path / "o.h5").read_bytes() == Path(embed(tmp_path / "whole.h5")).read_bytes()
