@@ -11,6 +11,7 @@ from model.evaluation.sets import find_evaluation_sets
 from model.run.arguments import add_run_arguments
 from model.run.checkpoint_files import list_checkpoints, wait_for_checkpoint
 from model.run.devices import prepare
+from model.run.heartbeat import Heartbeat
 from model.run.results import origin_of
 from model.run.run_folder import RunFolder
 from runtime.arguments import Parser
@@ -74,7 +75,9 @@ def evaluate_run(args: argparse.Namespace) -> int:
             make_pictures = EvaluationPictures
 
         evaluate = evaluator.evaluate_latest if once else evaluator.evaluate_all
-        evaluate(run, params, Log(), make_pictures)
+        log = Log()
+        with Heartbeat(run, "evaluate", log) as beat:
+            evaluate(run, params, log, make_pictures, beat)
     origin = origin_of(params)
     texts = [report.table(run, origin), report.intervals_text(run, origin)]
     if args.breakdown:

@@ -12,7 +12,9 @@ from model.evaluation.best import best_metric
 from model.evaluation.sets import find_evaluation_sets, load_evaluation_sets
 from model.run.arguments import add_run_arguments
 from model.run.devices import prepare
+from model.run.heartbeat import Heartbeat
 from model.run.run_folder import RunFolder
+from model.run.status import status_text
 from model.training.start import check_start, notes, nothing_to_do, reopened, start_run, tidy_run
 from model.training.supervisor import Watched
 from runtime.arguments import Parser
@@ -28,15 +30,22 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "python -m model.configuration.reference. Exit codes: 0 if done or stopped, 2 for invalid input, 3 if the loss "
         "became NaN or infinite.",
     )
-    add_run_arguments(parser)
+    add_run_arguments(parser, required=False)
     parser.add_argument(
         "--params", metavar="FILE", help="start a new run: copy FILE, such as params.json, to RUN/params.json first"
     )
-    return parser.parse_args(argv)
+    parser.add_argument("--status", metavar="RUN", help="print what the processes of a run do, then end")
+    args = parser.parse_args(argv)
+    if args.model_dir is None and args.status is None:
+        parser.error("the following arguments are required: --model_dir")
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    if args.status is not None:
+        print_lines(status_text(Path(args.status)))
+        return 0
     run = RunFolder(args.model_dir)
     if args.params:
         start_run(run, Path(args.params))
@@ -62,7 +71,8 @@ def main(argv: list[str] | None = None) -> int:
             for note in (*mended, *notes(run, params, data, total)):
                 log.line(note)
             try:
-                train(run, params, data, log, watched)
+                with Heartbeat(run, "train", log) as beat:
+                    train(run, params, data, log, beat, watched)
             except UserError as error:
                 with contextlib.suppress(UserError):  # on a full disk, too
                     log.line(f"failed: {error}", printed=False)

@@ -23,9 +23,11 @@ from model.run.checkpoint_files import (
     list_checkpoints,
     step_of,
 )
+from model.run.heartbeat import Heartbeat
 from model.run.restore import restore_model
 from model.run.results import origin_of
 from model.run.run_folder import RunFolder
+from model.run.status import stamp
 from runtime.errors import UserError
 from runtime.json_files import append_json_line
 from runtime.log import Log
@@ -44,13 +46,25 @@ MakePictures = Callable[[PreparedDataset, ReadySet, Params, RunFolder], Pictures
 class Evaluator:
     """Evaluates checkpoints of a run on all its sets. Builds network and graph once."""
 
-    def __init__(self, run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
-        """`make_pictures` makes the pictures of each set with pictures; None: no pictures.
+    def __init__(
+        self,
+        run: RunFolder,
+        params: Params,
+        log: Log,
+        make_pictures: MakePictures | None = None,
+        beat: Heartbeat | None = None,
+    ) -> None:
+        """Args:
+        run: the run.
+        params: its parameters.
+        log: the log of this process.
+        make_pictures: makes the pictures of each set with pictures; None: no pictures.
+        beat: its heartbeat, which tells the last evaluation.
 
         Raises:
             UserError: for a broken data set or an invalid best_metric.
         """
-        self._run, self._log = run, log
+        self._run, self._log, self._beat = run, log, beat
         self._origin, self._csv = origin_of(params), params.csv_log
         # Results of another data set or distance neither choose the best checkpoint nor belong in the run's curves.
         self._own = self._origin == origin_of(run.load_trained_params())
@@ -123,6 +137,10 @@ class Evaluator:
         shown = "  ".join(f"{s.name} {s.metrics[0]} {metrics[s.name][s.metrics[0]]:.1%}" for s in self._sets)
         seconds = time.perf_counter() - start
         self._log.line(f"{checkpoint.name}: {shown}  ({seconds:.1f} s){'  best so far' if best else ''}")
+        if self._beat:
+            name, metric = self._best
+            last = {"checkpoint": checkpoint.name, "set": name, "metric": metric, "value": metrics[name][metric]}
+            self._beat.finished(f"{checkpoint.name} evaluated", last_evaluation=last | {"time": stamp()})
 
     def _mend_best(self) -> None:
         if self._own and (note := mend_best(self._run, self._origin, *self._best)):
@@ -145,9 +163,15 @@ class Evaluator:
             self._log.line(f"no pictures of {name} at step {step}: {_reason(error)}")
 
 
-def evaluate_latest(run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
+def evaluate_latest(
+    run: RunFolder,
+    params: Params,
+    log: Log,
+    make_pictures: MakePictures | None = None,
+    beat: Heartbeat | None = None,
+) -> None:
     """Evaluates the newest checkpoint, unless it has results already."""
-    evaluator = Evaluator(run, params, log, make_pictures)
+    evaluator = Evaluator(run, params, log, make_pictures, beat)
     latest = find_checkpoint(run.folder)
     if latest in evaluator.pending():
         evaluator.evaluate(latest)
@@ -155,13 +179,19 @@ def evaluate_latest(run: RunFolder, params: Params, log: Log, make_pictures: Mak
         log.line(f"{latest.name} is evaluated already; its metrics are in {run.results}")
 
 
-def evaluate_all(run: RunFolder, params: Params, log: Log, make_pictures: MakePictures | None = None) -> None:
+def evaluate_all(
+    run: RunFolder,
+    params: Params,
+    log: Log,
+    make_pictures: MakePictures | None = None,
+    beat: Heartbeat | None = None,
+) -> None:
     """Evaluates every checkpoint as it appears, oldest first.
 
     Ends when training has ended by itself and all checkpoints are evaluated, or after `eval_timeout_secs` without a new
     one.
     """
-    evaluator = Evaluator(run, params, log, make_pictures)
+    evaluator = Evaluator(run, params, log, make_pictures, beat)
     given_up: set[Path] = set()
     news = time.monotonic()
     while True:

@@ -45,6 +45,8 @@ class RunFolder:
         self.best_json = self.folder / "best.json"
         self.best = self.folder / "best"
         self.done = self.folder / "DONE"
+        self.status = self.folder / "status.json"
+        self.status_parts = self.folder / ".status"
 
     def eval_events(self, name: str) -> Path:
         return self.folder / "eval" / name

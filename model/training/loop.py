@@ -11,6 +11,7 @@ from dataset.loading.pipeline import broken_image, training_batches
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.run.checkpoint_files import NonFiniteError, list_checkpoints
+from model.run.heartbeat import Heartbeat
 from model.run.run_folder import RunFolder, write_done
 from model.training.checkpoints import TrainingCheckpoints
 from model.training.curriculum import Phase, phase_at
@@ -25,7 +26,9 @@ from runtime.log import Log
 from runtime.stopping import StopRequest
 
 
-def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: Watched | None = None) -> None:
+def train(
+    run: RunFolder, params: Params, data: TrainingSet, log: Log, beat: Heartbeat, watched: Watched | None = None
+) -> None:
     """Trains until the last step or a request to stop. Resumes from the newest checkpoint of the run.
 
     `watched` is the metric for plateaus and early stopping; None without evaluation sets.
@@ -39,7 +42,7 @@ def train(run: RunFolder, params: Params, data: TrainingSet, log: Log, watched: 
     learner = build_learner(params, data, total, imagenet=fresh and params.warm_start_from == "imagenet")
     log.line(learner.summary(params))
     checkpoints, start = resume_or_begin(run, params, data, learner, log, fresh=fresh)
-    record = Record(run, params, data, learner, start, log)
+    record = Record(run, params, data, learner, start, log, beat)
     checkpoints.before_saving.append(record.write)
     mining = params.triplet_mining == "hard"
     hard = HardTriples(run.triples, learner.embedder, params, data, checkpoints, log) if mining else None

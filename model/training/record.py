@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
+from model.run.heartbeat import Heartbeat
 from model.run.run_folder import RunFolder
 from model.training.batch_pictures import batch_picture, triplets_picture
 from model.training.batch_statistics import batch_statistics, distance_samples, hardest_triplets, percentiles
@@ -26,7 +27,14 @@ class Record:
     """Records a training, step by step."""
 
     def __init__(
-        self, run: RunFolder, params: Params, data: TrainingSet, learner: Learner, start: int, log: Log
+        self,
+        run: RunFolder,
+        params: Params,
+        data: TrainingSet,
+        learner: Learner,
+        start: int,
+        log: Log,
+        beat: Heartbeat,
     ) -> None:
         """Opens the run's files and drops their records of steps after `start`: these steps are repeated."""
         self._params, self._sampler, self._learner, self._start, self._log = params, data.sampler, learner, start, log
@@ -42,7 +50,8 @@ class Record:
             self._detailed = DetailedLog(run.detailed_log, files, start, size, params.embedding_size)
             if self._detailed.note:
                 log.line(self._detailed.note)
-        self._meter = Meter()
+        self._meter, self._beat = Meter(), beat
+        beat.set(step=start, total=self._total)
 
     def add(self, step: int, images: tf.Tensor, result: StepResult, *, waited: float, compiled: bool) -> None:
         """Records a finished step.
@@ -66,6 +75,7 @@ class Record:
         self._pictures(step, images, result)
         if self._is_logged(step):
             self._scalars(step, {"loss": loss, **values}, result, compiled)
+        self._beat.finished(f"step {step}", step=step, loss=loss)
         if compiled:
             self._meter = Meter()  # the next reading excludes the compilation
 
@@ -106,6 +116,7 @@ class Record:
         values |= _statistics(self._monitor, result, self._params, step) | speed
         self._monitor.scalars(step, values)
         left = math.nan if compiled else (self._total - step) / rate
+        self._beat.set(images_per_second=speed["images_per_second"], seconds_left=None if compiled else left)
         line = progress_line(step, self._total, values | {"seconds_left": left})
         self._log.line(line, progress=step < self._total)
 
