@@ -1,6 +1,10 @@
 """Images to vectors: the code that evaluation, embedding and visualization share."""
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+import functools
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -9,6 +13,7 @@ import tensorflow as tf
 from dataset.loading.pipeline import embedding_batches
 from model.configuration.params import Params
 from model.embedding.views import TestTimeAugmentation
+from runtime.errors import UserError
 
 _PLAIN = TestTimeAugmentation()
 
@@ -22,19 +27,42 @@ def images_at_a_time(batch_size: int | None, params: Params, count: int) -> int:
 class Embedder:
     """A network that embeds files. It is compiled once; new weights may be restored into `model` at any time."""
 
-    def __init__(self, model: keras.Model, params: Params, augmentation: TestTimeAugmentation = _PLAIN) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        params: Params,
+        augmentation: TestTimeAugmentation = _PLAIN,
+        devices: Sequence[str] = (),
+    ) -> None:
         """Args:
         model: an embedder, built with `augmentation.network_params(params)`.
         params: of its run.
         augmentation: the variants of each image; by default the unchanged image only.
+        devices: names of devices that take turns, one batch each; the first is that of `model`. Embeddings do not
+            depend on their number. Empty: one device.
         """
-        self.model, self._params, self._augmentation = model, params, augmentation
+        self.model, self._params, self._augmentation, self._others = model, params, augmentation, devices[1:]
         signature = [tf.TensorSpec(model.input_shape, tf.uint8)]
         self.forward = tf.function(lambda images: model(images, training=False), input_signature=signature)
+        self._forward_with = tf.function(self._call_with)
 
     def warm_up(self, size: int) -> None:
-        """Compiles the network and runs it on `size` empty images, so the first real batch is not slow."""
-        self.forward(tf.zeros([size, *self.model.input_shape[1:]], tf.uint8))
+        """Compiles the network and runs it on `size` empty images, so the first real batches are not slow."""
+        for device, forward in self._on_each_device():
+            with _placed_on(device):
+                forward(tf.zeros([size, *self.model.input_shape[1:]], tf.uint8))
+
+    def _on_each_device(self) -> Iterator[tuple[str | None, Callable[[tf.Tensor], tf.Tensor]]]:
+        """Each device, and `forward` for it. The others get a copy of the present weights when they are first asked."""
+        yield None, self.forward
+        for device in self._others:
+            with tf.device(device):
+                weights = [tf.identity(variable.value) for variable in self.model.variables]
+            yield device, functools.partial(self._forward_with, weights)
+
+    def _call_with(self, weights: list[tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+        with keras.StatelessScope(state_mapping=zip(self.model.variables, weights, strict=True)):
+            return self.model(images, training=False)
 
     def embed(
         self,
@@ -97,11 +125,34 @@ class Embedder:
             start: the first image's place in the whole list.
         """
         row = start
-        for images in loaded:
-            count, before = len(images), row % size
-            if count < size:
-                images = tf.pad(images, [[before, size - count - before], [0, 0], [0, 0], [0, 0]])
-            variants = self._augmentation.variants(images, self._params.image_shape)
-            vectors = [self.forward(variant).numpy() for variant in variants]  # A x (size, D)
-            row += count
-            yield np.stack(vectors, axis=1)[before : before + count]
+        devices = itertools.cycle(self._on_each_device())
+        at_work: deque[tuple[slice, list[tf.Tensor]]] = deque()  # a batch on each device: GPUs do not make us wait
+        failure = None
+        try:
+            for images in loaded:
+                count, before = len(images), row % size
+                device, forward = next(devices)
+                with _placed_on(device):
+                    if count < size:
+                        images = tf.pad(images, [[before, size - count - before], [0, 0], [0, 0], [0, 0]])
+                    variants = self._augmentation.variants(images, self._params.image_shape)
+                    at_work.append((slice(before, before + count), [forward(variant) for variant in variants]))
+                row += count
+                if len(at_work) > len(self._others):
+                    yield _fetched(*at_work.popleft())
+        except UserError as error:  # an image cannot be decoded; what was computed before it is kept
+            failure = error
+        while at_work:
+            yield _fetched(*at_work.popleft())
+        if failure:
+            raise failure
+
+
+def _placed_on(device: str | None) -> contextlib.AbstractContextManager[object]:
+    """Places computations on a device; None: on the one that the caller has chosen."""
+    return contextlib.nullcontext() if device is None else tf.device(device)
+
+
+def _fetched(rows: slice, vectors: list[tf.Tensor]) -> np.ndarray:
+    """These rows of a batch: A x (size, D) -> (n, A, D)."""
+    return np.stack([variant.numpy() for variant in vectors], axis=1)[rows]

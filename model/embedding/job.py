@@ -20,6 +20,7 @@ from model.embedding.shards import Shard
 from model.embedding.views import TestTimeAugmentation, aggregate
 from model.network.build import build_embedder
 from model.run.checkpoint_files import step_of
+from model.run.devices import local_devices
 from model.run.restore import restore_model
 from runtime.errors import UserError
 from runtime.files import temporary_name
@@ -89,7 +90,7 @@ def embed_to_file(job: Job, out: Path) -> int:
     start, stop = job.rows
     model = build_embedder(job.augmentation.network_params(job.params))
     restore_model(job.checkpoint, model)
-    embedder = Embedder(model, job.params, job.augmentation)
+    embedder = Embedder(model, job.params, job.augmentation, local_devices())
 
     origin = whole | {
         "image_root": str(job.images.manifest.image_root.absolute()),

@@ -23,6 +23,7 @@ from model.run.checkpoint_files import (
     list_checkpoints,
     step_of,
 )
+from model.run.devices import local_devices
 from model.run.heartbeat import Heartbeat
 from model.run.restore import restore_model
 from model.run.results import origin_of
@@ -79,7 +80,7 @@ class Evaluator:
         self._mend_best()
         self._files, self._orientations, self._rows = _union(self._sets)
         self._model: keras.Model = build_embedder(params)
-        self._embedder = Embedder(self._model, params)
+        self._embedder = Embedder(self._model, params, devices=local_devices())
         self._curves = {each.name: SetCurves(run, each.name) for each in self._sets}
         self._without_curves: set[str] = set()  # sets with a note about it
         self._pictures: dict[str, Pictures] = {}

@@ -52,6 +52,12 @@ def select(device: str = "auto", deterministic: bool = False) -> list[str]:
     return [gpu.name.rpartition("physical_device:")[2] for gpu in chosen] or ["CPU"]
 
 
+def local_devices() -> list[str]:
+    """The devices of this process that share work: the selected GPUs, or without any all logical CPU devices."""
+    tf = _import_tensorflow()
+    return [each.name for each in tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")]
+
+
 def split_device(device: str, flag: str) -> tuple[str, str]:
     """("gpu", "1") of "gpu:1", ("cpu", "") of "cpu".
 
