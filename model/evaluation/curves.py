@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from model.run.event_tags import evaluation_tag
-from model.run.events import EventWriter, shown_steps
+from model.run.events import PICTURES, EventWriter, is_kept, shown_steps
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 
@@ -52,9 +52,15 @@ class SetCurves:
         self._shown = {kept for kept in self._shown if kept < first}.union(again)
 
     def pictures(self, step: int, pictures: Iterable[tuple[str, np.ndarray]]) -> None:
-        """Names and pictures (H, W, 3) uint8; raises a UserError when they cannot be written."""
+        """Names and pictures (H, W, 3) uint8; raises a UserError when they cannot be written.
+
+        After many evaluations, only some of them are written.
+        """
         with self._opened() as events:
+            kept = is_kept(len(self._shown) - 1, PICTURES)
             for name, picture in pictures:
+                if not kept:
+                    continue
                 events.picture(evaluation_tag(name), picture, step)
             events.flush()
 

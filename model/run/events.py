@@ -24,13 +24,15 @@ from model.run.event_tags import first_charts
 from runtime.errors import UserError
 
 _numbers = itertools.count()  # of the files of this process
+PICTURES = 100  # of each tag, before they become rarer; TensorBoard shows 10
+_LARGE = 2**26  # bytes of a file, after which the next one begins
 
 
 class EventWriter:
-    """Writes a new event file in a folder, which may have older ones.
+    """Writes new event files in a folder, which may have older ones: one after the other, each up to 64 MB.
 
-    TensorBoard reads the files of a folder in order of time. Its two loaders drop repeated steps differently: with
-    `--load_fast false` at a START event, by default at the next point of the same tag.
+    TensorBoard reads the files of a folder in order of their names, which begin with the time. Its two loaders drop
+    repeated steps differently: with `--load_fast false` at a START event, by default at the next point of the same tag.
 
     TensorFlow's own `tf.summary` is not used: it hides errors of writing, and keeps every number that it was given.
 
@@ -39,12 +41,15 @@ class EventWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = Path(folder)
+        self._open()
+
+    def _open(self) -> None:
         origin = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
-        self._file = self._folder / f"events.out.tfevents.{origin}.{next(_numbers)}.v2"
+        self._file = self._folder / f"events.out.tfevents.{origin}.{next(_numbers):06}.v2"
         with self._writing():
             self._folder.mkdir(parents=True, exist_ok=True)
             self._records = tf.io.TFRecordWriter(os.fsencode(os.path.realpath(self._file)))
-            self._inode = self._file.stat().st_ino
+            self._inode, self._size = self._file.stat().st_ino, 0
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
         self.flush()
 
@@ -89,6 +94,9 @@ class EventWriter:
             raise UserError(f"cannot write {self._file}: it was removed")
         if not os.access(self._folder, os.W_OK):
             raise UserError(f"cannot write {self._file}: its folder has become read-only")
+        if self._size >= _LARGE:
+            self.close()
+            self._open()
 
     def close(self) -> None:
         with self._writing():
@@ -98,8 +106,10 @@ class EventWriter:
         self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
     def _write(self, event: Event) -> None:
+        record = event.SerializeToString()
+        self._size += len(record)
         with self._writing():
-            self._records.write(event.SerializeToString())
+            self._records.write(record)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -115,6 +125,15 @@ class EventWriter:
 def _summary(tag: str, metadata: SummaryMetadata, content: bytes | list[bytes]) -> Summary:
     tensor = make_tensor_proto(content, dtype=np.object_)
     return Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
+
+
+def is_kept(number: int, dense: int) -> bool:
+    """Whether a picture or histogram is written, given how many came before it.
+
+    The first `dense` are, then every second one, from twice `dense` on every fourth, and so on: each time a run becomes
+    twice as long, `dense` / 2 are added.
+    """
+    return number % 2 ** (number // dense).bit_length() == 0
 
 
 def shown_steps(folder: Path) -> set[int]:

@@ -4,10 +4,13 @@
 `anchor_loss` (n, B) float32 and `image` (n, B) int64, an index into `paths` of `detailed/contents.json`. That file also
 has `batch_size` B and `dimensions` D.
 
+Above a limit, the oldest files are removed.
+
 A file is written before each checkpoint, and when the rows in memory become large. A killed training loses only rows
 after its last checkpoint, which it computes again when it resumes.
 """
 
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +45,9 @@ class DetailedLog:
         note: a log line about an earlier folder that was renamed; None without one.
     """
 
-    def __init__(self, folder: Path, files: list[str], start_step: int, batch_size: int, dimensions: int) -> None:
+    def __init__(
+        self, folder: Path, files: list[str], start_step: int, batch_size: int, dimensions: int, most: float = math.inf
+    ) -> None:
         """Continues the folder, or begins one.
 
         Removes files of steps after `start_step`: these steps are repeated. Renames a folder of another batch size,
@@ -54,11 +59,12 @@ class DetailedLog:
             start_step: steps done so far.
             batch_size: B.
             dimensions: D.
+            most: bytes to keep. When there are more, the oldest files are removed.
 
         Raises:
             UserError: when the folder cannot be written.
         """
-        self._folder, self.note = Path(folder), None
+        self._folder, self.note, self._most = Path(folder), None, most
         self._rows: list[dict[str, float | np.ndarray]] = []
         contents = {"batch_size": batch_size, "dimensions": dimensions, "paths": list(files)}
         known = self._folder / _CONTENTS
@@ -71,6 +77,7 @@ class DetailedLog:
         for half in self._folder.glob(".*.tmp"):  # from a killed writer
             half.unlink()
         write_json(known, contents)
+        self._sizes = {file: file.stat().st_size for file in sorted(self._folder.glob("*.npz"))}
 
     def append(
         self, step: int, loss: float, embeddings: np.ndarray, anchor_losses: np.ndarray, images: np.ndarray
@@ -91,9 +98,15 @@ class DetailedLog:
         if not self._rows:
             return
         columns = {name: np.array([row[name] for row in self._rows], kind) for name, kind in _TYPES.items()}
-        with replace_file(self._folder / f"{self._rows[-1]['step']:08}.npz", "wb") as file:
+        path = self._folder / f"{self._rows[-1]['step']:08}.npz"
+        with replace_file(path, "wb") as file:
             np.savez(file, **columns)  # type: ignore[arg-type]  # for its types, one may be the option allow_pickle
         self._rows.clear()
+        self._sizes[path] = path.stat().st_size
+        while sum(self._sizes.values()) > self._most and len(self._sizes) > 1:
+            oldest = next(iter(self._sizes))
+            oldest.unlink(missing_ok=True)
+            del self._sizes[oldest]
 
     def _put_aside(self, start_step: int) -> str:
         name, number = f"{self._folder.name}.until-{start_step}", 1

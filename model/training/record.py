@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
+from model.run.events import PICTURES, is_kept
 from model.run.heartbeat import Heartbeat
 from model.run.run_folder import RunFolder
 from model.training.batch_pictures import batch_picture, triplets_picture
@@ -21,6 +22,7 @@ from runtime.log import Log
 
 # Rows in the picture of a batch, where they are not `batch_k`. A column is one triplet or one identity.
 _COLUMN = {"triplets": 3}
+_HISTOGRAMS = 1000  # of each tag, before they become rarer; TensorBoard shows 500
 
 
 class Record:
@@ -47,7 +49,12 @@ class Record:
         self._detailed: DetailedLog | None = None
         if params.detailed_log:
             files, size = data.images.manifest.files(), data.sampler.batch_size
-            self._detailed = DetailedLog(run.detailed_log, files, start, size, params.embedding_size)
+            most = params.detailed_log_gb * 1e9
+            self._detailed = DetailedLog(run.detailed_log, files, start, size, params.embedding_size, most)
+            whole = self._total * size * (4 * params.embedding_size + 12)  # bytes
+            if whole > most:
+                kept = f"the newest {params.detailed_log_gb:g} GB (detailed_log_gb) of about {whole / 1e9:,.3g} GB"
+                log.line(f"note: {run.detailed_log} keeps {kept}")
             if self._detailed.note:
                 log.line(self._detailed.note)
         self._meter, self._beat = Meter(), beat
@@ -94,8 +101,8 @@ class Record:
 
     def _pictures(self, step: int, images: tf.Tensor, result: StepResult) -> None:
         """Writes the first batch after a start, and every `save_picture_steps` the hardest triplets of a batch."""
-        params, first = self._params, step == self._start + 1
-        draw = params.save_picture_steps and (step == 1 or step % params.save_picture_steps == 0)
+        params, first, every = self._params, step == self._start + 1, self._params.save_picture_steps
+        draw = every and (step == 1 or step % every == 0) and is_kept(step // every, PICTURES)
         if not (draw or first):
             return
         parts = [part.numpy() for part in self._learner.strategy.experimental_local_results(images)]
@@ -113,25 +120,26 @@ class Record:
         speed, self._meter = self._meter.read(), Meter()
         rate = speed["images_per_second"] / self._sampler.batch_size
         values = values | self._learner.optimizer.learning_rates(step - 1)
-        values |= _statistics(self._monitor, result, self._params, step) | speed
+        values |= self._statistics(result, step) | speed
         self._monitor.scalars(step, values)
         left = math.nan if compiled else (self._total - step) / rate
         self._beat.set(images_per_second=speed["images_per_second"], seconds_left=None if compiled else left)
         line = progress_line(step, self._total, values | {"seconds_left": left})
         self._log.line(line, progress=step < self._total)
 
-
-def _statistics(monitor: TrainingMonitor, result: StepResult, params: Params, step: int) -> dict[str, float]:
-    """The statistics of a logged step. Also writes its histograms."""
-    statistics = batch_statistics(result.labels, result.embeddings, params.metric, params.batch_k)
-    anchors = result.anchors
-    anchor_losses = _anchor_losses(result)[anchors.valid.numpy() > 0]
-    complete = anchors.complete.numpy() > 0
-    hardest = {name: getattr(anchors, name).numpy()[complete] for name in ("hardest_positive", "hardest_negative")}
-    samples = distance_samples(result.labels, result.embeddings, params.metric)
-    histograms = {"anchor_loss": anchor_losses, "embedding_norms": np.linalg.norm(result.embeddings.numpy(), axis=1)}
-    monitor.histograms(step, histograms | samples)
-    return statistics | percentiles({"anchor_loss": anchor_losses} | hardest)
+    def _statistics(self, result: StepResult, step: int) -> dict[str, float]:
+        """The statistics of a logged step. Also writes its histograms."""
+        params = self._params
+        statistics = batch_statistics(result.labels, result.embeddings, params.metric, params.batch_k)
+        anchors = result.anchors
+        anchor_losses = _anchor_losses(result)[anchors.valid.numpy() > 0]
+        complete = anchors.complete.numpy() > 0
+        hardest = {name: getattr(anchors, name).numpy()[complete] for name in ("hardest_positive", "hardest_negative")}
+        if is_kept(step // params.save_summary_steps, _HISTOGRAMS):
+            norms = np.linalg.norm(result.embeddings.numpy(), axis=1)
+            samples = distance_samples(result.labels, result.embeddings, params.metric)
+            self._monitor.histograms(step, {"anchor_loss": anchor_losses, "embedding_norms": norms} | samples)
+        return statistics | percentiles({"anchor_loss": anchor_losses} | hardest)
 
 
 def _anchor_losses(result: StepResult) -> np.ndarray:

@@ -71,6 +71,9 @@ class TrainingParams(Fields):
     detailed_log: bool = Field(
         False, description="Save embeddings, losses and image numbers of every batch in `detailed/`; takes much space."
     )
+    detailed_log_gb: float = Field(
+        10.0, gt=0, le=1e6, description="`detailed_log`: gigabytes to keep; above them, the oldest files are removed."
+    )
     csv_log: bool = Field(
         False, description="Write metrics.csv and results.csv, with the contents of metrics.jsonl and results.jsonl."
     )

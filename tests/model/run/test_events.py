@@ -1,12 +1,17 @@
 """TensorBoard's view of a run: topics, one curve for a resumed run, the charts of Custom Scalars."""
 
+import itertools
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.tensorboard_readers import curves_of, curves_served, reader, served
+from helpers.training_results import events as events_of
 
+from model.evaluation import curves as curves_module
 from model.evaluation.curves import SetCurves
+from model.run import events
 from model.run.event_tags import evaluation_tag, first_charts, training_tag
 from model.run.run_folder import RunFolder
 from model.training.monitoring import TrainingMonitor
@@ -26,6 +31,13 @@ from runtime.json_files import append_json_line, drop_json_lines_after, read_jso
 )
 def test_topics(key, tag):
     assert training_tag(key) == tag
+
+
+@pytest.fixture(params=[2**26, 500], ids=["one file", "many files"])
+def size(request, monkeypatch) -> int:
+    """The size at which another event file begins."""
+    monkeypatch.setattr(events, "_LARGE", request.param)
+    return request.param
 
 
 def name_by_age(folder: Path) -> None:
@@ -85,13 +97,16 @@ def resumed_run(folder: Path) -> RunFolder:
     return run
 
 
-def test_a_resumed_run_is_one_curve_in_the_python_loader(tmp_path):
+def test_a_resumed_run_is_one_curve_in_the_python_loader(tmp_path, size):
     run = resumed_run(tmp_path)
+    files = len(list(run.train_events.iterdir()))
+    assert files > 5 if size == 500 else files == 3
     assert [step for step, _ in expected(run)["train"]["loss/loss"]] == [1, 2, 3, 4, 5, 6, 7, 8, 12, 16]
     assert [step for step, _ in expected(run)["eval/test"]["evaluation/map"]] == [0, 3, 7, 8, 12, 16]
     assert curves_of(reader(tmp_path)) == approximately(expected(run))
 
 
+@pytest.mark.usefixtures("size")
 def test_a_running_reader_sees_one_curve(tmp_path):
     run = RunFolder(tmp_path)
     curves = SetCurves(run, "test")
@@ -106,6 +121,7 @@ def test_a_running_reader_sees_one_curve(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("size")
 @pytest.mark.parametrize("load_fast", ["true", "false"])
 def test_a_resumed_run_is_one_curve_in_every_mode_of_the_server(tmp_path, load_fast):
     run = resumed_run(tmp_path)
@@ -139,3 +155,32 @@ def test_the_first_charts_find_their_tags():
         ["embedding/effective_rank"],
         ["speed/data_wait_share"],
     ]
+
+
+def test_pictures_become_rarer():
+    kept = [number for number in range(100_000) if events.is_kept(number, 100)]
+    assert kept[:100] == list(range(100))
+    assert kept[100:103] == [100, 102, 104]
+    assert len(kept) <= 100 + 50 * 10
+    gaps = [(after - before) / before for before, after in itertools.pairwise(kept) if before >= 100]
+    assert max(gaps) <= 0.02  # of the length of the run so far
+
+
+def test_pictures_of_evaluations_become_rarer(tmp_path, monkeypatch):
+    monkeypatch.setattr(curves_module, "PICTURES", 2)
+    run, picture, drawn = RunFolder(tmp_path), np.zeros((2, 2, 3), np.uint8), []
+
+    def draw(step):
+        drawn.append(step)
+        yield "rankings", picture
+
+    of_set, lines = SetCurves(run, "test"), []
+    for step in range(9):
+        lines.append({"step": step, "metrics": {"map": 0.5}})
+        if step == 3:  # the evaluator is started again
+            of_set = SetCurves(run, "test")
+        of_set.update(step, lines)
+        of_set.pictures(step, draw(step))
+    found = events_of(run.eval_events("test"))["evaluation/rankings"]
+    assert [step for step, _ in found] == [0, 1, 2, 4, 8]
+    assert drawn == list(range(9)), "drawing also writes the projector"
