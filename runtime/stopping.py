@@ -23,7 +23,7 @@ class Ended(KeyboardInterrupt):
 
 
 class StopRequest:
-    """A context in which SIGINT, SIGTERM, SIGHUP and the end of the output only set `requested`.
+    """A context in which SIGINT, SIGTERM, SIGUSR1, SIGHUP and the end of the output only set `requested`.
 
     A second SIGINT or SIGTERM, at least a second after the first, ends the process. A SIGHUP that is ignored already,
     as by nohup, stays ignored.
@@ -42,7 +42,7 @@ class StopRequest:
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
             if number != signal.SIGHUP or not _outlives_terminal():
                 self._before[number] = signal.signal(number, self._hear)
         self._entered.append(self)
@@ -62,7 +62,7 @@ class StopRequest:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         late = self.requested is not None and time.monotonic() - self._since >= _TOGETHER
-        if late and number != signal.SIGHUP:
+        if late and number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.request(signal.Signals(number).name, 128 + number)

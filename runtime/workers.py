@@ -3,12 +3,15 @@
 import json
 import os
 import re
+import socket
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from runtime.errors import UserError
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:,/\[\]]+):([0-9]{1,5})")
+# Under SLURM: a port for each job, so that jobs on one node do not meet, plus the number of the task on its node.
+_FIRST_PORT, _PORTS = 20000, 10000
 
 
 class Workers(NamedTuple):
@@ -16,8 +19,8 @@ class Workers(NamedTuple):
 
     Attributes:
         number: this worker, from 0; 0 is the chief.
-        of: how many there are, at least 2.
-        addresses: "host:port" of each; empty under SLURM, whose resolver in TensorFlow finds them.
+        of: how many there are.
+        addresses: "host:port" of each; under SLURM only of the chief and of this one, and "" for the others.
         source: where this is from: "--worker", "TF_CONFIG" or "SLURM".
     """
 
@@ -28,7 +31,7 @@ class Workers(NamedTuple):
 
     def name(self, number: int) -> str:
         """Words for a worker: "worker 1 (host1:2222)"."""
-        return f"worker {number} ({self.addresses[number]})" if self.addresses else f"worker {number}"
+        return f"worker {number} ({self.addresses[number]})" if self.addresses[number] else f"worker {number}"
 
     @property
     def chief(self) -> bool:
@@ -39,7 +42,7 @@ class Workers(NamedTuple):
 def find_workers(
     worker: int | None = None, addresses: str | None = None, environ: Mapping[str, str] | None = None
 ) -> Workers | None:
-    """The workers of this job; None for a single process.
+    """The workers of this job; None if nothing describes them.
 
     Args:
         worker: --worker, the number of this one from 0.
@@ -58,13 +61,26 @@ def find_workers(
         return _workers(worker, addresses.split(","), "--worker", f"--worker {worker} --workers {addresses}")
     if text := environ.get("TF_CONFIG", "").strip():
         return _of_tf_config(text)
-    step = [environ.get(f"SLURM_{name}", "") for name in ("PROCID", "STEP_NUM_TASKS", "STEP_NODELIST")]
-    if all(step) and step[1] != "1":  # a step of srun: the batch script itself has no list of nodes
-        try:
-            return Workers(int(step[0]), int(step[1]), (), "SLURM")
-        except ValueError:
-            raise UserError(f"SLURM_PROCID={step[0]}, SLURM_STEP_NUM_TASKS={step[1]}: both must be numbers") from None
-    return None
+    return _of_slurm_step(environ)
+
+
+def _of_slurm_step(environ: Mapping[str, str]) -> Workers | None:
+    """The workers of a step of `srun`; None outside one, as in the batch script itself."""
+    names = ("PROCID", "STEP_NUM_TASKS", "LOCALID", "JOB_ID")
+    texts, nodes = {name: environ.get(f"SLURM_{name}", "") for name in names}, environ.get("SLURM_STEP_NODELIST", "")
+    if not nodes or not all(texts.values()):
+        return None
+    try:
+        number, of, local, job = map(int, texts.values())
+    except ValueError:
+        what = ", ".join(f"SLURM_{name}={text}" for name, text in texts.items())
+        raise UserError(f"{what}: these must be numbers") from None
+    # Task 0 is on the first node: "rack[1-2]n[03,5-7],m1" begins with rack1n03. Each task tells the chief its own node.
+    first = re.sub(r"\[([^\],-]+)[^\]]*\]", r"\1", re.sub(r"(\[[^\]]*\])|,.*", r"\1", nodes))
+    port = _FIRST_PORT + job % _PORTS
+    addresses = [f"{first}:{port}", *[""] * (of - 1)]
+    addresses[number] = f"{environ.get('SLURMD_NODENAME') or socket.gethostname()}:{port + local}"
+    return Workers(number, of, tuple(addresses), "SLURM")
 
 
 def find_part(environ: Mapping[str, str] | None = None) -> tuple[int, int] | None:
@@ -117,7 +133,7 @@ def _of_tf_config(text: str) -> Workers | None:
     return _workers(index + (len(chiefs) if kind == "worker" else 0), chiefs + others, "TF_CONFIG", "TF_CONFIG")
 
 
-def _workers(number: int, addresses: list[str], source: str, what: str) -> Workers | None:
+def _workers(number: int, addresses: list[str], source: str, what: str) -> Workers:
     for address in addresses:
         found = _ADDRESS.fullmatch(address)
         if not found or not 0 < int(found[2]) < 2**16:
@@ -126,4 +142,4 @@ def _workers(number: int, addresses: list[str], source: str, what: str) -> Worke
         raise UserError(f"{what}: an address occurs twice; each worker needs its own")
     if not 0 <= number < len(addresses):
         raise UserError(f"{what}: there are {len(addresses)} workers, with numbers 0 to {len(addresses) - 1}")
-    return Workers(number, len(addresses), tuple(addresses), source) if len(addresses) > 1 else None
+    return Workers(number, len(addresses), tuple(addresses), source)

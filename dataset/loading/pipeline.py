@@ -44,13 +44,29 @@ class _Loader:
 
 
 def training_batches(
-    files: list[str], orientations: np.ndarray, sampler: Sampler, params: Any, start: int, stop: int
+    files: list[str],
+    orientations: np.ndarray,
+    sampler: Sampler,
+    params: Any,
+    start: int,
+    stop: int,
+    rows: slice | None = None,
+    parts: int = 1,
 ) -> tf.data.Dataset:
     """The batches of steps `start` .. `stop - 1`; each is a pure function of (seed, step).
 
+    Args:
+        files, orientations: N paths and their EXIF orientations.
+        sampler: it chooses the images of each batch.
+        params: parameters of the run.
+        start, stop: the first step, and the one after the last.
+        rows: the rows of each batch of `sampler.batch_size` that are loaded; None is all.
+        parts: into how many equal parts these rows are cut, for the devices of this process.
+
     Yields:
-        (images (B, H, W, C) uint8, labels (B,) int32, indices (B,) int64) with B = sampler.batch_size.
+        (images (b, H, W, C) uint8, labels (b,) int32, indices (b,) int64), b rows of a part; the parts one by one.
     """
+    rows = rows or slice(0, sampler.batch_size)
     cropped = not _CROPS.isdisjoint(params.augmentation)
     load = _Loader(files, orientations, params, params.pre_crop_shape if cropped else params.image_shape)
     augment = for_training(params)
@@ -61,7 +77,7 @@ def training_batches(
         indices.set_shape([sampler.batch_size])
         seed = tf.stack([params.seed, tf.cast(step, tf.int32)])
         seeds = tf.random.split(seed, sampler.batch_size)  # (B, 2)
-        return tf.data.Dataset.from_tensor_slices((indices, seeds))
+        return tf.data.Dataset.from_tensor_slices((indices[rows], seeds[rows]))
 
     def make(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
         image = augment(load(index), seed)
@@ -70,7 +86,8 @@ def training_batches(
 
     dataset = tf.data.Dataset.range(start, stop).flat_map(choose)
     dataset = dataset.map(make, num_parallel_calls=params.num_parallel_calls or tf.data.AUTOTUNE, deterministic=True)
-    return dataset.batch(sampler.batch_size, drop_remainder=True).prefetch(params.prefetch_threads)
+    size = (rows.stop - rows.start) // parts
+    return dataset.batch(size, drop_remainder=True).prefetch(params.prefetch_threads * parts)
 
 
 def embedding_batches(

@@ -1,6 +1,7 @@
 """The paths and parameters of a run folder, and its file DONE. Needs no TensorFlow."""
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -23,7 +24,7 @@ _RULES = ("early_stopping_evaluations", "best_metric")
 # What else params.resolved.json holds.
 _RECORD = ("versions", "git_commit")
 _NOT_TRAINED = ("eval_", "best_metric", "check_images", "corrupt_images")
-_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "tensorboard", "numpy", "scipy", "pillow", "h5py", "pydantic")
+PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "tensorboard", "numpy", "scipy", "pillow", "h5py", "pydantic")
 
 
 class RunFolder:
@@ -47,6 +48,10 @@ class RunFolder:
         self.done = self.folder / "DONE"
         self.status = self.folder / "status.json"
         self.status_parts = self.folder / ".status"
+
+    def worker_log(self, number: int) -> Path:
+        """The log of a worker other than the chief."""
+        return self.folder / f"train.worker{number}.log"
 
     def eval_events(self, name: str) -> Path:
         return self.folder / "eval" / name
@@ -74,7 +79,7 @@ class RunFolder:
 
     def write_resolved(self, params: Params) -> None:
         """Writes params.resolved.json: every parameter, the package versions and the git commit."""
-        versions = {"python": platform.python_version()} | find_versions(_PACKAGES)
+        versions = {"python": platform.python_version()} | find_versions(PACKAGES)
         write_json(self.resolved_json, params.model_dump() | {"versions": versions, "git_commit": _git_commit()})
 
     def _recorded(self) -> dict[str, Any]:
@@ -160,6 +165,15 @@ def stopped_early(run: RunFolder, params: Params, latest: int) -> str | None:
     if not reason or step != latest or not same:
         return None
     return f"stopped early at step {step}: {reason.removeprefix('stopped early: ')}"
+
+
+def code_digests() -> dict[str, str]:
+    """A digest of each Python file that a training may use, by its path in the project."""
+    folders = ("model", "dataset", "runtime")
+    files = sorted(
+        [plugins.ROOT / "train.py", *(file for name in folders for file in (plugins.ROOT / name).rglob("*.py"))]
+    )
+    return {str(file.relative_to(plugins.ROOT)): hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 
 
 def _git_commit() -> str | None:

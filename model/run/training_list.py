@@ -11,7 +11,7 @@ from runtime.json_files import read_json_object, write_json
 
 def write_training_list(run: RunFolder, manifest: Manifest) -> None:
     """Records counts and digests of the training list in training_list.json."""
-    write_json(run.training_list, _describe(manifest))
+    write_json(run.training_list, describe_list(manifest))
 
 
 def training_list_change(run: RunFolder, manifest: Manifest) -> str | None:
@@ -20,7 +20,7 @@ def training_list_change(run: RunFolder, manifest: Manifest) -> str | None:
         before = read_json_object(run.training_list)
     except UserError:  # a run of an earlier version, or a damaged file, which is written again
         return None
-    now = _describe(manifest)
+    now = describe_list(manifest)
     changed = {key for key in now if before.get(key) != now[key]}
     if not changed:
         return None
@@ -35,7 +35,8 @@ def training_list_change(run: RunFolder, manifest: Manifest) -> str | None:
     return "images of the training list belong to other identities"
 
 
-def _describe(manifest: Manifest) -> dict[str, int | str]:
+def describe_list(manifest: Manifest) -> dict[str, int | str]:
+    """Counts and digests of a training list."""
     names = [str(name) for name in manifest.identities]
     different = sorted(set(names))
     return {

@@ -24,7 +24,11 @@ def _seed_states(model: keras.Model) -> list[tf.Variable]:
 
 
 class TrainingCheckpoints:
-    """Saves the whole state of a training, and restores it bit for bit."""
+    """Saves the whole state of a training, and restores it bit for bit.
+
+    Attributes:
+        variables: all that a checkpoint holds.
+    """
 
     def __init__(
         self,
@@ -33,6 +37,8 @@ class TrainingCheckpoints:
         objective: Objective,
         optimizer: keras.optimizers.Optimizer,
         keep: int | None,
+        *,
+        writer: bool = True,
     ) -> None:
         """Args:
         folder: the run's `checkpoints/`.
@@ -40,8 +46,10 @@ class TrainingCheckpoints:
         objective: its loss.
         optimizer: its optimizer, already built.
         keep: number of newest checkpoints to keep; None: all.
+        writer: whether this process writes and reads checkpoints. The others only check what is to be saved.
         """
         self._folder, self._variables = folder, [*model.variables, *objective.variables]
+        self._writer, self.variables = writer, [*self._variables, *optimizer.variables]
         self._step = tf.Variable(0, dtype=tf.int64)
         self._checkpoint = tf.train.Checkpoint(
             backbone=model.get_layer("backbone"),
@@ -51,8 +59,14 @@ class TrainingCheckpoints:
             optimizer=optimizer,
             step=self._step,
         )
+        self.variables.append(self._step)
         self.before_saving: list[Callable[[], None]] = []  # called before a checkpoint is written
         self._keep = keep
+
+    @property
+    def step(self) -> int:
+        """The number of steps done when this state was saved or restored."""
+        return int(self._step.numpy())
 
     @property
     def latest(self) -> Path | None:
@@ -67,13 +81,15 @@ class TrainingCheckpoints:
             NonFiniteError: when a weight is NaN or infinite; the checkpoint would replace a good one.
             UserError: when it cannot be written.
         """
-        if self.latest and step_of(self.latest) == step:
+        if self._writer and self.latest and step_of(self.latest) == step:
             return
         for variable in self._variables:
             kind = tf.as_dtype(variable.dtype)
             if kind.is_floating and not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
                 name = getattr(variable, "path", variable.name)
                 raise NonFiniteError(f"weight {name} became NaN or infinite at step {step}", self.latest)
+        if not self._writer:
+            return
         for write in self.before_saving:
             write()
         self._step.assign(step)
@@ -96,4 +112,4 @@ class TrainingCheckpoints:
         if self.latest is None:
             return 0
         restore_parts(self._checkpoint, self.latest, self.latest)
-        return int(self._step.numpy())
+        return self.step

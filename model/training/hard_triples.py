@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from dataset.loading.training_set import TrainingSet
@@ -13,6 +12,7 @@ from model.run.checkpoint_files import NonFiniteError
 from model.run.triples_file import load_triples, save_triples
 from model.training.batch_statistics import blocks_of
 from model.training.checkpoints import TrainingCheckpoints
+from model.training.learner import Learner
 from runtime.log import Log
 
 
@@ -58,7 +58,7 @@ class HardTriples:
     def __init__(
         self,
         folder: Path,
-        model: keras.Model,
+        learner: Learner,
         params: Params,
         data: TrainingSet,
         checkpoints: TrainingCheckpoints,
@@ -67,7 +67,8 @@ class HardTriples:
         self._folder, self._params, self._images, self._log = folder, params, data.images, log
         assert isinstance(data.sampler, TripletSampler)  # the one that takes mined triples
         self._sampler = data.sampler
-        self._checkpoints, self._embedder = checkpoints, Embedder(model, params)
+        self._checkpoints, self._cluster = checkpoints, learner.cluster
+        self._embedder = Embedder(learner.embedder, params)
 
     def prepare(self, step: int) -> None:
         """Gives the sampler the triples of the epoch of `step`. Call it before asking for the batches of that epoch.
@@ -76,13 +77,19 @@ class HardTriples:
             NonFiniteError: when a weight or an embedding became NaN or infinite.
             UserError: when an image is broken, or a file cannot be written.
         """
+        epoch, done = divmod(step, self._sampler.steps_per_epoch)
+        triples = self._triples(step, epoch, done) if self._cluster.chief else None
+        found = self._cluster.share(triples.tobytes() if triples is not None else None)
+        self._sampler.use(epoch, np.frombuffer(found, np.int64).reshape(-1, 3))
+
+    def _triples(self, step: int, epoch: int, done: int) -> np.ndarray:
+        """The triples of an epoch of which `done` steps are done: kept ones, else mined: (A, 3) int64."""
         sampler = self._sampler
-        epoch, done = divmod(step, sampler.steps_per_epoch)
         kept = load_triples(self._folder, epoch) if done else None
         if kept is not None:
             try:
                 sampler.use(epoch, kept)
-                return
+                return kept
             except ValueError:  # from another data set
                 pass
         embeddings = self._embedder.embed(self._images.manifest.files(), self._images.orientations)
@@ -94,5 +101,5 @@ class HardTriples:
             ) from error
         self._checkpoints.save(step)  # a resumed run mines the same triples from it
         save_triples(self._folder, epoch, triples)
-        sampler.use(epoch, triples)
         self._log.line(f"step {step}: {len(triples):,} hard triples mined from ckpt-{step}")
+        return triples

@@ -3,21 +3,21 @@
 from typing import NamedTuple
 
 import keras
-import tensorflow as tf
 
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.losses.objective import Objective
 from model.network.build import Network, build_network
+from model.training.cluster import Cluster
 from model.training.optimizer import BackboneAdam, LearningRate
-from model.training.step import TrainStep, make_strategy
-from runtime.errors import UserError
+from model.training.start import check_shares
+from model.training.step import TrainStep
 
 
 class Learner(NamedTuple):
     """A network with everything that trains it."""
 
-    strategy: tf.distribute.Strategy
+    cluster: Cluster
     network: Network
     objective: Objective
     schedule: LearningRate
@@ -31,29 +31,25 @@ class Learner(NamedTuple):
 
     def summary(self, params: Params) -> str:
         """A log line about the network."""
-        replicas = self.strategy.num_replicas_in_sync
+        replicas, workers = self.cluster.replicas, self.cluster.workers
+        of_workers = f" of {workers.of} workers" if workers else ""
         return (
             f"model: {params.model_type}, {params.head}, {self.embedder.count_params():,} parameters, "
             f"{'x'.join(map(str, self.embedder.input_shape[1:]))} pixels to {params.embedding_size} dimensions, "
-            f"on {replicas} device{'s' if replicas > 1 else ''}"
+            f"on {replicas} device{'s' if replicas > 1 else ''}{of_workers}"
         )
 
 
-def build_learner(params: Params, data: TrainingSet, total: int, *, imagenet: bool) -> Learner:
+def build_learner(params: Params, data: TrainingSet, total: int, cluster: Cluster, *, imagenet: bool) -> Learner:
     """The learner for a training of `total` steps, with initial weights (ImageNet's in the backbone if `imagenet`).
 
     Raises:
         UserError: when a batch cannot be divided among the devices, weights cannot be loaded, or nothing would learn.
     """
-    strategy = make_strategy(params)
-    replicas = strategy.num_replicas_in_sync
-    if data.sampler.batch_size % replicas:
-        raise UserError(
-            f"a batch of {data.sampler.batch_size} images cannot be divided among {replicas} devices; change batch_p"
-        )
+    check_shares(params, data.sampler.batch_size, cluster.replicas, "devices")
     keras.utils.set_random_seed(params.seed)  # right before the network: equal seeds give equal networks
-    with strategy.scope():
-        network = build_network(params, synchronized=replicas > 1, imagenet=imagenet)
+    with cluster.strategy.scope():
+        network = build_network(params, synchronized=cluster.replicas > 1, imagenet=imagenet)
         model = network.embedder
         objective = Objective(
             params,
@@ -65,5 +61,5 @@ def build_learner(params: Params, data: TrainingSet, total: int, *, imagenet: bo
         optimizer = BackboneAdam(schedule, params)
         backbone = model.get_layer("backbone").trainable_variables
         optimizer.build_for(backbone, [*model.trainable_variables, *objective.trainable_variables])
-        train_step = TrainStep(strategy, network, objective, optimizer, params)
-    return Learner(strategy, network, objective, schedule, optimizer, train_step)
+        train_step = TrainStep(cluster.strategy, network, objective, optimizer, params)
+    return Learner(cluster, network, objective, schedule, optimizer, train_step)

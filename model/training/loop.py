@@ -2,8 +2,10 @@
 
 import contextlib
 import math
+import signal
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -13,7 +15,7 @@ from model.configuration.params import Params
 from model.run.checkpoint_files import NonFiniteError, list_checkpoints
 from model.run.heartbeat import Heartbeat
 from model.run.run_folder import RunFolder, write_done
-from model.training.checkpoints import TrainingCheckpoints
+from model.training.cluster import Agreement, Cluster
 from model.training.curriculum import Phase, phase_at
 from model.training.hard_triples import HardTriples
 from model.training.learner import build_learner
@@ -27,50 +29,89 @@ from runtime.stopping import StopRequest
 
 
 def train(
-    run: RunFolder, params: Params, data: TrainingSet, log: Log, beat: Heartbeat, watched: Watched | None = None
+    run: RunFolder,
+    params: Params,
+    data: TrainingSet,
+    log: Log,
+    cluster: Cluster,
+    *,
+    beat: Heartbeat | None = None,
+    watched: Watched | None = None,
 ) -> None:
     """Trains until the last step or a request to stop. Resumes from the newest checkpoint of the run.
 
-    `watched` is the metric for plateaus and early stopping; None without evaluation sets.
+    Args:
+        run: its folder, into which only the chief writes.
+        params: its parameters.
+        data: its training set.
+        log: the log of this process.
+        cluster: the devices.
+        beat: of the chief: told about every step.
+        watched: of the chief: the metric for plateaus and early stopping; None without evaluation sets.
 
     Raises:
         UserError: when a checkpoint does not fit, weights cannot be loaded, or an image is broken.
         NonFiniteError: when the loss or a weight became NaN or infinite.
+        LostWorkerError: when another worker has ended.
     """
+    try:
+        _train(run, params, data, log, cluster, beat, watched)
+    except tf.errors.OpError as error:
+        if lost := cluster.lost(error):
+            raise lost from error
+        raise
+
+
+def _train(
+    run: RunFolder,
+    params: Params,
+    data: TrainingSet,
+    log: Log,
+    cluster: Cluster,
+    beat: Heartbeat | None,
+    watched: Watched | None,
+) -> None:
     total = params.total_steps(data.sampler.steps_per_epoch)
-    fresh = not list_checkpoints(run.checkpoints)
-    learner = build_learner(params, data, total, imagenet=fresh and params.warm_start_from == "imagenet")
+    fresh = cluster.chief and not list_checkpoints(run.checkpoints)
+    learner = build_learner(params, data, total, cluster, imagenet=fresh and params.warm_start_from == "imagenet")
     log.line(learner.summary(params))
     checkpoints, start = resume_or_begin(run, params, data, learner, log, fresh=fresh)
-    record = Record(run, params, data, learner, start, log, beat)
-    checkpoints.before_saving.append(record.write)
+    record = Record(run, params, data, learner, start, log, beat) if beat else None
+    supervisor = Supervisor(run, params, watched, start, log) if cluster.chief else None
+    if record:
+        checkpoints.before_saving.append(record.write)
     mining = params.triplet_mining == "hard"
-    hard = HardTriples(run.triples, learner.embedder, params, data, checkpoints, log) if mining else None
-    batches = feed(learner.strategy, data, params, start, total, hard)
-    supervisor = Supervisor(run, params, watched, start, log)
+    hard = HardTriples(run.triples, learner, params, data, checkpoints, log) if mining else None
+    batches = feed(cluster, data, params, start, total, hard)
 
     phase: Phase | None = None
     whitened_last = params.whitening in ("end", "both")
-    ended: str | None = None  # the reason for early stopping
-    with contextlib.closing(record), StopRequest() as stop:
+    ended = None  # the reason for an end before the last step
+    with contextlib.closing(record) if record else contextlib.nullcontext(), StopRequest() as stop:
         step = start  # the number of steps done
-        while step < total and not stop.requested:
-            ended = supervisor.look(step)
-            if ended:
+        while step < total and not (stop.requested and cluster.alone):
+            ended = supervisor.look(step) if supervisor else None
+            images, labels, waited, failure = _next_batch(batches)
+            factor = supervisor.factor if supervisor else 1.0
+            agreed = cluster.agree(stop=stop.code, failed=failure is not None, ended=ended is not None, factor=factor)
+            if agreed.failed is not None:
+                checkpoints.save(step)
+                raise _failure(failure, agreed.failed, cluster, data, params, step)
+            if agreed.stop or agreed.ended:
                 break
-            learner.schedule.lower(supervisor.factor)
+            learner.schedule.lower(agreed.factor)
             last, phase = phase, phase_at(params, step)
             for news in phase.news(last, params):
                 log.line(f"step {step}: {news}")
 
-            images, labels, waited = _next_batch(batches, data, params, step, checkpoints)
             result = learner.train_step(images, labels, step, phase)
             step += 1
             if not math.isfinite(loss := float(result.loss)):
                 batch = ", ".join(_files_of(data, step - 1, step))
                 raise NonFiniteError(f"the loss became {loss} at step {step} (images: {batch})", checkpoints.latest)
             try:
-                record.add(step, images, result, waited=waited, compiled=phase != last)
+                if record:
+                    record.add(step, images, result, waited=waited, compiled=phase != last)
             except UserError:  # a file of the run cannot be written; a checkpoint perhaps can
                 with contextlib.suppress(UserError):
                     checkpoints.save(step)
@@ -80,62 +121,80 @@ def train(
             due = step % params.save_checkpoints_steps == 0 or (whitened_last and step == total - 1)
             if due and step < total:
                 checkpoints.save(step)
-                supervisor.checkpoint_saved()
-        if step == total and whitened_last:
+                if supervisor:
+                    supervisor.checkpoint_saved()
+        if step == total and whitened_last and cluster.chief:
             log.line(whiten(learner.network, params, data.images))  # before the checkpoint that is evaluated
         checkpoints.save(step)  # no finished step is lost
 
-    supervisor.ended()
-    if step < total and not ended:
-        log.line(f"stopped by {stop.requested} at step {step} of {total}; run the same command to resume")
+    if supervisor:
+        supervisor.ended()
+    if step < total and not agreed.ended:
+        by = stop.requested or _signal_elsewhere(agreed)
+        log.line(f"stopped by {by} at step {step} of {total}; run the same command to resume")
         return
-    write_done(run, step, ended)
-    done = f"done: {step} steps; {checkpoints.latest}"
-    log.line(f"stopped early at step {step} of {total}: {ended}" if ended else done)
+    if cluster.chief:
+        write_done(run, step, ended)
+    done = f"done: {step} steps; {checkpoints.latest}" if cluster.chief else f"done: {step} steps"
+    log.line(
+        f"stopped early at step {step} of {total}: {ended or 'see the log of the chief'}" if step < total else done
+    )
 
 
 def feed(
-    strategy: tf.distribute.Strategy,
-    data: TrainingSet,
-    params: Params,
-    start: int,
-    stop: int,
-    hard: HardTriples | None,
+    cluster: Cluster, data: TrainingSet, params: Params, start: int, stop: int, hard: HardTriples | None
 ) -> Iterator[tuple[tf.Tensor, ...]]:
-    """The batches of steps `start` .. `stop - 1`, distributed over the replicas: (images, labels, indices)."""
+    """The batches of steps `start` .. `stop - 1`, distributed over the replicas: (images, labels, indices).
+
+    Each worker loads only its own rows of a batch.
+    """
     files, orientations = data.images.manifest.files(), data.images.orientations
+    rows = cluster.rows(data.sampler.batch_size)
     while start < stop:
         end = stop
         if hard:  # batches are prepared in advance, but only for the epoch with known triples
             hard.prepare(start)
             epoch = data.sampler.steps_per_epoch
             end = min(stop, (start // epoch + 1) * epoch)
-        dataset = training_batches(files, orientations, data.sampler, params, start, end)
-        several = strategy.num_replicas_in_sync > 1
-        yield from iter(strategy.experimental_distribute_dataset(dataset) if several else dataset)
+        dataset = training_batches(files, orientations, data.sampler, params, start, end, rows, cluster.local)
+        yield from cluster.distributed(dataset)
         start = end
 
 
-def _next_batch(
-    batches: Iterator[tuple[tf.Tensor, ...]],
-    data: TrainingSet,
-    params: Params,
-    step: int,
-    checkpoints: TrainingCheckpoints,
-) -> tuple[tf.Tensor, tf.Tensor, float]:
-    """Images and labels of the next batch, and the seconds spent waiting for it.
+class _Batch(NamedTuple):
+    """Images and labels of a step, the seconds spent waiting for them, and the error instead of them, if any."""
 
-    Raises:
-        UserError: when an image is broken; the message names it. Saves a checkpoint first.
-    """
+    images: tf.Tensor | None
+    labels: tf.Tensor | None
+    waited: float
+    failure: tf.errors.OpError | None
+
+
+def _next_batch(batches: Iterator[tuple[tf.Tensor, ...]]) -> _Batch:
     before = time.perf_counter()
     try:
         images, labels, _ = next(batches)
     except tf.errors.OpError as error:
-        checkpoints.save(step)
-        files = _files_of(data, step, step + params.prefetch_threads)
-        raise broken_image(files, params, error) from error
-    return images, labels, time.perf_counter() - before
+        return _Batch(None, None, 0.0, error)
+    return _Batch(images, labels, time.perf_counter() - before, None)
+
+
+def _failure(
+    failure: tf.errors.OpError | None, worker: int, cluster: Cluster, data: TrainingSet, params: Params, step: int
+) -> UserError:
+    """The error for a batch that some worker could not load. Where it happened, it names the image."""
+    if failure is None:
+        return cluster.lost_worker(worker)
+    error = broken_image(_files_of(data, step, step + params.prefetch_threads), params, failure)
+    error.__cause__ = failure
+    return error
+
+
+def _signal_elsewhere(agreed: Agreement) -> str:
+    """Words for a request to stop that another worker got."""
+    worker, code = agreed.stop or (0, 0)
+    reason = signal.Signals(code - 128).name if code > 128 else "an error of standard output"
+    return f"{reason} of worker {worker}"
 
 
 def _files_of(data: TrainingSet, start: int, stop: int) -> list[str]:

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from dataset.loading.pipeline import training_batches
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.run.events import PICTURES, is_kept
@@ -40,6 +41,7 @@ class Record:
     ) -> None:
         """Opens the run's files and drops their records of steps after `start`: these steps are repeated."""
         self._params, self._sampler, self._learner, self._start, self._log = params, data.sampler, learner, start, log
+        self._images = data.images
         self._total = params.total_steps(data.sampler.steps_per_epoch)
         csv_file = run.folder / "metrics.csv" if params.csv_log else None
         next_step = next(filter(self._is_logged, range(start + 1, self._total)), self._total)
@@ -105,8 +107,13 @@ class Record:
         draw = every and (step == 1 or step % every == 0) and is_kept(step // every, PICTURES)
         if not (draw or first):
             return
-        parts = [part.numpy() for part in self._learner.strategy.experimental_local_results(images)]
+        cluster = self._learner.cluster
+        parts = [part.numpy() for part in cluster.strategy.experimental_local_results(images)]
         pixels = np.concatenate(parts)
+        if len(pixels) < self._sampler.batch_size:  # other workers have the rest; it is a function of the step
+            manifest, orientations = self._images.manifest, self._images.orientations
+            batches = training_batches(manifest.files(), orientations, self._sampler, params, step - 1, step)
+            pixels = next(iter(batches))[0].numpy()
         if first:
             picture = batch_picture(pixels, _COLUMN.get(params.sampling, params.batch_k))
             self._monitor.picture("batch", picture, step)

@@ -17,17 +17,43 @@ def resume_or_begin(
 ) -> tuple[TrainingCheckpoints, int]:
     """Restores the newest checkpoint. A `fresh` run loads its initial weights instead and saves them as step 0.
 
+    With several workers, the chief does so, and the others get its values.
+
     Returns:
         The checkpoints of the run, and the number of steps done.
 
     Raises:
         UserError: when the checkpoint has another architecture, weights do not fit, or an image is broken.
     """
-    model = learner.embedder
+    cluster = learner.cluster
     checkpoints = TrainingCheckpoints(
-        run.checkpoints, model, learner.objective, learner.optimizer, params.keep_checkpoints
+        run.checkpoints,
+        learner.embedder,
+        learner.objective,
+        learner.optimizer,
+        params.keep_checkpoints,
+        writer=cluster.chief,
     )
-    start = checkpoints.restore()
+    if cluster.chief:
+        _load(run, params, data, learner, checkpoints, log, fresh=fresh)
+    elif params.whitening != "none":
+        check_whitening(learner.network, params)
+    cluster.share_values(checkpoints.variables)
+    return checkpoints, checkpoints.step
+
+
+def _load(
+    run: RunFolder,
+    params: Params,
+    data: TrainingSet,
+    learner: Learner,
+    checkpoints: TrainingCheckpoints,
+    log: Log,
+    *,
+    fresh: bool,
+) -> None:
+    """Loads the state that training begins with, and brings the files of the run to it."""
+    model, start = learner.embedder, checkpoints.restore()
     if not fresh:
         log.line(f"resumed from {checkpoints.latest}")
     elif params.warm_start_from == "imagenet":  # loaded with the network
@@ -46,4 +72,3 @@ def resume_or_begin(
         write_results_csv(run)
     if fresh:
         checkpoints.save(0)  # the evaluator evaluates the untrained network, too
-    return checkpoints, start

@@ -1,6 +1,7 @@
 """The checks and notes before a training starts. Needs no TensorFlow."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,14 +10,17 @@ from model.configuration.loading import load_params
 from model.configuration.params import Params
 from model.run.checkpoint_files import find_weights, list_checkpoints, once_had_checkpoints, tidy
 from model.run.results import read_results
-from model.run.run_folder import RunFolder, stopped_early, write_done
-from model.run.training_list import training_list_change
+from model.run.run_folder import PACKAGES, RunFolder, code_digests, stopped_early, write_done
+from model.run.training_list import describe_list, training_list_change
 from model.training.curriculum import late_beginnings
+from model.training.rendezvous import Message
 from model.training.supervisor import Watched
 from runtime.errors import UserError
 from runtime.files import remove_unfinished, replace_file
 from runtime.json_files import read_json_lines
 from runtime.printable import look_alike_note
+from runtime.versions import find_versions
+from runtime.workers import Workers, find_workers
 
 # What a change of a parameter means for a run that resumes.
 _MEANING = {
@@ -71,6 +75,55 @@ def check_start(run: RunFolder, params: Params, data: TrainingSet, watched: Watc
         if old == run.checkpoints:
             what = f"{old} once had checkpoints, but none is complete now"
         raise UserError(f"{what}; put them back, or use a new --model_dir (warm_start_from takes any checkpoint)")
+
+
+def workers_of(params: Params, worker: int | None, addresses: str | None) -> Workers | None:
+    """The workers of a training over several hosts; None for one process.
+
+    Args:
+        params: `distribution`.
+        worker, addresses: --worker and --workers, if given.
+
+    Raises:
+        UserError: when they are missing, invalid, or not asked for.
+    """
+    found = find_workers(worker, addresses)
+    if params.distribution == "multi_worker" and found is None:
+        raise UserError(
+            "distribution is 'multi_worker', but nothing names the workers: give --worker 0 --workers "
+            "host0:2222,host1:2222, set TF_CONFIG, or start with srun"
+        )
+    if params.distribution in ("none", "mirrored"):
+        if worker is not None:
+            raise UserError(f"--worker is given, but distribution is {params.distribution!r}; set it to 'multi_worker'")
+        return None
+    return found if found and found.of > 1 else None
+
+
+def description(params: Params, data: TrainingSet, devices: list[str]) -> Message:
+    """What must be equal on all workers."""
+    return {
+        "parameters": params.model_dump(mode="json"),
+        "code": code_digests(),
+        "packages": find_versions(PACKAGES),
+        "images of the training list": describe_list(data.images.manifest),
+        "devices": {"number": len(devices)},
+    }
+
+
+def check_shares(params: Params, batch_size: int, shares: int, what: str) -> None:
+    """Raises a UserError if a batch cannot be divided equally among `shares` workers or devices (`what`)."""
+    if batch_size % shares == 0:
+        return
+    triples = params.sampling == "triplets"
+    unit = 3 if triples else params.batch_k  # images that are added together
+    step = math.lcm(unit, shares)
+    sizes = [size for size in (batch_size // step * step, -(-batch_size // step) * step) if size >= 2 * unit]
+    what_to_set = ("batch_p x batch_k", 1) if triples else ("batch_p", unit)
+    fits = " or ".join(f"{size} images ({what_to_set[0]} = {size // what_to_set[1]})" for size in sizes)
+    raise UserError(
+        f"a batch of {batch_size} images cannot be divided among {shares} {what}; the nearest sizes are {fits}"
+    )
 
 
 def tidy_run(run: RunFolder) -> list[str]:

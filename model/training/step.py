@@ -34,14 +34,6 @@ class StepResult(NamedTuple):
     labels: tf.Tensor
 
 
-def make_strategy(params: Params) -> tf.distribute.Strategy:
-    """A strategy for one device, or for all local GPUs (without any: all logical CPU devices)."""
-    if params.distribution == "none":
-        return tf.distribute.get_strategy()
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
-
-
 class TrainStep:
     """The compiled step of the current phase. A new phase compiles a new step.
 

@@ -56,8 +56,10 @@ class TrainingParams(Fields):
     deterministic: bool = Field(
         False, description="Use deterministic ops only: equal runs give the same bits. Somewhat slower on GPUs."
     )
-    distribution: Literal["none", "mirrored"] = Field(
-        "none", description='"mirrored": train on all local GPUs; each replica mines in the whole batch.'
+    distribution: Literal["none", "mirrored", "multi_worker", "auto"] = Field(
+        "none",
+        description="`mirrored`: train on all local GPUs; `multi_worker`: on those of several hosts; `auto`: on all "
+        "there are. Each device mines in the whole batch.",
     )
     jit_compile: bool = Field(False, description="Compile the training step with XLA; faster on GPUs, not on CPUs.")
 
