@@ -17,7 +17,8 @@ from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
 from model.training.curriculum import Phase, late_beginnings, phase_at
 from model.training.optimizer import BackboneAdam, LearningRate
-from model.training.step import TrainStep, make_strategy
+from model.training.cluster import Cluster
+from model.training.step import TrainStep
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
 
@@ -63,7 +64,7 @@ def test_a_frozen_backbone_does_not_change_and_learns_later(kept):
     backbone = model.get_layer("backbone")
     learning = backbone.trainable_variables
     optimizer.build_for(learning, model.trainable_variables)
-    step = TrainStep(make_strategy(params), network, objective, optimizer, params)
+    step = TrainStep(Cluster(params).strategy, network, objective, optimizer, params)
     random = np.random.default_rng(0)
     images = tf.constant(random.integers(0, 256, (6, 16, 16, 3)).astype(np.uint8))
     labels = tf.constant([0, 0, 1, 1, 2, 2])
@@ -85,7 +86,7 @@ def test_a_head_without_weights_and_a_frozen_backbone_are_refused(monkeypatch):
     monkeypatch.setattr("model.network.heads.direct.head", heads.pool)
     params = params_of(freeze_backbone_steps=5)
     with pytest.raises(UserError, match="nothing would learn"):
-        TrainStep(make_strategy(params), build_network(params), Objective(params, 3), None, params)
+        TrainStep(Cluster(params).strategy, build_network(params), Objective(params, 3), None, params)
 
 
 def test_bnneck_learns_by_its_classifier_alone():
@@ -93,7 +94,7 @@ def test_bnneck_learns_by_its_classifier_alone():
     values = {"head": "bnneck", "freeze_backbone_steps": 5, "embedding_size": 8, "num_channels": [4, 8]}
     for weight in (0.0, 1.0):
         params = params_of(**values, classification_weight=weight)
-        make = (make_strategy(params), build_network(params), Objective(params, 3), None, params)
+        make = (Cluster(params).strategy, build_network(params), Objective(params, 3), None, params)
         if weight:
             TrainStep(*make)
         else:
