@@ -1,6 +1,7 @@
 """The devices of a training, on one machine or many, and what its workers tell each other between steps."""
 
 import re
+import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -187,11 +188,13 @@ def _connect(workers: Workers, members: list[Message]) -> tf.distribute.Strategy
         rpc_layer="grpc",
         num_accelerators={"GPU": len(tf.config.get_visible_devices("GPU"))},
     )
+    terminated = signal.getsignal(signal.SIGTERM)
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except tf.errors.OpError as error:
         reason = error.message.partition("\n")[0]
         raise UserError(f"{workers.name(workers.number)} cannot connect to the others: {reason}") from error
+    signal.signal(signal.SIGTERM, terminated)  # TensorFlow's own handler does nothing
     # All workers have the same number of batches: they need not ask each other before each whether there is one.
     strategy.extended.experimental_enable_get_next_as_optional = False
     return strategy
