@@ -66,8 +66,9 @@ def find_workers(
 
 def _of_slurm_step(environ: Mapping[str, str]) -> Workers | None:
     """The workers of a step of `srun`; None outside one, as in the batch script itself."""
-    names = ("PROCID", "STEP_NUM_TASKS", "LOCALID", "JOB_ID")
-    texts, nodes = {name: environ.get(f"SLURM_{name}", "") for name in names}, environ.get("SLURM_STEP_NODELIST", "")
+    usual = {"PROCID": "", "STEP_NUM_TASKS": "", "LOCALID": "0", "JOB_ID": "0"}
+    texts = {name: environ.get(f"SLURM_{name}", default) for name, default in usual.items()}
+    nodes = environ.get("SLURM_STEP_NODELIST", "")
     if not nodes or not all(texts.values()):
         return None
     try:

@@ -59,7 +59,7 @@ def _receive_all(
     workers: Workers, own: Message, say: Callable[[str], None], ended: list[str], patience: float
 ) -> list[Message]:
     """The chief's side."""
-    there: dict[int, tuple[Message, socket.socket | None]] = {0: (own, None)}
+    there: dict[int, tuple[Message, socket.socket | None]] = {0: (_member(own), None)}
     with contextlib.ExitStack() as open_sockets, _listening(workers) as listener:
         problem = None
         begun, said = time.monotonic(), False
@@ -71,29 +71,24 @@ def _receive_all(
             waited = time.monotonic() - begun
             if waited > patience:
                 problem = f"{missing} did not come within {patience:g} s; see what it printed, or start it"
-                break
-            if waited > _SAY_SO and not said:
+            elif waited > _SAY_SO and not said:
                 said = True
                 say(f"waiting for {missing}")
-            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # a port scanner may knock, too
+            with contextlib.suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # not a worker
                 connection = open_sockets.enter_context(listener.accept()[0])
                 connection.settimeout(_SAY_SO)
                 other = _receive(connection)
-                number = int(other["worker"])
-                problem = _refusal(workers, own, other, there)
-                if 0 < number < workers.of and number not in there:
-                    there[number] = other, connection
+                member, problem = _member(other), problem or _refusal(workers, own, other, there)
+                if 0 < member["worker"] < workers.of and member["worker"] not in there:
+                    there[member["worker"]] = member, connection
                 else:
                     _send(connection, {"problem": problem})
-        members = [
-            {"worker": number, "address": each["addresses"][number], "host": each["host"], "pid": each["pid"]}
-            for number, (each, _) in sorted(there.items())
-        ]
-        open_ones = [connection for _, connection in there.values() if connection]
-        for connection in open_ones:
+        members = [member for _, (member, _) in sorted(there.items())]
+        connections = [connection for _, connection in there.values() if connection]
+        for connection in connections:
             with contextlib.suppress(OSError):  # it has ended meanwhile; TensorFlow will notice
                 _send(connection, {"problem": problem, "ended": ended, "members": members})
-        for connection in open_ones:
+        for connection in connections:
             with contextlib.suppress(OSError):
                 connection.recv(1)  # wait until it has closed: the port must be free for TensorFlow
     if problem:
@@ -101,11 +96,18 @@ def _receive_all(
     return [] if ended else members
 
 
+def _member(message: Message) -> Message:
+    number = int(message["worker"])
+    return {"worker": number, "address": str(message["addresses"][number])} | {
+        key: message[key] for key in ("host", "pid")
+    }
+
+
 def _refusal(workers: Workers, own: Message, other: Message, there: dict[int, Any]) -> str | None:
     """Why the training cannot start with this worker; None if it can."""
-    number, name = other["worker"], workers.name(int(other["worker"]) % workers.of)
+    number, name = other["worker"], f"worker {other['worker']} ({other['addresses'][other['worker']]})"
     if other["of"] != workers.of:
-        return f"worker {number} was started as one of {other['of']} workers, the chief as one of {workers.of}"
+        return f"{name} was started as one of {other['of']} workers, the chief as one of {workers.of}"
     if number in there:
         return f"{name} was started twice; give each process its own number"
     if any(a != b for a, b in zip(own["addresses"], other["addresses"], strict=True) if a and b):

@@ -104,7 +104,7 @@ def description(params: Params, data: TrainingSet, devices: list[str]) -> Messag
     """What must be equal on all workers."""
     return {
         "parameters": params.model_dump(mode="json"),
-        "code": code_digests(),
+        "files of the code": code_digests(),
         "packages": find_versions(PACKAGES),
         "images of the training list": describe_list(data.images.manifest),
         "devices": {"number": len(devices)},

@@ -2,8 +2,8 @@
 
     python -m helpers.worker_steps OUT PARAMS WORKER HOST:PORT,HOST:PORT
 
-Writes OUT/WORKER.npz: for each strategy and step the loss and Adam's first moments, which are sums of gradients; and the
-weights in the end.
+Writes OUT/WORKER.npz: for each strategy and step the loss and Adam's first moments, which are sums of gradients; and
+the weights in the end.
 """
 
 import json

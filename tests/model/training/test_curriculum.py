@@ -15,9 +15,9 @@ from model.network import heads
 from model.network.build import build_network
 from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
+from model.training.cluster import Cluster
 from model.training.curriculum import Phase, late_beginnings, phase_at
 from model.training.optimizer import BackboneAdam, LearningRate
-from model.training.cluster import Cluster
 from model.training.step import TrainStep
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
