@@ -129,7 +129,7 @@ def _of_tf_config(text: str) -> Workers | None:
         return None
     if kind not in ("chief", "worker"):
         raise UserError(f"TF_CONFIG: task type {kind!r}; only 'chief' and 'worker' train (an evaluator needs none)")
-    if index >= len(chiefs if kind == "chief" else others):
+    if not 0 <= index < len(chiefs if kind == "chief" else others):
         raise UserError(f"TF_CONFIG: {kind} {index} of {len(chiefs if kind == 'chief' else others)}; they count from 0")
     return _workers(index + (len(chiefs) if kind == "worker" else 0), chiefs + others, "TF_CONFIG", "TF_CONFIG")
 

@@ -97,7 +97,11 @@ def workers_of(params: Params, worker: int | None, addresses: str | None) -> Wor
         if worker is not None:
             raise UserError(f"--worker is given, but distribution is {params.distribution!r}; set it to 'multi_worker'")
         return None
-    return found if found and found.of > 1 else None
+    if found is None or found.of == 1:
+        return None
+    if params.jit_compile:
+        raise UserError("jit_compile does not work on several hosts; set it to false")
+    return found
 
 
 def description(params: Params, data: TrainingSet, devices: list[str]) -> Message:

@@ -16,11 +16,15 @@ def free_addresses(count: int) -> str:
     return ",".join(addresses)
 
 
-def start_workers(run: Path, count: int, *words: object) -> "list[subprocess.Popen[str]]":
-    """Starts all workers of a training. `words` are further ones for each."""
-    addresses = free_addresses(count)
-    options = ["--model_dir", run, "--workers", addresses, *words]
-    return [start("train.py", *options, "--worker", number) for number in range(count)]
+def start_workers(run: Path, count: int) -> "list[subprocess.Popen[str]]":
+    """Starts all workers of a training that share its run folder."""
+    return start_each([["--model_dir", run]] * count)
+
+
+def start_each(words: list[list[object]]) -> "list[subprocess.Popen[str]]":
+    """Starts all workers of a training, each with words of its own."""
+    addresses = free_addresses(len(words))
+    return [start("train.py", *each, "--worker", n, "--workers", addresses) for n, each in enumerate(words)]
 
 
 def ends(workers: "list[subprocess.Popen[str]]", timeout: float = 300) -> list[tuple[int, str, str]]:
