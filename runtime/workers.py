@@ -10,7 +10,7 @@ from typing import NamedTuple
 from runtime.errors import UserError
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:,/\[\]]+):([0-9]{1,5})")
-# Under SLURM: a port for each job, so that jobs on one node do not meet, plus the number of the task on its node.
+# Under SLURM, each job has a port of its own (jobs may share a node), plus the number of the task on its node.
 _FIRST_PORT, _PORTS = 20000, 10000
 
 

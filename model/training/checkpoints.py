@@ -46,7 +46,7 @@ class TrainingCheckpoints:
         objective: its loss.
         optimizer: its optimizer, already built.
         keep: number of newest checkpoints to keep; None: all.
-        writer: whether this process writes and reads checkpoints. The others only check what is to be saved.
+        writer: whether this process writes and reads checkpoints. The others only check the weights.
         """
         self._folder, self._variables = folder, [*model.variables, *objective.variables]
         self._writer, self.variables = writer, [*self._variables, *optimizer.variables]

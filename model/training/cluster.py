@@ -28,7 +28,7 @@ class Agreement(NamedTuple):
 
     Attributes:
         stop: the first worker that was asked to stop, and the `code` of its `StopRequest`; None to continue.
-        failed: the first worker that cannot go on; None if there is none.
+        failed: the first worker that cannot continue; None if there is none.
         ended: whether the chief ends the training early.
         factor: of the learning rate, from the chief.
     """
@@ -89,7 +89,7 @@ class Cluster:
 
         Args:
             stop: the exit code of a request to stop (see `StopRequest`); 0 for none.
-            failed: whether this worker cannot go on.
+            failed: whether this worker cannot continue.
             ended, factor: of the chief; those of others are ignored.
         """
         if self.workers is None:
@@ -144,7 +144,7 @@ class Cluster:
         return self.lost_worker(named[0] if named else None)
 
     def lost_worker(self, number: int | None) -> LostWorkerError:
-        """The error for a worker that has ended or cannot go on; None if it is unknown which."""
+        """The error for a worker that has ended or cannot continue; None if it is unknown which."""
         assert self.workers
         who = "another worker" if number is None else self.workers.name(number)
         return LostWorkerError(
