@@ -58,8 +58,8 @@ class TrainingParams(Fields):
     )
     distribution: Literal["none", "mirrored", "multi_worker", "auto"] = Field(
         "none",
-        description="`mirrored`: on all local GPUs; `multi_worker`: on several hosts; `auto`: either. Each mines in the "
-        "whole batch.",
+        description="`mirrored`: on all local GPUs; `multi_worker`: on several hosts; `auto`: either. Each mines "
+        "in the whole batch.",
     )
     jit_compile: bool = Field(False, description="Compile the training step with XLA; faster on GPUs, not on CPUs.")
 
