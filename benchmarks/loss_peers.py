@@ -209,7 +209,7 @@ def _seconds(step: Step, calls: int) -> float:
 
 def _first(step: Step) -> dict[str, Any]:
     """The loss, its gradient (B, D), the seconds of a call, and the peak of memory above the level before it."""
-    before = _reset_peak()
+    before = reset_peak()
     start = time.perf_counter()
     loss, gradient = step()
     seconds = time.perf_counter() - start
@@ -217,7 +217,7 @@ def _first(step: Step) -> dict[str, Any]:
     return {"loss": loss, "gradient": np.asarray(gradient), "seconds": seconds, "peak": peak}
 
 
-def _reset_peak() -> int | None:
+def reset_peak() -> int | None:
     """Resets the peak of memory to the present level and returns that level; None if the system cannot."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # memory that is free but kept would hide the use of a call

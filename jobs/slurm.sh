@@ -14,7 +14,7 @@
 #SBATCH --signal=USR1@300
 
 run=${1:?which run? sbatch jobs/slurm.sh runs/my_run}
-srun python train.py --model_dir "$@"
+srun python train.py --set distribution=multi_worker --model_dir "$@"
 code=$?
 if [ $code -eq 0 ] && [ ! -e "$run/DONE" ]; then
     echo "stopped before the end: requeued, restart $((${SLURM_RESTART_COUNT:-0} + 1))"

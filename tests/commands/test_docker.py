@@ -9,8 +9,11 @@ import pytest
 import yaml
 from helpers.commands import ROOT
 
+from runtime.workers import find_workers
+
 KINDS = ("cpu", "gpu")
 COMPOSE = {kind: ROOT / "docker" / name for kind, name in zip(KINDS, ("compose.yaml", "compose.gpu.yaml"), strict=True)}
+WORKERS = ROOT / "docker" / "compose.workers.yaml"
 
 
 def read_steps(kind: str) -> list[tuple[str, str]]:
@@ -128,8 +131,22 @@ def test_compose_files():
     assert words == ["--out", "data/synthetic_vid"]
 
 
+def test_two_workers_on_one_machine():
+    services = yaml.safe_load(WORKERS.read_text(encoding="utf-8"))["services"]
+    assert set(services) == {"worker0", "worker1"}
+    for number, service in enumerate(services.values()):
+        assert service.pop("extends") == {"file": "compose.yaml", "service": "train"}
+        script, *words = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", word) for word in service.pop("command")]
+        args = importlib.import_module(script.removesuffix(".py")).parse(words)
+        assert args.model_dir == "runs/my_run"
+        workers = find_workers(args.worker, args.workers, {})
+        assert workers.number == number
+        assert [address.partition(":")[0] for address in workers.addresses] == list(services)
+        assert not service  # all else is that of compose.yaml
+
+
 def test_the_page_names_every_variable():
     page = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
-    for file in COMPOSE.values():
+    for file in (*COMPOSE.values(), WORKERS):
         for variable in re.findall(r"\$\{(\w+)", file.read_text(encoding="utf-8")):
             assert f"`{variable}`" in page, variable

@@ -119,7 +119,7 @@ def test_the_kubernetes_job_names_its_workers():
         for rule in spec["podFailurePolicy"]["rules"]
         for code in rule.get("onExitCodes", {}).get("values", ())
     }
-    assert actions == {2: "FailJob", 3: "FailJob", 4: "Ignore", 75: "Ignore"}
+    assert actions == {3: "FailJob", 4: "Ignore", 75: "Ignore"}
     mounted = {each["name"]: each for each in pod["containers"][0]["volumeMounts"]}
     assert set(mounted) == {volume["name"] for volume in pod["volumes"]} == {"data", "runs"}
     assert mounted["data"]["readOnly"]

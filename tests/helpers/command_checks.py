@@ -143,7 +143,8 @@ CHECKS: dict[str, Callable[[tuple[str, ...]], str]] = {
     "pip": pip,
     "echo": echo,
     "tensorboard": tensorboard,
-    # The shell's own, and what the machine of a contributor has; git only tags a release.
+    # The shell's own, what the machine of a contributor has, and a cluster's; git only tags a release.
     **dict.fromkeys(("cd", "cp", "export", "ls", "mkdir", "."), nothing),
-    **dict.fromkeys(("git", "pre-commit", "hadolint", "check-jsonschema"), nothing),
+    **dict.fromkeys(("git", "pre-commit", "hadolint", "check-jsonschema", "kubernetes-validate"), nothing),
+    **dict.fromkeys(("sbatch", "kubectl", "shellcheck"), nothing),
 }

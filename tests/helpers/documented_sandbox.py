@@ -22,6 +22,7 @@ PATIENCE = 900  # seconds for a block
 # What does not run here, why, and what is checked instead. (tests/helpers/command_checks.py looks at each of them.)
 NOT_RUN = {
     r"python -m benchmarks\.": "takes minutes to hours, and some need other libraries: its arguments are parsed",
+    r"--workers host0:2222": "needs two machines: its arguments are parsed",
     r"dataset\.prepare\.labelled|visualize\.py lengths": "a part that the page shows how to add: test_parts.py does",
 }
 PATTERN = re.compile(r"\.\.\.|\b(DIR|NAME)\b")  # inline, it stands for many commands
@@ -33,6 +34,10 @@ IDLE = {
     "pre-commit": "changes the repository: it installs a hook",
     "hadolint": "is not a package of the tests: its files are there, and test_docker.py reads them",
     "check-jsonschema": "is not a package of the tests: its files are there, and test_docker.py reads them",
+    "kubernetes-validate": "is not a package of the tests: its file is there, and test_jobs.py reads it",
+    "shellcheck": "is not a package of the tests: its file is there, and test_jobs.py runs it",
+    "sbatch": "needs a cluster: its file is there, and test_jobs.py runs it",
+    "kubectl": "needs a cluster: its file is there, and test_jobs.py reads it",
 }
 # What the code of pages takes as given.
 GIVEN = """
