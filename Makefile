@@ -74,3 +74,4 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python -m benchmarks.evaluation
 	$(BIN)/python -m benchmarks.reranking
 	$(BIN)/python -m benchmarks.embed
+	$(BIN)/python -m benchmarks.workers
