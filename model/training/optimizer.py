@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from model.configuration.params import Params
@@ -80,7 +81,8 @@ class BackboneAdam(keras.optimizers.Adam):
 
     def learning_rates(self, step: int) -> dict[str, float]:
         """The learning rates of step 0, 1, ... for the log; `backbone_learning_rate` only if it differs."""
-        rate = float(self._learning_rate(step))
+        # TensorFlow keeps every Python number that becomes a tensor, but none of NumPy's.
+        rate = float(self._learning_rate(np.int64(step)))
         rates = {"learning_rate": rate}
         if self._start or self.backbone_scale != 1.0:
             rates["backbone_learning_rate"] = rate * self.backbone_scale if step >= self._start else 0.0

@@ -1,7 +1,9 @@
-"""The peak memory of a command."""
+"""The memory of a command: its peak, and what it holds now."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 from helpers.commands import ROOT, environment
 
@@ -23,3 +25,9 @@ def run_measured(*words: object) -> tuple[str, int]:
     assert done.returncode == 0, done.stderr
     said, _, peak = done.stdout.rpartition("PEAK ")
     return said, int(peak)
+
+
+def resident(pid: int | str = "self") -> float:
+    """The memory that a process holds now, in megabytes."""
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024

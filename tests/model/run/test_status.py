@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from datetime import timedelta
 
 import pytest
 from helpers.commands import command
@@ -55,15 +54,17 @@ def test_a_training_and_two_evaluators_are_one_status(tmp_path):
         ({}, "running"),
         ({"host": "elsewhere"}, "running"),
         ({"state": "failed", "reason": "disk full"}, "failed: disk full"),
-        ({"heartbeat": stamp(time.time() - 10 * LATE)}, "no heartbeat for 10:"),
-        ({"heartbeat": stamp(time.time() - 10 * LATE), "host": "elsewhere"}, "it is dead, or cannot write"),
-        ({"heartbeat": stamp() + timedelta(seconds=99), "host": "elsewhere"}, "running"),  # its clock is ahead
+        ({"heartbeat": -10 * LATE}, "no heartbeat for 10:"),
+        ({"heartbeat": -10 * LATE, "host": "elsewhere"}, "it is dead, or cannot write"),
+        ({"heartbeat": 99, "host": "elsewhere"}, "running"),  # its clock is ahead
         ({"pid": None}, "not running: it was killed, or crashed"),
     ],
 )
 def test_standing(values, expected):
     if "pid" in values:
         values = {"pid": dead_pid()}
+    if "heartbeat" in values:  # seconds from now
+        values = values | {"heartbeat": stamp(time.time() + values["heartbeat"])}
     assert expected in part(**values).standing()
 
 

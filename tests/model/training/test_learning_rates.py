@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.peak_memory import resident
 
 from model.configuration.loading import check_params
 from model.training.optimizer import BackboneAdam, LearningRate
@@ -122,3 +123,15 @@ def test_warm_up_is_linear_and_multiplies_the_decay():
     assert [rate(step, warmup_steps=4) for step in range(6)] == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
     plain = rate(1, learning_rate_schedule="cosine")
     assert rate(1, learning_rate_schedule="cosine", warmup_steps=4) == pytest.approx(plain / 2)
+
+
+def test_rates_of_many_steps_take_no_memory():
+    """TensorFlow keeps Python numbers: 10,000 steps would take 6 MB."""
+    params = check_params({}, "x")
+    optimizer = BackboneAdam(LearningRate(params, 10**6), params)
+    for step in range(1000):
+        optimizer.learning_rates(step)
+    before = resident()
+    for step in range(1000, 11_000):
+        optimizer.learning_rates(step)
+    assert resident() - before < 2
