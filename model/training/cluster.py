@@ -173,7 +173,7 @@ class Cluster:
 def _local(distribution: str) -> tf.distribute.Strategy:
     """A strategy for one device, or for all GPUs of this machine (without any: all logical CPU devices)."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if distribution == "none" or (distribution == "auto" and len(devices) == 1):
+    if distribution == "none" or (distribution != "mirrored" and len(devices) == 1):
         return tf.distribute.get_strategy()
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
