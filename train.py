@@ -85,9 +85,9 @@ def main(argv: list[str] | None = None) -> int:
     with run.lock("train"):
         mended = tidy_run(run)
         if reasons := nothing_to_do(run, params, total):
+            print_lines("\n".join([*mended, *reasons]))
             if workers:
                 meet(workers, {}, print_line, ended=reasons)
-            print_lines("\n".join([*mended, *reasons]))
             return 0
         with reopened(run):
             devices = prepare(args.device, params.deterministic)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from runtime.errors import UserError
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:,/\[\]]+):([0-9]{1,5})")
-# Under SLURM, each job has a port of its own (jobs may share a node), plus the number of the task on its node.
-_FIRST_PORT, _PORTS = 20000, 10000
+# Under SLURM, jobs that share a node have ports of their own: one for each task on the node, up to 16.
+_FIRST_PORT, _JOBS, _TASKS = 20000, 600, 16
 
 
 class Workers(NamedTuple):
@@ -78,7 +78,9 @@ def _of_slurm_step(environ: Mapping[str, str]) -> Workers | None:
         raise UserError(f"{what}: these must be numbers") from None
     # Task 0 is on the first node: "rack[1-2]n[03,5-7],m1" begins with rack1n03. Each task tells the chief its own node.
     first = re.sub(r"\[([^\],-]+)[^\]]*\]", r"\1", re.sub(r"(\[[^\]]*\])|,.*", r"\1", nodes))
-    port = _FIRST_PORT + job % _PORTS
+    if not 0 <= number < of:
+        raise UserError(f"SLURM_PROCID={number}, SLURM_STEP_NUM_TASKS={of}: tasks count from 0")
+    port = _FIRST_PORT + job % _JOBS * _TASKS
     addresses = [f"{first}:{port}", *[""] * (of - 1)]
     addresses[number] = f"{environ.get('SLURMD_NODENAME') or socket.gethostname()}:{port + local}"
     return Workers(number, of, tuple(addresses), "SLURM")
@@ -122,11 +124,13 @@ def _of_tf_config(text: str) -> Workers | None:
         cluster, task = config.get("cluster") or {}, config.get("task") or {}
         chiefs, others = ([str(each) for each in cluster.get(kind, [])] for kind in ("chief", "worker"))
         kind, index = str(task.get("type", "worker")), int(task.get("index", 0))
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         example = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
         raise UserError(f"TF_CONFIG is invalid; it must be like {example}") from None
     if not chiefs and not others:
         return None
+    if len(chiefs) > 1:
+        raise UserError(f"TF_CONFIG has {len(chiefs)} chiefs; there can be only one")
     if kind not in ("chief", "worker"):
         raise UserError(f"TF_CONFIG: task type {kind!r}; only 'chief' and 'worker' train (an evaluator needs none)")
     if not 0 <= index < len(chiefs if kind == "chief" else others):

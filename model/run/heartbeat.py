@@ -61,7 +61,9 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._thread.join(EVERY)  # not for ever: its file server may be dead
+        self._thread.join(EVERY)
+        if self._thread.is_alive():  # its file server may be dead: this thread must not wait for it, too
+            return
         state, reason = "done", None
         if isinstance(error, KeyboardInterrupt):
             state, reason = "stopped", type(error).__name__
@@ -82,7 +84,7 @@ class Heartbeat:
         what, since = self._finished
         told = {"heartbeat": stamp(), "progress": what, "last_line": self._log.last}
         told["last_progress"] = stamp(time.time() - (time.monotonic() - since))
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             if self._command == "train":
                 told["last_checkpoint"] = _newest_checkpoint(self._run.checkpoints)
             write_part(self._run, self._name, Part.model_validate(self._values | told))

@@ -1,7 +1,7 @@
 """What the processes of a run do: RUN/status.json, and `train.py --status RUN`. Needs no TensorFlow.
 
 Each process replaces a file of its own, `.status/<process>.json`, and then status.json, which joins all of these. So no
-process can lose what another one wrote, on any file system.
+process can lose what another one wrote, on any file system; status.json may lack the last heartbeat of another.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ class Part(BaseModel):
     total: int | None = None
     loss: float | None = None
     images_per_second: float | None = None
-    seconds_left: float | None = None
+    seconds_left: float | None = Field(None, allow_inf_nan=False)
     last_checkpoint: Saved | None = None
     workers: list[Worker] = []
     # only an evaluator

@@ -9,18 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from model.configuration.params import Params
-from model.training.rendezvous import Message
-from runtime.errors import UserError
+from model.training.rendezvous import LostWorkerError, Message
 from runtime.workers import Workers
 
-_BLOCK = 2**22  # bytes sent together
+_BLOCK = 2**24  # bytes sent together
+_CONNECT = 120  # seconds in which all must connect after they have met, or SIGALRM ends the process
 _TASK = re.compile(r"/job:worker(?:/replica:0)?/task:([0-9]+)")
-
-
-class LostWorkerError(UserError):
-    """Another worker has ended."""
-
-    code = 4
 
 
 class Agreement(NamedTuple):
@@ -112,9 +106,9 @@ class Cluster:
         whole = bytearray()
         for start in range(0, size, _BLOCK):
             length = min(_BLOCK, size - start)
-            padded = 1 << (length - 1).bit_length()  # few different sizes: each is compiled once
-            block = np.frombuffer(own[start : start + length].ljust(padded, b"\0"), np.uint8).astype(np.int32)
-            whole += self._sum(block if own else np.zeros(padded, np.int32)).astype(np.uint8).tobytes()[:length]
+            padded = max(4, 1 << (length - 1).bit_length())  # few different sizes: each is compiled once
+            block = np.frombuffer(own[start : start + length].ljust(padded, b"\0"), np.int32)  # + 0 changes no bit
+            whole += self._sum(block).tobytes()[:length]
         return bytes(whole)
 
     def share_values(self, variables: list[Any]) -> None:
@@ -148,7 +142,7 @@ class Cluster:
         assert self.workers
         who = "another worker" if number is None else self.workers.name(number)
         return LostWorkerError(
-            f"{who} has ended, and training cannot continue without it; see what it printed, then start all workers "
+            f"{who} has ended or cannot continue, and training needs all; see what it printed, then start all workers "
             f"again to resume from the last checkpoint"
         )
 
@@ -189,12 +183,16 @@ def _connect(workers: Workers, members: list[Message]) -> tf.distribute.Strategy
         num_accelerators={"GPU": len(tf.config.get_visible_devices("GPU"))},
     )
     terminated = signal.getsignal(signal.SIGTERM)
+    # Should a worker vanish right after the meeting, TensorFlow would wait for an hour, deaf to SIGTERM and to Python.
+    signal.alarm(_CONNECT)
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except tf.errors.OpError as error:
         reason = error.message.partition("\n")[0]
-        raise UserError(f"{workers.name(workers.number)} cannot connect to the others: {reason}") from error
-    signal.signal(signal.SIGTERM, terminated)  # TensorFlow's own handler does nothing
+        raise LostWorkerError(f"{workers.name(workers.number)} cannot connect to the others: {reason}") from error
+    finally:
+        signal.alarm(0)
+    signal.signal(signal.SIGTERM, terminated)  # TensorFlow's own handler swallows it
     # All workers have the same number of batches: they need not ask each other before each whether there is one.
     strategy.extended.experimental_enable_get_next_as_optional = False
     return strategy

@@ -70,6 +70,10 @@ class HardTriples:
         self._checkpoints, self._cluster = checkpoints, learner.cluster
         self._embedder = Embedder(learner.embedder, params)
 
+    def due(self, step: int) -> bool:
+        """Whether an epoch begins with this step, before which triples are mined."""
+        return step % self._sampler.steps_per_epoch == 0
+
     def prepare(self, step: int) -> None:
         """Gives the sampler the triples of the epoch of `step`. Call it before asking for the batches of that epoch.
 

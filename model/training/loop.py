@@ -76,8 +76,11 @@ def _train(
     learner = build_learner(params, data, total, cluster, imagenet=fresh and params.warm_start_from == "imagenet")
     log.line(learner.summary(params))
     checkpoints, start = resume_or_begin(run, params, data, learner, log, fresh=fresh)
-    record = Record(run, params, data, learner, start, log, beat) if beat else None
-    supervisor = Supervisor(run, params, watched, start, log) if cluster.chief else None
+    record = supervisor = None
+    if cluster.chief:
+        assert beat
+        record = Record(run, params, data, learner, start, log, beat)
+        supervisor = Supervisor(run, params, watched, start, log)
     if record:
         checkpoints.before_saving.append(record.write)
     mining = params.triplet_mining == "hard"
@@ -86,13 +89,17 @@ def _train(
 
     phase: Phase | None = None
     whitened_last = params.whitening in ("end", "both")
-    ended = None  # the reason for an end before the last step
+    ended, agreed = None, Agreement(None, None, False, 1.0)  # `ended`: the reason for an end before the last step
     with contextlib.closing(record) if record else contextlib.nullcontext(), StopRequest() as stop:
         step = start  # the number of steps done
         while step < total and not (stop.requested and cluster.alone):
             ended = supervisor.look(step) if supervisor else None
-            images, labels, waited, failure = _next_batch(batches)
             factor = supervisor.factor if supervisor else 1.0
+            if hard and hard.due(step):  # mining takes long: not before an end
+                agreed = cluster.agree(stop=stop.code, failed=False, ended=ended is not None, factor=factor)
+                if agreed.stop or agreed.ended:
+                    break
+            images, labels, waited, failure = _next_batch(batches)
             agreed = cluster.agree(stop=stop.code, failed=failure is not None, ended=ended is not None, factor=factor)
             if agreed.failed is not None:
                 checkpoints.save(step)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from dataset.loading.pipeline import training_batches
+from dataset.loading.pipeline import broken_image, training_batches
 from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.run.events import PICTURES, is_kept
@@ -113,7 +113,11 @@ class Record:
         if len(pixels) < self._sampler.batch_size:  # other workers have the rest; it is a function of the step
             manifest, orientations = self._images.manifest, self._images.orientations
             batches = training_batches(manifest.files(), orientations, self._sampler, params, step - 1, step)
-            pixels = next(iter(batches))[0].numpy()
+            try:
+                pixels = next(iter(batches))[0].numpy()
+            except tf.errors.OpError as error:
+                files = [manifest.files()[index] for index in self._sampler.batch(step - 1)]
+                raise broken_image(files, params, error) from error
         if first:
             picture = batch_picture(pixels, _COLUMN.get(params.sampling, params.batch_k))
             self._monitor.picture("batch", picture, step)

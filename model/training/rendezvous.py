@@ -16,11 +16,20 @@ from typing import Any
 from runtime.errors import UserError
 from runtime.workers import Workers
 
+PATIENCE = 600.0  # seconds to wait for all
 _MOST_BYTES = 2**24  # of a message
 _RETRY = 0.2  # seconds between attempts to reach the chief
 _SAY_SO = 10.0  # seconds until a note says who is missing
+_ANSWER = 10.0  # seconds for one message
+_GOODBYE = 30.0  # seconds in which others may learn that there is nothing to do
 
 Message = dict[str, Any]
+
+
+class LostWorkerError(UserError):
+    """Another worker has ended, or has not come: a restart of all may help."""
+
+    code = 4
 
 
 def meet(
@@ -29,7 +38,7 @@ def meet(
     say: Callable[[str], None],
     *,
     ended: list[str] | None = None,
-    patience: float = 600,
+    patience: float = PATIENCE,
 ) -> list[Message]:
     """Waits until all workers are there and have told about themselves.
 
@@ -44,8 +53,11 @@ def meet(
         For each worker: "worker", "address", "host" and "pid"; an empty list if there is nothing to do.
 
     Raises:
-        UserError: when a worker does not come, or differs; the same on all that are there.
+        UserError: when a worker differs, or a port is in use; the same on all that are there.
+        LostWorkerError: when a worker does not come.
     """
+    with _listening(workers.addresses[workers.number]):  # TensorFlow will need it, and does not name it
+        pass
     own = {"worker": workers.number, "of": workers.of, "host": socket.gethostname(), "pid": os.getpid()}
     own |= {"addresses": list(workers.addresses), "about": about}
     return (
@@ -60,8 +72,8 @@ def _receive_all(
 ) -> list[Message]:
     """The chief's side."""
     there: dict[int, tuple[Message, socket.socket | None]] = {0: (_member(own), None)}
-    with contextlib.ExitStack() as open_sockets, _listening(workers) as listener:
-        problem = None
+    with contextlib.ExitStack() as open_sockets, _listening(workers.addresses[0]) as listener:
+        lost = problem = None
         begun, said = time.monotonic(), False
         while not problem:
             there = {number: pair for number, pair in there.items() if not pair[1] or _is_open(pair[1])}
@@ -69,30 +81,32 @@ def _receive_all(
                 break
             missing = ", ".join(workers.name(number) for number in range(workers.of) if number not in there)
             waited = time.monotonic() - begun
+            if ended and waited > _GOODBYE:
+                break
             if waited > patience:
-                problem = f"{missing} did not come within {patience:g} s; see what it printed, or start it"
+                lost = problem = f"{missing} did not come within {patience:g} s; see what it printed, or start it"
             elif waited > _SAY_SO and not said:
                 said = True
                 say(f"waiting for {missing}")
             with contextlib.suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # not a worker
                 connection = open_sockets.enter_context(listener.accept()[0])
-                connection.settimeout(_SAY_SO)
+                connection.settimeout(_ANSWER)
                 other = _receive(connection)
                 member, problem = _member(other), problem or _refusal(workers, own, other, there)
-                if 0 < member["worker"] < workers.of and member["worker"] not in there:
-                    there[member["worker"]] = member, connection
+                if problem:
+                    _send(connection, {"problem": problem, "lost": False})
                 else:
-                    _send(connection, {"problem": problem})
+                    there[member["worker"]] = member, connection
         members = [member for _, (member, _) in sorted(there.items())]
         connections = [connection for _, connection in there.values() if connection]
         for connection in connections:
             with contextlib.suppress(OSError):  # it has ended meanwhile; TensorFlow will notice
-                _send(connection, {"problem": problem, "ended": ended, "members": members})
+                _send(connection, {"problem": problem, "lost": lost is not None, "ended": ended, "members": members})
         for connection in connections:
             with contextlib.suppress(OSError):
                 connection.recv(1)  # wait until it has closed: the port must be free for TensorFlow
     if problem:
-        raise UserError(problem)
+        raise LostWorkerError(problem) if lost else UserError(problem)
     return [] if ended else members
 
 
@@ -108,7 +122,7 @@ def _refusal(workers: Workers, own: Message, other: Message, there: dict[int, An
     number, name = other["worker"], f"worker {other['worker']} ({other['addresses'][other['worker']]})"
     if other["of"] != workers.of:
         return f"{name} was started as one of {other['of']} workers, the chief as one of {workers.of}"
-    if number in there:
+    if not 0 < number < workers.of or (number in there and _is_open(there[number][1])):
         return f"{name} was started twice; give each process its own number"
     if any(a != b for a, b in zip(own["addresses"], other["addresses"], strict=True) if a and b):
         return f"{name} has other addresses than the chief: {','.join(other['addresses'])}"
@@ -131,14 +145,14 @@ def _report(workers: Workers, own: Message, say: Callable[[str], None], patience
     while True:
         waited = time.monotonic() - begun
         if waited > patience:
-            raise UserError(
+            raise LostWorkerError(
                 f"{workers.name(0)}, the chief, did not answer within {patience:g} s; see what it printed, or start it"
             )
         if waited > _SAY_SO and not said:
             said = True
             say(f"waiting for {workers.name(0)}, the chief")
         try:
-            with socket.create_connection((host.strip("[]"), int(port)), timeout=_SAY_SO) as connection:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER) as connection:
                 _send(connection, own)
                 connection.settimeout(patience)
                 answer = _receive(connection)
@@ -146,15 +160,15 @@ def _report(workers: Workers, own: Message, say: Callable[[str], None], patience
         except (OSError, ValueError):  # it is not there yet, or has ended
             time.sleep(_RETRY)
     if answer["problem"]:
-        raise UserError(answer["problem"])
+        raise LostWorkerError(answer["problem"]) if answer["lost"] else UserError(answer["problem"])
     for reason in answer["ended"]:
         say(reason)
     return [] if answer["ended"] else answer["members"]
 
 
 @contextlib.contextmanager
-def _listening(workers: Workers) -> Iterator[socket.socket]:
-    port = int(workers.addresses[0].rpartition(":")[2])
+def _listening(address: str) -> Iterator[socket.socket]:
+    port = int(address.rpartition(":")[2])
     kind = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     try:
         listener = socket.create_server(("", port), family=kind, dualstack_ipv6=kind == socket.AF_INET6)
@@ -175,7 +189,7 @@ def _is_open(connection: socket.socket) -> bool:
     except OSError:
         pass
     finally:
-        connection.settimeout(_SAY_SO)
+        connection.settimeout(_ANSWER)
     return False
 
 

@@ -87,16 +87,16 @@ def workers_of(params: Params, worker: int | None, addresses: str | None) -> Wor
     Raises:
         UserError: when they are missing, invalid, or not asked for.
     """
+    if params.distribution in ("none", "mirrored"):
+        if worker is not None or addresses is not None:
+            raise UserError(f"--worker is given, but distribution is {params.distribution!r}; set it to 'multi_worker'")
+        return None
     found = find_workers(worker, addresses)
-    if params.distribution == "multi_worker" and found is None:
+    if found is None and params.distribution == "multi_worker":
         raise UserError(
             "distribution is 'multi_worker', but nothing names the workers: give --worker 0 --workers "
             "host0:2222,host1:2222, set TF_CONFIG, or start with srun"
         )
-    if params.distribution in ("none", "mirrored"):
-        if worker is not None:
-            raise UserError(f"--worker is given, but distribution is {params.distribution!r}; set it to 'multi_worker'")
-        return None
     if found is None or found.of == 1:
         return None
     if params.jit_compile:
@@ -111,7 +111,7 @@ def description(params: Params, data: TrainingSet, devices: list[str]) -> Messag
         "files of the code": code_digests(),
         "packages": find_versions(PACKAGES),
         "images of the training list": describe_list(data.images.manifest),
-        "devices": {"number": len(devices)},
+        "devices": {"kind": devices[0].partition(":")[0], "number": len(devices)},
     }
 
 
@@ -159,6 +159,15 @@ def nothing_to_do(run: RunFolder, params: Params, total: int) -> list[str]:
     return [reason, *(f"ignored, since nothing is trained: {change}" for change in run.changes(params))]
 
 
+def _others_named() -> str:
+    """Words about other workers that the environment names, if any."""
+    with contextlib.suppress(UserError):
+        found = find_workers()
+        if found and found.of > 1:
+            return f"the environment names {found.of} workers"
+    return ""
+
+
 @contextlib.contextmanager
 def reopened(run: RunFolder) -> Iterator[None]:
     """Removes DONE while the run is trained, so the evaluator does not end.
@@ -187,6 +196,8 @@ def reopened(run: RunFolder) -> Iterator[None]:
 def notes(run: RunFolder, params: Params, data: TrainingSet, total: int) -> Iterator[str]:
     """Log lines before the start: the data, planned changes after the last step, changed parameters."""
     yield data.summary()
+    if params.distribution in ("none", "mirrored") and (others := _others_named()):
+        yield f"note: {others}, but distribution is {params.distribution!r}: this process trains alone"
     if same := look_alike_note(data.images.manifest.identities):
         yield f"note: {same}"
     if total > 1:  # one step of a long recipe is a test

@@ -50,9 +50,18 @@ def test_nothing_describes_workers():
 )
 def test_the_chief_of_a_slurm_step_is_on_the_first_node(nodes, first):
     found = find_workers(environ=srun(3, 4, nodes, "2(x2)", LOCALID=1) | {"SLURMD_NODENAME": "n2"})
-    assert found == Workers(3, 4, (f"{first}:20007", "", "", "n2:20008"), "SLURM")
+    assert found == Workers(3, 4, (f"{first}:20112", "", "", "n2:20113"), "SLURM")
     chief = find_workers(environ=srun(0, 4, nodes, "2(x2)", LOCALID=0) | {"SLURMD_NODENAME": first})
-    assert chief.addresses[0] == f"{first}:20007"
+    assert chief.addresses[0] == f"{first}:20112"
+
+
+def test_two_jobs_on_a_node_have_ports_of_their_own():
+    ports = set()
+    for job in range(7, 27):
+        for task in range(16):
+            environ = srun(task, 16, "n1", "16", LOCALID=task) | {"SLURM_JOB_ID": str(job), "SLURMD_NODENAME": "n1"}
+            ports.add(find_workers(environ=environ).addresses[task])
+    assert len(ports) == 20 * 16
 
 
 def test_tensorflow_finds_the_same_nodes(monkeypatch):
@@ -60,7 +69,7 @@ def test_tensorflow_finds_the_same_nodes(monkeypatch):
     environ = srun(0, 4, "n[1-2]", "2(x2)")
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    theirs = SlurmClusterResolver(port_base=20007, auto_set_gpu=False, gpus_per_node=2, gpus_per_task=1)
+    theirs = SlurmClusterResolver(port_base=20112, auto_set_gpu=False, gpus_per_node=2, gpus_per_task=1)
     for task, address in enumerate(theirs.cluster_spec().as_dict()["worker"]):
         node = "n1" if task < 2 else "n2"
         found = find_workers(environ=srun(task, 4, "n[1-2]", "2(x2)", LOCALID=task % 2) | {"SLURMD_NODENAME": node})
@@ -83,6 +92,9 @@ def test_tensorflow_finds_the_same_nodes(monkeypatch):
         ((None, None, {"TF_CONFIG": '{"cluster": {"worker": 3}}'}), "TF_CONFIG is invalid"),
         ((None, None, tf_config("evaluator", 0, worker=["a:1"])), "only 'chief' and 'worker' train"),
         ((None, None, tf_config("worker", 2, worker=["a:1", "b:1"])), "TF_CONFIG: worker 2 of 2; they count from 0"),
+        ((None, None, tf_config("worker", 0, chief=["a:1", "b:1"], worker=["c:1"])), "TF_CONFIG has 2 chiefs"),
+        ((None, None, {"TF_CONFIG": '{"cluster": {"worker": ["a:1"]}, "task": {"index": Infinity}}'}), "is invalid"),
+        ((None, None, srun(5, 2, "n1", "2")), "SLURM_PROCID=5, SLURM_STEP_NUM_TASKS=2: tasks count from 0"),
         ((None, None, srun("x", 2, "n1", "2")), "SLURM_PROCID=x, .*: these must be numbers"),
     ],
 )

@@ -7,7 +7,7 @@ import threading
 import pytest
 from helpers.several_workers import free_addresses
 
-from model.training.rendezvous import meet
+from model.training.rendezvous import LostWorkerError, meet
 from runtime.errors import UserError
 from runtime.workers import Workers
 
@@ -85,11 +85,20 @@ def test_a_chief_with_nothing_to_do_says_so():
     assert meet_all([{}, ABOUT, ABOUT], ended=["nothing to do: step 10 of 10"]) == [[], [], []]
 
 
+def test_a_chief_with_nothing_to_do_does_not_wait_long(monkeypatch):
+    """Others may have ended long ago."""
+    monkeypatch.setattr("model.training.rendezvous._GOODBYE", 0.3)
+    chief = Workers(0, 2, tuple(free_addresses(2).split(",")), "--worker")
+    assert meet(chief, {}, print, ended=["nothing to do"]) == []
+
+
 def test_a_missing_worker_is_named():
     addresses = tuple(free_addresses(2).split(","))
     chief, other = (Workers(number, 2, addresses, "--worker") for number in range(2))
     for alone, missing in ((chief, 1), (other, 0)):
-        (found,) = meet_all([ABOUT], workers=[alone], patience=0.5)
+        with pytest.raises(LostWorkerError) as error:
+            meet(alone, ABOUT, print, patience=0.5)
+        found = str(error.value)
         assert found.startswith(f"worker {missing} ({addresses[missing]})")
         assert "within 0.5 s; see what it printed, or start it" in found
 
@@ -126,9 +135,11 @@ def test_strangers_and_a_worker_that_ends_while_it_waits_do_no_harm():
     assert [each["address"] for each in found[0]] == list(addresses)
 
 
-def test_a_port_in_use_is_an_error_at_once():
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_port_in_use_is_an_error_at_once(number):
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
-        chief = Workers(0, 2, (f"127.0.0.1:{port}", "127.0.0.1:1"), "--worker")
+        addresses = ["127.0.0.1:1", "127.0.0.1:1"]
+        addresses[number] = f"127.0.0.1:{port}"
         with pytest.raises(UserError, match=f"port {port} cannot be used: .*; end what uses it, or choose another"):
-            meet(chief, ABOUT, print)
+            meet(Workers(number, 2, tuple(addresses), "--worker"), ABOUT, print)
