@@ -9,7 +9,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def read_embeddings(file: Path, *, variants: bool = True) -> Embeddings:
         emb_aug = h5["emb_aug"].astype(np.float32)[:] if variants and "emb_aug" in shapes else None
     paths, identities = strings.get("path"), strings.get("identity")
     for values in (emb, *(() if emb_aug is None else emb_aug)):
-        _check_finite(file, values, paths)
+        check_finite(file, values, paths, 0)
     return Embeddings(emb, paths, identities, described.attributes, emb_aug, None if types is None else tuple(types))
 
 
@@ -148,25 +148,34 @@ def embeddings_of(file: Path, manifest: Manifest) -> tuple[Embeddings, bool]:
         UserError: as `read_embeddings`; and when the number of rows, a path or an identity differs; names one row.
     """
     embeddings = read_embeddings(file, variants=False)
+    strings = {"path": embeddings.paths, "identity": embeddings.identities}
+    check_order(file, manifest, len(embeddings), strings, embeddings.attributes)
+    return embeddings, embeddings.paths is not None
+
+
+def check_order(
+    file: Path, manifest: Manifest, count: int, strings: Mapping[str, np.ndarray | None], attributes: dict[str, Any]
+) -> None:
+    """Raises a `UserError` unless a file's `count` embeddings are those of the list, as far as it has their names."""
     remedy = f"embed that list again: embed.py --dataset {manifest.source} --filename {file}"
-    if "shard" in embeddings.attributes:
-        remedy = f"it is shard {embeddings.attributes['shard']}: join all shards with embed.py merge"
-    common, where = min(len(embeddings), len(manifest)), ""
-    for name, ours, theirs in (
-        ("identity", embeddings.identities, manifest.identities),
-        ("path", embeddings.paths, manifest.paths),  # last: a path says more than an identity
+    if "shard" in attributes:
+        remedy = f"it is shard {attributes['shard']}: join all shards with embed.py merge"
+    common, where = min(count, len(manifest)), ""
+    for name, theirs in (
+        ("identity", manifest.identities),
+        ("path", manifest.paths),  # last: a path says more than an identity
     ):
+        ours = strings.get(name)
         if ours is not None and (rows := np.flatnonzero(ours[:common] != theirs[:common])).size:
             row = rows[0]
             where = f"row {row + 1} has {name} {ours[row]!r}, but {manifest.source} has {theirs[row]!r} there"
-    if len(embeddings) != len(manifest):
-        counts = f"{len(embeddings):,} embeddings, but {manifest.source} lists {len(manifest):,} images"
-        if len(embeddings) < len(manifest):
+    if count != len(manifest):
+        counts = f"{count:,} embeddings, but {manifest.source} lists {len(manifest):,} images"
+        if count < len(manifest):
             counts += " (if broken images were skipped, remove them from the list)"
         raise UserError(f"{file}: {counts}{'; the first difference: ' + where if where else ''}; {remedy}")
     if where:
         raise UserError(f"{file}: {where}; {remedy}")
-    return embeddings, embeddings.paths is not None
 
 
 def trained_metric(attributes: Iterable[dict[str, Any]]) -> str | None:
@@ -265,10 +274,11 @@ def _strings(file: Path, h5: h5py.File, name: str, count: int | None) -> np.ndar
     return texts
 
 
-def _check_finite(file: Path, values: np.ndarray, paths: np.ndarray | None) -> None:
+def check_finite(file: Path, values: np.ndarray, paths: np.ndarray | None, start: int) -> None:
+    """Raises a `UserError` for a NaN or infinite embedding among those (n, D) from row `start` on."""
     bad = ~np.isfinite(values.sum(axis=1, dtype=np.float64))  # finite for finite float32
     if bad.any():
-        row = int(bad.argmax())
+        row = start + int(bad.argmax())
         of = "" if paths is None else f" ({paths[row]})"
         raise UserError(
             f"{file}: the embedding in row {row + 1}{of} is NaN or infinite; embed again with an earlier checkpoint"

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from dataset.formats.manifest import Manifest, read_manifest
+from model.embedding.file_rows import FileRows
 from model.embedding.hdf5_file import embeddings_of, trained_metric
+from model.evaluation.memory_plan import block_memory
 from model.evaluation.request import Request
 from model.metrics.pooling import pool_queries, pool_sequences
 from model.metrics.ranking.gallery_distances import Distances, EmbeddingDistances
 from model.metrics.ranking.per_query.cmc import compute_cmc_curve
 from model.metrics.ranking.retrieval import Task, check_embeddings, evaluate_task, make_task, with_cameras
+from model.metrics.ranking.stored_distances import StoredDistances
+from model.metrics.rows import Rows, StoredRows, take
 from model.metrics.search import approximate, query_expansion, rerank
 from model.metrics.single_shot import single_shot_metrics
 from runtime.errors import UserError
@@ -61,15 +65,15 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Side:
-    """Queries or gallery: labels, embeddings (N, D), and the attributes of the file."""
+    """Queries or gallery: labels, embeddings (N, D) in memory or in the file, and the attributes of the file."""
 
     manifest: Manifest
-    emb: np.ndarray
+    emb: Rows
     attributes: dict[str, Any]
     file: Path
     verified: bool
 
-    def pooled(self, pool: Callable[[np.ndarray, Manifest, str], tuple[np.ndarray, Manifest]], how: str) -> "_Side":
+    def pooled(self, pool: Callable[[Rows, Manifest, str], tuple[Rows, Manifest]], how: str) -> "_Side":
         """The same side with one embedding for several images."""
         emb, manifest = pool(self.emb, self.manifest, how)
         return replace(self, emb=emb, manifest=manifest)
@@ -91,10 +95,11 @@ def evaluate_files(request: Request) -> Evaluation:
     Raises:
         UserError: for broken files, files that do not belong together, or an impossible request.
     """
-    query = _read(request.query_dataset, request.query_embeddings)
+    stored = request.memory_gb is not None
+    query = _read(request.query_dataset, request.query_embeddings, stored)
     sides = {"query": query}
     if request.gallery_dataset and request.gallery_embeddings:
-        sides["gallery"] = _read(request.gallery_dataset, request.gallery_embeddings)
+        sides["gallery"] = _read(request.gallery_dataset, request.gallery_embeddings, stored)
     gallery = sides.get("gallery", query)
     notes = _compare(query, gallery)
     metric = request.metric or trained_metric(side.attributes for side in (query, gallery))
@@ -113,8 +118,11 @@ def evaluate_files(request: Request) -> Evaluation:
     return evaluation
 
 
-def _read(csv: Path, file: Path) -> _Side:
+def _read(csv: Path, file: Path, stored: bool) -> _Side:
     manifest = read_manifest(csv, Path())  # the images are not needed
+    if stored:
+        rows = FileRows(file, manifest)
+        return _Side(manifest, rows, rows.attributes, file, rows.verified)
     embeddings, verified = embeddings_of(file, manifest)
     return _Side(manifest, check_embeddings(embeddings.emb, manifest), embeddings.attributes, file, verified)
 
@@ -145,33 +153,43 @@ def _compare(query: _Side, gallery: _Side) -> list[str]:
 
 def _evaluate(request: Request, query: _Side, gallery: _Side, metric: str) -> Evaluation:
     """All requested metrics. The caller adds inputs and further notes."""
+    sides = [query] if query is gallery else [query, gallery]
     query, gallery, definitions = _pool(request, query, gallery)
     task = make_task(query.manifest, gallery.manifest, request.excluder)
-    gallery = replace(gallery, emb=task.of_gallery(gallery.emb))
+    memory_gb = block_memory(request, task, [side.manifest for side in sides], query.emb.shape[1])
+    for side in sides:
+        if isinstance(side.emb, FileRows):
+            side.emb.check()
+    gallery = replace(gallery, emb=take(gallery.emb, task.gallery))
     if request.query_expansion:
         k, alpha = request.query_expansion
         # A query is not expanded with itself: its index in the ranked gallery, -1 if it is not there.
         place = {path: number for number, path in enumerate(gallery.manifest.paths[task.gallery])}
         own = np.array([place.get(path, -1) for path in query.manifest.paths])
         expanded = query_expansion.expand_queries(
-            query.emb, gallery.emb, k, alpha=alpha, metric=metric, exclude=own, memory_gb=request.memory_gb
+            query.emb[:], gallery.emb, k, alpha=alpha, metric=metric, exclude=own, memory_gb=memory_gb
         )
         query = replace(query, emb=expanded)
         definitions["query_expansion"] = query_expansion.definition(k, alpha)
     if request.index:
-        metrics, meanings, cmc, note = approximate.evaluate_index(task, query.emb[task.queries], gallery.emb, metric)
+        ranked = take(query.emb, task.queries)
+        metrics, meanings, cmc, note = approximate.evaluate_index(task, ranked, gallery.emb, metric, memory_gb)
         return Evaluation(metrics, definitions | meanings, task.counts, cmc, notes=[note])
 
     distances: Distances
     if request.rerank:
-        distances, definitions["rerank"] = _rerank(request, request.rerank, query.emb, gallery.emb, metric, task)
+        emb = query.emb[:], gallery.emb[:]
+        distances, definitions["rerank"] = _rerank(request, request.rerank, *emb, metric, task, memory_gb)
+    elif isinstance(gallery.emb, StoredRows):
+        distances = StoredDistances(take(query.emb, task.queries), gallery.emb, metric, memory_gb / 2)
+        memory_gb /= 8  # a query of a block takes up to four times the usual memory in its first tile
     else:
         distances = EmbeddingDistances(query.emb[task.queries], gallery.emb, metric)
     size, ties, fpr = request.batch_size, request.ties, request.fpr
-    result = evaluate_task(task, distances, metric, request.memory_gb, batch_size=size, ties=ties, fpr=fpr)
+    result = evaluate_task(task, distances, metric, memory_gb, batch_size=size, ties=ties, fpr=fpr)
     metrics, definitions = result.metrics, result.definitions | definitions
     if request.single_gallery_shot:
-        shot, meaning = single_shot_metrics(task, distances, ties, request.memory_gb)
+        shot, meaning = single_shot_metrics(task, distances, ties, memory_gb)
         metrics, definitions = metrics | shot, definitions | meaning
     if request.clusters:
         from model.metrics import clusters  # scikit-learn takes a second to load
@@ -179,7 +197,7 @@ def _evaluate(request: Request, query: _Side, gallery: _Side, metric: str) -> Ev
         print_line("clustering the gallery with k-means ...")
         labels = gallery.manifest.identities[task.gallery].astype(str)
         known = np.isin(labels, query.manifest.identities.astype(str))  # distractors have no identity
-        metrics |= clusters.cluster_metrics(gallery.emb[known], labels[known], metric=metric)
+        metrics |= clusters.cluster_metrics(gallery.emb[np.flatnonzero(known)], labels[known], metric=metric)
         definitions |= clusters.definitions(int(known.sum()), len(np.unique(labels[known])), metric)
     chosen = "map_market" if request.use_market_ap else "map"
     definitions["mAP"] = f"{chosen}: {definitions[chosen]}"
@@ -211,6 +229,7 @@ def _rerank(
     gallery_emb: np.ndarray,
     metric: str,
     task: Task,
+    memory_gb: float,
 ) -> tuple[Distances, str]:
     """The distances after re-ranking, and their definition."""
     together = request.gallery_embeddings is None
@@ -229,7 +248,7 @@ def _rerank(
         weight=weight,
         metric=metric,
         same=together,
-        memory_gb=request.memory_gb,
+        memory_gb=memory_gb,
     )
     definition = f"k1 {k1}, k2 {k2}, lambda {weight:g}: {rerank.DEFINITION}"
     return rerank.RerankedDistances(reranker, task.queries), definition

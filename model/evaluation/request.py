@@ -27,6 +27,8 @@ class Request:
         metric: a module of `model.distances`; None: the metric of the training according to the files, else euclidean.
         rerank: k1, k2 and lambda, or None.
         query_expansion: number of neighbours and alpha, or None.
+        memory_gb: bound in 10^9 bytes for everything, with the embeddings left in their files; None: they are in
+            memory, and the bound for the blocks of distances in addition to them is 1.
     """
 
     query_dataset: Path
@@ -47,7 +49,7 @@ class Request:
     clusters: bool = False
     index: str | None = None
     fpr: float = 1e-3
-    memory_gb: float = 1.0
+    memory_gb: float | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -116,7 +118,7 @@ def add_embedding_arguments(parser: argparse.ArgumentParser) -> None:
     add("--clusters", action="store_true", help="also compute NMI and AMI of k-means clusters of the gallery; slow")
     add("--fpr", type=rate, metavar="RATE", help="false positive rate of the operating point (default 0.001)")
     add("--index", choices=("faiss",), help="approximate search, for CMC and Recall@K only; needs faiss-cpu")
-    add("--memory_gb", type=size, metavar="GB", help="memory limit for blocks of distances and re-ranking (default 1)")
+    add("--memory_gb", type=size, metavar="GB", help="memory limit: the embeddings stay in their files, read in parts")
 
 
 def given_flags(args: argparse.Namespace) -> list[str]:

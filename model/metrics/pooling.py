@@ -1,13 +1,16 @@
 """One embedding for several images: tracklets of videos, and multi-queries."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dataset.formats.manifest import Manifest
+from model.metrics.rows import AT_ONCE, Rows, StoredRows
 from model.metrics.vectors import unit_rows
 from runtime.errors import UserError
+
+Embeddings = TypeVar("Embeddings", np.ndarray, Rows)
 
 
 def _mean(emb: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -29,13 +32,13 @@ POOLINGS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] 
 }
 
 
-def pool_sequences(emb: np.ndarray, manifest: Manifest, how: str) -> tuple[np.ndarray, Manifest]:
+def pool_sequences(emb: Embeddings, manifest: Manifest, how: str) -> tuple[Embeddings, Manifest]:
     """One embedding per sequence (tracklet) of an identity in a camera; images without a sequence stay single.
 
     Source: Zheng et al., MARS: A Video Benchmark for Large-Scale Person Re-Identification, ECCV 2016, section 4.2.
 
     Args:
-        emb: (N, D).
+        emb: (N, D); stored ones are pooled whenever they are read.
         manifest: N images.
         how: one of `POOLINGS`: mean, maximum, or mean of the embeddings divided by their length.
 
@@ -52,7 +55,7 @@ def pool_sequences(emb: np.ndarray, manifest: Manifest, how: str) -> tuple[np.nd
     return _pool(emb, manifest, own, how)
 
 
-def pool_queries(emb: np.ndarray, manifest: Manifest, how: str) -> tuple[np.ndarray, Manifest]:
+def pool_queries(emb: Embeddings, manifest: Manifest, how: str) -> tuple[Embeddings, Manifest]:
     """One embedding per identity and camera: a multi-query.
 
     Source: Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015, section 5.1.
@@ -65,7 +68,7 @@ def pool_queries(emb: np.ndarray, manifest: Manifest, how: str) -> tuple[np.ndar
     return _pool(emb, manifest, [""] * len(manifest), how)
 
 
-def _pool(emb: np.ndarray, manifest: Manifest, keys: list[Any], how: str) -> tuple[np.ndarray, Manifest]:
+def _pool(emb: Embeddings, manifest: Manifest, keys: list[Any], how: str) -> tuple[Embeddings, Manifest]:
     cameras = [None] * len(manifest) if manifest.cameras is None else manifest.cameras
     codes: dict[tuple[Any, ...], int] = {}
     groups = np.array(
@@ -73,5 +76,28 @@ def _pool(emb: np.ndarray, manifest: Manifest, keys: list[Any], how: str) -> tup
     )
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    chosen = manifest.select(order[starts])
+    if isinstance(emb, StoredRows):
+        return _Pooled(emb, order, np.append(starts, len(order)), how), chosen
     pooled = POOLINGS[how](emb[order], starts, np.diff(starts, append=len(groups)))
-    return pooled.astype(np.float32), manifest.select(order[starts])
+    return pooled.astype(np.float32), chosen
+
+
+class _Pooled(StoredRows):
+    """Stored embeddings, pooled: row g is made of the rows `order[ends[g]:ends[g + 1]]`."""
+
+    def __init__(self, emb: StoredRows, order: np.ndarray, ends: np.ndarray, how: str) -> None:
+        super().__init__((len(ends) - 1, emb.shape[1]))
+        self._emb, self._order, self._ends, self._pool = emb, order, ends, POOLINGS[how]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        pooled, most = np.empty((stop - start, self.shape[1]), np.float32), max(1, AT_ONCE // self.shape[1])
+        first = start
+        while first < stop:  # some rows of `emb` at a time: those of a long sequence can be many
+            last = int(np.searchsorted(self._ends, self._ends[first] + most, side="right")) - 1
+            last = min(max(last, first + 1), stop)
+            ends = self._ends[first : last + 1]
+            rows = self._emb[self._order[ends[0] : ends[-1]]]
+            pooled[first - start : last - start] = self._pool(rows, ends[:-1] - ends[0], np.diff(ends))
+            first = last
+        return pooled

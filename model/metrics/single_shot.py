@@ -6,6 +6,8 @@ identity ranks before it with a probability equal to the share of its images tha
 before the match is the sum of these independent events (Poisson-binomial).
 """
 
+import itertools
+
 import numpy as np
 
 from model.metrics.ranking.gallery_distances import Distances
@@ -117,17 +119,23 @@ def _settled(task: Task, distances: Distances, rows: np.ndarray) -> np.ndarray:
     """Distances (q, G) float64 that are exact near the distances of matches, and equal for ties."""
     lists = task.lists
     block = distances.tile(rows, slice(0, distances.shape[1])).astype(np.float64)
-    for values, row in zip(block, rows, strict=True):
-        columns = lists.columns[lists.offsets[row] : lists.offsets[row + 1]]
-        matches = np.sort(distances.pairs(np.full(len(columns), row), columns))
-        slack = distances.slack(np.full(len(columns), row), matches)
-        near = np.zeros(len(values), bool)
-        near[columns] = True
-        for match, around in zip(matches, slack, strict=True):
-            near |= np.abs(values - match) <= around
-        near = np.flatnonzero(near)
-        values[near] = distances.pairs(np.full(len(near), row), near)
-        same = distances.same(matches)
-        for match, around in zip(matches[::-1], same[::-1], strict=True):
-            values[near[np.abs(values[near] - match) <= around]] = match
+    offsets = lists.offsets[rows[0] : rows[-1] + 2]
+    columns = lists.columns[offsets[0] : offsets[-1]]
+    owners = np.repeat(rows, np.diff(offsets))
+    matches = distances.pairs(owners, columns)
+    slack, same = distances.slack(owners, matches), distances.same(matches)
+    parts = [slice(*ends) for ends in itertools.pairwise((offsets - offsets[0]).tolist())]  # of each query
+    near = []
+    for values, part in zip(block, parts, strict=True):
+        unsure = np.zeros(len(values), bool)
+        unsure[columns[part]] = True
+        for match, around in zip(matches[part], slack[part], strict=True):
+            unsure |= np.abs(values - match) <= around
+        near.append(np.flatnonzero(unsure))
+    lengths = [len(each) for each in near]
+    exact = np.split(distances.pairs(np.repeat(rows, lengths), np.concatenate(near)), np.cumsum(lengths)[:-1])
+    for values, where, found, part in zip(block, near, exact, parts, strict=True):
+        values[where] = found
+        for match, around in sorted(zip(matches[part], same[part], strict=True), reverse=True):
+            values[where[np.abs(values[where] - match) <= around]] = match
     return block

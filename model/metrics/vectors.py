@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from model.distances import has_unit_length, list_distances
+from model.metrics.rows import Rows, StoredRows
 from runtime.errors import UserError
 
 BLOCK = 2**19  # numbers that are converted or compared together: 4 MB
@@ -53,8 +54,8 @@ def squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def distances_of_pairs(
-    query: np.ndarray,
-    gallery: np.ndarray,
+    query: Rows,
+    gallery: Rows,
     rows: np.ndarray,
     columns: np.ndarray,
     of: Callable[[np.ndarray, np.ndarray], np.ndarray],
@@ -74,12 +75,15 @@ def distances_of_pairs(
     return distances
 
 
-def centre_and_scale(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+def centre_and_scale(vectors: Rows) -> tuple[np.ndarray, float]:
     """The mean (D,), and a power of two that scales all differences from it to at most 1.
 
     Float32 is most precise around the mean; a power of two changes no digit.
     """
-    mean = vectors.mean(0)
+    if isinstance(vectors, StoredRows):
+        mean: np.ndarray = sum(vectors[part].sum(0) for part in blocks(*vectors.shape)) / len(vectors)
+    else:
+        mean = vectors.mean(0)
     largest = max(float(np.abs(vectors[part] - mean).max(initial=0)) for part in blocks(*vectors.shape))
     return mean, 2.0 ** -int(np.frexp(largest)[1])
 

@@ -5,13 +5,15 @@ A ranking depends only on which of two distances is smaller. So most of the work
 by coordinate. The result is the ranking of float64, with the speed of float32 and half the memory.
 """
 
+from collections.abc import Iterable
 from types import ModuleType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
 from model.distances import find_distance, has_unit_length, is_squared
+from model.metrics.rows import Rows
 from model.metrics.vectors import as_vectors, blocks, distances_of_pairs, unit_rows
 
 Distance = TypeVar("Distance", float, np.ndarray)
@@ -31,6 +33,7 @@ class Distances:
     """
 
     shape: tuple[int, int]
+    stored = False  # whether the gallery is in a file
 
     def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Exact distances of P pairs: (P,) float64."""
@@ -61,6 +64,21 @@ class Distances:
         """Converts distances to the unit of the metric."""
         return distance
 
+    def together(self, bytes_per_query: np.ndarray) -> list[slice]:
+        """Queries that pass over the gallery together, given what the caller keeps for each (Q,): here all."""
+        return [slice(0, len(bytes_per_query))]
+
+    def parts(self, queries: slice) -> Iterable[slice]:
+        """The columns in parts, each in memory until the next one: here all. Other tiles and pairs cost more."""
+        return [slice(0, self.shape[1])]
+
+
+class Frame(NamedTuple):
+    """The unit and the origin of float32 products, in which they are most precise: of all queries and images."""
+
+    scale: float
+    mean: np.ndarray | float
+
 
 class EmbeddingDistances(Distances):
     """Distances from embeddings (Q, D) to (G, D), float32 or float64.
@@ -68,43 +86,64 @@ class EmbeddingDistances(Distances):
     Functions of the squared Euclidean distance have its order, so this class computes squared distances, of embeddings
     with length 1 if the metric asks for that. For these, a zero vector has the squared distance 2 from all others.
 
+    Args:
+        query, gallery: the embeddings.
+        metric: a module of `model.distances`.
+        frame: that of a larger gallery, of which this is a part; None: their own.
+
     Raises:
         UserError: for an unknown metric.
     """
 
-    def __init__(self, query: np.ndarray, gallery: np.ndarray, metric: str) -> None:
+    def __init__(self, query: Rows, gallery: Rows, metric: str, frame: Frame | None = None) -> None:
         self._distance = find_distance(metric)
         self._squared, self._unit = is_squared(metric), has_unit_length(metric)
         self.metric, self.shape = metric, (len(query), len(gallery))
         self._query, self._gallery = query, gallery
-        self._scale = 1.0
+        self._scale, self._mean = frame or Frame(1.0, 0.0)
         if not self._squared:
             return
-        # Keeps squares from overflowing or vanishing; a power of two changes no digit.
-        largest = max(np.abs(query).max(initial=0), np.abs(gallery).max(initial=0))
-        self._scale = 2.0 ** -int(np.frexp(largest)[1])
-        parts = blocks(len(gallery), gallery.shape[1])
-        # Cancellation in |q|^2 - 2 q.g + |g|^2 grows with the lengths. Subtracting the mean makes them shortest.
-        self._mean = sum(self._vectors(gallery[part]).sum(0) for part in parts) / max(len(gallery), 1)
-        self._targets = np.empty((len(gallery), gallery.shape[1] + 2), np.float32)
+        if frame is None:
+            self._scale = 2.0 ** -int(np.frexp(max(_largest(query), _largest(gallery)))[1])
+            self._mean = self._mean_vector()
+        self._lengths, self._no_query = np.empty(len(query)), np.empty(len(query), bool)
+        self._no_image = np.empty(len(gallery), bool)  # zero vectors have no direction
         self._longest = 0.0
-        for part in parts:
-            vectors = self._vectors(gallery[part]) - self._mean
+        for part in blocks(*query.shape):
+            rows = query[part]
+            self._lengths[part] = np.square(self._vectors(rows) - self._mean).sum(1)
+            self._no_query[part] = rows.any(1) == 0
+        self._measure_gallery()
+
+    def _mean_vector(self) -> np.ndarray:
+        """Cancellation in |q|^2 - 2 q.g + |g|^2 grows with the lengths; subtracting the mean makes them shortest."""
+        parts = blocks(*self._gallery.shape)
+        mean: np.ndarray = sum(self._vectors(self._gallery[part]).sum(0) for part in parts) / max(self.shape[1], 1)
+        return mean
+
+    def _measure_gallery(self) -> None:
+        self._targets = np.empty((0 if self.stored else self.shape[1], self._gallery.shape[1] + 2), np.float32)
+        for part in blocks(*self._gallery.shape):
+            rows = self._gallery[part]
+            vectors = self._vectors(rows) - self._mean
             squares = np.square(vectors).sum(1)
-            self._targets[part] = np.column_stack([vectors, squares, np.ones(len(vectors))])
+            if not self.stored:
+                self._targets[part] = np.column_stack([vectors, squares, np.ones(len(vectors))])
             self._longest = max(self._longest, float(squares.max(initial=0)))
-        self._lengths = np.concatenate(
-            [np.square(self._vectors(query[part]) - self._mean).sum(1) for part in blocks(len(query), query.shape[1])]
-        )
-        self._no_query, self._no_image = query.any(1) == 0, gallery.any(1) == 0  # zero vectors have no direction
+            self._no_image[part] = rows.any(1) == 0
 
     def _vectors(self, emb: np.ndarray) -> np.ndarray:
-        """Embeddings in float64, scaled or divided by their length."""
-        vectors = emb.astype(np.float64) * self._scale
+        """Embeddings in float64, scaled or divided by their length; the same array if nothing changes."""
+        vectors = emb.astype(np.float64, copy=self._scale != 1)
+        if self._scale != 1:
+            vectors *= self._scale
         return unit_rows(vectors) if self._unit else vectors
 
     def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        distances = distances_of_pairs(self._query, self._gallery, rows, columns, self._of_pairs)
+        return self._exact(rows, columns, distances_of_pairs(self._query, self._gallery, rows, columns, self._of_pairs))
+
+    def _exact(self, rows: np.ndarray, columns: np.ndarray, distances: np.ndarray) -> np.ndarray:
+        """The distances of pairs without the rounding of cosine distances near 0."""
         if self._unit:
             distances[distances < 2 * _COSINE_NOISE] = 0
             distances[self._no_query[rows] | self._no_image[columns]] = 2
@@ -150,6 +189,11 @@ class EmbeddingDistances(Distances):
             values = values * values.dtype.type(factor)
         values = self._distance.of_squared(values, np) if self._squared else values
         return values if isinstance(distance, np.ndarray) else float(values)
+
+
+def _largest(emb: Rows) -> float:
+    """The largest absolute value."""
+    return max(float(np.abs(emb[part]).max(initial=0)) for part in blocks(*emb.shape))
 
 
 def exact_distances(query: np.ndarray, gallery: np.ndarray, metric: str) -> np.ndarray:

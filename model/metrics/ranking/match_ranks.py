@@ -7,7 +7,8 @@ certainly nearer, another those that may be nearer. Only where the two differ ar
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -24,6 +25,7 @@ TIES = {
 TILE_COLUMNS = 8192  # a row of a tile and its masks fit into the CPU cache
 WIDTH = 1024  # tiles are padded to a multiple of it: see _count_below
 PORTION = 2**17  # pairs that are computed together
+BYTES_PER_MATCH, BYTES_PER_EXCLUDED = 100, 16  # for the queries that pass over a gallery together
 MANY = 80  # with more thresholds, sorting a row is faster than counting
 
 
@@ -83,27 +85,47 @@ def rank_matches(
         see: called for each tile, from several threads, with the distances of the non-matches (all others are
             infinite), the numbers of the tile's queries, and the number of its first column.
     """
-    queries = len(lists.offsets) - 1
-    starts = range(0, queries, batch_size)
 
-    def work(start: int) -> tuple[np.ndarray, np.ndarray]:
-        return _Block(distances, lists, np.arange(start, min(start + batch_size, queries)), ties).ranks(see)
+    def work(rows: np.ndarray, block: _Block | None, exact: np.ndarray | None, columns: slice) -> Any:
+        block = block or _Block(distances, lists, rows, ties, exact)
+        block.count(columns, see)
+        return block if columns.stop < distances.shape[1] else block.ranks()
 
+    found: list[Any] = []
+    kept = BYTES_PER_MATCH * np.diff(lists.offsets) + BYTES_PER_EXCLUDED * np.diff(lists.left_out_offsets)
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores()) as pool:
-        parts = list(pool.map(work, starts))
-    return Ranks(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), lists.offsets)
+        for group in distances.together(kept):
+            starts = range(group.start, group.stop, batch_size)
+            rows = [np.arange(start, min(start + batch_size, group.stop)) for start in starts]
+            blocks: list[Any] = [None] * len(rows)
+            exact = _exact(distances, lists, rows) if distances.stored else blocks
+            for columns in distances.parts(group):
+                blocks = list(pool.map(work, rows, blocks, exact, repeat(columns)))
+            found += blocks
+    return Ranks(np.concatenate([p[0] for p in found]), np.concatenate([p[1] for p in found]), lists.offsets)
+
+
+def _exact(distances: Distances, lists: MatchLists, blocks: list[np.ndarray]) -> list[np.ndarray]:
+    """The exact distances of the matches of each block of queries; computed together, in one pass over a file."""
+    offsets = lists.offsets[[rows[0] for rows in blocks] + [blocks[-1][-1] + 1]]
+    rows = np.concatenate(blocks)
+    rows = np.repeat(rows, np.diff(lists.offsets)[rows])
+    return np.split(distances.pairs(rows, lists.columns[offsets[0] : offsets[-1]]), offsets[1:-1] - offsets[0])
 
 
 class _Block:
     """Some queries: their sorted matches, and the count for each so far."""
 
-    def __init__(self, distances: Distances, lists: MatchLists, rows: np.ndarray, ties: str) -> None:
+    def __init__(
+        self, distances: Distances, lists: MatchLists, rows: np.ndarray, ties: str, exact: np.ndarray | None
+    ) -> None:
         part = slice(lists.offsets[rows[0]], lists.offsets[rows[-1] + 1])
         self._distances, self._rows, self._ties = distances, rows, ties
         self._offsets = lists.offsets[rows[0] : rows[-1] + 2] - part.start
         self._local = np.repeat(np.arange(len(rows)), np.diff(self._offsets))  # (m,) the query of each match
         columns = lists.columns[part]
-        exact = distances.pairs(rows[self._local], columns)
+        if exact is None:
+            exact = distances.pairs(rows[self._local], columns)
         order = np.lexsort((exact, self._local))
         exact = _snapped(exact[order], self._local, distances)
         columns = columns[order]
@@ -123,13 +145,13 @@ class _Block:
         self._bounds, self._is_low = np.empty(2 * len(columns)), np.zeros(2 * len(columns), bool)
         self._bounds[low], self._bounds[low + lengths] = self._exact - slack, self._exact + slack
         self._is_low[low] = True
-        self._memory = np.empty(MANY * TILE_COLUMNS, bool)  # threads that allocate wait for each other
         self._before = np.zeros(len(columns), np.int64)  # non-matches that rank before the match
 
-    def ranks(self, see: Callable[[np.ndarray, np.ndarray, int], None]) -> tuple[np.ndarray, np.ndarray]:
-        """(m,) ranks and (m,) distances."""
-        for start in range(0, self._distances.shape[1], TILE_COLUMNS):
-            stop = min(start + TILE_COLUMNS, self._distances.shape[1])
+    def count(self, columns: slice, see: Callable[[np.ndarray, np.ndarray, int], None]) -> None:
+        """Counts in a part of the gallery."""
+        self._memory = np.empty(MANY * TILE_COLUMNS, bool)  # threads that allocate wait for each other
+        for start in range(columns.start, columns.stop, TILE_COLUMNS):
+            stop = min(start + TILE_COLUMNS, columns.stop)
             tile = self._distances.tile(self._rows, slice(start, stop))
             here = (self._hidden_columns >= start) & (self._hidden_columns < stop)
             tile[self._hidden_rows[here], self._hidden_columns[here] - start] = np.inf
@@ -137,6 +159,10 @@ class _Block:
             if tile.shape[1] % WIDTH:
                 tile = np.pad(tile, [(0, 0), (0, -tile.shape[1] % WIDTH)], constant_values=np.inf)
             self._count(tile, start)
+        del self._memory
+
+    def ranks(self) -> tuple[np.ndarray, np.ndarray]:
+        """(m,) ranks and (m,) distances, after the whole gallery."""
         number = np.arange(1, len(self._local) + 1) - self._offsets[:-1][self._local]  # i = 1 .. R of each query
         return number + self._before, self._exact
 

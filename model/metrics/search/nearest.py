@@ -14,10 +14,12 @@ from threadpoolctl import threadpool_limits
 
 from model.distances import find_distance, is_squared
 from model.metrics.ranking.gallery_distances import EmbeddingDistances
+from model.metrics.rows import Rows, StoredRows
 from model.metrics.vectors import as_vectors, check_vectors, distances_of_pairs, squared_distances
 from runtime.parallel import cores
 
 BYTES_PER_DISTANCE = 20  # for all arrays (q, G) of a block, including those in float64 for cityblock
+BYTES_PER_NUMBER = 28  # of a part of a stored gallery: in both precisions, and what converts it
 MAX_BLOCK = 256  # larger blocks do not fit into the CPU cache, and are not faster
 MAX_PAIRS = 1 << 18  # candidates that a thread computes together, at 60 bytes each
 
@@ -36,7 +38,7 @@ class Neighbours(NamedTuple):
 
 def nearest(
     query: np.ndarray,
-    gallery: np.ndarray,
+    gallery: Rows,
     k: int,
     metric: str,
     *,
@@ -47,16 +49,19 @@ def nearest(
     """The k nearest gallery vectors of every query.
 
     Args:
-        query, gallery: (Q, D) and (G, D), finite; the same array twice to search a set in itself.
+        query, gallery: (Q, D) and (G, D), finite; the same array twice to search a set in itself. A stored gallery
+            is read and searched in parts.
         metric: a module of `model.distances`; a zero vector has the cosine distance 1/2 to all others.
         exclude: (Q,) index of a gallery vector to skip, -1 for none.
         farthest: also find the farthest distance (without the skipped vector).
         memory_gb: bound in 10^9 bytes for the blocks of all threads, in addition to the vectors in float64 and float32
-            and 16 MB of candidates per thread.
+            and 16 MB of candidates per thread. With a stored gallery, also for the vectors of its parts.
 
     Raises:
         UserError: for vectors that do not fit each other, are NaN or infinite or empty, and for an unknown metric.
     """
+    if isinstance(gallery, StoredRows):
+        return _nearest_in_parts(query, gallery, k, metric, exclude, farthest, memory_gb / 2)
     check_vectors(query, gallery, metric)
     by_itself = query is gallery
     gallery = as_vectors(gallery, metric)
@@ -73,6 +78,41 @@ def nearest(
         distances=find.distance.of_squared(find.found.distances, np),
         farthest=find.distance.of_squared(find.found.farthest, np),
     )
+
+
+def _nearest_in_parts(
+    query: np.ndarray,
+    gallery: StoredRows,
+    k: int,
+    metric: str,
+    exclude: np.ndarray | None,
+    farthest: bool,
+    memory_gb: float,
+) -> Neighbours:
+    number, k = len(gallery), min(k, len(gallery))
+    found = Neighbours(np.full((len(query), k), -1), np.full((len(query), k), np.inf), np.zeros(len(query)))
+    step = max(1, int(memory_gb * 1e9 / (BYTES_PER_NUMBER * gallery.shape[1])))
+    for start in range(0, number, step):
+        rows = gallery[start : start + step]
+        here = None
+        if exclude is not None:
+            here = np.where((exclude >= start) & (exclude < start + len(rows)), exclude - start, -1)
+        part = nearest(query, rows, k, metric, exclude=here, farthest=farthest, memory_gb=memory_gb)
+        indices = np.where(part.indices < 0, -1, part.indices + start)
+        found = Neighbours(
+            *merged(found.indices, found.distances, indices, part.distances, k),
+            np.maximum(found.farthest, part.farthest),
+        )
+    return found
+
+
+def merged(
+    indices: np.ndarray, distances: np.ndarray, others: np.ndarray, their_distances: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest of two sets of neighbours of the same queries, (Q, k) and (Q, k'), ties to the smaller index."""
+    indices, distances = np.hstack([indices, others]), np.hstack([distances, their_distances])
+    order = np.lexsort((indices, distances), axis=1)[:, :k]
+    return np.take_along_axis(indices, order, 1), np.take_along_axis(distances, order, 1)
 
 
 class _Search:

@@ -7,6 +7,7 @@ cos^alpha: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annot
 import numpy as np
 
 from model.distances import has_unit_length
+from model.metrics.rows import Rows
 from model.metrics.search.nearest import nearest
 from model.metrics.vectors import as_vectors, blocks, unit_rows
 
@@ -21,7 +22,7 @@ def definition(k: int, alpha: float) -> str:
 
 def expand_queries(
     query: np.ndarray,
-    gallery: np.ndarray,
+    gallery: Rows,
     k: int,
     *,
     alpha: float = 0.0,
@@ -36,7 +37,7 @@ def expand_queries(
     nearest by the metric, and at equal distances the first; a gallery with fewer than k uses all it has.
 
     Args:
-        query, gallery: (Q, D) and (G, D), finite.
+        query, gallery: (Q, D) and (G, D), finite; the gallery may be stored.
         metric: a module of `model.distances`.
         exclude: (Q,) index of a gallery image to skip, -1 for none: the query itself if all are compared with all.
         memory_gb: bound in 10^9 bytes for the blocks of queries, in addition to the embeddings in float64 and float32.
@@ -45,10 +46,11 @@ def expand_queries(
         UserError: for embeddings that do not fit or are NaN or infinite, and for an unknown metric.
     """
     indices = nearest(query, gallery, k, metric, exclude=exclude, memory_gb=memory_gb).indices
-    query, gallery = as_vectors(query, metric), as_vectors(gallery, metric)
+    query = as_vectors(query, metric)
     expanded = np.empty_like(query)
     for part in blocks(len(query), indices.shape[1] * query.shape[1]):
-        near = gallery[indices[part]]  # (q, k, D); the row gathered for -1 (none) gets weight 0
+        # (q, k, D); the row gathered for -1 (none) gets weight 0
+        near = as_vectors(gallery[indices[part].ravel()], metric).reshape(*indices[part].shape, -1)
         weights = (indices[part] >= 0).astype(np.float64)  # (q, k)
         if alpha:
             units = unit_rows(near.reshape(-1, near.shape[2])).reshape(near.shape)
