@@ -19,7 +19,8 @@ from model.run.run_folder import RunFolder
 from runtime.arguments import Parser, number
 from runtime.counting import counted
 from runtime.errors import UserError, exit_code
-from runtime.files import only_one, temporary_name
+from runtime.files import temporary_name
+from runtime.locks import only_one
 from runtime.printable import print_line
 
 _FILENAME = (

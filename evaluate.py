@@ -64,7 +64,7 @@ def evaluate_run(args: argparse.Namespace) -> int:
         return 0
     params = run.load_trained_params(args.set)
     find_evaluation_sets(open_prepared(params.dataset).folder)  # raises for a missing data set or an incomplete set
-    with run.lock("evaluate"):
+    with run.share("evaluate"):
         prepare(args.device, params.deterministic)
         from model.evaluation import evaluator
 

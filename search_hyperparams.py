@@ -12,7 +12,7 @@ from model.searching.table import DEVIATION, format_text, make_rows, write_table
 from runtime.arguments import Parser, number
 from runtime.counting import counted
 from runtime.errors import UserError, exit_code
-from runtime.files import only_one
+from runtime.locks import only_one
 from runtime.log import Log
 from runtime.printable import print_line, print_lines
 

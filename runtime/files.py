@@ -1,8 +1,7 @@
-"""Atomic writing of files and folders, checks of output files, and lock files."""
+"""Atomic writing of files and folders, and checks of output files."""
 
 import contextlib
 import errno
-import fcntl
 import glob
 import hashlib
 import os
@@ -12,14 +11,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from runtime.errors import UserError
-from runtime.printable import print_line
+from runtime.locks import only_one
 
 # What file systems answer to operations that they do not have.
 UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.ENOTTY, errno.EPERM}
 
 _LONG_NAME = 200  # bytes; most file systems allow 255
-
-_without_locks: set[Path] = set()  # lock files that a note was printed about
 
 
 @contextlib.contextmanager
@@ -136,41 +133,3 @@ def check_output(path: Path, flag: str, example: str, inputs: Iterable[Path] = (
     with replace_file(probe) as file:
         file.write("")
     probe.unlink()
-
-
-@contextlib.contextmanager
-def only_one(path: Path, otherwise: str) -> Iterator[None]:
-    """Holds a lock file while the block runs. The system releases it when the process ends.
-
-    Where the file system has no locks at all, the block runs too, after a note on stderr.
-
-    Raises:
-        UserError: with the text `otherwise`, when another process holds the lock or has just deleted it.
-    """
-    with open(path, "w") as file:
-        try:
-            held = _lock(file, path)
-            held = held and os.path.samestat(os.fstat(file.fileno()), path.stat())  # else the locked file was deleted
-        except FileNotFoundError:
-            held = False
-        if not held:
-            raise UserError(otherwise)
-        yield
-
-
-def _lock(file: IO[Any], path: Path) -> bool:
-    """Locks an open file; whether no other process holds its lock. Lustre, FUSE and NFS may lack either kind."""
-    reason = None
-    for lock in (fcntl.flock, fcntl.lockf):
-        try:
-            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
-                return False
-            reason = error.strerror
-    if path not in _without_locks:
-        _without_locks.add(path)
-        note = f"note: {path} cannot be locked on this file system ({reason})"
-        print_line(f"{note}; start no second command that writes the same files", error=True)
-    return True

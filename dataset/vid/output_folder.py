@@ -15,8 +15,9 @@ from dataset.vid.index import SplitIndex, read_index
 from dataset.vid.siamfc_crops import CropSettings
 from dataset.vid.statistics import count_problems
 from runtime.errors import UserError
-from runtime.files import only_one, replace_file
+from runtime.files import replace_file
 from runtime.json_files import read_json
+from runtime.locks import only_one
 
 MADE_BY = "dataset.prepare.imagenetvid"
 

@@ -14,17 +14,20 @@ from runtime.errors import UserError
 from runtime.files import remove_unfinished
 from runtime.json_files import write_json
 
+BORROWED = ".evaluating-"  # and the name of the checkpoint: a folder of the run
+
 
 @contextlib.contextmanager
 def borrowed(run: RunFolder, checkpoint: Path) -> Iterator[Path]:
     """A temporary second name of a checkpoint (path without suffix), which stays if training deletes the first.
 
     Evaluation may take longer than training keeps a checkpoint. Uses hard links, or copies where links are impossible.
+    Only one process may do this for a checkpoint: see `Claims`.
 
     Raises:
         UnreadableCheckpointError: when its files no longer exist.
     """
-    folder = run.folder / ".evaluating"
+    folder = run.folder / f"{BORROWED}{checkpoint.name}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
@@ -61,14 +64,16 @@ def best_metric(wanted: str, metrics: dict[str, tuple[str, ...]]) -> tuple[str, 
 
 
 def keep_best(run: RunFolder, checkpoint: Path, name: str, metric: str, metrics: dict[str, dict[str, float]]) -> bool:
-    """Copies a checkpoint to best/ if its metric is higher than the best so far; returns whether it did.
+    """Copies a checkpoint to best/ if its metric is higher than the best so far, or equal at an earlier step.
+
+    Returns whether it did. Call this, and `mend_best`, only within `changing_results`.
 
     best.json always names complete files: they are written first, then best.json is replaced, then the files of the one
     that it named before go. A best checkpoint by another metric stays.
     """
-    value, before = metrics[name][metric], _read_best(run)
+    value, step, before = metrics[name][metric], step_of(checkpoint), _read_best(run)
     same = before is not None and (before.set, before.metric) == (name, metric)
-    if before and same and (before.value or 0.0) >= value:
+    if before and same and (before.value or 0.0, -before.step) >= (value, -step):
         return False
     run.best.mkdir(exist_ok=True)
     if checkpoint.parent != run.best:
@@ -77,7 +82,7 @@ def keep_best(run: RunFolder, checkpoint: Path, name: str, metric: str, metrics:
             temporary.unlink(missing_ok=True)
             _link_or_copy(source, temporary)
             temporary.replace(run.best / source.name)
-    best = {"step": step_of(checkpoint), "checkpoint": checkpoint.name, "set": name, "metric": metric, "value": value}
+    best = {"step": step, "checkpoint": checkpoint.name, "set": name, "metric": metric, "value": value}
     write_json(run.best_json, best | {"metrics": metrics})
     if before and same and before.checkpoint != checkpoint.name:
         for old in files_of(run.best / before.checkpoint):
@@ -98,7 +103,6 @@ def mend_best(run: RunFolder, origin: dict[str, str], name: str, metric: str) ->
     Returns:
         A line for the log; None if there is nothing to do.
     """
-    shutil.rmtree(run.folder / ".evaluating", ignore_errors=True)
     remove_unfinished(run.best_json)
     for half in run.best.glob(".*.tmp"):
         half.unlink()

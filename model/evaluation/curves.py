@@ -1,13 +1,14 @@
 """The curves and pictures of an evaluation set in TensorBoard."""
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from model.run.event_tags import evaluation_tag
-from model.run.events import PICTURES, EventWriter, is_kept, shown_steps
+from model.run.events import PICTURES, EventWriter, is_kept, shown_points
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 
@@ -20,36 +21,45 @@ class SetCurves:
 
     def __init__(self, run: RunFolder, name: str) -> None:
         self._folder = run.eval_events(name)
-        self._shown: set[int] = set()
+        self._shown: dict[int, dict[str, str]] | None = None  # not read yet
         self._events: EventWriter | None = None
 
-    def update(self, step: int, lines: Iterable[dict[str, Any]]) -> None:
-        """Adds a step to the curves.
+    def update(self, lines: Iterable[dict[str, Any]], until: float = math.inf) -> list[int]:
+        """Makes the curves equal to the results.
 
-        TensorBoard drops all points after a new one, so later points are written again. If an earlier point is no
-        longer among the results, or is missing in the curves, they are written again from the last valid point before
-        it.
+        TensorBoard drops all points after a new one, so later points are written again. So is the last valid point
+        before one that is no longer among the results.
 
         Args:
-            step: step of the new result.
-            lines: all results of the set, including the new one.
+            lines: all results of the set.
+            until: results of this step and later ones are added another time.
+
+        Returns:
+            The steps that the curves have now.
 
         Raises:
             UserError: when they cannot be written.
         """
-        metrics = {line["step"]: line["metrics"] for line in lines}
-        with self._opened() as events:
-            first = min([step, *(self._shown ^ metrics.keys())])
-            if first < step:
-                first = max((kept for kept in metrics if kept < first), default=first)
-            events.take_back(first)
-            again = sorted(kept for kept in metrics if kept >= first)
-            for kept in again:
-                events.scalars(
-                    kept, {evaluation_tag(name): value for name, value in metrics[kept].items() if value is not None}
-                )
-            events.flush()
-        self._shown = {kept for kept in self._shown if kept < first}.union(again)
+        if self._shown is None:
+            self._shown = {step: _rounded(values) for step, values in shown_points(self._folder).items()}
+        points = {
+            line["step"]: {evaluation_tag(name): value for name, value in line["metrics"].items() if value is not None}
+            for line in lines
+            if line["step"] < until or line["step"] in self._shown
+        }
+        rounded = {step: _rounded(values) for step, values in points.items()}
+        wrong = [step for step in rounded.keys() | self._shown if rounded.get(step) != self._shown.get(step)]
+        if wrong:
+            first = min(wrong)
+            if first not in points:
+                first = max((step for step in points if step < first), default=first)
+            with self._opened() as events:
+                events.take_back(first)
+                for step in sorted(step for step in points if step >= first):
+                    events.scalars(step, points[step])
+                events.flush()
+            self._shown = rounded
+        return sorted(rounded)
 
     def pictures(self, step: int, pictures: Iterable[tuple[str, np.ndarray]]) -> None:
         """Names and pictures (H, W, 3) uint8; raises a UserError when they cannot be written.
@@ -57,7 +67,7 @@ class SetCurves:
         After many evaluations, only some of them are written.
         """
         with self._opened() as events:
-            kept = is_kept(len(self._shown) - 1, PICTURES)
+            kept = is_kept(sum(shown < step for shown in self._shown or ()), PICTURES)
             for name, picture in pictures:
                 if not kept:
                     continue
@@ -68,9 +78,14 @@ class SetCurves:
     def _opened(self) -> Iterator[EventWriter]:
         """The writer. After an error of writing, another file is begun the next time."""
         if self._events is None:
-            self._shown, self._events = shown_steps(self._folder), EventWriter(self._folder)
+            self._events = EventWriter(self._folder)
         try:
             yield self._events
         except UserError:
-            self._events = None
+            self._events = self._shown = None
             raise
+
+
+def _rounded(values: dict[str, float]) -> dict[str, str]:
+    """The values as an event file has them, in a form in which NaN equals itself."""
+    return {tag: str(np.float32(value)) for tag, value in values.items()}

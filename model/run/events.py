@@ -18,7 +18,7 @@ from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.image import metadata as images
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
-from tensorboard.util.tensor_util import make_tensor_proto
+from tensorboard.util.tensor_util import make_ndarray, make_tensor_proto
 
 from model.run.event_tags import first_charts
 from runtime.errors import UserError
@@ -136,14 +136,17 @@ def is_kept(number: int, dense: int) -> bool:
     return number % 2 ** (number // dense).bit_length() == 0
 
 
-def shown_steps(folder: Path) -> set[int]:
-    """The steps at which TensorBoard shows scalars of a folder."""
-    steps: set[int] = set()
+def shown_points(folder: Path) -> dict[int, dict[str, float]]:
+    """The points of the curves that TensorBoard shows of a folder: step -> tag -> value, rounded to float32."""
+    points: dict[int, dict[str, float]] = {}
     for file in sorted(Path(folder).glob("*tfevents*")):
         for event in LegacyEventFileLoader(str(file)).Load():
-            scalar = any(value.metadata.plugin_data.plugin_name == "scalars" for value in event.summary.value)
-            if scalar or event.session_log.status == SessionLog.START:
-                steps = {step for step in steps if step < event.step}
-            if scalar:
-                steps.add(event.step)
-    return steps
+            scalars = [value for value in event.summary.value if value.metadata.plugin_data.plugin_name == "scalars"]
+            if event.session_log.status == SessionLog.START:
+                points = {step: values for step, values in points.items() if step < event.step}
+            if scalars:
+                # The next point of its tag drops a later one; all tags of an evaluation are written together.
+                points = {step: values for step, values in points.items() if step <= event.step}
+                values = {value.tag: make_ndarray(value.tensor).item() for value in scalars}
+                points[event.step] = points.get(event.step, {}) | values
+    return points

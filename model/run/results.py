@@ -1,5 +1,6 @@
 """Reads and changes results.jsonl, the metrics of all evaluated checkpoints."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from model.configuration.params import Params
 from model.run.run_folder import RunFolder
 from runtime.errors import UserError
 from runtime.json_files import drop_json_lines_after, read_json_lines
+from runtime.locks import in_turn
 from runtime.tables import write_csv
 
 _POOLING = "pool_sequences"  # a key only where there is pooling
@@ -84,13 +86,19 @@ def evaluated(run: RunFolder, origin: dict[str, str]) -> set[tuple[str, str]]:
     return {(line["checkpoint"], line["set"]) for line in results_with(run, origin)}
 
 
+def changing_results(run: RunFolder) -> AbstractContextManager[None]:
+    """A context in which no other process changes results.jsonl, results.csv and the best checkpoint; waits for it."""
+    return in_turn(run.folder / ".results.lock")
+
+
 def forget_results_after(run: RunFolder, step: int) -> int:
     """Drops the results of steps that a training is about to repeat, and returns their number.
 
     Otherwise new checkpoints under old names would count as evaluated.
     """
-    read_results(run)  # checks them
-    return drop_json_lines_after(run.results, step)
+    with changing_results(run):
+        read_results(run)  # checks them
+        return drop_json_lines_after(run.results, step)
 
 
 def results_of(run: RunFolder, params: Params, checkpoint: Path) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ from model.configuration.params import Params
 from model.configuration.removed import from_record
 from runtime import plugins
 from runtime.errors import UserError
-from runtime.files import only_one, replace_file
+from runtime.files import replace_file
 from runtime.json_files import read_json_object, write_json
+from runtime.locks import in_turn, only_one
 from runtime.versions import find_versions
 
 # Parameters that decide on early stopping: a change of one of them makes a stopped training resume.
@@ -109,6 +110,10 @@ class RunFolder:
     def ended_white(self) -> bool:
         """Whether the end of training replaces the learned linear layers by a whitening."""
         return self.resolved_json.exists() and read_json_object(self.resolved_json).get("whitening") in ("end", "both")
+
+    def share(self, command: str) -> contextlib.AbstractContextManager[None]:
+        """Lets several processes of a command work in the run, while none holds its `lock`."""
+        return in_turn(self.folder / f".{command}.lock", shared=True)
 
     @contextlib.contextmanager
     def lock(self, command: str) -> Iterator[None]:

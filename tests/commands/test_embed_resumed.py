@@ -13,7 +13,7 @@ from dataset.formats.manifest import write_manifest
 from dataset.loading.checked import check_images
 from embed import main
 from runtime.errors import UserError, exit_code
-from runtime.files import only_one
+from runtime.locks import only_one
 
 COUNT = 1000
 

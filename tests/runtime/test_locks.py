@@ -10,8 +10,9 @@ import pytest
 
 from runtime import files, hdf5, parallel
 from runtime.errors import UserError
-from runtime.files import only_one, replace_file
+from runtime.files import replace_file
 from runtime.hdf5 import open_hdf5
+from runtime.locks import only_one
 
 UNSUPPORTED = [errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EPERM, errno.ENOLCK]
 

@@ -51,12 +51,13 @@ class EvaluationPictures:
         if "projector" in self._shown:
             self._projector = Projector(run.eval_events(ready.name), PROJECTED, params.seed)
 
-    def draw(self, embeddings: np.ndarray, step: int) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields names and pictures (H, W, 3) uint8, and writes the projector's files.
+    def draw(self, embeddings: np.ndarray, step: int, *, newest: bool = True) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields names and pictures (H, W, 3) uint8, and writes the projector's files for the newest checkpoint.
 
         Args:
             embeddings: (N, D) of the files, in their order.
             step: the checkpoint's.
+            newest: whether it is the newest one so far.
         """
         embedded = assemble_set(
             self._lists,
@@ -68,7 +69,7 @@ class EvaluationPictures:
         looked_at = self._drawn(embedded)
         if "rankings" in self._shown:
             yield "rankings", self._rankings(looked_at)
-        if self._projector:
+        if self._projector and newest:
             self._projector.write(embedded.query, embedded.gallery, f"step {step}")
         if "distances" in self._shown:
             yield "distances", histogram_figure.picture_distances(looked_at)

@@ -41,12 +41,10 @@ def test_best_json_is_rebuilt(judged, content):
         with pytest.raises(UserError, match=r"best\.json.*evaluate.py rebuilds it"):
             find_checkpoint(judged.folder, "best")
     (judged.best / ".ckpt-9.index.tmp").touch()
-    (judged.folder / ".evaluating").mkdir()
     note = mend_best(judged, {}, *CHOICE)
     assert f"rebuilt from {judged.results}: the best by val_eval/general_accuracy is ckpt-2 (0.8)" in note
     assert json.loads(judged.best_json.read_bytes()) == json.loads(before)
     assert len(list(judged.best.iterdir())) == 2
-    assert not (judged.folder / ".evaluating").exists()
     assert mend_best(judged, {}, *CHOICE) is None
     assert not keep_best(judged, judged.checkpoints / "ckpt-4", *CHOICE, {"val_eval": {"general_accuracy": 0.6}})
 

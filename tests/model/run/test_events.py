@@ -62,7 +62,7 @@ def evaluate(run: RunFolder, curves: SetCurves, *steps: int) -> None:
     for step in steps:
         value = 0.5 + len(read_json_lines(run.results)) / 1024
         append_json_line(run.results, {"step": step, "metrics": {"map": value}})
-        curves.update(step, read_json_lines(run.results))
+        curves.update(read_json_lines(run.results))
     name_by_age(run.eval_events("test"))
 
 
@@ -179,7 +179,7 @@ def test_pictures_of_evaluations_become_rarer(tmp_path, monkeypatch):
         lines.append({"step": step, "metrics": {"map": 0.5}})
         if step == 3:  # the evaluator is started again
             of_set = SetCurves(run, "test")
-        of_set.update(step, lines)
+        of_set.update(lines)
         of_set.pictures(step, draw(step))
     found = events_of(run.eval_events("test"))["evaluation/rankings"]
     assert [step for step, _ in found] == [0, 1, 2, 4, 8]
