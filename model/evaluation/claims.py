@@ -54,5 +54,5 @@ class Claims:
         return not alone
 
     def writes_events(self) -> bool:
-        """Whether this is the evaluator that writes event files. Of several, the first one that asks, until it ends."""
+        """Whether this evaluator writes the event files: the first one that asks does, until it ends."""
         return self._locks.take(_EVENTS)

@@ -18,7 +18,7 @@ from model.run.event_tags import evaluation_tag
 from model.run.run_folder import RunFolder
 from runtime.json_files import read_json_lines
 
-# An evaluator that writes the file BEGUN at its first checkpoint, and does not go on before the file GO is there.
+# An evaluator that writes the file BEGUN at its first checkpoint, and does not continue before the file GO is there.
 SLOW = """
 import sys, time
 from pathlib import Path
@@ -92,7 +92,7 @@ def one(trained, tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("end", ["killed", pytest.param("goes on", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("end", ["killed", pytest.param("continues", marks=pytest.mark.slow)])
 def test_two_evaluators(run, one, tmp_path, end):
     """The first has begun the first checkpoint, and writes the events: the second does the rest, and waits for it."""
     begun, go = tmp_path / "begun", tmp_path / "go"
