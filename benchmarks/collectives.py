@@ -44,7 +44,8 @@ def trace(file: Path, identities: int) -> Traffic:
     from model.losses.objective import Objective
     from model.network.build import build_network
     from model.training.curriculum import phase_at
-    from model.training.optimizer import BackboneAdam, LearningRate
+    from model.training.learning_rate import LearningRate
+    from model.training.optimizer import make_optimizer
     from model.training.step import TrainStep
 
     params = load_params(file, ["warm_start_from=null"])
@@ -58,7 +59,7 @@ def trace(file: Path, identities: int) -> Traffic:
             classified_size=network.classified_size,
             classifier_batch_norm=network.classifier_batch_norm,
         )
-        optimizer = BackboneAdam(LearningRate(params, 1000), params)
+        optimizer = make_optimizer(LearningRate(params, 1000), params)
         variables = [*network.embedder.trainable_variables, *objective.trainable_variables]
         optimizer.build_for(network.embedder.get_layer("backbone").trainable_variables, variables)
         step = TrainStep(strategy, network, objective, optimizer, params)

@@ -15,7 +15,7 @@ _TOPICS = {
         *("embedding_norm", "embedding_norms", "embedding_std", "embedding_std_min", "effective_rank"),
         *("batch_top1", "batch_precision@K-1"),
     ),
-    "optimization": ("learning_rate", "backbone_learning_rate"),
+    "optimization": ("learning_rate", "backbone_learning_rate", "gradient_norm"),
     "speed": ("images_per_second", "data_wait_share"),
 }
 _TOPIC_OF = {key: topic for topic, keys in _TOPICS.items() for key in keys}

@@ -1,5 +1,7 @@
 """Restores a network from a checkpoint."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -12,8 +14,12 @@ from runtime.plain_paths import plain_path
 MISFITS = (ValueError, AssertionError, tf.errors.InvalidArgumentError)  # TensorFlow's errors
 
 
+# The parts of a network in a checkpoint, and the averages of their weights, which a training with ema_decay adds.
+AVERAGES = {"backbone": "ema_backbone", "head": "ema_head"}
+
+
 def restore_model(checkpoint: Path, model: keras.Model, *, name: Path | None = None) -> None:
-    """Fills a network with the weights of a checkpoint.
+    """Fills a network with the weights of a checkpoint; with their averages, if it has them.
 
     Args:
         checkpoint: path without suffix.
@@ -24,8 +30,30 @@ def restore_model(checkpoint: Path, model: keras.Model, *, name: Path | None = N
         UserError: when the checkpoint is of another architecture.
         UnreadableCheckpointError: when its files are missing or damaged.
     """
-    parts = tf.train.Checkpoint(backbone=model.get_layer("backbone"), head=model.get_layer("head"))
-    restore_parts(parts, checkpoint, name or checkpoint)
+    name = name or checkpoint
+    parts = {part: model.get_layer(part) for part in AVERAGES}
+    restore_parts(trained_parts(checkpoint, name, **parts), checkpoint, name)
+
+
+def trained_parts(checkpoint: Path, name: Path, **parts: keras.Model) -> tf.train.Checkpoint:
+    """A target for `read_parts` that gives `backbone` or `head` their weights; or the averages, if there are any.
+
+    Raises:
+        UnreadableCheckpointError: when the checkpoint's files are missing or damaged.
+    """
+    averaged = holds_averages(checkpoint, name)
+    return tf.train.Checkpoint(**{AVERAGES[part] if averaged else part: model for part, model in parts.items()})
+
+
+def holds_averages(checkpoint: Path, name: Path) -> bool:
+    """Whether a checkpoint has averages of the weights.
+
+    Raises:
+        UnreadableCheckpointError: when its files are missing or damaged.
+    """
+    with _opened(checkpoint, name) as path:
+        names = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    return any(name.startswith(f"{AVERAGES['backbone']}/") for name in names)
 
 
 def restore_parts(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> None:
@@ -47,11 +75,18 @@ def restore_parts(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> 
 
 def read_parts(target: tf.train.Checkpoint, checkpoint: Path, name: Path) -> None:
     """Does the work of `restore_parts`, and raises one of `MISFITS` when the checkpoint is of another architecture."""
+    with _opened(checkpoint, name) as path:
+        target.restore(path).expect_partial().assert_existing_objects_matched()
+
+
+@contextlib.contextmanager
+def _opened(checkpoint: Path, name: Path) -> Iterator[str]:
+    """Gives a path for TensorFlow. Inside, its errors about damaged files become an UnreadableCheckpointError."""
     checkpoint, name = Path(checkpoint), Path(name)  # programs give a str
     _check_files(checkpoint, name)
     with plain_path(checkpoint) as path:
         try:
-            target.restore(path).expect_partial().assert_existing_objects_matched()
+            yield path
         except MISFITS:
             raise
         except (tf.errors.OpError, RuntimeError, IndexError) as error:

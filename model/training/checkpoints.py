@@ -1,7 +1,8 @@
 """Saves and restores checkpoints.
 
-A checkpoint is `checkpoints/ckpt-<step>.index` and `.data-*`. It holds backbone, head, the variables of the loss, the
-optimizer, the step, and the state of Keras's seed generators, which Keras does not put into a TensorFlow checkpoint.
+A checkpoint is `checkpoints/ckpt-<step>.index` and `.data-*`. It holds backbone, head, with `ema_decay` their averages
+(`AVERAGES`), the variables of the loss, the optimizer, the step, and the state of Keras's seed generators, which Keras
+does not put into a TensorFlow checkpoint.
 """
 
 import shutil
@@ -14,7 +15,8 @@ import tensorflow as tf
 
 from model.losses.objective import Objective
 from model.run.checkpoint_files import NonFiniteError, keep_newest, list_checkpoints, step_of
-from model.run.restore import restore_parts
+from model.run.restore import AVERAGES, holds_averages, restore_parts
+from model.training.average import WeightAverage
 from runtime.errors import UserError
 from runtime.plain_paths import plain_path
 
@@ -37,6 +39,7 @@ class TrainingCheckpoints:
         objective: Objective,
         optimizer: keras.optimizers.Optimizer,
         keep: int | None,
+        average: WeightAverage | None = None,
         *,
         writer: bool = True,
     ) -> None:
@@ -46,20 +49,17 @@ class TrainingCheckpoints:
         objective: its loss.
         optimizer: its optimizer, already built.
         keep: number of newest checkpoints to keep; None: all.
+        average: the average of the model's weights, if there is one.
         writer: whether this process writes and reads checkpoints. The others only check the weights.
         """
         self._folder, self._variables = folder, [*model.variables, *objective.variables]
-        self._writer, self.variables = writer, [*self._variables, *optimizer.variables]
+        self._writer, self._average = writer, average
         self._step = tf.Variable(0, dtype=tf.int64)
-        self._checkpoint = tf.train.Checkpoint(
-            backbone=model.get_layer("backbone"),
-            head=model.get_layer("head"),
-            seeds=_seed_states(model),
-            **objective.parts,
-            optimizer=optimizer,
-            step=self._step,
-        )
-        self.variables.append(self._step)
+        self._learning = {name: model.get_layer(name) for name in AVERAGES} | objective.parts
+        self._learning |= {"seeds": _seed_states(model), "optimizer": optimizer, "step": self._step}
+        averages = {AVERAGES[name]: average.network.embedder.get_layer(name) for name in AVERAGES} if average else {}
+        self._checkpoint = tf.train.Checkpoint(**self._learning, **averages)
+        self.variables = [*self._variables, *optimizer.variables, *(average.variables if average else ()), self._step]
         self.before_saving: list[Callable[[], None]] = []  # called before a checkpoint is written
         self._keep = keep
 
@@ -106,10 +106,16 @@ class TrainingCheckpoints:
     def restore(self) -> int:
         """Restores the newest checkpoint and returns its step; returns 0 without a checkpoint.
 
+        The average begins with the restored weights if the checkpoint does not have it.
+
         Raises:
             UserError: when the checkpoint has another architecture, or is damaged.
         """
         if self.latest is None:
             return 0
-        restore_parts(self._checkpoint, self.latest, self.latest)
+        if self._average and not holds_averages(self.latest, self.latest):
+            restore_parts(tf.train.Checkpoint(**self._learning), self.latest, self.latest)
+            self._average.begin()
+        else:
+            restore_parts(self._checkpoint, self.latest, self.latest)
         return self.step

@@ -8,26 +8,34 @@ from dataset.loading.training_set import TrainingSet
 from model.configuration.params import Params
 from model.losses.objective import Objective
 from model.network.build import Network, build_network
+from model.training.average import WeightAverage
 from model.training.cluster import Cluster
-from model.training.optimizer import BackboneAdam, LearningRate
+from model.training.learning_rate import LearningRate
+from model.training.optimizer import Optimizer, make_optimizer
 from model.training.start import check_shares
 from model.training.step import TrainStep
 
 
 class Learner(NamedTuple):
-    """A network with everything that trains it."""
+    """A network with everything that trains it; `average` only with `ema_decay`."""
 
     cluster: Cluster
     network: Network
     objective: Objective
     schedule: LearningRate
-    optimizer: BackboneAdam
+    optimizer: Optimizer
     train_step: TrainStep
+    average: WeightAverage | None
 
     @property
     def embedder(self) -> keras.Model:
-        """The model from images to embeddings, which is used after training."""
+        """The model from images to embeddings that learns."""
         return self.network.embedder
+
+    @property
+    def outcome(self) -> Network:
+        """The network that is used after training: its weights are averages with `ema_decay`."""
+        return self.average.network if self.average else self.network
 
     def summary(self, params: Params) -> str:
         """A log line about the network."""
@@ -58,8 +66,12 @@ def build_learner(params: Params, data: TrainingSet, total: int, cluster: Cluste
             classifier_batch_norm=network.classifier_batch_norm,
         )
         schedule = LearningRate(params, total)
-        optimizer = BackboneAdam(schedule, params)
+        optimizer = make_optimizer(schedule, params)
         backbone = model.get_layer("backbone").trainable_variables
         optimizer.build_for(backbone, [*model.trainable_variables, *objective.trainable_variables])
-        train_step = TrainStep(cluster.strategy, network, objective, optimizer, params)
-    return Learner(cluster, network, objective, schedule, optimizer, train_step)
+        average = None
+        if params.ema_decay:  # built last: with or without it, equal seeds give equal initial weights
+            copy = build_network(params, synchronized=cluster.replicas > 1)
+            average = WeightAverage(copy, model, params.ema_decay)
+        train_step = TrainStep(cluster.strategy, network, objective, optimizer, params, average)
+    return Learner(cluster, network, objective, schedule, optimizer, train_step, average)

@@ -131,7 +131,7 @@ def _train(
                 if supervisor:
                     supervisor.checkpoint_saved()
         if step == total and whitened_last and cluster.chief:
-            log.line(whiten(learner.network, params, data.images))  # before the checkpoint that is evaluated
+            log.line(whiten(learner.outcome, params, data.images))  # before the checkpoint that is evaluated
         checkpoints.save(step)  # no finished step is lost
 
     if supervisor:

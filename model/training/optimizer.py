@@ -1,7 +1,6 @@
-"""The learning-rate schedule, and Adam with a separate learning rate for the backbone."""
+"""Adam, AdamW and SGD with a separate learning rate for the backbone, and clipping of the whole gradient."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
@@ -12,66 +11,29 @@ from model.configuration.params import Params
 EPSILON = 1e-7  # the default of Keras
 
 
-class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """Warm-up, then constant, exponential, cosine or stepwise decay, as a pure function of the step.
-
-    With r the `learning_rate`, t the step, T the number of steps, t0 = `decay_start_step` and e =
-    `decay_final_fraction`, for t > t0:
-
-    - exponential: r * e^((t - t0) / (T - t0))        (Hermans et al., section 4.2)
-    - cosine: r * (e + (1 - e) * (1 + cos(pi * (t - t0) / (T - t0))) / 2)
-    - step: r * decay_factor^n, where n of the `decay_steps` are <= t; T and t0 do not matter
-
-    In the first `warmup_steps` steps the result is multiplied by (t + 1) / warmup_steps. On a plateau
-    (model/training/supervisor.py) it is multiplied by a further factor, which is not a function of the step.
-    """
-
-    def __init__(self, params: Params, total_steps: int) -> None:
-        self._params, self._total = params, total_steps
-        # A variable, because it changes between compiled steps. It is not part of checkpoints.
-        self._plateau = tf.Variable(1.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
-        self._lowered_to = 1.0
-
-    def lower(self, factor: float) -> None:
-        """Multiplies the schedule by `factor` from now on; replaces the last factor."""
-        if factor != self._lowered_to:
-            self._plateau.assign(factor)
-            self._lowered_to = factor
-
-    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
-        """The learning rate of step 0, 1, ...: a float32 scalar."""
-        p = self._params
-        step = tf.cast(step, tf.float32)
-        length = max(self._total - p.decay_start_step, 1)
-        progress = tf.clip_by_value((step - p.decay_start_step) / length, 0.0, 1.0)
-        factor = tf.ones_like(progress)
-        if p.learning_rate_schedule == "exponential":
-            factor = tf.pow(tf.constant(p.decay_final_fraction), progress)
-        elif p.learning_rate_schedule == "cosine":
-            low = p.decay_final_fraction
-            factor = low + (1.0 - low) * (1.0 + tf.cos(math.pi * progress)) / 2.0
-        elif p.learning_rate_schedule == "step":
-            passed = tf.reduce_sum(tf.cast(step >= tf.constant(p.decay_steps, tf.float32), tf.float32))
-            factor = tf.pow(tf.constant(p.decay_factor), passed)
-        warmup = tf.minimum((step + 1.0) / max(p.warmup_steps, 1), 1.0)
-        return p.learning_rate * factor * warmup * self._plateau
+def make_optimizer(schedule: keras.optimizers.schedules.LearningRateSchedule, params: Params) -> "Optimizer":
+    """The optimizer that the parameters ask for, not yet built."""
+    return (SGD if params.optimizer == "sgd" else Adam)(schedule, params)
 
 
-class BackboneAdam(keras.optimizers.Adam):
-    """Adam (Kingma & Ba, algorithm 1) with scaled steps for the backbone, which may begin to learn later.
+class Optimizer(keras.optimizers.Optimizer):
+    """What the optimizers have in common. A step of replica r with the gradients g_r of its loss:
 
-    With a the learning rate of the schedule, the backbone's variables move by
+    1. g = sum of g_r over the replicas; Keras's own clipping comes before this sum.
+    2. g = g * min(1, clip_norm / |g|), where |g| is the norm of the gradients of all variables together.
+    3. Each variable takes its step with its learning rate a: that of the schedule, and for the backbone's variables
+       a * backbone_learning_rate / learning_rate. Their steps are counted from `freeze_backbone_steps` on, as in an
+       optimizer that starts there.
+    4. x = x - a * weight_decay * x as well (Loshchilov & Hutter, Decoupled Weight Decay Regularization), with the x
+       before the step, but only for kernels of layers: not for biases, batch norm, or the exponent of GeM.
 
-        a * backbone_learning_rate / learning_rate * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon),
-
-    where t counts the steps in which they learned, i.e. from `freeze_backbone_steps` on: as in an Adam that starts
-    there. The optimizer's variables do not depend on these parameters, so checkpoints always fit.
+    The optimizer's variables do not depend on these parameters, so checkpoints always fit.
     """
 
     def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, params: Params) -> None:
-        super().__init__(schedule, epsilon=EPSILON)
+        super().__init__(schedule)
         self.backbone_scale = (params.backbone_learning_rate or params.learning_rate) / params.learning_rate
-        self._start = params.freeze_backbone_steps
+        self._start, self._clip_norm, self._decay = params.freeze_backbone_steps, params.clip_norm, params.weight_decay
         self._backbone: frozenset[int] = frozenset()  # indices of its variables; a set is not part of a checkpoint
 
     def build_for(self, backbone: Iterable[keras.Variable], variables: list[keras.Variable]) -> None:
@@ -88,17 +50,93 @@ class BackboneAdam(keras.optimizers.Adam):
             rates["backbone_learning_rate"] = rate * self.backbone_scale if step >= self._start else 0.0
         return rates
 
-    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """Updates one variable; Keras calls it for each variable with a gradient."""
-        if self._get_variable_index(variable) in self._backbone:
-            if self.backbone_scale != 1.0:
-                learning_rate = learning_rate * self.backbone_scale
-            if self._start:  # Keras corrects the bias for the total number of steps
-                late = self._correction(self.iterations + 1 - self._start)
-                learning_rate = learning_rate * late / self._correction(self.iterations + 1)
-        super().update_step(gradient, variable, learning_rate)
+    def apply(
+        self, grads: Sequence[tf.Tensor | None], trainable_variables: Sequence[keras.Variable]
+    ) -> tf.Tensor | None:
+        """One step of the variables, each with its gradient; those without one (None) stay.
 
-    def _correction(self, steps: tf.Tensor) -> tf.Tensor:
-        """sqrt(1 - b2^t) / (1 - b1^t)."""
-        t = tf.cast(steps, tf.float32)
-        return tf.sqrt(1.0 - tf.pow(self.beta_2, t)) / (1.0 - tf.pow(self.beta_1, t))
+        Called on each replica, with the gradients of its loss.
+
+        Returns:
+            The norm of the whole gradient before clipping, a scalar; None without `clip_norm`.
+        """
+        pairs = [pair for pair in zip(grads, trainable_variables, strict=True) if pair[0] is not None]
+        gradients, variables = zip(*pairs, strict=True)
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
+        norm = None
+        if self._clip_norm:
+            gradients, norm = tf.clip_by_global_norm(gradients, self._clip_norm)
+        rate, steps = self.learning_rate, tf.cast(self.iterations + 1, tf.float32)
+        for gradient, variable in zip(gradients, variables, strict=True):
+            index = self._get_variable_index(variable)
+            of_backbone = index in self._backbone
+            own_rate = rate * self.backbone_scale if of_backbone else rate
+            if self._decay and len(variable.shape) > 1:
+                decay = self._decay * own_rate
+                tf.raw_ops.AssignSubVariableOp(resource=variable.value.handle, value=decay * variable.value)
+            self._move(variable, gradient, index, own_rate, steps - self._start if of_backbone else steps)
+            if variable.constraint is not None:
+                variable.assign(variable.constraint(variable))
+        self._iterations.assign_add(1)
+        return norm
+
+    def _move(
+        self, variable: keras.Variable, gradient: tf.Tensor, index: int, rate: tf.Tensor, steps: tf.Tensor
+    ) -> None:
+        """Changes the replica's copy of the variable with this index, in its step number `steps` = 1, 2, ..."""
+        raise NotImplementedError
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba, algorithm 1, with the epsilon of Keras):
+
+        x = x - a * sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon).
+
+    Variables and checkpoints are those of `keras.optimizers.Adam`. TensorFlow's kernel updates x, m and v in one pass.
+    """
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+
+    def _move(
+        self, variable: keras.Variable, gradient: tf.Tensor, index: int, rate: tf.Tensor, steps: tf.Tensor
+    ) -> None:
+        beta_1, beta_2 = 0.9, 0.999
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.value.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(beta_1, steps),
+            beta2_power=tf.pow(beta_2, steps),
+            lr=rate,
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=EPSILON,
+            grad=gradient,
+        )
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum, as in Keras: u = momentum * u - a * g; x = x + u."""
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, params: Params) -> None:
+        super().__init__(schedule, params)
+        self._momentum = params.momentum
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        super().build(variables)
+        self._momentums = self.add_optimizer_variables(variables, "momentum")
+
+    def _move(
+        self, variable: keras.Variable, gradient: tf.Tensor, index: int, rate: tf.Tensor, steps: tf.Tensor
+    ) -> None:
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.value.handle,
+            accum=self._momentums[index].value.handle,
+            lr=rate,
+            grad=gradient,
+            momentum=self._momentum,
+        )

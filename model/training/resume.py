@@ -32,6 +32,7 @@ def resume_or_begin(
         learner.objective,
         learner.optimizer,
         params.keep_checkpoints,
+        learner.average,
         writer=cluster.chief,
     )
     if cluster.chief:
@@ -64,6 +65,8 @@ def _load(
         check_whitening(learner.network, params)
     if fresh and params.whitening in ("start", "both"):
         log.line(whiten(learner.network, params, data.images))
+    if fresh and learner.average:
+        learner.average.begin()
     write_training_list(run, data.images.manifest)
     run.write_resolved(params)  # only now: a run that cannot resume keeps its old record
     if forgotten := forget_results_after(run, start):

@@ -24,6 +24,7 @@ from runtime.workers import Workers, find_workers
 
 # What a change of a parameter means for a run that resumes.
 _MEANING = {
+    "ema_decay": "from null, the average begins with the weights of the checkpoint; at null, it is dropped",
     "image_size": "the weights were trained on images of the old size, and results of earlier checkpoints are of that "
     "size: do not compare them with later ones",
     "metric": "results with the other distance are not compared with later ones",
@@ -50,8 +51,8 @@ def check_start(run: RunFolder, params: Params, data: TrainingSet, watched: Watc
     """Checks what would stop the training, before TensorFlow is loaded. Creates the run's folders.
 
     Raises:
-        UserError: when there is no metric to watch, the folder is not writable, the initial weights are missing, or the
-            run was trained, but its checkpoints are gone.
+        UserError: when there is no metric to watch, the folder is not writable, the initial weights are missing, the
+            run was trained, but its checkpoints are gone, or by an optimizer with another state.
     """
     asked = [name for name in ("plateau_evaluations", "early_stopping_evaluations") if getattr(params, name)]
     if asked and watched is None:
@@ -60,6 +61,7 @@ def check_start(run: RunFolder, params: Params, data: TrainingSet, watched: Watc
     trained = [line["step"] for file in (run.metrics, run.plateau) for line in read_json_lines(file)]
     read_results(run)  # a damaged file is an error now
     if list_checkpoints(run.checkpoints):
+        _check_optimizer(run, params)
         return
     if params.warm_start_from:
         find_weights(params.warm_start_from)
@@ -75,6 +77,16 @@ def check_start(run: RunFolder, params: Params, data: TrainingSet, watched: Watc
         if old == run.checkpoints:
             what = f"{old} once had checkpoints, but none is complete now"
         raise UserError(f"{what}; put them back, or use a new --model_dir (warm_start_from takes any checkpoint)")
+
+
+def _check_optimizer(run: RunFolder, params: Params) -> None:
+    """Adam and AdamW have the same state, SGD another one."""
+    change = next((change for change in run.changes(params) if change.startswith("optimizer ")), "")
+    if '"sgd"' in change:
+        raise UserError(
+            f"{run.folder}: {change}: the checkpoints hold the state of the first one; set it back, or use a new "
+            f"--model_dir with warm_start_from {str(run.folder)!r}"
+        )
 
 
 def workers_of(params: Params, worker: int | None, addresses: str | None) -> Workers | None:

@@ -12,7 +12,9 @@ from model.configuration.params import Params
 from model.losses.objective import Objective
 from model.losses.triplet import AnchorValues
 from model.network.build import Network
+from model.training.average import WeightAverage
 from model.training.curriculum import Phase
+from model.training.optimizer import Optimizer
 from runtime.errors import UserError
 
 
@@ -47,12 +49,13 @@ class TrainStep:
         strategy: tf.distribute.Strategy,
         network: Network,
         objective: Objective,
-        optimizer: keras.optimizers.Optimizer,
+        optimizer: Optimizer,
         params: Params,
+        average: WeightAverage | None = None,
     ) -> None:
         """Raises a UserError when the backbone is frozen at the start and nothing else can learn."""
         self._strategy, self._network, self._objective = strategy, network, objective
-        self._optimizer, self._params = optimizer, params
+        self._optimizer, self._params, self._average = optimizer, params, average
         self._backbone = network.embedder.get_layer("backbone")
         backbone = {id(variable) for variable in self._backbone.trainable_variables}
         self._variables = [*network.embedder.trainable_variables, *objective.trainable_variables]
@@ -125,7 +128,11 @@ class TrainStep:
             )
         variables = self._others if phase.frozen else self._variables  # no gradients for the frozen ones
         gradients = tape.gradient(loss, variables)
-        self._optimizer.apply(gradients, variables)  # Keras sums the gradients of the replicas
+        norm = self._optimizer.apply(gradients, variables)  # of the sum of the replicas' gradients
+        if norm is not None:
+            values["gradient_norm"] = norm
+        if self._average:
+            self._average.update(step)
         self._objective.after_step(labels, embeddings, step)
         values["embedding_norm"] = tf.reduce_mean(tf.norm(embeddings, axis=1))
         return StepResult(loss, values, of_anchors, embeddings, labels)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from model.run.checkpoint_files import UnreadableCheckpointError, find_weights
-from model.run.restore import read_parts
+from model.run.restore import read_parts, trained_parts
 from runtime.errors import UserError
 
 
@@ -49,7 +48,8 @@ def warm_start(model: keras.Model, source: str) -> str:
 def _load_part(name: str, part: keras.Model, checkpoint: Path) -> Exception | None:
     """Restores one part of the network. Returns the reason, and changes nothing, when it does not fit."""
 
-    return _load_whole(part, lambda: read_parts(tf.train.Checkpoint(**{name: part}), checkpoint, checkpoint))
+    target = trained_parts(checkpoint, checkpoint, **{name: part})
+    return _load_whole(part, lambda: read_parts(target, checkpoint, checkpoint))
 
 
 def _load_file(model: keras.Model, path: Path) -> tuple[list[keras.Model], Exception | None]:

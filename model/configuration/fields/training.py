@@ -6,14 +6,37 @@ from pydantic import AfterValidator, Field, model_validator
 
 from model.configuration.fields.types import Count, Fields, Positive, Rate, ascending
 
+_MOMENTUM = 0.9
+
 
 class TrainingParams(Fields):
     """Parameters of the training, its logs and its checkpoints."""
 
     # Training
-    learning_rate: Rate = Field(3e-4, description="Learning rate of Adam, before the schedule is applied.")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(
+        "adam", description="`adamw`: Adam with `weight_decay`; `sgd`: gradient descent with `momentum`."
+    )
+    learning_rate: Rate = Field(3e-4, description="Learning rate, before the schedule is applied.")
     backbone_learning_rate: Rate | None = Field(
         None, description="Learning rate of the backbone, under the same schedule; null: `learning_rate`."
+    )
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1e3,
+        description="`adamw`, `sgd`: share of the kernels, times the learning rate, that is subtracted in each step.",
+    )
+    momentum: float = Field(
+        _MOMENTUM, ge=0, lt=1, description="`sgd`: share of the last step that is repeated in the next one."
+    )
+    clip_norm: Rate | None = Field(
+        None, description="Largest norm of the gradient of all weights; longer ones are scaled down. null: any."
+    )
+    ema_decay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of a moving average of the weights, which is evaluated and exported; null: none.",
     )
     learning_rate_schedule: Literal["constant", "exponential", "cosine", "step"] = Field(
         "constant",
@@ -106,4 +129,14 @@ class TrainingParams(Fields):
             )
         if self.num_epochs is not None:
             object.__setattr__(self, "train_iterations", None)
+        return self
+
+    @model_validator(mode="after")
+    def _optimizer_uses_its_parameters(self) -> "TrainingParams":
+        if self.optimizer == "adam" and self.weight_decay:
+            raise ValueError("weight_decay has no effect with optimizer 'adam'; set that to 'adamw', or drop it")
+        if self.optimizer == "adamw" and not self.weight_decay:
+            raise ValueError("optimizer 'adamw' needs a weight_decay, such as 0.01; without it, it is 'adam'")
+        if self.optimizer != "sgd" and self.momentum != _MOMENTUM:
+            raise ValueError(f"momentum has no effect with optimizer {self.optimizer!r}; set that to 'sgd', or drop it")
         return self

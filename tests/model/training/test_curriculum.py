@@ -17,7 +17,8 @@ from model.run.restore import restore_model
 from model.run.run_folder import RunFolder
 from model.training.cluster import Cluster
 from model.training.curriculum import Phase, late_beginnings, phase_at
-from model.training.optimizer import BackboneAdam, LearningRate
+from model.training.learning_rate import LearningRate
+from model.training.optimizer import make_optimizer
 from model.training.step import TrainStep
 from runtime.errors import UserError
 from runtime.json_files import read_json_lines
@@ -60,7 +61,7 @@ def test_a_frozen_backbone_does_not_change_and_learns_later(kept):
     values = {"batch_norm": "frozen", "warm_start_from": "x"} if kept == "frozen" else {}
     params = params_of(freeze_backbone_steps=1, jit_compile=False, **values)
     network, objective = build_network(params), Objective(params, 3)
-    model, optimizer = network.embedder, BackboneAdam(LearningRate(params, 2), params)
+    model, optimizer = network.embedder, make_optimizer(LearningRate(params, 2), params)
     backbone = model.get_layer("backbone")
     learning = backbone.trainable_variables
     optimizer.build_for(learning, model.trainable_variables)
