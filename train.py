@@ -77,8 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     found = find_evaluation_sets(prepared.folder)  # an incomplete set is an error before any image is opened
     data = load_training_set(params)
     watched = watched_metric(params, prepared) if found else None
-    if workers:
-        check_shares(params, data.sampler.batch_size, workers.of, "workers")
+    check_shares(params, data.sampler.batch_size, workers.of if workers else 1, "workers")
     check_start(run, params, data, watched)
     total = params.total_steps(data.sampler.steps_per_epoch)
 

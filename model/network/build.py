@@ -36,10 +36,14 @@ class Network(NamedTuple):
 
     def in_training(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The inputs of the triplet loss (B, D) and of the classifier (B, C); the same tensor for most heads."""
+        return self.of_features(self.trunk(images, training=True))
+
+    def of_features(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same, given the output of the trunk in training."""
         if self.training is None:
-            embeddings = self.embedder(images, training=True)
+            embeddings = self.embedder.get_layer("head")(features, training=True)
             return embeddings, embeddings
-        triplet, classified = self.training(images, training=True)
+        triplet, classified = self.training.get_layer("head_in_training")(features, training=True)
         return triplet, classified
 
 
@@ -114,7 +118,8 @@ def _build(module: ModuleType, stages: dict[int, str], params: Params, synchroni
         outputs = HeadOutputs(outputs, triplet=outputs, classified=outputs)
     head_model = keras.Model(head_input, outputs.embedding, name="head")
     if synchronized:
-        for layer in [*backbone.layers, *head_model.layers]:
+        # With micro-batches, each has the statistics of its own.
+        for layer in [*([] if params.micro_batch else backbone.layers), *head_model.layers]:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
     embedder = keras.Model(images, head_model(features), name="embedder")

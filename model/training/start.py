@@ -128,8 +128,20 @@ def description(params: Params, data: TrainingSet, devices: list[str]) -> Messag
 
 
 def check_shares(params: Params, batch_size: int, shares: int, what: str) -> None:
-    """Raises a UserError if a batch cannot be divided equally among `shares` workers or devices (`what`)."""
+    """Raises a UserError if a batch cannot be divided equally among `shares` workers or devices (`what`).
+
+    Also if `micro_batch` does not divide the share of each.
+    """
     if batch_size % shares == 0:
+        rows, size = batch_size // shares, params.micro_batch
+        if size and rows % size:
+            divisors = [each for each in range(1, rows + 1) if rows % each == 0]
+            near = [max(each for each in divisors if each < size), *[each for each in divisors if each > size][:1]]
+            where = f" on each of {shares} {what}" if shares > 1 else ""
+            raise UserError(
+                f"micro_batch is {size}, which does not divide the {rows} images of a batch{where}; set it to "
+                f"{' or '.join(map(str, near))}"
+            )
         return
     triples = params.sampling == "triplets"
     unit = 3 if triples else params.batch_k  # images that are added together

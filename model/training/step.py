@@ -14,6 +14,7 @@ from model.losses.triplet import AnchorValues
 from model.network.build import Network
 from model.training.average import WeightAverage
 from model.training.curriculum import Phase
+from model.training.micro_batches import MicroBatches
 from model.training.optimizer import Optimizer
 from runtime.errors import UserError
 
@@ -58,8 +59,10 @@ class TrainStep:
         self._optimizer, self._params, self._average = optimizer, params, average
         self._backbone = network.embedder.get_layer("backbone")
         backbone = {id(variable) for variable in self._backbone.trainable_variables}
-        self._variables = [*network.embedder.trainable_variables, *objective.trainable_variables]
-        self._others = [variable for variable in self._variables if id(variable) not in backbone]
+        variables = [*network.embedder.trainable_variables, *objective.trainable_variables]
+        self._of_backbone = [variable for variable in variables if id(variable) in backbone]
+        self._others = [variable for variable in variables if id(variable) not in backbone]
+        self._micro = MicroBatches(network.trunk, params.micro_batch) if params.micro_batch else None
         if params.freeze_backbone_steps and not (objective.trainable_variables or _learn_by_triplets(network)):
             raise UserError(
                 f"freeze_backbone_steps: head {params.head!r} has no weights before the triplet loss, and "
@@ -99,14 +102,34 @@ class TrainStep:
         return train_step
 
     def _replica_step(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, phase: Phase) -> StepResult:
+        result, gradients = self._gradients(images, labels, step, phase)
+        variables = self._others if phase.frozen else [*self._of_backbone, *self._others]
+        norm = self._optimizer.apply(gradients, variables)  # of the sum of the replicas' gradients
+        if norm is not None:
+            result.values["gradient_norm"] = norm
+        if self._average:
+            self._average.update(step)
+        self._objective.after_step(result.labels, result.embeddings, step)
+        return result
+
+    def _gradients(
+        self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, phase: Phase
+    ) -> tuple[StepResult, list[tf.Tensor]]:
+        """The loss, and its gradients: of the backbone unless it is frozen, then of all else that learns."""
         context = tf.distribute.get_replica_context()
-        replicas = context.num_replicas_in_sync
+        replicas, network = context.num_replicas_in_sync, self._network
 
         def all_reduce(x: tf.Tensor) -> tf.Tensor:
             return tf.identity(x) if replicas == 1 else context.all_reduce(tf.distribute.ReduceOp.SUM, x)
 
+        if self._micro:
+            features, before = self._micro.forward(images, lambda x: all_reduce(x) / replicas)
         with tf.GradientTape() as tape:
-            embeddings, classified = self._network.in_training(images)  # (B / replicas, D), (B / replicas, C)
+            if self._micro:
+                tape.watch(features)
+                embeddings, classified = network.of_features(features)
+            else:
+                embeddings, classified = network.in_training(images)  # (B / replicas, D), (B / replicas, C)
             anchors, apart = None, classified is not embeddings
             if replicas > 1:
                 size = embeddings.shape[0]
@@ -126,16 +149,13 @@ class TrainStep:
                 all_reduce=all_reduce,
                 replicas=replicas,
             )
-        variables = self._others if phase.frozen else self._variables  # no gradients for the frozen ones
-        gradients = tape.gradient(loss, variables)
-        norm = self._optimizer.apply(gradients, variables)  # of the sum of the replicas' gradients
-        if norm is not None:
-            values["gradient_norm"] = norm
-        if self._average:
-            self._average.update(step)
-        self._objective.after_step(labels, embeddings, step)
         values["embedding_norm"] = tf.reduce_mean(tf.norm(embeddings, axis=1))
-        return StepResult(loss, values, of_anchors, embeddings, labels)
+        result = StepResult(loss, values, of_anchors, embeddings, labels)
+        of_backbone = [] if phase.frozen else self._of_backbone  # no gradients for the frozen ones
+        if not self._micro:
+            return result, tape.gradient(loss, [*of_backbone, *self._others])
+        slopes, *others = tape.gradient(loss, [features, *self._others])
+        return result, [*self._micro.backward(images, before, slopes, of_backbone), *others]
 
 
 def _learn_by_triplets(network: Network) -> list[keras.Variable]:

@@ -84,6 +84,10 @@ class TrainingParams(Fields):
         description="`mirrored`: on all local GPUs; `multi_worker`: on several hosts; `auto`: either. Each mines "
         "in the whole batch.",
     )
+    micro_batch: Positive | None = Field(
+        None,
+        description="Images that a device keeps in memory at a time, with the gradients of the whole batch; null: all.",
+    )
     jit_compile: bool = Field(False, description="Compile the training step with XLA; faster on GPUs, not on CPUs.")
 
     # Logs and checkpoints
