@@ -60,7 +60,7 @@ class TrainingCheckpoints:
         averages = {AVERAGES[name]: average.network.embedder.get_layer(name) for name in AVERAGES} if average else {}
         self._checkpoint = tf.train.Checkpoint(**self._learning, **averages)
         self.variables = [*self._variables, *optimizer.variables, *(average.variables if average else ()), self._step]
-        self.before_saving: list[Callable[[], None]] = []  # called before a checkpoint is written
+        self.before_saving: list[Callable[[], None]] = []  # called first in `save`
         self._keep = keep
 
     @property
@@ -83,6 +83,8 @@ class TrainingCheckpoints:
         """
         if self._writer and self.latest and step_of(self.latest) == step:
             return
+        for action in self.before_saving:
+            action()
         for variable in self._variables:
             kind = tf.as_dtype(variable.dtype)
             if kind.is_floating and not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
@@ -90,8 +92,6 @@ class TrainingCheckpoints:
                 raise NonFiniteError(f"weight {name} became NaN or infinite at step {step}", self.latest)
         if not self._writer:
             return
-        for write in self.before_saving:
-            write()
         self._step.assign(step)
         self._checkpoint.save_counter.assign_add(1)
         path = self._folder / f"ckpt-{step}"

@@ -22,6 +22,7 @@ from model.training.learner import build_learner
 from model.training.record import Record
 from model.training.resume import resume_or_begin
 from model.training.supervisor import Supervisor, Watched
+from model.training.unread import UnreadSteps
 from model.training.whitening import whiten
 from runtime.errors import UserError
 from runtime.log import Log
@@ -81,11 +82,24 @@ def _train(
         assert beat
         record = Record(run, params, data, learner, start, log, beat)
         supervisor = Supervisor(run, params, watched, start, log)
-    if record:
-        checkpoints.before_saving.append(record.write)
     mining = params.triplet_mining == "hard"
     hard = HardTriples(run.triples, learner, params, data, checkpoints, log) if mining else None
     batches = feed(cluster, data, params, start, total, hard)
+    unread = UnreadSteps()
+
+    def read() -> None:
+        """Looks at the steps that nobody has looked at yet."""
+        for number, values in unread.read():
+            if not math.isfinite(values["loss"]):
+                batch = ", ".join(_files_of(data, number - 1, number))
+                what = f"the loss became {values['loss']} at step {number} (images: {batch})"
+                raise NonFiniteError(what, checkpoints.latest)
+            if record:
+                record.look(number, values)
+
+    checkpoints.before_saving.append(read)
+    if record:
+        checkpoints.before_saving.append(record.write)
 
     phase: Phase | None = None
     whitened_last = params.whitening in ("end", "both")
@@ -96,6 +110,7 @@ def _train(
             ended = supervisor.look(step) if supervisor else None
             factor = supervisor.factor if supervisor else 1.0
             if hard and hard.due(step):  # mining takes long: not before an end
+                read()
                 agreed = cluster.agree(stop=stop.code, failed=False, ended=ended is not None, factor=factor)
                 if agreed.stop or agreed.ended:
                     break
@@ -113,12 +128,15 @@ def _train(
 
             result = learner.train_step(images, labels, step, phase)
             step += 1
-            if not math.isfinite(loss := float(result.loss)):
-                batch = ", ".join(_files_of(data, step - 1, step))
-                raise NonFiniteError(f"the loss became {loss} at step {step} (images: {batch})", checkpoints.latest)
+            unread.add(step, result.names, result.scalars)
+            compiled = phase != last
+            wanted = record is not None and record.finished(step, waited=waited, compiled=compiled)
+            # Several workers wait for each other at each step anyway, and a NaN must end all of them at the same one.
+            if wanted or not cluster.alone or unread.due:
+                read()
             try:
-                if record:
-                    record.add(step, images, result, waited=waited, compiled=phase != last)
+                if record and wanted:
+                    record.add(step, images, result, compiled=compiled)
             except UserError:  # a file of the run cannot be written; a checkpoint perhaps can
                 with contextlib.suppress(UserError):
                     checkpoints.save(step)

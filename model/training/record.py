@@ -60,31 +60,43 @@ class Record:
             if self._detailed.note:
                 log.line(self._detailed.note)
         self._meter, self._beat = Meter(), beat
+        self._values: dict[str, float] = {}  # of the last step that was looked at
         beat.set(step=start, total=self._total)
 
-    def add(self, step: int, images: tf.Tensor, result: StepResult, *, waited: float, compiled: bool) -> None:
-        """Records a finished step.
+    def finished(self, step: int, *, waited: float, compiled: bool) -> bool:
+        """Counts a step that was given to the device; returns whether to call `look` and `add` now.
 
         Args:
             step: the number of steps done.
-            images: (B, H, W, C) uint8, its batch, distributed over the replicas.
-            result: the result of the step.
-            waited: seconds spent waiting for the batch.
+            waited: seconds spent waiting for its batch.
             compiled: whether the step was compiled first, which makes it slower than the next ones.
         """
-        loss = float(result.loss)
-        values = {name: float(value) for name, value in result.values.items()}
         self._meter.add(self._sampler.batch_size, waited)
-        warning = self._alarm.update(step, values | {"loss": values["triplet_loss"]})
-        if warning:
+        self._beat.finished(f"step {step}", step=step)
+        return compiled or self._detailed is not None or self._is_logged(step) or self._is_drawn(step)
+
+    def look(self, step: int, values: dict[str, float]) -> None:
+        """Takes in the scalars of a step. Call it for each step, in order; some steps late does no harm."""
+        self._values = values
+        self._beat.set(loss=values["loss"])
+        if warning := self._alarm.update(step, values | {"loss": values["triplet_loss"]}):
             self._log.line(warning)
+
+    def add(self, step: int, images: tf.Tensor, result: StepResult, *, compiled: bool) -> None:
+        """Records what `finished` asked for, after `look` of the same step.
+
+        Args:
+            step, compiled: as for `finished`.
+            images: (B, H, W, C) uint8, its batch, distributed over the replicas.
+            result: the result of the step.
+        """
         if self._detailed:
-            batch = self._sampler.batch(step - 1)
+            batch, loss = self._sampler.batch(step - 1), self._values["loss"]
             self._detailed.append(step, loss, result.embeddings.numpy(), _anchor_losses(result), batch)
-        self._pictures(step, images, result)
+        if self._is_drawn(step):
+            self._pictures(step, images, result)
         if self._is_logged(step):
-            self._scalars(step, {"loss": loss, **values}, result, compiled)
-        self._beat.finished(f"step {step}", step=step, loss=loss)
+            self._scalars(step, self._values, result, compiled)
         if compiled:
             self._meter = Meter()  # the next reading excludes the compilation
 
@@ -101,12 +113,16 @@ class Record:
     def _is_logged(self, step: int) -> bool:
         return step % self._params.save_summary_steps == 0 or step in (1, self._total)
 
+    def _is_drawn(self, step: int) -> bool:
+        return step == self._start + 1 or self._has_triplets(step)
+
+    def _has_triplets(self, step: int) -> bool:
+        every = self._params.save_picture_steps
+        return every is not None and (step == 1 or step % every == 0) and is_kept(step // every, PICTURES)
+
     def _pictures(self, step: int, images: tf.Tensor, result: StepResult) -> None:
         """Writes the first batch after a start, and every `save_picture_steps` the hardest triplets of a batch."""
-        params, first, every = self._params, step == self._start + 1, self._params.save_picture_steps
-        draw = every and (step == 1 or step % every == 0) and is_kept(step // every, PICTURES)
-        if not (draw or first):
-            return
+        params = self._params
         cluster = self._learner.cluster
         parts = [part.numpy() for part in cluster.strategy.experimental_local_results(images)]
         pixels = np.concatenate(parts)
@@ -118,10 +134,10 @@ class Record:
             except tf.errors.OpError as error:
                 files = [manifest.files()[index] for index in self._sampler.batch(step - 1)]
                 raise broken_image(files, params, error) from error
-        if first:
+        if step == self._start + 1:
             picture = batch_picture(pixels, _COLUMN.get(params.sampling, params.batch_k))
             self._monitor.picture("batch", picture, step)
-        if draw:
+        if self._has_triplets(step):
             triplets = hardest_triplets(result.labels, result.embeddings, params.metric)
             if triplets:
                 self._monitor.picture("hardest_triplets", triplets_picture(pixels, triplets), step)

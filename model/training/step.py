@@ -1,8 +1,8 @@
 """The compiled training step, for one device or several."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -23,12 +23,22 @@ class StepResult(NamedTuple):
     """The result of a step for its whole batch.
 
     Attributes:
-        loss: scalar.
-        values: scalars by name.
+        names: of the scalars; the first is "loss".
+        scalars: (S,) float64. One tensor, as each costs its transfer from the device.
         anchors: values of every anchor, (B,) each.
         embeddings: (B, D), the input of the triplet loss.
         labels: (B,).
     """
+
+    names: tuple[str, ...]
+    scalars: tf.Tensor
+    anchors: AnchorValues
+    embeddings: tf.Tensor
+    labels: tf.Tensor
+
+
+class _Outputs(NamedTuple):
+    """The result of one replica: the loss is its share, all else is of the whole batch."""
 
     loss: tf.Tensor
     values: dict[str, tf.Tensor]
@@ -69,7 +79,8 @@ class TrainStep:
                 f"classification_weight is 0: nothing would learn; set freeze_backbone_steps to 0, or use another head"
             )
         self._phase: Phase | None = None
-        self._compiled: Callable[..., StepResult] | None = None
+        self._compiled: Any = None  # a function of (images, labels, step) to `StepResult` without names
+        self._names: tuple[str, ...] = ()  # known once a step is traced
 
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, step: int, phase: Phase) -> StepResult:
         """One step.
@@ -80,28 +91,34 @@ class TrainStep:
             step: the number of steps done before.
             phase: the phase of this step.
         """
+        # TensorFlow keeps every Python number that becomes a tensor, but none of NumPy's.
+        inputs = images, labels, tf.constant(np.int64(step))
         if self._compiled is None or phase != self._phase:
             self._phase, self._compiled = phase, self._compile(phase)
-        # TensorFlow keeps every Python number that becomes a tensor, but none of NumPy's.
-        return self._compiled(images, labels, tf.constant(np.int64(step)))
+            if self._strategy.num_replicas_in_sync == 1:  # all batches have one shape: calls need no search for a trace
+                self._compiled = self._compiled.get_concrete_function(*inputs)
+        outputs = self._compiled(*inputs)
+        return StepResult(self._names, *outputs)
 
-    def _compile(self, phase: Phase) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], StepResult]:
+    def _compile(self, phase: Phase) -> tf.types.experimental.PolymorphicFunction:
         strategy = self._strategy
         replicas = strategy.num_replicas_in_sync
 
         @tf.function(jit_compile=self._params.jit_compile)
-        def train_step(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> StepResult:
+        def train_step(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[Any, ...]:
             with batch_norm_at_rest(self._backbone) if phase.frozen else contextlib.nullcontext():
                 result = strategy.run(self._replica_step, args=(images, labels, step, phase))
-            if replicas == 1:
-                return result
-            loss = strategy.reduce(tf.distribute.ReduceOp.SUM, result.loss, axis=None)
-            whole = tf.nest.map_structure(lambda x: strategy.experimental_local_results(x)[0], result)
-            return whole._replace(loss=loss)
+            if replicas > 1:
+                loss = strategy.reduce(tf.distribute.ReduceOp.SUM, result.loss, axis=None)
+                whole = tf.nest.map_structure(lambda x: strategy.experimental_local_results(x)[0], result)
+                result = whole._replace(loss=loss)
+            self._names = ("loss", *result.values)
+            scalars = tf.stack([tf.cast(value, tf.float64) for value in (result.loss, *result.values.values())])
+            return scalars, result.anchors, result.embeddings, result.labels
 
         return train_step
 
-    def _replica_step(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, phase: Phase) -> StepResult:
+    def _replica_step(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, phase: Phase) -> _Outputs:
         result, gradients = self._gradients(images, labels, step, phase)
         variables = self._others if phase.frozen else [*self._of_backbone, *self._others]
         norm = self._optimizer.apply(gradients, variables)  # of the sum of the replicas' gradients
@@ -114,7 +131,7 @@ class TrainStep:
 
     def _gradients(
         self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, phase: Phase
-    ) -> tuple[StepResult, list[tf.Tensor]]:
+    ) -> tuple[_Outputs, list[tf.Tensor]]:
         """The loss, and its gradients: of the backbone unless it is frozen, then of all else that learns."""
         context = tf.distribute.get_replica_context()
         replicas, network = context.num_replicas_in_sync, self._network
@@ -150,7 +167,7 @@ class TrainStep:
                 replicas=replicas,
             )
         values["embedding_norm"] = tf.reduce_mean(tf.norm(embeddings, axis=1))
-        result = StepResult(loss, values, of_anchors, embeddings, labels)
+        result = _Outputs(loss, values, of_anchors, embeddings, labels)
         of_backbone = [] if phase.frozen else self._of_backbone  # no gradients for the frozen ones
         if not self._micro:
             return result, tape.gradient(loss, [*of_backbone, *self._others])

@@ -15,7 +15,7 @@ from helpers.training_results import assert_same_bits, events
 
 from model.configuration.loading import check_params
 from model.losses.objective import Objective
-from model.run.checkpoint_files import NonFiniteError
+from model.run.checkpoint_files import NonFiniteError, list_checkpoints
 from model.run.event_tags import training_tag
 from model.run.run_folder import RunFolder
 from model.training.checkpoints import TrainingCheckpoints
@@ -172,6 +172,25 @@ def test_a_loss_that_is_nan_or_infinite_stops_the_run(dataset, tmp_path):
     assert ".jpg" in done.stderr
     assert "the last good checkpoint is" in done.stderr
     assert not (run / "DONE").exists()
+
+
+@pytest.mark.parametrize("every", [3, 1000])
+def test_a_nan_that_is_seen_late_is_told_like_one_that_is_seen_at_once(dataset, tmp_path, every):
+    """The loss is read every `save_summary_steps`, but also before a checkpoint: none holds what comes after a NaN."""
+    broken = {"learning_rate": 1e30, "train_iterations": 60, "keep_checkpoints": None, "save_picture_steps": None}
+    said = []
+    cases = ("early", 1, 1), ("later", 1000, every)  # names of one length, as long messages are cut in the middle
+    for name, summary, save in cases:
+        settings = broken | {"save_summary_steps": summary, "save_checkpoints_steps": save}
+        run = RunFolder(make_run(tmp_path / name, dataset, **settings))
+        done = command("train.py", "--model_dir", run.folder)
+        assert done.returncode == 3, done.stdout
+        said.append(done.stderr.partition("; the last good")[0])
+        nan = int(done.stderr.partition("at step ")[2].split()[0])
+        assert all(step < nan for step, _ in list_checkpoints(run.checkpoints))
+        assert f"the last good checkpoint is {list_checkpoints(run.checkpoints)[-1][1]}" in done.stderr
+        assert all(line["step"] < nan for line in read_json_lines(run.metrics))
+    assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("variant", [{}, {"precision": "mixed_bfloat16"}, {"jit_compile": True}])

@@ -45,7 +45,7 @@ def main(out: Path, values: dict[str, object], worker: int, addresses: str) -> N
         for step in range(STEPS):
             images, labels, _ = next(batches)
             result = learner.train_step(images, labels, step, phase_at(params, step))
-            found[f"{strategy}/loss/{step}"] = result.loss.numpy()
+            found[f"{strategy}/loss/{step}"] = result.scalars[0].numpy()
             for number, moment in enumerate(learner.optimizer._momentums):
                 found[f"{strategy}/moment {number}/{step}"] = moment.numpy()
         for number, variable in enumerate([*learner.embedder.variables, *learner.objective.variables]):
