@@ -57,10 +57,12 @@ def resize(image: tf.Tensor, shape: tuple[int, int], pad_to_square: bool = False
         side = tf.maximum(height, width)
         top, left = (side - height) // 2, (side - width) // 2
         image = tf.pad(image, [[top, side - height - top], [left, side - width - left], [0, 0]])
-    # Without antialiasing the op is several times faster. The result is equal if neither side shrinks.
+    # Without antialiasing the op is several times faster, above all on floats. The result is equal if nothing shrinks.
     resized = tf.cond(
         tf.reduce_any(tf.shape(image)[:2] > shape),
         lambda: tf.image.resize(image, shape, method="bilinear", antialias=True),
-        lambda: tf.image.resize(image, shape, method="bilinear"),
+        lambda: tf.raw_ops.ResizeBilinear(images=tf.cast(image[None], tf.float32), size=shape, half_pixel_centers=True)[
+            0
+        ],
     )
-    return tf.saturate_cast(tf.round(resized), tf.uint8)
+    return tf.cast(resized + 0.5, tf.uint8)  # means of levels: they stay between 0 and 255

@@ -21,26 +21,23 @@ _CROPS = {"random_crop", "random_resized_crop"}
 class _Loader:
     """Loads image number `index` of a list of files: decoded, upright, resized."""
 
-    def __init__(self, files: list[str], orientations: np.ndarray, params: Any, shape: tuple[int, int]) -> None:
+    def __init__(self, files: list[str], orientations: np.ndarray, params: Any, shape: tuple[int, int] | None) -> None:
         self._files = tf.constant(files)
         # Few data sets have rotated photographs; the others skip this work.
         self._orientations = tf.constant(orientations) if (orientations != 1).any() else None
         self._params, self._shape = params, shape
 
     def __call__(self, index: tf.Tensor) -> tf.Tensor:
-        """() int64 -> (*shape, C) uint8."""
+        """() int64 -> (*shape, C) uint8; without a shape, of the size of the file."""
         image = images.decode(tf.io.read_file(self._files[index]), self._params.image_channels)
         if self._orientations is not None:
             image = images.turn_upright(image, self._orientations[index])
 
-        def resized() -> tf.Tensor:
-            return images.resize(image, self._shape, self._params.pad_to_square)
-
-        if self._params.pad_to_square and self._shape[0] != self._shape[1]:
-            return resized()
-        # Resizing does not change an image of the right size, but takes as long as decoding it.
-        fits = tf.reduce_all(tf.shape(image)[:2] == self._shape)
-        return tf.ensure_shape(tf.cond(fits, lambda: image, resized), [*self._shape, self._params.image_channels])
+        if self._shape is None:
+            return image
+        return tf.ensure_shape(
+            images.resize(image, self._shape, self._params.pad_to_square), [*self._shape, self._params.image_channels]
+        )
 
 
 def training_batches(
@@ -67,8 +64,7 @@ def training_batches(
         (images (b, H, W, C) uint8, labels (b,) int32, indices (b,) int64), b rows of a part; the parts one by one.
     """
     rows = rows or slice(0, sampler.batch_size)
-    cropped = not _CROPS.isdisjoint(params.augmentation)
-    load = _Loader(files, orientations, params, params.pre_crop_shape if cropped else params.image_shape)
+    load = _Loader(files, orientations, params, _loaded_shape(params))
     augment = for_training(params)
     labels = tf.constant(sampler.codes, tf.int32)
 
@@ -85,9 +81,29 @@ def training_batches(
         return image, labels[index], index
 
     dataset = tf.data.Dataset.range(start, stop).flat_map(choose)
-    dataset = dataset.map(make, num_parallel_calls=params.num_parallel_calls or tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(make, num_parallel_calls=params.num_parallel_calls or 2 * _threads(), deterministic=True)
     size = (rows.stop - rows.start) // parts
-    return dataset.batch(size, drop_remainder=True).prefetch(params.prefetch_threads * parts)
+    return dataset.batch(size, drop_remainder=True).prefetch(params.prefetch_threads * parts).with_options(_options())
+
+
+def _loaded_shape(params: Any) -> tuple[int, int] | None:
+    """The size of images before they are augmented; None: of the file, as a crop comes first and resizes its window."""
+    if params.augmentation[:1] == ["random_crop"] and not params.pad_to_square:
+        return None
+    return params.image_shape if _CROPS.isdisjoint(params.augmentation) else params.pre_crop_shape
+
+
+def _options() -> tf.data.Options:
+    """A private pool of fixed size: tf.data's own choice costs up to twice as much of the processor."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = _threads()
+    options.threading.max_intra_op_parallelism = 1  # images are parallel already
+    return options
+
+
+def _threads() -> int:
+    return max(_LEAST_THREADS, cores())
 
 
 def embedding_batches(
@@ -123,18 +139,14 @@ def embedding_batches(
     if start >= stop:
         return
     load = _Loader(files, orientations, params, shape or params.image_shape)
-    # The network needs the processor: a private pool of fixed size costs half as much as tf.data's own choice.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = threads = max(_LEAST_THREADS, cores())
-    parallel = params.num_parallel_calls or 2 * threads
+    parallel = params.num_parallel_calls or 2 * _threads()
 
     def batches_of(first: int, last: int) -> tf.data.Dataset:
         return tf.data.Dataset.range(first, last).map(load, parallel, deterministic=True).batch(batch_size)
 
     bounds = [start, *range((start // batch_size + 1) * batch_size, stop, batch_size), stop]
     dataset = batches_of(start, bounds[1]).concatenate(batches_of(bounds[1], stop))  # the first may be smaller
-    batches = iter(dataset.prefetch(params.prefetch_threads).with_options(options))
+    batches = iter(dataset.prefetch(params.prefetch_threads).with_options(_options()))
     for first, last in pairwise(bounds):
         try:
             batch = next(batches)

@@ -46,12 +46,32 @@ def test_half_of_the_images_are_mirrored():
 
 
 def test_random_crop_takes_every_window():
-    image, p = NOISE[: HEIGHT - 8, : WIDTH - 13], params(image_size=[HEIGHT - 10, WIDTH - 14])
+    image = NOISE[: HEIGHT - 8, : WIDTH - 13]
+    sizes = {"image_size": [HEIGHT - 10, WIDTH - 14], "pre_crop_size": list(image.shape[:2])}
+    p = params(augmentation=["random_crop"], **sizes)
     crops = for_every_seed(lambda s: random_crop.augment(tf.constant(image), s, p), SEEDS[:60])
     windows = [image[y : y + HEIGHT - 10, x : x + WIDTH - 14] for y in range(3) for x in range(2)]
     found = [[(crop == window).all() for window in windows] for crop in crops]
     assert np.sum(found, axis=1).tolist() == [1] * 60
     assert np.any(found, axis=0).all()
+
+
+@pytest.mark.parametrize(("size", "pre_crop"), [([96, 64], [108, 96]), ([20, 40], [30, 40])])
+def test_random_crop_resizes_a_window_of_the_image_itself(size, pre_crop):
+    """The window is the same fraction of the image as image_size of pre_crop_size. Pillow resizes it."""
+    p = params(image_size=size, augmentation=["random_crop"], pre_crop_size=pre_crop)
+    height, width = (round(side * a / b) for side, a, b in zip((HEIGHT, WIDTH), size, pre_crop, strict=True))
+    places = [(y, x) for y in range(HEIGHT - height + 1) for x in range(WIDTH - width + 1)]
+    picture = Image.fromarray(SMOOTH)
+    windows = [picture.crop((x, y, x + width, y + height)) for y, x in places]
+    windows = np.stack([window.resize(size[::-1], Image.Resampling.BILINEAR) for window in windows]).astype(int)
+    found = set()
+    for crop in for_every_seed(lambda s: random_crop.augment(tf.constant(SMOOTH), s, p), SEEDS[:200]):
+        worst = np.abs(windows - crop).max(axis=(1, 2, 3))
+        assert worst.min() <= 1
+        found.add(places[worst.argmin()])
+    for axis in (0, 1):
+        assert {place[axis] for place in found} == {place[axis] for place in places}
 
 
 @pytest.mark.parametrize("shape", [(48, 64), (30, 40), (70, 50), (128, 128)])
