@@ -13,13 +13,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from dataset import images
+from dataset.formats.packed import read_image
 from dataset.loading.headers import JPEG_START, segments
 from runtime.parallel import cores
 
@@ -78,7 +78,7 @@ def decode_files(files: list[str], use: Callable[[np.ndarray], Result]) -> Itera
 
     def attempt(file: str) -> tuple[str | None, Result | None, bytes]:
         try:
-            data = Path(file).read_bytes()
+            data = read_image(file)
         except OSError as error:
             return f"cannot be read: {error.strerror or error}", None, b""
         try:

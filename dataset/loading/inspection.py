@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from dataset.formats.packed import find_packed
 from dataset.loading.headers import JPEG_START, PNG_START, read_header
 from dataset.loading.orientation import stated_in
 from runtime.errors import UserError
@@ -110,6 +111,9 @@ def decode_files(files: list[str], use: Callable[[np.ndarray], Result]) -> Itera
 
 def inspect_file(file: str) -> tuple[int, str | None]:
     """The EXIF orientation and the problem (None: no problem) of one file, without decoding it."""
+    if found := find_packed(file):  # it was checked when it was packed
+        pack, path = found
+        return int(pack.orientations[pack.place(path)]), None
     try:
         if other := kind_of_file(file):
             return 1, f"this is a {other}, not an image"

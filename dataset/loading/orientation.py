@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from dataset.formats.packed import find_packed
 from dataset.loading.headers import Header, read_header
 
 _TAG = 0x0112
@@ -43,6 +44,8 @@ def stated_by(image: Image.Image) -> int:
 
 def orientation_of(file: str | Path) -> int:
     """The orientation of a JPEG or PNG file, as `inspect_files` finds it. Raises an OSError if it cannot be read."""
+    if found := find_packed(file):
+        return int(found[0].orientations[found[0].place(found[1])])
     with open(file, "rb") as stream:
         return stated_in(read_header(stream))
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from dataset import images
 from dataset.augmentation import for_training
+from dataset.formats.packed import find_packed, read_image
 from dataset.sampling import Sampler
 from runtime.errors import UserError
 from runtime.parallel import cores
@@ -22,14 +23,17 @@ class _Loader:
     """Loads image number `index` of a list of files: decoded, upright, resized."""
 
     def __init__(self, files: list[str], orientations: np.ndarray, params: Any, shape: tuple[int, int] | None) -> None:
-        self._files = tf.constant(files)
+        self._files = files
+        # A data set is packed as a whole; a list may name images of several.
+        self._packed = any(map(find_packed, files))
+        self._names: Any = None if self._packed else tf.constant(files)
         # Few data sets have rotated photographs; the others skip this work.
         self._orientations = tf.constant(orientations) if (orientations != 1).any() else None
         self._params, self._shape = params, shape
 
     def __call__(self, index: tf.Tensor) -> tf.Tensor:
         """() int64 -> (*shape, C) uint8; without a shape, of the size of the file."""
-        image = images.decode(tf.io.read_file(self._files[index]), self._params.image_channels)
+        image = images.decode(self._read(index), self._params.image_channels)
         if self._orientations is not None:
             image = images.turn_upright(image, self._orientations[index])
 
@@ -38,6 +42,13 @@ class _Loader:
         return tf.ensure_shape(
             images.resize(image, self._shape, self._params.pad_to_square), [*self._shape, self._params.image_channels]
         )
+
+    def _read(self, index: tf.Tensor) -> tf.Tensor:
+        """() int64 -> () string, the bytes of the file."""
+        if not self._packed:
+            return tf.io.read_file(self._names[index])
+        data = tf.numpy_function(lambda index: read_image(self._files[index]), [index], tf.string, stateful=False)
+        return tf.ensure_shape(data, [])
 
 
 def training_batches(
@@ -162,7 +173,9 @@ def broken_image(files: list[str], params: Any, error: tf.errors.OpError) -> Use
     """
     for file in files:
         try:
-            images.decode(tf.io.read_file(file), params.image_channels)
+            images.decode(read_image(file) if find_packed(file) else tf.io.read_file(file), params.image_channels)
+        except UserError as damage:  # of a pack
+            return damage
         except tf.errors.NotFoundError:
             return UserError(f"{file}: no such file; restore it and repeat the command")
         except tf.errors.InvalidArgumentError:  # the decoder's error for invalid data

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dataset.formats.packed import find_packed, read_image
 from dataset.loading.inspection import kind_of_file
 from dataset.loading.orientation import orientation_of, turned
 
@@ -19,9 +20,10 @@ _QUALITY = 80
 def open_small(file: str | Path, side: int) -> Image.Image | None:
     """The image upright in RGB, its longer side at most `side` pixels; None if it cannot be opened."""
     try:
-        if kind_of_file(file):
+        packed = find_packed(file)
+        if not packed and kind_of_file(file):
             return None
-        with Image.open(file) as image:
+        with Image.open(io.BytesIO(read_image(file)) if packed else file) as image:
             image.draft("RGB", (side, side))  # JPEG: decoded at a fraction of its size, never below `side`
             return turned(shrunk(image, side), orientation_of(file))
     except Exception:  # damaged data raises errors of many kinds
