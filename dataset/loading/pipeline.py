@@ -10,6 +10,7 @@ import tensorflow as tf
 from dataset import images
 from dataset.augmentation import for_training
 from dataset.formats.packed import find_packed, read_image
+from dataset.loading.image_cache import collect, remember
 from dataset.sampling import Sampler
 from runtime.errors import UserError
 from runtime.parallel import cores
@@ -22,33 +23,72 @@ _CROPS = {"random_crop", "random_resized_crop"}
 class _Loader:
     """Loads image number `index` of a list of files: decoded, upright, resized."""
 
-    def __init__(self, files: list[str], orientations: np.ndarray, params: Any, shape: tuple[int, int] | None) -> None:
-        self._files = files
+    def __init__(
+        self,
+        files: list[str],
+        orientations: np.ndarray,
+        params: Any,
+        shape: tuple[int, int] | None,
+        cache: str = "none",
+    ) -> None:
+        self._files, self._params, self._shape = files, params, shape
+        # Few data sets have rotated photographs; the others skip this work.
+        self._orientations = tf.constant(orientations) if (orientations != 1).any() else None
         # A data set is packed as a whole; a list may name images of several.
         self._packed = any(map(find_packed, files))
         self._names: Any = None if self._packed else tf.constant(files)
-        # Few data sets have rotated photographs; the others skip this work.
-        self._orientations = tf.constant(orientations) if (orientations != 1).any() else None
-        self._params, self._shape = params, shape
+        self._encoded: Any = None
+        self._decoded: Any = None
+        if cache == "encoded":
+            count = len(files)
+            key: tuple[Any, ...] = (tuple(files), cache)
+            self._encoded = remember(key, lambda: tf.constant(collect(lambda place: read_image(files[place]), count)))
+        elif cache == "decoded":
+            key = (tuple(files), cache, orientations.tobytes(), shape, params.image_channels, params.pad_to_square)
+            self._decoded = remember(key, self._load_all)
 
     def __call__(self, index: tf.Tensor) -> tf.Tensor:
         """() int64 -> (*shape, C) uint8; without a shape, of the size of the file."""
+        if self._decoded:
+            pixels, shapes = self._decoded
+            image = tf.reshape(tf.io.decode_raw(pixels[index], tf.uint8), shapes[index])
+            return tf.ensure_shape(image, [*(self._shape or (None, None)), self._params.image_channels])
         image = images.decode(self._read(index), self._params.image_channels)
         if self._orientations is not None:
             image = images.turn_upright(image, self._orientations[index])
-
         if self._shape is None:
             return image
-        return tf.ensure_shape(
-            images.resize(image, self._shape, self._params.pad_to_square), [*self._shape, self._params.image_channels]
-        )
+        image = images.resize(image, self._shape, self._params.pad_to_square)
+        return tf.ensure_shape(image, [*self._shape, self._params.image_channels])
+
+    def batch(self, indices: tf.Tensor) -> tf.Tensor:
+        """(n,) int64 -> (n, *shape, C) uint8, from decoded images in memory."""
+        pixels = tf.io.decode_raw(tf.gather(self._decoded[0], indices), tf.uint8)
+        height, width = self._shape or (None, None)
+        return tf.reshape(pixels, [len(indices), height, width, self._params.image_channels])
 
     def _read(self, index: tf.Tensor) -> tf.Tensor:
         """() int64 -> () string, the bytes of the file."""
+        if self._encoded is not None:
+            return self._encoded[index]
         if not self._packed:
             return tf.io.read_file(self._names[index])
         data = tf.numpy_function(lambda index: read_image(self._files[index]), [index], tf.string, stateful=False)
         return tf.ensure_shape(data, [])
+
+    def _load_all(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """(N,) string, the pixels of each image, and (N, 3) int64, their shapes."""
+        load, shapes = tf.function(self.__call__), np.zeros((len(self._files), 3), np.int64)
+
+        def pixels(number: int) -> bytes:
+            try:
+                image = load(tf.constant(number, tf.int64)).numpy()
+            except tf.errors.OpError as error:
+                raise broken_image([self._files[number]], self._params, error) from error
+            shapes[number] = image.shape
+            return image.tobytes()
+
+        return tf.constant(collect(pixels, len(self._files))), tf.constant(shapes)
 
 
 def training_batches(
@@ -75,14 +115,16 @@ def training_batches(
         (images (b, H, W, C) uint8, labels (b,) int32, indices (b,) int64), b rows of a part; the parts one by one.
     """
     rows = rows or slice(0, sampler.batch_size)
-    load = _Loader(files, orientations, params, _loaded_shape(params))
+    load = _Loader(files, orientations, params, _loaded_shape(params), params.image_cache)
     augment = for_training(params)
     labels = tf.constant(sampler.codes, tf.int32)
 
-    def choose(step: tf.Tensor) -> tf.data.Dataset:
+    def chosen(step: tf.Tensor) -> tf.Tensor:
         indices = tf.numpy_function(sampler.batch, [step], tf.int64, stateful=False)
-        indices.set_shape([sampler.batch_size])
-        seed = tf.stack([params.seed, tf.cast(step, tf.int32)])
+        return tf.ensure_shape(indices, [sampler.batch_size])
+
+    def choose(step: tf.Tensor) -> tf.data.Dataset:
+        indices, seed = chosen(step), tf.stack([params.seed, tf.cast(step, tf.int32)])
         seeds = tf.random.split(seed, sampler.batch_size)  # (B, 2)
         return tf.data.Dataset.from_tensor_slices((indices[rows], seeds[rows]))
 
@@ -91,9 +133,16 @@ def training_batches(
         image.set_shape([*params.image_shape, params.image_channels])
         return image, labels[index], index
 
-    dataset = tf.data.Dataset.range(start, stop).flat_map(choose)
-    dataset = dataset.map(make, num_parallel_calls=params.num_parallel_calls or 2 * _threads(), deterministic=True)
+    def whole(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        indices = chosen(step)[rows]
+        return load.batch(indices), tf.gather(labels, indices), indices
+
+    steps, threads = tf.data.Dataset.range(start, stop), params.num_parallel_calls or 2 * _threads()
     size = (rows.stop - rows.start) // parts
+    if params.image_cache == "decoded" and not params.augmentation and not params.augmentation_pool and parts == 1:
+        return steps.map(whole).prefetch(params.prefetch_threads).with_options(_options())  # a few ops for a batch
+    dataset = steps.flat_map(choose)
+    dataset = dataset.map(make, num_parallel_calls=threads, deterministic=True)
     return dataset.batch(size, drop_remainder=True).prefetch(params.prefetch_threads * parts).with_options(_options())
 
 

@@ -88,6 +88,9 @@ class DataParams(Fields):
     corrupt_images: Literal["error", "skip"] = Field(
         "error", description="Broken images that `check_images` finds: stop with an error, or skip and count them."
     )
+    image_cache: Literal["none", "encoded", "decoded"] = Field(
+        "none", description="Keep training images in memory: not, as the bytes of their files, or as pixels."
+    )
     num_parallel_calls: Threads | None = Field(
         None, description="Images decoded in parallel; null lets tf.data decide."
     )
