@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from model import keras_settings
 from model.configuration.params import Params
+from model.network import batch_norm
 from model.network.backbones._stages import check_stage, freeze_stages, up_to_stage
 from model.network.heads import HeadOutputs
 from runtime import plugins
@@ -122,6 +123,8 @@ def _build(module: ModuleType, stages: dict[int, str], params: Params, synchroni
         for layer in [*([] if params.micro_batch else backbone.layers), *head_model.layers]:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
+    for part in (backbone, head_model):
+        batch_norm.fuse(part)
     embedder = keras.Model(images, head_model(features), name="embedder")
     training = None
     if outputs.triplet is not outputs.embedding or outputs.classified is not outputs.embedding:

@@ -12,6 +12,7 @@ from model.configuration.params import Params
 from model.losses.objective import Objective
 from model.losses.triplet import AnchorValues
 from model.network.build import Network
+from model.network.pointwise import gradients_by_products
 from model.training.average import WeightAverage
 from model.training.curriculum import Phase
 from model.training.micro_batches import MicroBatches
@@ -106,7 +107,8 @@ class TrainStep:
 
         @tf.function(jit_compile=self._params.jit_compile)
         def train_step(images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> tuple[Any, ...]:
-            with batch_norm_at_rest(self._backbone) if phase.frozen else contextlib.nullcontext():
+            at_rest = batch_norm_at_rest(self._backbone) if phase.frozen else contextlib.nullcontext()
+            with at_rest, gradients_by_products(self._backbone):
                 result = strategy.run(self._replica_step, args=(images, labels, step, phase))
             if replicas > 1:
                 loss = strategy.reduce(tf.distribute.ReduceOp.SUM, result.loss, axis=None)
