@@ -20,7 +20,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from benchmarks.loss_peers import IMAGES, SETTING, TINY, Contender, NotRunError, Worker, contenders, machine, proc_bytes
+from benchmarks.loss_peers import IMAGES, SETTING, TINY, Contender, build, contenders
+from benchmarks.processes import NotRunError, Worker, machine, proc_bytes
 from runtime import plugins
 from runtime.files import replace_file
 from runtime.versions import find_versions
@@ -57,7 +58,9 @@ def measure(found: list[Contender], size: int, args: argparse.Namespace) -> tupl
                 with noted(contender.name):
                     if contender.bytes(size) > limit:
                         raise NotRunError(f"not run: needs about {contender.bytes(size) / 1e9:,.0f} GB")
-                    workers[contender.name] = Worker(args.strategies, contender.name, size, args.threads, limit)
+                    workers[contender.name] = Worker(
+                        build, (args.strategies, contender.name, size, args.threads), limit
+                    )
             if before is not None and before.name in workers:
                 with noted(before.name):
                     workers[before.name].ask(None, START)
@@ -65,7 +68,9 @@ def measure(found: list[Contender], size: int, args: argparse.Namespace) -> tupl
         calls = {}
         for name in list(workers):
             with noted(name):
-                results[name] = workers[name].ask(("first",), args.time_limit) | {"times": []}
+                first = workers[name].ask(("first",), args.time_limit)
+                loss, gradient = first.pop("result")
+                results[name] = first | {"loss": loss, "gradient": gradient, "times": []}
                 calls[name] = math.ceil(REPETITION / workers[name].ask(("time", 2), 4 * args.time_limit))
         ticks = cpu_ticks(list(workers.values()))
         for number in range(args.rounds):

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.collectives import FEW, HOP, Traffic, exchange, ring, sent, trace, tree
 from benchmarks.input_pipeline import make_photographs
-from benchmarks.loss_peers import machine, memory_of, reset_peak
+from benchmarks.processes import machine, memory_of, reset_peak
 from model.run.devices import prepare
 from runtime import plugins
 from runtime.files import replace_file
