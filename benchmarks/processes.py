@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 Step = Callable[[], Any]  # what is measured
+_START = 300.0  # seconds to start, or for one turn
 
 
 def reset_peak() -> int | None:
@@ -134,3 +135,31 @@ class Worker:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+def in_turn(
+    contenders: dict[str, tuple[Callable[..., Step], tuple[Any, ...]]], rounds: int, turn: float = 1.0
+) -> dict[str, list[float]]:
+    """Seconds per call in each round, by contender: in every round each has a turn of about `turn` seconds.
+
+    Raises:
+        NotRunError: when a contender fails, or takes more than five minutes to start.
+    """
+    workers: dict[str, Worker] = {}
+    calls: dict[str, int] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    try:
+        for name, (build, arguments) in contenders.items():
+            workers[name] = Worker(build, arguments)
+        for worker in workers.values():
+            worker.ask(None, _START)
+        for name, worker in workers.items():
+            worker.ask(("time", 1), _START)  # traces, compiles
+            calls[name] = math.ceil(turn / worker.ask(("time", 1), _START))
+        for _ in range(rounds):
+            for name, worker in workers.items():
+                seconds[name].append(worker.ask(("time", calls[name]), _START))
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return seconds
