@@ -124,7 +124,7 @@ def test_a_run_of_half_precision_that_pads(dataset, tmp_path, monkeypatch):
     out = tmp_path / "out"
     done = export(run, out)
     assert done.returncode == 0, done.stderr
-    assert read_model_json(out).check.largest_difference == 0
+    assert read_model_json(out).check.largest_difference < 1e-5
     card = (out / "model_card.md").read_text()
     assert "| precision | float32; trained in mixed_bfloat16 |" in card
     with zipfile.ZipFile(out / "model.keras") as file:

@@ -78,7 +78,7 @@ def photos(shared_data):
 def test_keras_files_hold_every_head(noise, tmp_path, head):
     learned = {"gem_learned": True, "gem_p": 2.5} if head in ("gem", "cgd") else {}
     model = make_network(noise, "basic", head, **SMALL, **learned)
-    assert difference(model, noise, "keras", tmp_path) == 0
+    assert difference(model, noise, "keras", tmp_path) < 1e-5  # Keras does not fuse batch norm
     assert np.ptp(model.predict_on_batch(noise), axis=0).min() > 1e-3  # different images have different embeddings
 
 
