@@ -67,11 +67,4 @@ $(VENV)/bench-installed: $(VENV)/dev-installed benchmarks/requirements.txt
 	@touch $@
 
 bench: $(VENV)/bench-installed
-	$(BIN)/python -m benchmarks.input_pipeline
-	$(BIN)/python -m benchmarks.augmentation
-	$(BIN)/python -m benchmarks.imagenetvid
-	$(BIN)/python -m benchmarks.losses
-	$(BIN)/python -m benchmarks.evaluation
-	$(BIN)/python -m benchmarks.reranking
-	$(BIN)/python -m benchmarks.embed
-	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks

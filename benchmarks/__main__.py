@@ -3,7 +3,7 @@
     python -m benchmarks                          # or make bench; writes benchmarks.json and benchmarks.png
     python -m benchmarks --parts step --rounds 9
 
-Every figure is a ratio of two measurements that take turns: with a limit (decoding alone, a bare compiled step, a
+Every line is a ratio of two measurements that take turns: with a limit (decoding alone, a bare compiled step, a
 matrix product), or with PyTorch in eager mode, when it is installed. The last line says what limits training here.
 Other modules of this folder measure single questions more closely.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import evaluation, loss_peers, network_steps
-from benchmarks.figures import Figure, compared, draw, line, write_json
+from benchmarks.comparison import Comparison, compared, draw, line, write_json
 from benchmarks.network_steps import PRECISIONS, Case
 from benchmarks.processes import NotRunError, in_turn, machine
 from runtime.parallel import cores
@@ -29,7 +29,7 @@ DIMENSIONS = 128
 _SETTINGS = {"mixed_bfloat16": "precision to mixed_bfloat16", "XLA": "jit_compile to true"}
 
 
-def steps(args: argparse.Namespace, training: bool) -> Iterator[Figure]:
+def steps(args: argparse.Namespace, training: bool) -> Iterator[Comparison]:
     """Training steps or embeddings of each network, with each size of batch and image, in each precision."""
     part = "step" if training else "embedding"
     for model_type, size, precision in itertools.product(args.networks, args.sizes, args.precisions):
@@ -48,7 +48,7 @@ def steps(args: argparse.Namespace, training: bool) -> Iterator[Figure]:
                 yield compared(part, label, "images/s", images, seconds[ours], name, times)
 
 
-def losses(args: argparse.Namespace) -> Iterator[Figure]:
+def losses(args: argparse.Namespace) -> Iterator[Comparison]:
     """Forward and backward of losses, against the product that makes distances, and against PyTorch."""
     for strategy, peer in (("batch_hard", "PML batch-hard miner"), ("batch_all", "PML all triplets")):
         others = [strategy, *([peer] if importlib.util.find_spec("pytorch_metric_learning") else [])]
@@ -61,7 +61,7 @@ def losses(args: argparse.Namespace) -> Iterator[Figure]:
             )
 
 
-def evaluations(args: argparse.Namespace) -> Iterator[Figure]:
+def evaluations(args: argparse.Namespace) -> Iterator[Comparison]:
     """All metrics of an evaluation as large as that of Market-1501, against the product that makes its distances."""
     found = in_turn({name: (_evaluation, (name,)) for name in ("ours", "product")}, args.rounds)
     queries = evaluation.QUERIES
@@ -77,14 +77,14 @@ def _evaluation(name: str) -> Callable[[], Any]:
     return lambda: float((query_emb @ gallery_emb.T)[0, 0])
 
 
-def advice(figures: Sequence[Figure]) -> str:
+def advice(comparisons: Sequence[Comparison]) -> str:
     """What limits training here, and the parameter to change."""
     rates: dict[str, dict[str, float]] = {}  # network and size -> way -> images per second
-    for figure in figures:
-        if figure.part == "step":
-            network, size, way = figure.name.split(", ", 2)
-            rates.setdefault(f"{network} at {size}", {})[way] = figure.value
-    fed = min((figure.value for figure in figures if figure.part == "input"), default=math.inf)
+    for comparison in comparisons:
+        if comparison.part == "step":
+            network, size, way = comparison.name.split(", ", 2)
+            rates.setdefault(f"{network} at {size}", {})[way] = comparison.value
+    fed = min((comparison.value for comparison in comparisons if comparison.part == "input"), default=math.inf)
     found = []
     for case, ways in rates.items():
         best = max(ways, key=ways.__getitem__)
@@ -98,7 +98,7 @@ def advice(figures: Sequence[Figure]) -> str:
     return "; ".join(found) or "the part step is needed for advice"
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Figure]]] = {
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Comparison]]] = {
     "step": lambda args: steps(args, training=True),
     "loss": losses,
     "embedding": lambda args: steps(args, training=False),
@@ -122,18 +122,18 @@ def main() -> None:
     prepare()
     args.out.mkdir(parents=True, exist_ok=True)
     print(machine(cores()))
-    figures = []
+    comparisons = []
     for part in args.parts:
         try:
-            for figure in PARTS[part](args):
-                figures.append(figure)
-                print(line(figure), flush=True)
+            for comparison in PARTS[part](args):
+                comparisons.append(comparison)
+                print(line(comparison), flush=True)
         except NotRunError as reason:
             print(f"{part}: {reason}")
-    found = advice(figures)
+    found = advice(comparisons)
     print(found)
-    write_json(figures, found, args.out / "benchmarks.json")
-    draw(figures, args.out / "benchmarks.png")
+    write_json(comparisons, found, args.out / "benchmarks.json")
+    draw(comparisons, args.out / "benchmarks.png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Figures of benchmarks: a ratio with its spread, the table, the file and the plot of all of them."""
+"""Comparisons of benchmarks: a ratio with its spread, and the table, the file and the plot of all of them."""
 
 import json
 import platform
@@ -16,7 +16,7 @@ from runtime.versions import find_versions
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "torch")
 
 
-class Figure(NamedTuple):
+class Comparison(NamedTuple):
     """A measured rate or time, compared with something else in the same rounds.
 
     Attributes:
@@ -40,53 +40,51 @@ class Figure(NamedTuple):
 
 def compared(
     part: str, name: str, unit: str, work: float, ours: Sequence[float], against: str, theirs: Sequence[float]
-) -> Figure:
-    """The figure of two series of seconds, measured in turn; in each, `work` is done."""
+) -> Comparison:
+    """Compares two series of seconds, measured in turn; in each, `work` is done."""
     ratios = np.asarray(theirs) / np.asarray(ours)
     value = work / float(np.median(ours))
-    return Figure(part, name, value, unit, against, *map(float, (np.median(ratios), ratios.min(), ratios.max())))
+    return Comparison(part, name, value, unit, against, *map(float, (np.median(ratios), ratios.min(), ratios.max())))
 
 
-def line(figure: Figure) -> str:
-    """The figure's line of the table."""
-    value = f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:.3g}"
-    return (
-        f"{figure.part:11}{figure.name:48}{value:>9} {figure.unit:11}{figure.ratio:7.2f} times {figure.against:26}"
-        f"{figure.low:7.2f} .. {figure.high:.2f}"
-    )
+def line(found: Comparison) -> str:
+    """Its line of the table."""
+    value = f"{found.value:,.0f}" if found.value >= 100 else f"{found.value:.3g}"
+    ratio = f"{found.ratio:7.2f} times {found.against:26}{found.low:7.2f} .. {found.high:.2f}"
+    return f"{found.part:11}{found.name:48}{value:>9} {found.unit:11}{ratio}"
 
 
-def write_json(figures: Sequence[Figure], advice: str, file: Path) -> None:
-    """All figures, with the machine and the versions that they are of."""
+def write_json(comparisons: Sequence[Comparison], advice: str, file: Path) -> None:
+    """All comparisons, with the machine and the versions that they are of."""
     contents = {
         "machine": machine(cores()),
         "python": platform.python_version(),
         "packages": find_versions(_PACKAGES),
         "advice": advice,
-        "figures": [figure._asdict() for figure in figures],
+        "comparisons": [comparison._asdict() for comparison in comparisons],
     }
     with replace_file(file) as out:
         json.dump(contents, out, indent=2)
 
 
-def draw(figures: Sequence[Figure], file: Path) -> None:
+def draw(comparisons: Sequence[Comparison], file: Path) -> None:
     """A bar for each ratio, with its spread; 1 is a line."""
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.figure import Figure
 
-    canvas = Canvas(figsize=(9, 1.2 + 0.26 * len(figures)), layout="constrained")
-    axes = canvas.subplots()
-    rows = np.arange(len(figures))
-    ratios = np.array([figure.ratio for figure in figures])
-    spread = np.abs([[figure.low for figure in figures], [figure.high for figure in figures]] - ratios)
-    parts = list(dict.fromkeys(figure.part for figure in figures))
-    colours = [f"C{parts.index(figure.part)}" for figure in figures]
+    figure = Figure(figsize=(9, 1.2 + 0.26 * len(comparisons)), layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(comparisons))
+    ratios = np.array([each.ratio for each in comparisons])
+    spread = np.abs([[each.low for each in comparisons], [each.high for each in comparisons]] - ratios)
+    parts = list(dict.fromkeys(each.part for each in comparisons))
+    colours = [f"C{parts.index(each.part)}" for each in comparisons]
     axes.barh(rows, ratios, xerr=spread, color=colours, ecolor="0.3", capsize=2)
     axes.axvline(1.0, color="0.3", linewidth=1)
     axes.set_xscale("log")
-    labels = [f"{figure.part}: {figure.name}\nagainst {figure.against}" for figure in figures]
+    labels = [f"{each.part}: {each.name}\nagainst {each.against}" for each in comparisons]
     axes.set_yticks(rows, labels, fontsize=6)
     axes.invert_yaxis()
     axes.set_xlabel("times as fast; whiskers: slowest and fastest round")
     axes.margins(y=0.01)
     with replace_file(file, "wb") as out:
-        canvas.savefig(out, format="png", dpi=120)
+        figure.savefig(out, format="png", dpi=120)
