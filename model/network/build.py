@@ -13,6 +13,7 @@ from model.configuration.params import Params
 from model.network import batch_norm
 from model.network.backbones._stages import check_stage, freeze_stages, up_to_stage
 from model.network.heads import HeadOutputs
+from model.network.recomputation import recomputed, split
 from runtime import plugins
 from runtime.errors import UserError
 
@@ -27,6 +28,7 @@ class Network(NamedTuple):
         training: images to the inputs of the triplet loss and of the classifier; None if both are the embedding.
         classified_size: the width of the input of the classifier of identities.
         classifier_batch_norm: whether the classifier begins with its own batch norm.
+        parts: of the trunk, if activations are recomputed for the gradient.
     """
 
     embedder: keras.Model
@@ -34,13 +36,22 @@ class Network(NamedTuple):
     training: keras.Model | None
     classified_size: int
     classifier_batch_norm: bool
+    parts: list[keras.Model]
 
     def in_training(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The inputs of the triplet loss (B, D) and of the classifier (B, C); the same tensor for most heads."""
-        return self.of_features(self.trunk(images, training=True))
+        return self.of_features(self.features(images))
+
+    def features(self, images: tf.Tensor) -> tf.Tensor:
+        """The output of the trunk in training: (B, h, w, F)."""
+        if not self.parts:
+            return self.trunk(images, training=True)
+        for part in self.parts:
+            images = recomputed(part, images)
+        return images
 
     def of_features(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The same, given the output of the trunk in training."""
+        """What `in_training` returns, given the features."""
         if self.training is None:
             embeddings = self.embedder.get_layer("head")(features, training=True)
             return embeddings, embeddings
@@ -133,7 +144,8 @@ def _build(module: ModuleType, stages: dict[int, str], params: Params, synchroni
         if {id(weight) for weight in training.weights} - {id(weight) for weight in embedder.weights}:
             raise ValueError(f"head {params.head!r} has weights that do not affect the embedding")
     trunk, classified_size = keras.Model(images, features), outputs.classified.shape[-1]
-    return Network(embedder, trunk, training, classified_size, outputs.classifier_batch_norm)
+    parts = [keras.Model(images, pixels), *split(backbone)] if params.recompute else []
+    return Network(embedder, trunk, training, classified_size, outputs.classifier_batch_norm, parts)
 
 
 def _with_imagenet(module: ModuleType, shape: tuple[int, int, int], params: Params) -> keras.Model:

@@ -14,20 +14,20 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from model.network.build import Network
+from model.network.recomputation import changing_variables
+
 
 class MicroBatches:
     """The backbone of a batch, micro-batch by micro-batch."""
 
-    def __init__(self, trunk: keras.Model, size: int) -> None:
+    def __init__(self, network: Network, size: int) -> None:
         """Args:
-        trunk: (b, H, W, C) -> (b, h, w, F), preprocessing and backbone.
+        network: its trunk is preprocessing and backbone: (b, H, W, C) -> (b, h, w, F).
         size: b, the images of a micro-batch; it must divide the images of a batch on one device.
         """
-        self._trunk, self._size = trunk, size
-        layers = trunk.get_layer("backbone").layers
-        fixed = {id(weight) for layer in layers if not layer.trainable for weight in layer.weights}
-        # What a forward pass changes: the moving statistics of batch norm, and the seeds of dropout.
-        self._changing = [variable for variable in trunk.non_trainable_variables if id(variable) not in fixed]
+        self._network, self._size = network, size
+        self._changing = changing_variables(network.trunk.get_layer("backbone").layers)
 
     def forward(self, images: tf.Tensor, mean: Callable[[tf.Tensor], tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The features, and what `backward` needs to compute them again.
@@ -42,13 +42,14 @@ class MicroBatches:
             (B, h, w, F), and the state of the backbone before.
         """
         count, before = self._count(images), [tf.convert_to_tensor(variable.value) for variable in self._changing]
-        shape = self._trunk.output_shape[1:]
+        output = self._network.trunk.output
+        shape = output.shape[1:]
 
         def of_part(i: tf.Tensor, state: list[tf.Tensor], parts: tf.TensorArray) -> tuple[Any, ...]:
             features, state = self._features(self._part(images, i), state)
             return i + 1, state, parts.write(i, features)
 
-        parts = tf.TensorArray(self._trunk.output.dtype, count, element_shape=(self._size, *shape))
+        parts = tf.TensorArray(output.dtype, count, element_shape=(self._size, *shape))
         _, after, parts = self._loop(count, of_part, (before, parts))
         for variable, value in zip(self._changing, after, strict=True):
             variable.assign(mean(value) if value.dtype.is_floating else value)
@@ -84,7 +85,7 @@ class MicroBatches:
     def _features(self, images: tf.Tensor, state: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The features of a micro-batch, and the state of the backbone after it. No variable changes."""
         with keras.StatelessScope(list(zip(self._changing, state, strict=True))) as scope:
-            features = self._trunk(images, training=True)
+            features = self._network.features(images)
         return features, [scope.get_current_value(variable) for variable in self._changing]
 
     def _count(self, images: tf.Tensor) -> int:

@@ -73,7 +73,7 @@ class TrainStep:
         variables = [*network.embedder.trainable_variables, *objective.trainable_variables]
         self._of_backbone = [variable for variable in variables if id(variable) in backbone]
         self._others = [variable for variable in variables if id(variable) not in backbone]
-        self._micro = MicroBatches(network.trunk, params.micro_batch) if params.micro_batch else None
+        self._micro = MicroBatches(network, params.micro_batch) if params.micro_batch else None
         if params.freeze_backbone_steps and not (objective.trainable_variables or _learn_by_triplets(network)):
             raise UserError(
                 f"freeze_backbone_steps: head {params.head!r} has no weights before the triplet loss, and "

@@ -88,6 +88,11 @@ class TrainingParams(Fields):
         None,
         description="Images that a device keeps in memory at a time, with the gradients of the whole batch; null: all.",
     )
+    recompute: bool = Field(
+        False,
+        description="Compute activations of the backbone again for its gradient (activation checkpointing), in less "
+        "memory.",
+    )
     jit_compile: bool = Field(False, description="Compile the training step with XLA; faster on GPUs, not on CPUs.")
 
     # Logs and checkpoints
@@ -114,6 +119,12 @@ class TrainingParams(Fields):
         if self.only_one_step:
             return 1
         return self.train_iterations or (self.num_epochs or 0) * steps_per_epoch
+
+    @model_validator(mode="after")
+    def _memory_fits(self) -> "TrainingParams":
+        if self.recompute and self.jit_compile:
+            raise ValueError("recompute has no effect with jit_compile: XLA merges what is computed twice; drop one")
+        return self
 
     @model_validator(mode="after")
     def _length_and_schedule_fit(self) -> "TrainingParams":

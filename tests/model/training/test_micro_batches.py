@@ -127,6 +127,13 @@ def test_batch_norm_and_dropout_of_micro_batches(dropout):
         np.testing.assert_allclose(mine, variable.numpy(), rtol=1e-4, atol=1e-5, err_msg=variable.path)
 
 
+def test_recomputed_activations_change_nothing(dropout):
+    """With batch norm and dropout; also within micro-batches."""
+    given = {"head": "bnneck", "recompute": True, "num_channels": [4, 4, 8]} | ALL_TERMS
+    assert_alike(Training(**given | {"recompute": False}), Training(**given))
+    assert_alike(Training(**given | {"recompute": False, "micro_batch": 4}), Training(**given, micro_batch=4))
+
+
 @pytest.mark.parametrize(
     ("size", "shares", "said"),
     [
@@ -157,6 +164,15 @@ def test_two_devices_take_the_steps_of_one(dataset, tmp_path):
     given = {"micro_batch": 2, "batch_p": 4, "batch_k": 2, "num_channels": [8, 8], "use_batch_norm": False}
     given |= {"head": "bnneck", "save_summary_steps": 1, "save_picture_steps": None, "deterministic": True}
     one = make_run(tmp_path / "one", dataset, **given, **ALL_TERMS, train_iterations=5, learning_rate=0.03)
+    assert train_smoothly(one).returncode == 0
+    assert_two_devices_train_alike(one, tmp_path / "two", 5)
+
+
+@pytest.mark.slow
+def test_two_devices_recompute_as_one_trains(dataset, tmp_path):
+    """With synchronised batch norm."""
+    given = {"recompute": True, "num_channels": [8, 8, 8], "save_summary_steps": 1, "save_picture_steps": None}
+    one = make_run(tmp_path / "one", dataset, **given, deterministic=True, train_iterations=5, learning_rate=0.03)
     assert train_smoothly(one).returncode == 0
     assert_two_devices_train_alike(one, tmp_path / "two", 5)
 
