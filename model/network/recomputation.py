@@ -56,7 +56,7 @@ def recomputed(part: keras.Model, inputs: tf.Tensor) -> tf.Tensor:
 def split(model: keras.Model) -> list[keras.Model]:
     """The model as models that follow each other.
 
-    Of all ways to cut it, about the one with the least memory: tensors between the parts, and the largest part.
+    The cuts need about the least memory: that of the tensors between the parts, and of the largest part.
     """
     operations = model.operations
     outputs = [operation.output for operation in operations]
