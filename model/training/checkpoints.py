@@ -5,7 +5,6 @@ A checkpoint is `checkpoints/ckpt-<step>.index` and `.data-*`. It holds backbone
 does not put into a TensorFlow checkpoint.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +16,7 @@ from model.losses.objective import Objective
 from model.run.checkpoint_files import NonFiniteError, keep_newest, list_checkpoints, step_of
 from model.run.restore import AVERAGES, holds_averages, restore_parts
 from model.training.average import WeightAverage
-from runtime.errors import UserError
-from runtime.plain_paths import plain_path
+from model.training.checkpoint_writer import CheckpointWriter
 
 
 def _seed_states(model: keras.Model) -> list[tf.Variable]:
@@ -61,7 +59,7 @@ class TrainingCheckpoints:
         self._checkpoint = tf.train.Checkpoint(**self._learning, **averages)
         self.variables = [*self._variables, *optimizer.variables, *(average.variables if average else ()), self._step]
         self.before_saving: list[Callable[[], None]] = []  # called first in `save`
-        self._keep = keep
+        self._keep, self._files = keep, CheckpointWriter(self._checkpoint)
 
     @property
     def step(self) -> int:
@@ -71,6 +69,7 @@ class TrainingCheckpoints:
     @property
     def latest(self) -> Path | None:
         """The newest checkpoint, without suffix."""
+        self._files.settle()
         listed = list_checkpoints(self._folder)
         return listed[-1][1] if listed else None
 
@@ -78,9 +77,19 @@ class TrainingCheckpoints:
         """Writes `ckpt-<step>` unless it is the newest already, and deletes the oldest checkpoints.
 
         Raises:
-            NonFiniteError: when a weight is NaN or infinite; the checkpoint would replace a good one.
-            UserError: when it cannot be written.
+            As `begin`.
         """
+        self.begin(step)
+        self._files.wait()
+
+    def begin(self, step: int) -> None:
+        """Like `save`, but the files are written while training continues. Waits for those of the checkpoint before.
+
+        Raises:
+            NonFiniteError: when a weight is NaN or infinite; the checkpoint would replace a good one.
+            UserError: when it, or the one before, cannot be written.
+        """
+        self._files.wait()
         if self._writer and self.latest and step_of(self.latest) == step:
             return
         for action in self.before_saving:
@@ -94,14 +103,15 @@ class TrainingCheckpoints:
             return
         self._step.assign(step)
         self._checkpoint.save_counter.assign_add(1)
-        path = self._folder / f"ckpt-{step}"
-        try:
-            with plain_path(path) as plain:
-                self._checkpoint.write(plain)
-        except tf.errors.OpError as error:
-            raise UserError(f"cannot write {path}: {error.message}") from error
-        shutil.rmtree(f"{path}_temp", ignore_errors=True)  # TensorFlow leaves it if anything else is in it
-        keep_newest(self._folder, self._keep)
+        self._files.begin(self._folder / f"ckpt-{step}", lambda: keep_newest(self._folder, self._keep))
+
+    def check(self) -> None:
+        """Raises a UserError if the checkpoint that `begin` began proved impossible to write."""
+        self._files.check()
+
+    def close(self) -> None:
+        """Waits for the last checkpoint; `save` tells errors of writing it."""
+        self._files.settle()
 
     def restore(self) -> int:
         """Restores the newest checkpoint and returns its step; returns 0 without a checkpoint.

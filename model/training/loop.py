@@ -104,9 +104,11 @@ def _train(
     phase: Phase | None = None
     whitened_last = params.whitening in ("end", "both")
     ended, agreed = None, Agreement(None, None, False, 1.0)  # `ended`: the reason for an end before the last step
-    with contextlib.closing(record) if record else contextlib.nullcontext(), StopRequest() as stop:
+    closing = contextlib.closing(record) if record else contextlib.nullcontext()
+    with contextlib.closing(checkpoints), closing, StopRequest() as stop:
         step = start  # the number of steps done
         while step < total and not (stop.requested and cluster.alone):
+            checkpoints.check()
             ended = supervisor.look(step) if supervisor else None
             factor = supervisor.factor if supervisor else 1.0
             if hard and hard.due(step):  # mining takes long: not before an end
@@ -145,7 +147,7 @@ def _train(
             # Also before a last step with whitening: a failure there loses nothing else.
             due = step % params.save_checkpoints_steps == 0 or (whitened_last and step == total - 1)
             if due and step < total:
-                checkpoints.save(step)
+                checkpoints.begin(step)
                 if supervisor:
                     supervisor.checkpoint_saved()
         if step == total and whitened_last and cluster.chief:
