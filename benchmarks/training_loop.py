@@ -33,6 +33,7 @@ PARAMS = {
     "num_channels": [8],
     "embedding_size": 32,
     "augmentation": [],
+    "image_cache": "decoded",
     "save_checkpoints_steps": 10**6,
     "save_picture_steps": None,
 }
