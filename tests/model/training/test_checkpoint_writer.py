@@ -80,7 +80,7 @@ def test_a_file_has_the_state_of_its_step(training, tmp_path, held):
     assert sorted(path.name.partition(".")[2] for path in tmp_path.glob("ckpt-2*")) == ["data-00000-of-00001", "index"]
 
 
-def test_an_error_of_the_thread_is_told(training, tmp_path):
+def test_an_error_of_the_thread_is_reported(training, tmp_path):
     _, checkpoints = training
     for step, tell in ((2, lambda: checkpoints.save(3)), (4, lambda: checkpoints.begin(5)), (6, checkpoints.check)):
         (tmp_path / f"ckpt-{step}.data-00000-of-00001" / "in the way").mkdir(parents=True)
@@ -88,6 +88,6 @@ def test_an_error_of_the_thread_is_told(training, tmp_path):
         checkpoints.close()
         with pytest.raises(UserError, match=f"cannot write .*ckpt-{step}"):
             tell()
-        checkpoints.check()  # an error is told once
+        checkpoints.check()  # an error is reported once
     checkpoints.save(7)
     assert checkpoints.latest == tmp_path / "ckpt-7"
