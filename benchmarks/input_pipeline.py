@@ -71,8 +71,10 @@ def measure(steps: int = 40, repeats: int = 5) -> dict[str, float]:
 
         def decoded() -> Iterable:
             data = tf.data.Dataset.from_tensor_slices([files[i % len(files)] for i in range(count)])
-            data = data.map(lambda file: decode(tf.io.read_file(file), 3), num_parallel_calls=tf.data.AUTOTUNE)
-            return data.batch(sampler.batch_size).prefetch(4)
+            data = data.map(lambda file: decode(tf.io.read_file(file), 3), num_parallel_calls=16)
+            options = tf.data.Options()  # as in training: faster than tf.data's own choice
+            options.autotune.enabled, options.threading.private_threadpool_size = False, 8
+            return data.batch(sampler.batch_size).prefetch(4).with_options(options)
 
         def fed(values: dict) -> Callable[[], Iterable]:
             params = check_params(values, "benchmark")
