@@ -59,6 +59,7 @@ class TrainingCheckpoints:
         self._checkpoint = tf.train.Checkpoint(**self._learning, **averages)
         self.variables = [*self._variables, *optimizer.variables, *(average.variables if average else ()), self._step]
         self.before_saving: list[Callable[[], None]] = []  # called first in `save`
+        self.place: Callable[[int], str] = lambda step: f"step {step}"  # words for a step in an error
         self._keep, self._files = keep, CheckpointWriter(self._checkpoint)
 
     @property
@@ -98,7 +99,7 @@ class TrainingCheckpoints:
             kind = tf.as_dtype(variable.dtype)
             if kind.is_floating and not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
                 name = getattr(variable, "path", variable.name)
-                raise NonFiniteError(f"weight {name} became NaN or infinite at step {step}", self.latest)
+                raise NonFiniteError(f"weight {name} became NaN or infinite at {self.place(step)}", self.latest)
         if not self._writer:
             return
         self._step.assign(step)

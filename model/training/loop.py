@@ -52,7 +52,7 @@ def train(
 
     Raises:
         UserError: when a checkpoint does not fit, weights cannot be loaded, or an image is broken.
-        NonFiniteError: when the loss or a weight became NaN or infinite.
+        NonFiniteError: when the loss, an embedding or a weight became NaN or infinite.
         LostWorkerError: when another worker has ended.
     """
     try:
@@ -90,14 +90,15 @@ def _train(
     def read() -> None:
         """Looks at the steps that nobody has looked at yet."""
         for number, values in unread.read():
-            if not math.isfinite(values["loss"]):
-                batch = ", ".join(_files_of(data, number - 1, number))
-                what = f"the loss became {values['loss']} at step {number} (images: {batch})"
-                raise NonFiniteError(what, checkpoints.latest)
+            for name in ("loss", "embedding_norm"):  # a saturated loss is finite, even of infinite embeddings
+                if not math.isfinite(values[name]):
+                    what = f"the {name.replace('_', ' ')} became {values[name]} at {_place(data, number)}"
+                    raise NonFiniteError(what, checkpoints.latest)
             if record:
                 record.look(number, values)
 
-    checkpoints.before_saving.append(read)
+    checkpoints.place = lambda step: _place(data, step)
+    checkpoints.before_saving.append(read)  # before weights are judged: it knows the first bad step
     if record:
         checkpoints.before_saving.append(record.write)
 
@@ -222,6 +223,11 @@ def _signal_elsewhere(agreed: Agreement) -> str:
     worker, code = agreed.stop or (0, 0)
     reason = signal.Signals(code - 128).name if code > 128 else "an error of standard output"
     return f"{reason} of worker {worker}"
+
+
+def _place(data: TrainingSet, step: int) -> str:
+    """Words for the training step that gave `step` steps done, with the images of its batch."""
+    return f"step {step} (images: {', '.join(_files_of(data, step - 1, step))})"
 
 
 def _files_of(data: TrainingSet, start: int, stop: int) -> list[str]:

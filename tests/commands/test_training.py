@@ -137,8 +137,10 @@ def test_the_state_of_seed_generators_is_saved(tmp_path):
 def test_weights_that_are_nan_are_not_saved(tmp_path):
     model, checkpoints = small_model(tmp_path, 0.0)
     checkpoints.save(1)
+    checkpoints.place = lambda step: f"step {step} (images: a.jpg)"
     model.variables[0].assign(np.full((4, 4), np.nan))
-    with pytest.raises(NonFiniteError, match=r"NaN or infinite at step 2; .*the last good checkpoint is .*ckpt-1"):
+    said = r"NaN or infinite at step 2 \(images: a.jpg\); .*the last good checkpoint is .*ckpt-1"
+    with pytest.raises(NonFiniteError, match=said):
         checkpoints.save(2)
 
 
@@ -168,7 +170,7 @@ def test_a_loss_that_is_nan_or_infinite_stops_the_run(dataset, tmp_path):
     run = make_run(tmp_path / "run", dataset, learning_rate=1e30, train_iterations=50)
     done = command("train.py", "--model_dir", run)
     assert done.returncode == 3, done.stdout
-    assert "at step" in done.stderr
+    assert "at step 2 (images: " in done.stderr
     assert ".jpg" in done.stderr
     assert "the last good checkpoint is" in done.stderr
     assert not (run / "DONE").exists()
