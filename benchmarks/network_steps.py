@@ -47,6 +47,7 @@ def build(case: Case, xla: bool, threads: int) -> Callable[[], float]:
     import tensorflow as tf
 
     from model.configuration.loading import check_params
+    from model.embedding.embedder import Embedder
     from model.training.cluster import Cluster
     from model.training.curriculum import phase_at
     from model.training.learner import build_learner
@@ -70,7 +71,7 @@ def build(case: Case, xla: bool, threads: int) -> Callable[[], float]:
     data = SimpleNamespace(sampler=SimpleNamespace(batch_size=size, identities=range(size)))
     learner = build_learner(params, data, 1000, Cluster(params), imagenet=False)
     if not case.training:
-        embed = tf.function(lambda images: learner.embedder(images, training=False), jit_compile=xla)
+        embed = tf.function(Embedder(learner.embedder, params).forward, jit_compile=xla)
         return lambda: float(tf.reduce_sum(embed(images)))
     phase, steps = phase_at(params, 0), itertools.count()
     return lambda: float(learner.train_step(images, labels, next(steps), phase).scalars[0])

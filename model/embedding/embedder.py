@@ -13,6 +13,7 @@ import tensorflow as tf
 from dataset.loading.pipeline import embedding_batches
 from model.configuration.params import Params
 from model.embedding.views import TestTimeAugmentation
+from model.network import batch_norm
 from runtime.errors import UserError
 
 _PLAIN = TestTimeAugmentation()
@@ -43,7 +44,7 @@ class Embedder:
         """
         self.model, self._params, self._augmentation, self._others = model, params, augmentation, devices[1:]
         signature = [tf.TensorSpec(model.input_shape, tf.uint8)]
-        self.forward = tf.function(lambda images: model(images, training=False), input_signature=signature)
+        self.forward = tf.function(self._call, input_signature=signature)
         self._forward_with = tf.function(self._call_with)
 
     def warm_up(self, size: int) -> None:
@@ -60,9 +61,13 @@ class Embedder:
                 weights = [tf.identity(variable.value) for variable in self.model.variables]
             yield device, functools.partial(self._forward_with, weights)
 
+    def _call(self, images: tf.Tensor) -> tf.Tensor:
+        with batch_norm.folded(self.model.get_layer("backbone")):
+            return self.model(images, training=False)
+
     def _call_with(self, weights: list[tf.Tensor], images: tf.Tensor) -> tf.Tensor:
         with keras.StatelessScope(state_mapping=zip(self.model.variables, weights, strict=True)):
-            return self.model(images, training=False)
+            return self._call(images)
 
     def embed(
         self,

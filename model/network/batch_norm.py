@@ -1,10 +1,13 @@
-"""Batch norm as one fused op, in the layers of a Keras model.
+"""Batch norm as one fused op, or as part of the convolution before it, in the layers of a Keras model.
 
 Keras computes the moments, and then normalises in several passes over the activations, in float32 even under mixed
 precision. `FusedBatchNormV3` does it in one kernel, forward and backward, in the precision of the activations.
 """
 
+import collections
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -21,6 +24,60 @@ def fuse(model: keras.Model) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, 3):
             layer.call = functools.partial(_call, layer)
+
+
+@contextlib.contextmanager
+def folded(model: keras.Model) -> Iterator[None]:
+    """Inside, calls of `model` in inference scale the kernels of depthwise convolutions instead of their outputs.
+
+    TensorFlow does this by itself for other convolutions. In MobileNetV2, the batch norm after depthwise convolutions
+    took half of the time.
+    """
+    makers = {id(layer.output): layer for layer in model.layers}
+    read = [*model.outputs, *(x for operation in model.operations for x in tf.nest.flatten(operation.input))]
+    readers = collections.Counter(map(id, read))
+    changed: list[tuple[keras.Layer, Any]] = []
+    for norm in model.layers:
+        if not isinstance(norm, keras.layers.BatchNormalization) or readers[id(norm.input)] > 1:
+            continue
+        convolution = makers.get(id(norm.input))
+        if type(convolution) is keras.layers.DepthwiseConv2D and not convolution.use_bias:
+            changed += [(convolution, vars(convolution).get("call")), (norm, vars(norm).get("call"))]
+            convolution.call = functools.partial(_scaled_convolution, convolution, norm)
+            norm.call = functools.partial(_offset, norm)
+    try:
+        yield
+    finally:
+        for layer, before in changed:
+            if before is None:
+                del layer.call
+            else:
+                layer.call = before
+
+
+def _scale(norm: keras.layers.BatchNormalization) -> tf.Tensor:
+    """(C,), by which batch norm multiplies in inference."""
+    scale = tf.math.rsqrt(norm.moving_variance + norm.epsilon)
+    return scale * norm.gamma if norm.scale else scale
+
+
+def _scaled_convolution(
+    convolution: keras.layers.DepthwiseConv2D, norm: keras.layers.BatchNormalization, inputs: tf.Tensor
+) -> tf.Tensor:
+    """(B, H, W, C) -> (B, h, w, C * depth_multiplier), times the scale of `norm`."""
+    kernel = tf.convert_to_tensor(convolution.kernel)  # (rows, columns, C, depth_multiplier)
+    kernel *= tf.cast(tf.reshape(_scale(norm), kernel.shape[2:]), kernel.dtype)
+    return keras.ops.depthwise_conv(
+        inputs, kernel, convolution.strides, convolution.padding, dilation_rate=convolution.dilation_rate
+    )
+
+
+def _offset(
+    norm: keras.layers.BatchNormalization, inputs: tf.Tensor, training: bool | None = None, mask: Any = None
+) -> tf.Tensor:
+    """(B, H, W, C) -> (B, H, W, C): what batch norm adds, for inputs that are scaled already."""
+    offset = -norm.moving_mean * _scale(norm)
+    return tf.nn.bias_add(inputs, tf.cast(offset + norm.beta if norm.center else offset, inputs.dtype))
 
 
 def _call(

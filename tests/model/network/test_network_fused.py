@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from model.configuration.params import Params
+from model.embedding.embedder import Embedder
 from model.network import batch_norm
 from model.network.build import build_network
 from model.network.pointwise import gradients_by_products
@@ -167,3 +168,35 @@ def test_saved_models_have_the_layers_of_keras() -> None:
     config = keras.saving.serialize_keras_object(model)
     classes = str(config).count("'class_name': 'BatchNormalization'")
     assert classes == 1
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_1_224", "mobilenet_v2"])
+def test_inference_folds_batch_norm_into_depthwise_convolutions(name: str) -> None:
+    params = Params(dataset="none", model_type=name, image_size=32)
+    model = build_network(params).embedder
+    backbone, random = model.get_layer("backbone"), np.random.default_rng(0)
+    model.set_weights([weight * random.uniform(0.5, 1.5, weight.shape) for weight in model.get_weights()])
+    images = random.integers(0, 256, (8, 32, 32, 3)).astype(np.uint8)
+    embedder = Embedder(model, params)
+    folded = embedder.forward(images).numpy()
+    ops = [op.type for op in embedder.forward.get_concrete_function().graph.get_operations()]
+    depthwise = [layer for layer in backbone.layers if type(layer) is keras.layers.DepthwiseConv2D]
+    norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert ops.count("FusedBatchNormV3") == len(norms) - len(depthwise)
+    plain = model(images, training=False).numpy()  # restored outside
+    np.testing.assert_allclose(folded, plain, atol=1e-5 * np.abs(plain).max())
+    backbone.get_layer(norms[2].name).gamma.assign_add(tf.ones_like(norms[2].gamma))  # new weights need no new graph
+    changed = embedder.forward(images).numpy()
+    assert np.abs(changed - folded).max() > 1e-3 * np.abs(plain).max()
+    np.testing.assert_allclose(changed, model(images, training=False), atol=1e-5 * np.abs(changed).max())
+
+
+def test_a_convolution_that_others_read_is_not_scaled() -> None:
+    inputs = keras.Input((6, 6, 4))
+    wide = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(inputs)
+    model = keras.Model(inputs, keras.layers.BatchNormalization()(wide) + wide)
+    model.set_weights([np.random.default_rng(0).uniform(0.5, 1.5, x.shape) for x in model.get_weights()])
+    images = np.random.default_rng(1).normal(size=(2, 6, 6, 4)).astype(np.float32)
+    plain = model(images, training=False).numpy()
+    with batch_norm.folded(model):
+        np.testing.assert_array_equal(model(images, training=False), plain)
