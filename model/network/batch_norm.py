@@ -7,11 +7,15 @@ precision. `FusedBatchNormV3` does it in one kernel, forward and backward, in th
 import collections
 import contextlib
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+_IMAGES = 32  # of a small batch
 
 
 def fuse(model: keras.Model) -> None:
@@ -28,12 +32,12 @@ def fuse(model: keras.Model) -> None:
 
 @contextlib.contextmanager
 def folded(model: keras.Model) -> Iterator[None]:
-    """Inside, calls of `model` in inference scale the kernels of depthwise convolutions instead of their outputs.
+    """Inside, calls of `model` in inference scale kernels of convolutions instead of their outputs, where this is less.
 
-    TensorFlow does this by itself for other convolutions. In MobileNetV2, the batch norm after depthwise convolutions
-    took half of the time.
+    A bias and an activation are all that is left of batch norm then, and oneDNN adds both within the convolution. By
+    itself TensorFlow does not do so for depthwise convolutions, for those with a bias, or in bfloat16.
     """
-    makers = {id(layer.output): layer for layer in model.layers}
+    makers = {id(layer.output): layer for layer in model.layers if isinstance(layer, _CONVOLUTIONS)}
     read = [*model.outputs, *(x for operation in model.operations for x in tf.nest.flatten(operation.input))]
     readers = collections.Counter(map(id, read))
     changed: list[tuple[keras.Layer, Any]] = []
@@ -41,18 +45,26 @@ def folded(model: keras.Model) -> Iterator[None]:
         if not isinstance(norm, keras.layers.BatchNormalization) or readers[id(norm.input)] > 1:
             continue
         convolution = makers.get(id(norm.input))
-        if type(convolution) is keras.layers.DepthwiseConv2D and not convolution.use_bias:
+        if convolution and _is_foldable(convolution):
             changed += [(convolution, vars(convolution).get("call")), (norm, vars(norm).get("call"))]
             convolution.call = functools.partial(_scaled_convolution, convolution, norm)
-            norm.call = functools.partial(_offset, norm)
+            norm.call = functools.partial(_offset, convolution, norm)
     try:
         yield
     finally:
         for layer, before in changed:
-            if before is None:
-                del layer.call
-            else:
+            if before:
                 layer.call = before
+            else:
+                del layer.call
+
+
+def _is_foldable(convolution: keras.layers.Conv2D | keras.layers.DepthwiseConv2D) -> bool:
+    """Whether there are fewer weights than outputs for a small batch."""
+    if type(convolution) not in _CONVOLUTIONS or convolution.activation is not keras.activations.linear:
+        return False
+    _, height, width, channels = convolution.output.shape
+    return math.prod(convolution.kernel.shape) < _IMAGES * height * width * channels
 
 
 def _scale(norm: keras.layers.BatchNormalization) -> tf.Tensor:
@@ -62,21 +74,31 @@ def _scale(norm: keras.layers.BatchNormalization) -> tf.Tensor:
 
 
 def _scaled_convolution(
-    convolution: keras.layers.DepthwiseConv2D, norm: keras.layers.BatchNormalization, inputs: tf.Tensor
+    convolution: keras.layers.Conv2D | keras.layers.DepthwiseConv2D,
+    norm: keras.layers.BatchNormalization,
+    inputs: tf.Tensor,
 ) -> tf.Tensor:
-    """(B, H, W, C) -> (B, h, w, C * depth_multiplier), times the scale of `norm`."""
-    kernel = tf.convert_to_tensor(convolution.kernel)  # (rows, columns, C, depth_multiplier)
-    kernel *= tf.cast(tf.reshape(_scale(norm), kernel.shape[2:]), kernel.dtype)
-    return keras.ops.depthwise_conv(
-        inputs, kernel, convolution.strides, convolution.padding, dilation_rate=convolution.dilation_rate
-    )
+    """(B, H, W, C) -> (B, h, w, F): its outputs without bias, times the scale of `norm`."""
+    kernel, scale = tf.convert_to_tensor(convolution.kernel), _scale(norm)
+    if isinstance(convolution, keras.layers.DepthwiseConv2D):
+        function, scale = keras.ops.depthwise_conv, tf.reshape(scale, kernel.shape[2:])
+    else:
+        function = keras.ops.conv
+    kernel = tf.cast(tf.cast(kernel, tf.float32) * scale, kernel.dtype)
+    strides, dilation = convolution.strides, convolution.dilation_rate
+    return function(inputs, kernel, strides, convolution.padding, dilation_rate=dilation)
 
 
 def _offset(
-    norm: keras.layers.BatchNormalization, inputs: tf.Tensor, training: bool | None = None, mask: Any = None
+    convolution: keras.layers.Conv2D | keras.layers.DepthwiseConv2D,
+    norm: keras.layers.BatchNormalization,
+    inputs: tf.Tensor,
+    training: bool | None = None,
+    mask: Any = None,
 ) -> tf.Tensor:
-    """(B, H, W, C) -> (B, H, W, C): what batch norm adds, for inputs that are scaled already."""
-    offset = -norm.moving_mean * _scale(norm)
+    """(B, H, W, C) -> (B, H, W, C): what bias and batch norm add to outputs that are scaled already."""
+    bias = tf.cast(tf.convert_to_tensor(convolution.bias), tf.float32) if convolution.use_bias else 0.0
+    offset = (bias - norm.moving_mean) * _scale(norm)
     return tf.nn.bias_add(inputs, tf.cast(offset + norm.beta if norm.center else offset, inputs.dtype))
 
 

@@ -170,8 +170,8 @@ def test_saved_models_have_the_layers_of_keras() -> None:
     assert classes == 1
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1_1_224", "mobilenet_v2"])
-def test_inference_folds_batch_norm_into_depthwise_convolutions(name: str) -> None:
+@pytest.mark.parametrize("name", ["basic", "mobilenet_v2", pytest.param("resnet_v1_50", marks=pytest.mark.slow)])
+def test_inference_folds_batch_norm_into_convolutions(name: str) -> None:
     params = Params(dataset="none", model_type=name, image_size=32)
     model = build_network(params).embedder
     backbone, random = model.get_layer("backbone"), np.random.default_rng(0)
@@ -180,9 +180,8 @@ def test_inference_folds_batch_norm_into_depthwise_convolutions(name: str) -> No
     embedder = Embedder(model, params)
     folded = embedder.forward(images).numpy()
     ops = [op.type for op in embedder.forward.get_concrete_function().graph.get_operations()]
-    depthwise = [layer for layer in backbone.layers if type(layer) is keras.layers.DepthwiseConv2D]
     norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    assert ops.count("FusedBatchNormV3") == len(norms) - len(depthwise)
+    assert ops.count("FusedBatchNormV3") < len(norms) / 2
     plain = model(images, training=False).numpy()  # restored outside
     np.testing.assert_allclose(folded, plain, atol=1e-5 * np.abs(plain).max())
     backbone.get_layer(norms[2].name).gamma.assign_add(tf.ones_like(norms[2].gamma))  # new weights need no new graph
