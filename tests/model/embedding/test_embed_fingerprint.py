@@ -20,6 +20,7 @@ ASKED_WITHOUT_EFFECT = {
     "frozen_stages",
     "classified_descriptor",
     "num_parallel_calls",
+    "recompute",
     "prefetch_threads",
 }
 
