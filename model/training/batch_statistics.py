@@ -50,14 +50,14 @@ def batch_statistics(labels: tf.Tensor, embeddings: tf.Tensor, metric: str, k: i
         has_positive.append((same & ~itself).any(axis=1))
     of_anchors = np.concatenate(hits)[np.concatenate(has_positive)]
     anchors = np.float32(max(len(of_anchors), 1))
-    deviations = tf.math.reduce_std(embeddings, axis=0)  # (D,)
+    norm, deviation, least, rank = _spread(embeddings).numpy().tolist()
     return {
         "batch_top1": float(np.float32(of_anchors[:, 0].sum()) / anchors),
         "batch_precision@K-1": float(np.float32(of_anchors.sum()) / (anchors * neighbours)),
-        "embedding_norm": float(tf.reduce_mean(tf.norm(embeddings, axis=1))),
-        "embedding_std": float(tf.reduce_mean(deviations)),
-        "embedding_std_min": float(tf.reduce_min(deviations)),
-        "effective_rank": float(_effective_rank(embeddings)),
+        "embedding_norm": norm,
+        "embedding_std": deviation,
+        "embedding_std_min": least,
+        "effective_rank": rank,
     }
 
 
@@ -124,11 +124,24 @@ def blocks_of(
     anchors = np.arange(len(labels)) if anchors is None else anchors
     for start in range(0, len(anchors), block):
         rows = anchors[start : start + block]
-        distances = pairwise(tf.gather(embeddings, rows), embeddings, metric).numpy()
+        distances = _distances(rows, embeddings, metric).numpy()
         yield rows, distances, labels[rows, None] == labels, rows[:, None] == np.arange(len(labels))
 
 
+@tf.function  # the shapes of a training are few: those of its batches, or of its images, and of a last block
+def _distances(rows: tf.Tensor, embeddings: tf.Tensor, metric: str) -> tf.Tensor:
+    """From the embeddings at `rows` to all: (A,), (N, D) -> (A, N)."""
+    return pairwise(tf.gather(embeddings, rows), embeddings, metric)
+
+
 @tf.function
+def _spread(embeddings: tf.Tensor) -> tf.Tensor:
+    """Embedding norm, embedding std, its minimum, effective rank, of (B, D): (4,)."""
+    lengths, deviations = tf.norm(embeddings, axis=1), tf.math.reduce_std(embeddings, axis=0)  # (B,), (D,)
+    found = tf.reduce_mean(lengths), tf.reduce_mean(deviations), tf.reduce_min(deviations)
+    return tf.stack([*found, _effective_rank(embeddings)])
+
+
 def _effective_rank(embeddings: tf.Tensor) -> tf.Tensor:
     """exp of the entropy of the normalised singular values of the centred batch: (B, D) -> ()."""
     finite = tf.reduce_all(tf.math.is_finite(embeddings))

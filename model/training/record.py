@@ -171,4 +171,5 @@ class Record:
 
 def _anchor_losses(result: StepResult) -> np.ndarray:
     """Mean loss of each anchor over its terms, 0 for anchors without terms: (B,)."""
-    return tf.math.divide_no_nan(result.anchors.total, result.anchors.count).numpy()
+    total, count = result.anchors.total.numpy(), result.anchors.count.numpy()
+    return np.divide(total, count, out=np.zeros_like(total), where=count != 0)
