@@ -57,7 +57,7 @@ def resize(image: tf.Tensor, shape: tuple[int, int], pad_to_square: bool = False
         side = tf.maximum(height, width)
         top, left = (side - height) // 2, (side - width) // 2
         image = tf.pad(image, [[top, side - height - top], [left, side - width - left], [0, 0]])
-    # Without antialiasing the op is several times faster, above all on floats. The result is equal if nothing shrinks.
+    # Without antialiasing the op is faster, above all on floats. The result is equal if nothing shrinks.
     resized = tf.cond(
         tf.reduce_any(tf.shape(image)[:2] > shape),
         lambda: tf.image.resize(image, shape, method="bilinear", antialias=True),

@@ -58,7 +58,7 @@ class _Loader:
             image = images.turn_upright(image, self._orientations[index])
         if self._shape is None:
             return image
-        # Resizing does not change an image of the right size, but takes half as long as decoding it.
+        # Resizing does not change an image of the right size.
         squared = self._params.pad_to_square and self._shape[0] != self._shape[1]
         fits = tf.reduce_all(tf.shape(image)[:2] == self._shape) & (not squared)
         resized = tf.cond(fits, lambda: image, lambda: images.resize(image, self._shape, self._params.pad_to_square))
@@ -157,7 +157,7 @@ def _loaded_shape(params: Any) -> tuple[int, int] | None:
 
 
 def _options() -> tf.data.Options:
-    """A private pool of fixed size: tf.data's own choice costs up to twice as much of the processor."""
+    """A private pool of fixed size, without tf.data's automatic tuning."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = _threads()
