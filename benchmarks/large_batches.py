@@ -6,6 +6,7 @@
 The second form measures one case in this process: its parameters, and the number of steps.
 """
 
+import argparse
 import json
 import re
 import statistics
@@ -79,6 +80,7 @@ def main() -> int:
     if len(sys.argv) == 3:
         print(json.dumps(measure_one(json.loads(sys.argv[1]), int(sys.argv[2]))))
         return 0
+    argparse.ArgumentParser(prog="python -m benchmarks.large_batches", description=__doc__.splitlines()[0]).parse_args()
     print("\n".join(f"{name:40} {value:10.2f}" for name, value in measure().items()))
     return 0
 
