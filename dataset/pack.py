@@ -38,6 +38,8 @@ def pack(args: argparse.Namespace) -> None:
     data, out = open_prepared(args.dataset), Path(args.out)
     if out.exists():
         raise UserError(f"--out {out}: it exists already; choose another --out, or delete it first")
+    if data.image_root.name == FOLDER:
+        raise UserError(f"{data.folder}: it is packed already; pack the data set that it was made of")
     lists = [data.folder / name for name in LISTS if (data.folder / name).exists()]
     paths = _paths(data, lists)
     files = [f"{data.image_root}/{path}" for path in paths]
@@ -74,7 +76,7 @@ def _paths(data: PreparedDataset, lists: list[Path]) -> list[str]:
 
 def _write_shards(folder: Path, paths: list[str], files: list[str], orientations: np.ndarray, limit: int) -> list[int]:
     """Writes the image files as records of about `limit` bytes a shard, then the index. Returns the shards' sizes."""
-    lengths = np.array([Path(file).stat().st_size for file in files], np.int64)
+    lengths = np.array([_size(file) for file in files], np.int64)
     ends = np.cumsum(lengths + _HEADER + _FOOTER)
     shards = (ends - 1) // limit
     _, shards = np.unique(shards, return_inverse=True)  # an image larger than `limit` leaves no number out
@@ -95,8 +97,17 @@ def _write_shards(folder: Path, paths: list[str], files: list[str], orientations
     columns: dict[str, Any] = {
         name: np.array(column, kind) for (name, kind), column in zip(COLUMNS.items(), values, strict=True)
     }
-    np.savez(folder / INDEX, sizes=np.array(sizes, np.int64), **columns)
+    with open(folder / INDEX, "wb") as file:
+        np.savez(file, sizes=np.array(sizes, np.int64), **columns)
+        sync(file)
     return sizes
+
+
+def _size(file: str) -> int:
+    try:
+        return Path(file).stat().st_size
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}; restore it and repeat the command") from error
 
 
 def _writers(folder: Path, count: int) -> Iterator[Callable[[bytes], None]]:

@@ -9,6 +9,7 @@ one read at its offset.
 
 import functools
 import os
+import threading
 import zipfile
 import zlib
 from pathlib import Path
@@ -20,8 +21,9 @@ from runtime.errors import UserError
 FOLDER = "images.pack"
 INDEX = "index.npz"
 _INSIDE = f"/{FOLDER}/"
+_LOCK = threading.Lock()
 _AGAIN = "pack the data set again (python -m dataset.pack)"
-COLUMNS = {"paths": "U", "shards": "u2", "offsets": "i8", "lengths": "i8", "checksums": "u4", "orientations": "u1"}
+COLUMNS = {"paths": "U", "shards": "u4", "offsets": "i8", "lengths": "i8", "checksums": "u4", "orientations": "u1"}
 
 
 class Pack:
@@ -78,9 +80,14 @@ class Pack:
 
 
 @functools.cache
-def open_pack(folder: str) -> Pack:
-    """The pack in a folder, opened once in a process."""
+def _open_pack(folder: str) -> Pack:
     return Pack(Path(folder))
+
+
+def open_pack(folder: str) -> Pack:
+    """The pack in a folder, opened once in a process: an index of a million images takes much memory."""
+    with _LOCK:
+        return _open_pack(folder)
 
 
 def find_packed(file: str | Path) -> tuple[Pack, str] | None:

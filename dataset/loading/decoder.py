@@ -21,6 +21,7 @@ import tensorflow as tf
 from dataset import images
 from dataset.formats.packed import read_image
 from dataset.loading.headers import JPEG_START, segments
+from runtime.errors import UserError
 from runtime.parallel import cores
 
 Result = TypeVar("Result")
@@ -81,6 +82,8 @@ def decode_files(files: list[str], use: Callable[[np.ndarray], Result]) -> Itera
             data = read_image(file)
         except OSError as error:
             return f"cannot be read: {error.strerror or error}", None, b""
+        except UserError as error:  # of a pack
+            return str(error), None, b""
         try:
             return None, use(decoder.decode(data)), data
         except tf.errors.OpError:

@@ -42,7 +42,9 @@ class _Loader:
         if cache == "encoded":
             count = len(files)
             key: tuple[Any, ...] = (tuple(files), cache)
-            self._encoded = remember(key, lambda: tf.constant(collect(lambda place: read_image(files[place]), count)))
+            self._encoded = remember(
+                key, lambda: tf.constant(collect(lambda place: read_image(files[place]), count, "'none'"))
+            )
         elif cache == "decoded":
             key = (tuple(files), cache, orientations.tobytes(), shape, params.image_channels, params.pad_to_square)
             self._decoded = remember(key, self._load_all)
@@ -85,13 +87,14 @@ class _Loader:
 
         def pixels(number: int) -> bytes:
             try:
-                image = load(tf.constant(number, tf.int64)).numpy()
+                with tf.device("CPU:0"):  # as tf.data: GPUs round differently
+                    image = load(tf.constant(number, tf.int64)).numpy()
             except tf.errors.OpError as error:
                 raise broken_image([self._files[number]], self._params, error) from error
             shapes[number] = image.shape
             return image.tobytes()
 
-        return tf.constant(collect(pixels, len(self._files))), tf.constant(shapes)
+        return tf.constant(collect(pixels, len(self._files), "'encoded' or 'none'")), tf.constant(shapes)
 
 
 def training_batches(
@@ -143,10 +146,16 @@ def training_batches(
     steps, threads = tf.data.Dataset.range(start, stop), params.num_parallel_calls or 2 * _threads()
     size = (rows.stop - rows.start) // parts
     if params.image_cache == "decoded" and not params.augmentation and not params.augmentation_pool and parts == 1:
-        return steps.map(whole).prefetch(params.prefetch_threads).with_options(_options())  # a few ops for a batch
+        return (
+            steps.map(whole).prefetch(params.prefetch_threads).with_options(_options(params))
+        )  # a few ops for a batch
     dataset = steps.flat_map(choose)
     dataset = dataset.map(make, num_parallel_calls=threads, deterministic=True)
-    return dataset.batch(size, drop_remainder=True).prefetch(params.prefetch_threads * parts).with_options(_options())
+    return (
+        dataset.batch(size, drop_remainder=True)
+        .prefetch(params.prefetch_threads * parts)
+        .with_options(_options(params))
+    )
 
 
 def _loaded_shape(params: Any) -> tuple[int, int] | None:
@@ -156,11 +165,11 @@ def _loaded_shape(params: Any) -> tuple[int, int] | None:
     return params.image_shape if _CROPS.isdisjoint(params.augmentation) else params.pre_crop_shape
 
 
-def _options() -> tf.data.Options:
+def _options(params: Any) -> tf.data.Options:
     """A private pool of fixed size, without tf.data's automatic tuning."""
     options = tf.data.Options()
     options.autotune.enabled = False
-    options.threading.private_threadpool_size = _threads()
+    options.threading.private_threadpool_size = max(_threads(), params.num_parallel_calls or 0)
     options.threading.max_intra_op_parallelism = 1  # images are parallel already
     return options
 
@@ -209,7 +218,7 @@ def embedding_batches(
 
     bounds = [start, *range((start // batch_size + 1) * batch_size, stop, batch_size), stop]
     dataset = batches_of(start, bounds[1]).concatenate(batches_of(bounds[1], stop))  # the first may be smaller
-    batches = iter(dataset.prefetch(params.prefetch_threads).with_options(_options()))
+    batches = iter(dataset.prefetch(params.prefetch_threads).with_options(_options(params)))
     for first, last in pairwise(bounds):
         try:
             batch = next(batches)

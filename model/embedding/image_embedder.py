@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dataset import images as decoding
+from dataset.formats.packed import read_image
 from dataset.loading.inspection import inspect_files
 from dataset.loading.pipeline import broken_image
 from model.configuration.params import Params
@@ -140,7 +141,9 @@ class ImageEmbedder:
         channels, shape = self.params.image_channels, self.params.image_shape
         if isinstance(image, str | Path):
             try:
-                pixels = decoding.decode(tf.io.read_file(str(image)), channels)
+                pixels = decoding.decode(tf.constant(read_image(image)), channels)
+            except OSError as error:
+                raise UserError(f"{image}: cannot be read: {error.strerror}") from None
             except tf.errors.OpError as error:
                 raise broken_image([str(image)], self.params, error) from None
             pixels = decoding.turn_upright(pixels, tf.constant(orientations[str(image)]))

@@ -82,9 +82,10 @@ class CheckpointWriter:
     def _write_values(self, plain: str, values: dict[str, np.ndarray]) -> None:
         """Does what `Checkpoint.write` does."""
         names, part = [*values, _GRAPH], f"{plain}_temp/part"
-        tensors = [*map(tf.convert_to_tensor, values.values()), tf.constant(self._graph)]
-        tf.raw_ops.SaveV2(prefix=part, tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors)
-        tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=[part], destination_prefix=plain)
+        with tf.device("CPU:0"):  # the values are in this memory; a GPU's is for the training
+            tensors = [*map(tf.convert_to_tensor, values.values()), tf.constant(self._graph)]
+            tf.raw_ops.SaveV2(prefix=part, tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors)
+            tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=[part], destination_prefix=plain)
 
 
 def _write(path: Path, write: Callable[[str], None], then: Callable[[], None]) -> None:

@@ -90,8 +90,9 @@ def _train(
     def read() -> None:
         """Looks at the steps that nobody has looked at yet."""
         for number, values in unread.read():
-            for name in ("loss", "embedding_norm"):  # a saturated loss is finite, even of infinite embeddings
-                if not math.isfinite(values[name]):
+            # A saturated loss is finite, even of infinite embeddings; and a finite loss may have infinite gradients.
+            for name in ("loss", "embedding_norm", "gradient_norm"):
+                if not math.isfinite(values.get(name, 0.0)):
                     what = f"the {name.replace('_', ' ')} became {values[name]} at {_place(data, number)}"
                     raise NonFiniteError(what, checkpoints.latest)
             if record:
@@ -195,24 +196,31 @@ class _Batch(NamedTuple):
     images: tf.Tensor | None
     labels: tf.Tensor | None
     waited: float
-    failure: tf.errors.OpError | None
+    failure: tf.errors.OpError | UserError | None
 
 
 def _next_batch(batches: Iterator[tuple[tf.Tensor, ...]]) -> _Batch:
     before = time.perf_counter()
     try:
         images, labels, _ = next(batches)
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, UserError) as error:
         return _Batch(None, None, 0.0, error)
     return _Batch(images, labels, time.perf_counter() - before, None)
 
 
 def _failure(
-    failure: tf.errors.OpError | None, worker: int, cluster: Cluster, data: TrainingSet, params: Params, step: int
+    failure: tf.errors.OpError | UserError | None,
+    worker: int,
+    cluster: Cluster,
+    data: TrainingSet,
+    params: Params,
+    step: int,
 ) -> UserError:
     """The error for a batch that some worker could not load. Where it happened, it names the image."""
     if failure is None:
         return cluster.lost_worker(worker)
+    if isinstance(failure, UserError):
+        return failure
     error = broken_image(_files_of(data, step, step + params.prefetch_threads), params, failure)
     error.__cause__ = failure
     return error

@@ -27,7 +27,7 @@ class Optimizer(keras.optimizers.Optimizer):
     4. x = x - a * weight_decay * x as well (Loshchilov & Hutter, Decoupled Weight Decay Regularization), with the x
        before the step, but only for kernels of layers: not for biases, batch norm, or the exponent of GeM.
 
-    The optimizer's variables do not depend on these parameters, so checkpoints always fit.
+    Its variables depend on no parameter but `optimizer`, so checkpoints fit.
     """
 
     def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, params: Params) -> None:

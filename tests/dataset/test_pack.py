@@ -43,7 +43,7 @@ def both(tmp_path_factory, dataset):
 @pytest.fixture
 def own_pack(both, tmp_path):
     """A packed data set that the test may damage."""
-    packed.open_pack.cache_clear()
+    packed._open_pack.cache_clear()
     return Path(shutil.copytree(both[1], tmp_path / "packed"))
 
 
@@ -118,7 +118,7 @@ def test_damaged_packs_are_refused(own_pack):
     whole, index = shards[1].read_bytes(), own_pack / "images.pack" / "index.npz"
 
     def refusal() -> str:
-        packed.open_pack.cache_clear()
+        packed._open_pack.cache_clear()
         with pytest.raises(UserError) as error:
             batches(own_pack)
         return str(error.value)

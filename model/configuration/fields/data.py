@@ -92,7 +92,7 @@ class DataParams(Fields):
         "none", description="Keep training images in memory: not, as the bytes of their files, or as pixels."
     )
     num_parallel_calls: Threads | None = Field(
-        None, description="Images decoded in parallel; null lets tf.data decide."
+        None, description="Images loaded in parallel; null: twice the cores, at least 16."
     )
     prefetch_threads: Threads = Field(4, description="Batches prepared in advance.")
 
