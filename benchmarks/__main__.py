@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import evaluation, loss_peers, network_steps
+from benchmarks import evaluation, input_pipeline, loss_peers, network_steps, start_up, training_loop
 from benchmarks.comparison import Comparison, compared, draw, line, write_json
 from benchmarks.network_steps import PRECISIONS, Case
-from benchmarks.processes import NotRunError, in_turn, machine
+from benchmarks.processes import NotRunError, alone, in_turn, machine
 from runtime.parallel import cores
 
 ANCHORS = 1024  # B of the losses
@@ -84,12 +84,12 @@ def advice(comparisons: Sequence[Comparison]) -> str:
         if comparison.part == "step":
             network, size, way = comparison.name.split(", ", 2)
             rates.setdefault(f"{network} at {size}", {})[way] = comparison.value
-    fed = min((comparison.value for comparison in comparisons if comparison.part == "input"), default=math.inf)
+    fed = next((each.value for each in comparisons if each.name == input_pipeline.USUAL), math.inf)
     found = []
     for case, ways in rates.items():
         best = max(ways, key=ways.__getitem__)
         if fed < ways[best]:
-            found.append(f"{case} waits for its input: raise num_parallel_calls, or set image_cache")
+            found.append(f"{case} waits for its input: set image_cache, or raise num_parallel_calls")
         elif settings := [_SETTINGS[word] for word in best.split(", ") if word in _SETTINGS]:
             gain = f" ({ways[best] / ways['float32']:.1f} times as fast)" if "float32" in ways else ""
             found.append(f"{case} is limited by its step: set {' and '.join(settings)}{gain}")
@@ -98,11 +98,41 @@ def advice(comparisons: Sequence[Comparison]) -> str:
     return "; ".join(found) or "the part step is needed for advice"
 
 
+def inputs(args: argparse.Namespace) -> Iterator[Comparison]:
+    """Training batches of 128x64 JPEGs against decoding alone, and packed against single files on a slow disk."""
+    seconds = alone(input_pipeline.series, args.rounds)
+    for case in input_pipeline.CASES:
+        yield compared("input", case, "images/s", 1, seconds[case], "decoding alone", seconds["decoding"])
+    packed, files = seconds["packed"], seconds["files"]
+    yield compared("input", "packed, simulated slow disk", "images/s", 1, packed, "single files", files)
+
+
+def loop(args: argparse.Namespace) -> Iterator[Comparison]:
+    """Steps of `train.py` on cached images against the bare compiled step."""
+    found = alone(training_loop.measure, args.rounds)
+    for other, against in {"fed": "bare step, same input", "in memory": "bare step, in memory"}.items():
+        ratio, low, high = (found[f"train / {other}{end}"] for end in ("", ", least", ", most"))
+        name = f"train.py, step of {found['in memory']:.1f} ms"
+        yield Comparison("loop", name, 1e3 / found["train"], "steps/s", against, ratio, low, high)
+
+
+def starts(args: argparse.Namespace) -> Iterator[Comparison]:
+    """Seconds to the first step, and so on, against the import of TensorFlow."""
+    seconds = start_up.series(args.rounds)
+    limit = seconds.pop(start_up.LIMIT)
+    for name, times in seconds.items():
+        found = compared("start", name, "s", 1, times, start_up.LIMIT, limit)
+        yield found._replace(value=float(np.median(times)))
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Comparison]]] = {
+    "input": inputs,
     "step": lambda args: steps(args, training=True),
     "loss": losses,
     "embedding": lambda args: steps(args, training=False),
     "evaluation": evaluations,
+    "loop": loop,
+    "start": starts,
 }
 
 

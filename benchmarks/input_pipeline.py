@@ -30,6 +30,7 @@ CASES = {
     "crop and flip, decoded cache": CROP_FLIP | {"image_cache": "decoded"},
     "no augmentation, decoded cache": CROP_FLIP | {"augmentation": [], "image_cache": "decoded"},
 }
+USUAL = "crop and flip"  # one of the cases
 OPEN_SECONDS, READ_SECONDS = 0.005, 0.001
 
 
@@ -50,6 +51,19 @@ def measure(steps: int = 40, repeats: int = 5) -> dict[str, float]:
     """Images per second: "decoding", each of `CASES`, and its "CASE / decoding"; "files" and "packed" on a slow disk.
 
     Ratios are medians over `repeats`, in each of which everything runs in turn.
+    """
+    seconds = series(repeats, steps)
+    result = {name: 1 / statistics.median(values) for name, values in seconds.items()}
+    for name, limit in dict.fromkeys(CASES, "decoding") | {"packed": "files"}.items():
+        pairs = zip(seconds[limit], seconds[name], strict=True)
+        result[f"{name} / {limit}"] = statistics.median(a / b for a, b in pairs)
+    return result
+
+
+def series(rounds: int, steps: int = 40) -> dict[str, list[float]]:
+    """Seconds an image, a number for each round: "decoding", each of `CASES`, and "files" and "packed" on a slow disk.
+
+    In each round, everything runs in turn.
     """
     from model.run.devices import prepare
 
@@ -72,7 +86,7 @@ def measure(steps: int = 40, repeats: int = 5) -> dict[str, float]:
         def decoded() -> Iterable:
             data = tf.data.Dataset.from_tensor_slices([files[i % len(files)] for i in range(count)])
             data = data.map(lambda file: decode(tf.io.read_file(file), 3), num_parallel_calls=16)
-            options = tf.data.Options()  # as in training: faster than tf.data's own choice
+            options = tf.data.Options()  # as in training
             options.autotune.enabled, options.threading.private_threadpool_size = False, 8
             return data.batch(sampler.batch_size).prefetch(4).with_options(options)
 
@@ -94,21 +108,17 @@ def measure(steps: int = 40, repeats: int = 5) -> dict[str, float]:
 
         runs = {"decoding": decoded} | {name: fed(values) for name, values in CASES.items()}
         runs |= {"files": slowly(files), "packed": slowly(in_pack)}
-        speeds: dict[str, list[float]] = {name: [] for name in runs}
-        for repeat in range(repeats + 1):  # the first fills the caches
-            for name, make in runs.items():
-                batches = make()
+        # Made before the clock runs: building graphs is not measured.
+        made = {name: make() for name, make in runs.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for turn in range(rounds + 1):  # the first is slower
+            for name, batches in made.items():
                 start = time.perf_counter()
                 for _ in batches:
                     pass
-                if repeat:
-                    speeds[name].append(count / (time.perf_counter() - start))
-    result = {name: statistics.median(values) for name, values in speeds.items()}
-    for name in CASES:
-        ratios = [ours / limit for ours, limit in zip(speeds[name], speeds["decoding"], strict=True)]
-        result[f"{name} / decoding"] = statistics.median(ratios)
-    result["packed / files"] = statistics.median(a / b for a, b in zip(speeds["packed"], speeds["files"], strict=True))
-    return result
+                if turn:
+                    seconds[name].append((time.perf_counter() - start) / count)
+    return seconds
 
 
 def pack(folder: Path, files: list[str]) -> list[str]:

@@ -137,6 +137,12 @@ class Worker:
         self.pipe.close()
 
 
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a call in a process of its own. Its exceptions are raised here."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
 def in_turn(
     contenders: dict[str, tuple[Callable[..., Step], tuple[Any, ...]]], rounds: int, turn: float = 1.0
 ) -> dict[str, list[float]]:

@@ -23,8 +23,11 @@ COMMON = {"image_size": 64, "batch_p": 4, "batch_k": 4, "train_iterations": 1, "
 NETWORKS = {"basic": {"num_channels": [16, 32, 64, 128]}, "mobilenet_v2": {}}
 
 
-def measure(repeats: int = 3) -> dict[str, float]:
-    """Seconds by what was waited for, medians."""
+LIMIT = "import of TensorFlow and Keras"
+
+
+def series(repeats: int = 3) -> dict[str, list[float]]:
+    """Seconds by what was waited for, a number for each repetition; also those of `LIMIT`."""
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         data = Path(name)
@@ -41,11 +44,16 @@ def measure(repeats: int = 3) -> dict[str, float]:
                 write_json(run / "params.json", COMMON | given | {"dataset": name, "model_type": model})
                 for what, seconds in _of_run(run).items():
                     found.setdefault(f"{model}, {what}", []).append(seconds)
-            for what, words in {"--help": ["--help"], "refused": ["--model_dir", run, "--set", "margin=x"]}.items():
+            others = {
+                "--help": ["train.py", "--help"],
+                "refused parameter": ["train.py", "--model_dir", run, "--set", "margin=x"],
+                LIMIT: ["-c", "import tensorflow, keras"],
+            }
+            for what, words in others.items():
                 start = time.perf_counter()
-                _start("train.py", *words).wait()
+                _start(*words).wait()
                 found.setdefault(what, []).append(time.perf_counter() - start)
-    return {what: statistics.median(seconds) for what, seconds in found.items()}
+    return found
 
 
 def _of_run(run: Path) -> dict[str, float]:
@@ -75,8 +83,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.repeats < 1:
         parser.error("--repeats must be at least 1")
-    for what, seconds in measure(args.repeats).items():
-        print(f"{what:32}{seconds:8.2f} s")
+    for what, seconds in series(args.repeats).items():
+        print(f"{what:32}{statistics.median(seconds):8.2f} s")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import input_pipeline
 from benchmarks.__main__ import advice
 from benchmarks.comparison import Comparison, compared, draw, line, write_json
 from benchmarks.growth import exponent
@@ -35,7 +36,7 @@ def test_the_advice_names_the_parameter_to_change(rates, said):
 
 
 def test_the_advice_names_a_slow_input():
-    slow = Comparison("input", "crop", 50.0, "images/s", "decoding", 0.5, 0.4, 0.6)
+    slow = Comparison("input", input_pipeline.USUAL, 50.0, "images/s", "decoding", 0.5, 0.4, 0.6)
     assert "waits for its input" in advice([slow, step("basic, 64x64x64, float32", 100.0)])
 
 
