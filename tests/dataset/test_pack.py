@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -175,3 +177,19 @@ def test_interrupted_packing_leaves_nothing(both, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="No space left"):
         packing.pack(args)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_packed_data_set_is_not_packed_again(both, tmp_path):
+    done = command("-m", "dataset.pack", both[1], "--out", tmp_path / "again")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "it is packed already; pack the data set that it was made of" in done.stderr
+    assert not (tmp_path / "again").exists()
+
+
+def test_threads_open_one_pack(own_pack, monkeypatch):
+    made = []
+    monkeypatch.setattr(packed, "Pack", lambda folder: made.append(folder) or time.sleep(0.05) or len(made))
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(packed.open_pack, [str(own_pack / "images.pack")] * 8))
+    packed._open_pack.cache_clear()
+    assert (len(made), found) == (1, {1})

@@ -69,3 +69,14 @@ def test_too_little_memory_is_an_error_before_training(dataset, monkeypatch, cac
     params, data = setup(dataset, image_cache=cache)
     with pytest.raises(UserError, match=r"30 images need about .* GB of memory .* set image_cache to"):
         batches(params, data)
+
+
+def test_the_limit_of_a_container_counts(tmp_path, monkeypatch):
+    (tmp_path / "limit").write_text("3000000\n")
+    (tmp_path / "used").write_text("1000000\n")
+    (tmp_path / "none").write_text("max\n")
+    pairs = [[tmp_path / name, tmp_path / "used"] for name in ("none", "limit", "missing")]
+    monkeypatch.setattr(image_cache, "_LIMITS", pairs[:1])
+    whole = image_cache.free_memory()
+    monkeypatch.setattr(image_cache, "_LIMITS", pairs)
+    assert image_cache.free_memory() == 2e6 < whole
