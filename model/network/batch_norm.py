@@ -19,15 +19,20 @@ _IMAGES = 32  # of a small batch
 
 
 def fuse(model: keras.Model) -> None:
-    """Lets every batch norm of `model` compute with the fused op.
+    """Lets every batch norm of `model` compute with the fused op in training.
 
     Weights, names and saved files stay those of `keras.layers.BatchNormalization`: only the method `call` of each
-    layer is replaced. Results equal Keras's except for rounding. Statistics over several replicas, and vectors instead
-    of feature maps, are left to Keras.
+    layer is replaced. Results equal Keras's except for rounding. Left to Keras are inference, which is exported and
+    compared (see `folded`), statistics over several replicas, and vectors instead of feature maps.
     """
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, 3):
-            layer.call = functools.partial(_call, layer)
+    for norm in _norms(model):
+        norm.call = functools.partial(_in_training, norm)
+
+
+def _norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The batch norm layers of feature maps (B, H, W, C)."""
+    found = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    return [norm for norm in found if len(norm.input.shape) == 4 and norm.axis in (-1, 3)]
 
 
 @contextlib.contextmanager
@@ -35,18 +40,19 @@ def folded(model: keras.Model) -> Iterator[None]:
     """Inside, calls of `model` in inference scale kernels of convolutions instead of their outputs, where this is less.
 
     A bias and an activation are all that is left of batch norm then, and oneDNN adds both within the convolution. By
-    itself TensorFlow does not do so for depthwise convolutions, for those with a bias, or in bfloat16.
+    itself TensorFlow does not do so for depthwise convolutions, for those with a bias, or in bfloat16. Elsewhere, batch
+    norm is one fused op.
     """
     makers = {id(layer.output): layer for layer in model.layers if isinstance(layer, _CONVOLUTIONS)}
     read = [*model.outputs, *(x for operation in model.operations for x in tf.nest.flatten(operation.input))]
     readers = collections.Counter(map(id, read))
     changed: list[tuple[keras.Layer, Any]] = []
-    for norm in model.layers:
-        if not isinstance(norm, keras.layers.BatchNormalization) or readers[id(norm.input)] > 1:
-            continue
+    for norm in _norms(model):
+        changed.append((norm, vars(norm).get("call")))
+        norm.call = functools.partial(_in_inference, norm)
         convolution = makers.get(id(norm.input))
-        if convolution and _is_foldable(convolution):
-            changed += [(convolution, vars(convolution).get("call")), (norm, vars(norm).get("call"))]
+        if convolution and readers[id(norm.input)] == 1 and _is_foldable(convolution):
+            changed.append((convolution, vars(convolution).get("call")))
             convolution.call = functools.partial(_scaled_convolution, convolution, norm)
             norm.call = functools.partial(_offset, convolution, norm)
     try:
@@ -102,27 +108,37 @@ def _offset(
     return tf.nn.bias_add(inputs, tf.cast(offset + norm.beta if norm.center else offset, inputs.dtype))
 
 
-def _call(
-    layer: keras.layers.BatchNormalization, inputs: tf.Tensor, training: bool | None = None, mask: Any = None
+def _in_training(
+    norm: keras.layers.BatchNormalization, inputs: tf.Tensor, training: bool | None = None, mask: Any = None
 ) -> tf.Tensor:
     """(B, H, W, C) -> (B, H, W, C), as `keras.layers.BatchNormalization.call`."""
-    learns = bool(training and layer.trainable)
-    if len(inputs.shape) != 4 or (learns and layer.synchronized):
-        return type(layer).call(layer, inputs, training=training, mask=mask)
-    mean, variance = layer.moving_mean, layer.moving_variance
+    if not training or (norm.trainable and norm.synchronized):
+        return type(norm).call(norm, inputs, training=training, mask=mask)
+    return _fused(norm, inputs, learns=norm.trainable)
+
+
+def _in_inference(
+    norm: keras.layers.BatchNormalization, inputs: tf.Tensor, training: bool | None = None, mask: Any = None
+) -> tf.Tensor:
+    return _fused(norm, inputs, learns=False)
+
+
+def _fused(norm: keras.layers.BatchNormalization, inputs: tf.Tensor, learns: bool) -> tf.Tensor:
+    """(B, H, W, C) -> (B, H, W, C), with the statistics of the batch if the layer learns."""
+    mean, variance = norm.moving_mean, norm.moving_variance
     outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=inputs,
-        scale=layer.gamma if layer.scale else tf.ones_like(mean),
-        offset=layer.beta if layer.center else tf.zeros_like(mean),
+        scale=norm.gamma if norm.scale else tf.ones_like(mean),
+        offset=norm.beta if norm.center else tf.zeros_like(mean),
         mean=[] if learns else mean,
         variance=[] if learns else variance,
-        epsilon=layer.epsilon,
+        epsilon=norm.epsilon,
         is_training=learns,
     )
     if learns:
-        rate = 1.0 - layer.momentum
+        rate = 1.0 - norm.momentum
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
-        mean.assign(mean * layer.momentum + batch_mean * rate)
+        mean.assign(mean * norm.momentum + batch_mean * rate)
         # The op returns the unbiased variance; Keras's moving average is of the biased one.
-        variance.assign(variance * layer.momentum + batch_variance * (rate * (count - 1.0) / count))
+        variance.assign(variance * norm.momentum + batch_variance * (rate * (count - 1.0) / count))
     return outputs

@@ -203,6 +203,8 @@ def _next_batch(batches: Iterator[tuple[tf.Tensor, ...]]) -> _Batch:
     before = time.perf_counter()
     try:
         images, labels, _ = next(batches)
+    except NonFiniteError:  # of mining: no checkpoint is saved
+        raise
     except (tf.errors.OpError, UserError) as error:
         return _Batch(None, None, 0.0, error)
     return _Batch(images, labels, time.perf_counter() - before, None)
