@@ -14,7 +14,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -54,8 +53,11 @@ def losses(args: argparse.Namespace) -> Iterator[Comparison]:
         others = [strategy, *([peer] if importlib.util.find_spec("pytorch_metric_learning") else [])]
         size = ANCHORS if strategy == "batch_hard" else ANCHORS // 4
         contenders = {name: (loss_peers.build, ([strategy], name, size, cores())) for name in others}
+        contenders["product"] = (network_steps.product, ("float32", cores()))
         seconds = in_turn(contenders, args.rounds)
-        for name in others[1:]:
+        # Forward and backward, distances need three products of B x D x B.
+        seconds["matrix product"] = [x * 3 * size**2 * DIMENSIONS / 2048**3 for x in seconds.pop("product")]
+        for name in (*others[1:], "matrix product"):
             yield compared(
                 "loss", f"{strategy}, {size} images", "images/s", size, seconds[strategy], name, seconds[name]
             )
@@ -63,18 +65,10 @@ def losses(args: argparse.Namespace) -> Iterator[Comparison]:
 
 def evaluations(args: argparse.Namespace) -> Iterator[Comparison]:
     """All metrics of an evaluation as large as that of Market-1501, against the product that makes its distances."""
-    found = in_turn({name: (_evaluation, (name,)) for name in ("ours", "product")}, args.rounds)
+    found = in_turn({name: (evaluation.step, (name, DIMENSIONS)) for name in ("ours", "product")}, args.rounds)
     queries = evaluation.QUERIES
     name = f"Market-1501, all metrics, {DIMENSIONS} dimensions"
     yield compared("evaluation", name, "queries/s", queries, found["ours"], "matrix product", found["product"])
-
-
-def _evaluation(name: str) -> Callable[[], Any]:
-    query, gallery = evaluation.like_market()
-    query_emb, gallery_emb = evaluation.embeddings(query, gallery, DIMENSIONS)
-    if name == "ours":
-        return lambda: evaluation.this_project(query_emb, gallery_emb, query, gallery)
-    return lambda: float((query_emb @ gallery_emb.T)[0, 0])
 
 
 def advice(comparisons: Sequence[Comparison]) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import io
 import math
 import multiprocessing
 import os
@@ -138,9 +139,14 @@ class Worker:
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a call in a process of its own. Its exceptions are raised here."""
+    """The result of a call in a process of its own, which prints nothing. Its exceptions are raised here."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+        return pool.apply(_silently, (function, arguments))
+
+
+def _silently(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    with contextlib.redirect_stdout(io.StringIO()):
+        return function(*arguments)
 
 
 def in_turn(
