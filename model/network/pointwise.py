@@ -1,7 +1,7 @@
 """1x1 convolutions whose gradients are matrix products.
 
-oneDNN's gradient by the kernel is slow for them, above all in bfloat16 and with a stride: on two cores with AMX it took
-half of ResNet-50's step.
+oneDNN's gradient by the kernel is slow for them, above all in bfloat16 and with a stride: on two cores with AMX, the
+kernel gradients took about half of ResNet-50's step.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import tensorflow as tf
 def gradients_by_products(model: keras.Model) -> Iterator[None]:
     """Inside, calls of `model` compute the gradients of 1x1 convolutions as matrix products, if this is faster here.
 
-    cuDNN has no such weakness, so nothing changes on GPUs. Outside, the graph has ordinary convolutions, which can be
+    Nothing changes on GPUs, where it was not measured. Outside, the graph has ordinary convolutions, which can be
     exported.
     """
     found = [] if tf.config.list_logical_devices("GPU") else [layer for layer in model.layers if _is_pointwise(layer)]
